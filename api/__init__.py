@@ -1,0 +1,1 @@
+"""HTTP: load the request, call models once, dump the answer."""

@@ -1,0 +1,61 @@
+"""The one place where the parts of the API are put together."""
+
+from flask import Flask
+from flask_smorest import Api
+
+from api import openapi
+from api.errors import ProblemSchema, on_http_exception, register_error_handlers
+from api.resources import datasets, models, operations, predict, tune
+from api.services import Services
+from models.data.catalog import DatasetCatalog
+from models.data.library import DatasetLibrary
+from models.jobs.intake import Intake
+from models.jobs.queries import JobQueries
+from models.jobs.requests import JobRequests
+from models.registry.catalog import ModelCatalog
+from models.serving.engine import PredictionEngine
+from models.settings import Settings
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+
+
+class ProblemApi(Api):  # type: ignore[misc]
+    """flask-smorest with our error bodies."""
+
+    ERROR_SCHEMA = ProblemSchema
+    handle_http_exception = staticmethod(on_http_exception)
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application over the database and artifacts that `settings` name."""
+    app = Flask("api", static_folder=None)
+    app.config.update(openapi.CONFIGURATION)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["luthier"] = _build_services(settings)
+    register_error_handlers(app)
+    api = ProblemApi(app)
+    for module in (tune, datasets, predict, models):
+        api.register_blueprint(module.blueprint)
+    openapi.register(app, api)
+    app.register_blueprint(operations.blueprint)
+    return app
+
+
+def _build_services(settings: Settings) -> Services:
+    database = Database(settings.resolved_database_url)
+    artifacts = Artifacts(settings.resolved_artifacts)
+    library = DatasetLibrary(DatasetCatalog(database), artifacts)
+    requests = JobRequests(database, artifacts)
+    return Services(
+        settings=settings,
+        database=database,
+        artifacts=artifacts,
+        datasets=library,
+        intake=Intake(library, requests),
+        jobs=JobQueries(database),
+        job_requests=requests,
+        models=ModelCatalog(database),
+        predictions=PredictionEngine(artifacts, settings.model_cache),
+    )

@@ -1,0 +1,46 @@
+"""Strict reading of JSON bodies, and blueprints that use it."""
+
+import json
+from typing import Any, NoReturn
+
+import flask
+from flask_smorest import Blueprint as SmorestBlueprint
+from webargs import missing
+from webargs.flaskparser import FlaskParser
+
+from models.errors import Malformed, UnsupportedMediaType
+
+
+class StrictParser(FlaskParser):
+    """Refuses NaN and infinities, which are not JSON, and bodies of another content type."""
+
+    def _raw_load_json(self, req: flask.Request) -> Any:
+        body = req.get_data(cache=True)
+        if not body:
+            return missing
+        if not req.is_json:
+            given = req.mimetype or "none"
+            raise UnsupportedMediaType(
+                f"The body's content type is {given}; send it as application/json."
+            )
+        return parse_json(body)
+
+
+def parse_json(body: bytes) -> Any:
+    """The value that `body` holds; Malformed if it is not JSON as RFC 8259 has it."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Malformed("The body is nested too deeply.") from None
+    except ValueError as error:
+        raise Malformed(f"The body is not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number; use null")
+
+
+class Blueprint(SmorestBlueprint):  # type: ignore[misc]
+    """A group of routes whose JSON bodies are read strictly."""
+
+    ARGUMENTS_PARSER = StrictParser()

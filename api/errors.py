@@ -1,0 +1,120 @@
+"""The one table from `models.errors` to HTTP, and the problem body (RFC 9457)."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import marshmallow as ma
+from flask import Flask, Response, json, request
+from werkzeug.exceptions import HTTPException
+
+from models import errors
+
+log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
+    errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Malformed: HTTPStatus.BAD_REQUEST,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+# webargs names the place of an argument first; callers only know the field.
+_LOCATIONS = frozenset({"json", "query", "form", "files", "headers", "path"})
+
+
+class ProblemSchema(ma.Schema):
+    """The body of every error, `application/problem+json`."""
+
+    type = ma.fields.String(metadata={"description": "Always `about:blank`: see `status`."})
+    title = ma.fields.String(metadata={"description": "The status in words."})
+    status = ma.fields.Integer(metadata={"description": "The HTTP status."})
+    detail = ma.fields.String(metadata={"description": "What is wrong, for people."})
+    instance = ma.fields.String(metadata={"description": "The path that was asked for."})
+    error = ma.fields.String(metadata={"description": "The same text as `detail`."})
+    errors = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.List(ma.fields.String()),
+        metadata={"description": "Messages by the dotted path of the field they are about."},
+    )
+
+
+def problem(
+    status: int, detail: str, field_errors: Mapping[str, list[str]] | None = None
+) -> Response:
+    """An error response."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        "instance": request.path,
+        "error": detail,
+    }
+    if field_errors:
+        body["errors"] = dict(field_errors)
+    return Response(json.dumps(body), status=int(status), mimetype="application/problem+json")
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Answer every error of `app` with a problem body."""
+    app.register_error_handler(errors.LuthierError, _on_luthier_error)
+    app.register_error_handler(ma.ValidationError, _on_validation_error)
+    app.register_error_handler(HTTPException, on_http_exception)
+
+
+def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:
+    """Nested marshmallow messages as dotted path -> messages."""
+    if not isinstance(messages, Mapping):
+        texts = messages if isinstance(messages, list) else [messages]
+        return {path or "_schema": [str(text) for text in texts]}
+    flat: dict[str, list[str]] = {}
+    for key, value in messages.items():
+        nested = path if key == "_schema" and path else f"{path}.{key}".lstrip(".")
+        flat.update(flatten(value, nested))
+    return flat
+
+
+def on_http_exception(error: HTTPException) -> Response:
+    """Errors of Flask itself and of argument parsing."""
+    code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    data: Mapping[str, Any] = getattr(error, "data", None) or {}
+    messages = data.get("messages") or data.get("errors") or {}
+    if set(messages) <= _LOCATIONS:
+        messages = {key: value for place in messages.values() for key, value in _items(place)}
+    field_errors = flatten(messages) if messages else {}
+    detail = summarise(field_errors) if field_errors else str(error.description)
+    response = problem(code, detail, field_errors)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def summarise(field_errors: Mapping[str, list[str]]) -> str:
+    """All messages in one line."""
+    return "; ".join(f"{path}: {' '.join(texts)}" for path, texts in field_errors.items())
+
+
+def _items(place: Any) -> list[tuple[str, Any]]:
+    return list(place.items()) if isinstance(place, Mapping) else [("body", place)]
+
+
+def _on_luthier_error(error: errors.LuthierError) -> Response:
+    status = next(
+        (STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s %s: %s", request.method, request.path, error)
+    field_errors = error.errors if isinstance(error, errors.Invalid) else None
+    return problem(status, str(error), field_errors)
+
+
+def _on_validation_error(error: ma.ValidationError) -> Response:
+    field_errors = flatten(error.messages)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, summarise(field_errors), field_errors)

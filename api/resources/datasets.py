@@ -1,0 +1,95 @@
+"""Datasets."""
+
+from typing import Any
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+
+from api.bodies import Blueprint, parse_json
+from api.schemas.datasets import (
+    DatasetPageSchema,
+    DatasetSchema,
+    InlineDatasetSchema,
+    PreviewQuery,
+    PreviewSchema,
+    UploadFileSchema,
+    UploadFormSchema,
+    dataset_body,
+)
+from api.schemas.fields import PageQuery, page
+from api.services import services
+from models.data.catalog import DatasetRecord
+from models.errors import UnsupportedMediaType
+
+blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description="Datasets")
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.response(201, DatasetSchema)
+@blueprint.doc(
+    requestBody={
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": "DatasetUpload"},
+            "application/json": {"schema": InlineDatasetSchema},
+        },
+    }
+)
+def create() -> ResponseReturnValue:
+    """Store a dataset: a file as multipart form, or rows as JSON."""
+    if request.mimetype == "multipart/form-data":
+        record = _from_form()
+    elif request.is_json:
+        record = _from_body()
+    else:
+        raise UnsupportedMediaType(
+            f"The body's content type is {request.mimetype or 'none'}; send a file as"
+            " multipart/form-data or rows as application/json."
+        )
+    return dataset_body(record), 201, {"Location": url_for("datasets.show", dataset=record.id)}
+
+
+@blueprint.route("", methods=["GET"])
+@blueprint.arguments(PageQuery, location="query")
+@blueprint.response(200, DatasetPageSchema)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List datasets, newest first."""
+    found = services().datasets.catalog.page(query["limit"] + 1, query["after"])
+    body = page(found, query["limit"], lambda record: record.id)
+    return body | {"items": [dataset_body(record) for record in body["items"]]}
+
+
+@blueprint.route("/<dataset>", methods=["GET"])
+@blueprint.response(200, DatasetSchema)
+def show(dataset: str) -> dict[str, Any]:
+    """Show a dataset's columns."""
+    return dataset_body(services().datasets.catalog.get(dataset))
+
+
+@blueprint.route("/<dataset>", methods=["DELETE"])
+@blueprint.response(204)
+def remove(dataset: str) -> None:
+    """Delete a dataset that no unfinished job needs."""
+    services().datasets.delete(dataset)
+
+
+@blueprint.route("/<dataset>/preview", methods=["GET"])
+@blueprint.arguments(PreviewQuery, location="query")
+@blueprint.response(200, PreviewSchema)
+def preview(query: dict[str, Any], dataset: str) -> dict[str, Any]:
+    """Show a dataset's first rows."""
+    return {"items": services().datasets.preview(dataset, query["rows"])}
+
+
+def _from_form() -> DatasetRecord:
+    form = UploadFormSchema().load(request.form.to_dict())
+    file = UploadFileSchema().load(request.files.to_dict())["file"]
+    return services().datasets.add_file(
+        file.read(), file.filename, file.mimetype, form["types"], form["name"]
+    )
+
+
+def _from_body() -> DatasetRecord:
+    body = InlineDatasetSchema().load(parse_json(request.get_data(cache=False)))
+    name, types = body.pop("name"), body.pop("types")
+    return services().datasets.add_inline(body, types, name)

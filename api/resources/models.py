@@ -1,0 +1,91 @@
+"""Models, versions, aliases and their files."""
+
+import re
+from typing import Any
+
+from flask import Response
+from flask.typing import ResponseReturnValue
+
+from api.bodies import Blueprint
+from api.schemas.fields import NAME_PATTERN, NAME_RULE, page
+from api.schemas.models import (
+    AliasSchema,
+    ModelDetailSchema,
+    ModelPageSchema,
+    ModelSchema,
+    ModelsQuery,
+    VersionSchema,
+    model_body,
+    version_body,
+    version_summary_body,
+)
+from api.services import services
+from models.errors import Invalid, NotFound
+from models.registry.catalog import artifact_folder
+
+blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
+
+_MEDIA_TYPES = {"json": "application/json"}
+
+
+@blueprint.route("", methods=["GET"])
+@blueprint.arguments(ModelsQuery, location="query")
+@blueprint.response(200, ModelPageSchema)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List models by name."""
+    found = services().models.models(query["limit"] + 1, query["after"])
+    body = page(found, query["limit"], lambda record: record.name)
+    return body | {"items": [model_body(record) for record in body["items"]]}
+
+
+@blueprint.route("/<model>", methods=["GET"])
+@blueprint.response(200, ModelDetailSchema)
+def show(model: str) -> dict[str, Any]:
+    """Show a model's aliases and versions."""
+    catalog = services().models
+    versions = [version_summary_body(record) for record in catalog.versions(model)]
+    return model_body(catalog.model(model)) | {"versions": versions}
+
+
+@blueprint.route("/<model>/versions/<int:version>", methods=["GET"])
+@blueprint.response(200, VersionSchema)
+def show_version(model: str, version: int) -> dict[str, Any]:
+    """Show a version's evidence, signature, lineage and layers."""
+    catalog = services().models
+    return version_body(catalog.version(model, version), catalog.model(model))
+
+
+@blueprint.route("/<model>/versions/<int:version>/artifacts/<file>", methods=["GET"])
+@blueprint.response(200, {"type": "string", "format": "binary"}, content_type="*/*")
+def download(model: str, version: int, file: str) -> ResponseReturnValue:
+    """Download one file of a version."""
+    record = services().models.version(model, version)
+    if file not in record.files:
+        raise NotFound(f"file of version {version} of model {model!r}", file)
+    content = services().artifacts.read(f"{artifact_folder(model, version)}/{file}")
+    response = Response(
+        content,
+        mimetype=_MEDIA_TYPES.get(file.rpartition(".")[2], "application/octet-stream"),
+    )
+    response.set_etag(record.files[file]["sha256"])
+    response.headers["Content-Disposition"] = f'attachment; filename="{file}"'
+    return response
+
+
+@blueprint.route("/<model>/aliases/<alias>", methods=["PUT"])
+@blueprint.arguments(AliasSchema)
+@blueprint.response(200, ModelSchema)
+def point(wanted: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
+    """Point an alias at a version."""
+    if not re.match(NAME_PATTERN, alias):
+        raise Invalid.at("alias", NAME_RULE)
+    services().models.set_alias(model, alias, wanted["version"])
+    return model_body(services().models.model(model))
+
+
+@blueprint.route("/<model>/rollback", methods=["POST"])
+@blueprint.response(200, ModelSchema)
+def rollback(model: str) -> dict[str, Any]:
+    """Point `champion` back at the version before."""
+    services().models.rollback(model)
+    return model_body(services().models.model(model))

@@ -1,0 +1,24 @@
+"""Predictions."""
+
+from typing import Any
+
+from flask import jsonify
+from flask.typing import ResponseReturnValue
+
+from api.bodies import Blueprint
+from api.schemas.predict import PredictionSchema, PredictSchema, prediction_body
+from api.services import services
+
+blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="Predictions")
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.arguments(PredictSchema)
+@blueprint.alt_response(200, schema=PredictionSchema, description="Predictions")
+def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
+    """Predict rows with a registered model."""
+    model = wanted["model"]
+    version = services().models.resolve(model, wanted["version"], wanted["alias"])
+    return jsonify(
+        prediction_body(services().predictions.predict(model, version, wanted["instances"]))
+    )

@@ -1,0 +1,131 @@
+"""Tuning jobs."""
+
+import hashlib
+from typing import Any
+
+from flask import request, url_for
+from flask.typing import ResponseReturnValue
+
+from api.bodies import Blueprint
+from api.schemas.fields import page
+from api.schemas.jobs import (
+    JobPageSchema,
+    JobSchema,
+    JobsQuery,
+    PlanSchema,
+    TrialPageSchema,
+    TrialSchema,
+    TrialsQuery,
+    TuneHeaders,
+    TuneQuery,
+    job_body,
+    trial_body,
+)
+from api.schemas.tune import TuneSchema
+from api.services import services
+from models.jobs.intake import TuneRequest
+from models.jobs.records import Job
+
+blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning jobs")
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.arguments(TuneQuery, location="query")
+@blueprint.arguments(TuneHeaders, location="headers")
+@blueprint.arguments(TuneSchema)
+@blueprint.response(202, JobSchema)
+@blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
+def start(
+    query: dict[str, Any], headers: dict[str, Any], wanted: TuneRequest
+) -> ResponseReturnValue:
+    """Start a tuning job."""
+    if query["dry_run"]:
+        return _plan(wanted)
+    digest = hashlib.sha256(request.get_data(cache=True)).hexdigest()
+    job = services().intake.accept(wanted, headers["idempotency_key"], digest)
+    return _body(job), 202, {"Location": url_for("tune.show", job=job.id)}
+
+
+@blueprint.route("", methods=["GET"])
+@blueprint.arguments(JobsQuery, location="query")
+@blueprint.response(200, JobPageSchema)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List tuning jobs, newest first."""
+    found = services().jobs.page(query["limit"] + 1, query["after"], query["state"])
+    body = page(found, query["limit"], lambda job: job.id)
+    return body | {"items": [_body(job) for job in body["items"]]}
+
+
+@blueprint.route("/<job>", methods=["GET"])
+@blueprint.response(200, JobSchema)
+def show(job: str) -> dict[str, Any]:
+    """Show a tuning job's state, progress and best trial."""
+    return _body(services().jobs.get(job))
+
+
+@blueprint.route("/<job>", methods=["DELETE"])
+@blueprint.response(204)
+def remove(job: str) -> None:
+    """Delete a job that is not being worked on; its registered versions stay."""
+    services().job_requests.delete(job)
+
+
+@blueprint.route("/<job>/cancel", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def cancel(job: str) -> dict[str, Any]:
+    """Cancel a job and its trials."""
+    return _body(services().job_requests.cancel(job))
+
+
+@blueprint.route("/<job>/pause", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def pause(job: str) -> dict[str, Any]:
+    """Start no more trials until the job is resumed."""
+    return _body(services().job_requests.pause(job))
+
+
+@blueprint.route("/<job>/resume", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def resume(job: str) -> dict[str, Any]:
+    """Go on with a paused job."""
+    return _body(services().job_requests.resume(job))
+
+
+@blueprint.route("/<job>/trials", methods=["GET"])
+@blueprint.arguments(TrialsQuery, location="query")
+@blueprint.response(200, TrialPageSchema)
+def trials(query: dict[str, Any], job: str) -> dict[str, Any]:
+    """List a job's trials."""
+    found = services().jobs.trials(
+        services().jobs.get(job),
+        sort=query["sort"],
+        limit=query["limit"] + 1,
+        after=query["after"],
+        states=[query["state"]] if query["state"] else None,
+    )
+    body = page(found, query["limit"], lambda trial: trial.number)
+    return body | {"items": [trial_body(trial) for trial in body["items"]]}
+
+
+@blueprint.route("/<job>/trials/<int:number>", methods=["GET"])
+@blueprint.response(200, TrialSchema)
+def trial(job: str, number: int) -> dict[str, Any]:
+    """Show one trial."""
+    return trial_body(services().jobs.trial(services().jobs.get(job), number))
+
+
+def _body(job: Job) -> dict[str, Any]:
+    jobs = services().jobs
+    slots = services().settings.resolved_trial_slots
+    return job_body(job, jobs.progress(job), jobs.best_trial(job), slots)
+
+
+def _plan(wanted: TuneRequest) -> ResponseReturnValue:
+    spec, planned = services().intake.decide(wanted)
+    body = {
+        "trials": planned.trials,
+        "space_size": planned.space_size,
+        "schedule": planned.schedule,
+        "request": spec.to_document(),
+    }
+    return PlanSchema().dump(body), 200

@@ -1,0 +1,121 @@
+"""Datasets."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from flask_smorest.fields import Upload
+from marshmallow.validate import Length, OneOf, Range
+
+from api.schemas.fields import described
+from models.data.catalog import DatasetRecord
+from models.data.columns import ColumnType
+
+
+class TypesField(ma.fields.Dict):
+    """Column types by name; in a form, the same as JSON text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            keys=ma.fields.String(), values=ma.fields.String(validate=OneOf(_TYPES)), **kwargs
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise ma.ValidationError("Not JSON.") from None
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+_TYPES = [str(kind) for kind in ColumnType if kind is not ColumnType.IMAGE]
+_TYPES_HELP = described(
+    f"Types by column, for those that are not to be inferred: {', '.join(_TYPES)}.",
+    example={"zip_code": "category"},
+)
+
+
+class UploadFileSchema(ma.Schema):
+    """The file of an upload."""
+
+    file = Upload(
+        required=True,
+        metadata=described("CSV, TSV, JSON records, JSON Lines, Parquet or NPZ."),
+    )
+
+
+class UploadFormSchema(ma.Schema):
+    """The other parts of an upload."""
+
+    name = ma.fields.String(load_default=None, validate=Length(1, 200))
+    types = TypesField(load_default=dict, metadata=_TYPES_HELP)
+
+
+class InlineDatasetSchema(ma.Schema):
+    """Rows in the body: `records`, or arrays `x` and `y`."""
+
+    records = ma.fields.List(
+        ma.fields.Raw(metadata={"type": "object"}),
+        metadata=described("One object a row.", example=[{"rooms": 3, "price": 210.5}]),
+    )
+    x = ma.fields.List(
+        ma.fields.Raw(),
+        metadata=described("Rows of numbers, or images (rows × height × width [× channels])."),
+    )
+    y = ma.fields.List(ma.fields.Raw(), metadata=described("One target a row."))
+    name = ma.fields.String(load_default=None, validate=Length(1, 200))
+    types = TypesField(load_default=dict, metadata=_TYPES_HELP)
+
+    @ma.validates_schema
+    def _one_form(self, data: Mapping[str, Any], **_: Any) -> None:
+        if set(data) - {"name", "types"} not in ({"records"}, {"x", "y"}):
+            raise ma.ValidationError("Give either records, or both x and y.", "records")
+
+
+class DatasetSchema(ma.Schema):
+    """A stored dataset."""
+
+    id = ma.fields.String(metadata=described("Digest of the content: the same rows, the same id."))
+    name = ma.fields.String(allow_none=True)
+    builtin = ma.fields.String(allow_none=True)
+    rows = ma.fields.Integer()
+    columns = ma.fields.List(
+        ma.fields.Dict(),
+        metadata=described("Name, type, missing and distinct counts, and figures by type."),
+    )
+    created = ma.fields.String()
+
+
+class DatasetPageSchema(ma.Schema):
+    """A part of the datasets, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(DatasetSchema))
+    next = ma.fields.String(allow_none=True)
+
+
+class PreviewQuery(ma.Schema):
+    """How much to preview."""
+
+    rows = ma.fields.Integer(
+        load_default=10, validate=Range(1, 1000), metadata=described("Rows from the top.")
+    )
+
+
+class PreviewSchema(ma.Schema):
+    """The first rows of a dataset."""
+
+    items = ma.fields.List(ma.fields.Dict())
+
+
+def dataset_body(record: DatasetRecord) -> dict[str, Any]:
+    """A dataset as `DatasetSchema` describes it."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "builtin": record.builtin,
+        "rows": record.rows,
+        "columns": record.columns,
+        "created": record.created.isoformat(),
+    }

@@ -1,0 +1,36 @@
+"""What the views call."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from models.data.library import DatasetLibrary
+from models.jobs.intake import Intake
+from models.jobs.queries import JobQueries
+from models.jobs.requests import JobRequests
+from models.registry.catalog import ModelCatalog
+from models.serving.engine import PredictionEngine
+from models.settings import Settings
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each, shared by all requests of a process."""
+
+    settings: Settings
+    database: Database
+    artifacts: Artifacts
+    datasets: DatasetLibrary
+    intake: Intake
+    jobs: JobQueries
+    job_requests: JobRequests
+    models: ModelCatalog
+    predictions: PredictionEngine
+
+
+def services() -> Services:
+    """The services of the application that handles the present request."""
+    found: Services = current_app.extensions["luthier"]
+    return found

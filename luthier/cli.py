@@ -1,0 +1,78 @@
+"""The `luthier` command."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from models.errors import LuthierError
+from models.settings import Settings
+from models.telemetry import configure_logging
+
+
+@click.group(help="Tune neural networks and serve the winner.")
+@click.version_option(package_name="luthier")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Read the settings once, for every command."""
+    try:
+        context.obj = Settings.from_environment()
+    except LuthierError as error:
+        raise click.ClickException(str(error)) from None
+    configure_logging(context.obj.log_level)
+
+
+@main.command()
+@click.pass_obj
+def serve(settings: Settings) -> None:
+    """Run API and worker on this machine, until Ctrl-C or SIGTERM."""
+    from luthier.embedded import run_embedded
+
+    sys.exit(run_embedded(settings))
+
+
+@main.command()
+@click.pass_obj
+def api(settings: Settings) -> None:
+    """Run the API alone."""
+    from luthier.server import run_api
+
+    run_api(settings)
+
+
+@main.command()
+@click.pass_obj
+def worker(settings: Settings) -> None:
+    """Run a worker alone: it trains what the API has queued."""
+    # TensorFlow reads it once, when it is imported, here and in the trials' processes.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from models.jobs.worker import run_worker
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run_worker(settings, stop)
+
+
+@main.command()
+@click.pass_obj
+def migrate(settings: Settings) -> None:
+    """Bring the database to the newest schema."""
+    from models.store.engine import Database
+    from models.store.migrate import migrate as run_migrations
+
+    run_migrations(Database(settings.resolved_database_url))
+
+
+@main.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="openapi.yaml")
+@click.pass_obj
+def openapi(settings: Settings, path: Path) -> None:
+    """Write the OpenAPI document to PATH."""
+    from api.app import create_app
+    from api.openapi import document
+
+    path.write_text(document(create_app(settings)), encoding="utf-8")

@@ -1,0 +1,103 @@
+"""A Python client of the service."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class RequestRefused(Exception):
+    """The service answered with an error; `problem` is its body."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        super().__init__(f"{status}: {problem.get('detail', problem)}")
+
+
+class Client:
+    """Calls one Luthier service. Every method raises RequestRefused for an error it answers."""
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", timeout: float = 60.0) -> None:
+        self._http = httpx.Client(base_url=url, timeout=timeout)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def upload(
+        self, path: str | Path, types: Mapping[str, str] | None = None, name: str | None = None
+    ) -> dict[str, Any]:
+        """Store a file as a dataset; answer its id, rows and columns."""
+        path = Path(path)
+        form = {"types": json.dumps(types or {})} | ({"name": name} if name else {})
+        with path.open("rb") as file:
+            return self._call("POST", "/datasets", files={"file": (path.name, file)}, data=form)
+
+    def tune(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Start a tuning job; answer it as it is queued."""
+        return self._call("POST", "/tune", json=request)
+
+    def job(self, job: str) -> dict[str, Any]:
+        """A job's state, progress and best trial."""
+        return self._call("GET", f"/tune/{job}")
+
+    def watch(self, job: str, every: float = 0.5) -> Iterator[dict[str, Any]]:
+        """The job now and every `every` seconds, until it has ended."""
+        while True:
+            found = self.job(job)
+            yield found
+            if found["state"] in FINAL_STATES:
+                return
+            time.sleep(every)
+
+    def wait(self, job: str, every: float = 0.5) -> dict[str, Any]:
+        """The job once it has ended."""
+        *_, last = self.watch(job, every)
+        return last
+
+    def trials(self, job: str, **query: Any) -> list[dict[str, Any]]:
+        """A job's trials; `sort="score"` puts the best first."""
+        found: list[dict[str, Any]] = self._call("GET", f"/tune/{job}/trials", params=query)[
+            "items"
+        ]
+        return found
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        """Cancel a job."""
+        return self._call("POST", f"/tune/{job}/cancel")
+
+    def predict(
+        self, model: str, instances: Sequence[Any], **version_or_alias: Any
+    ) -> dict[str, Any]:
+        """Predict rows with a model's champion, or with `version=` or `alias=`."""
+        body = {"model": model, "instances": list(instances), **version_or_alias}
+        return self._call("POST", "/predict", json=body)
+
+    def version(self, model: str, version: int) -> dict[str, Any]:
+        """A version's evidence, signature and layers."""
+        return self._call("GET", f"/models/{model}/versions/{version}")
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        response = self._http.request(method, path, **arguments)
+        if response.is_error:
+            raise RequestRefused(response.status_code, response.json())
+        body: dict[str, Any] = response.json()
+        return body

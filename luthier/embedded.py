@@ -1,0 +1,99 @@
+"""The embedded service: API and worker as two processes of this machine."""
+
+import ctypes
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import httpx
+
+from luthier.server import check_bind
+from models.settings import Settings
+from models.store.engine import Database
+from models.store.migrate import migrate
+
+log = logging.getLogger(__name__)
+
+READY_WITHIN = 60.0  # seconds
+_STOP_WITHIN = 12.0  # seconds
+_LOOK_EVERY = 0.1  # seconds
+_RESTART_AFTER = 1.0  # seconds
+
+
+def run_embedded(settings: Settings) -> int:
+    """Serve until SIGTERM or Ctrl-C; answer the exit status.
+
+    A worker that dies is started again and takes its jobs up; if the API dies, all ends.
+    """
+    check_bind(settings)
+    _migrate(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    api, worker = _start("api"), _start("worker")
+    try:
+        if not _wait_until_ready(settings, api, stop):
+            return 0 if stop.is_set() else 1
+        print(f"Luthier is ready at http://{settings.bind}", flush=True)
+        while not stop.wait(_LOOK_EVERY):
+            if api.poll() is not None:
+                log.error("the API ended with status %s", api.returncode)
+                return 1
+            if worker.poll() is not None:
+                log.error("the worker ended with status %s; starting it again", worker.returncode)
+                stop.wait(_RESTART_AFTER)
+                worker = _start("worker")
+        return 0
+    finally:
+        _end([api, worker])
+
+
+def _migrate(settings: Settings) -> None:
+    database = Database(settings.resolved_database_url)
+    migrate(database)
+    database.close()
+
+
+def _start(command: str) -> "subprocess.Popen[bytes]":
+    # A session of its own keeps a terminal's Ctrl-C from reaching it before we do.
+    return subprocess.Popen(
+        [sys.executable, "-m", "luthier", command],
+        start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _end_with_parent() -> None:
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def _wait_until_ready(
+    settings: Settings, api: "subprocess.Popen[bytes]", stop: threading.Event
+) -> bool:
+    deadline = time.monotonic() + READY_WITHIN
+    while time.monotonic() < deadline and not stop.wait(_LOOK_EVERY):
+        if api.poll() is not None:
+            return False
+        try:
+            if httpx.get(f"http://{settings.bind}/readyz", timeout=2.0).status_code == 200:
+                return True
+        except httpx.TransportError:
+            continue
+    return False
+
+
+def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _STOP_WITHIN
+    for process in processes:
+        try:
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,1 @@
+"""Everything about models: no Flask, no status codes."""

@@ -1,0 +1,1 @@
+"""Datasets: reading, typing, splitting, preprocessing."""

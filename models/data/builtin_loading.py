@@ -1,0 +1,58 @@
+"""Built-in datasets from scikit-learn and Keras, whose imports are heavy."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+import sklearn.datasets
+
+from models.data.arrays import to_columns
+from models.data.builtin import BUILTINS, PREFIX, Builtin
+from models.data.conversion import to_dataset
+from models.data.dataset import Dataset
+from models.errors import NotFound, Unavailable
+
+Array = np.ndarray[Any, Any]
+
+
+def load_builtin(name: str) -> Dataset:
+    """The built-in dataset called `name`, with or without `builtin:` before it.
+
+    Classes stay the whole numbers of the source. Those of Keras are downloaded once, and kept
+    where Keras keeps them (`KERAS_HOME`, or `~/.keras`); they import TensorFlow.
+    Raises NotFound for an unknown name and Unavailable when a download fails.
+    """
+    name = name.removeprefix(PREFIX)
+    if name not in BUILTINS:
+        raise NotFound("built-in dataset", name)
+    builtin = BUILTINS[name]
+    x, y = _load(builtin)
+    cells = to_columns(x, y)
+    names = (*builtin.columns, builtin.target)
+    types = {column: "number" for column in names if column != "x"}
+    return to_dataset(dict(zip(names, cells.values(), strict=True)), types)
+
+
+def _load(builtin: Builtin) -> tuple[Array, Array]:
+    module, _, function = builtin.source.rpartition(".")
+    if builtin.name == "xor":
+        return np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    if module == "keras.datasets":
+        return _load_keras(builtin.name)
+    bunch = getattr(sklearn.datasets, function)()
+    return (bunch.images if builtin.columns == ("x",) else bunch.data), bunch.target
+
+
+def _load_keras(name: str) -> tuple[Array, Array]:
+    """Training and test part joined; Luthier holds out a test part of its own."""
+    module = importlib.import_module(f"keras.datasets.{name}")
+    try:
+        parts: tuple[tuple[Array, Array], tuple[Array, Array]] = module.load_data()
+    # Keras raises a bare Exception for a failed download, ValueError for a wrong checksum.
+    except Exception as error:
+        raise Unavailable(
+            f"The built-in dataset {name!r} could not be downloaded: {error}. Keras keeps it"
+            " under KERAS_HOME (by default ~/.keras/datasets) once it was fetched."
+        ) from error
+    (x_train, y_train), (x_test, y_test) = parts
+    return np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test])

@@ -1,0 +1,79 @@
+"""Datasets as the API and workers use them: read, kept, described and opened again.
+
+pandas, pyarrow and scikit-learn are imported where they are used: together they cost a second and
+more than 100 MB, which a process that only predicts never needs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from models.data.catalog import DatasetCatalog, DatasetRecord
+from models.store.artifacts import Artifacts
+
+if TYPE_CHECKING:
+    from models.data.dataset import Dataset
+
+
+class DatasetLibrary:
+    """The catalog of datasets together with their rows."""
+
+    def __init__(self, catalog: DatasetCatalog, artifacts: Artifacts) -> None:
+        self.catalog = catalog
+        self._artifacts = artifacts
+
+    def add_file(
+        self,
+        content: bytes,
+        filename: str | None,
+        content_type: str | None,
+        types: Mapping[str, str],
+        name: str | None = None,
+    ) -> DatasetRecord:
+        """Read an uploaded file and keep it; the same content twice is one dataset.
+
+        Raises Invalid with the place of the fault, UnsupportedMediaType for a format not read.
+        """
+        from models.data.reading import detect_format, read
+
+        dataset = read(content, detect_format(filename, content_type), types)
+        return self.add(dataset, name or filename)
+
+    def add_inline(
+        self, document: Mapping[str, Any], types: Mapping[str, str], name: str | None = None
+    ) -> DatasetRecord:
+        """Keep rows given as `{"records": [...]}` or arrays given as `{"x": ..., "y": ...}`."""
+        from models.data.reading import from_arrays, from_records
+
+        if "records" in document:
+            dataset = from_records(document["records"], types)
+        else:
+            dataset = from_arrays(document["x"], document["y"], types)
+        return self.add(dataset, name)
+
+    def add(
+        self, dataset: "Dataset", name: str | None, builtin: str | None = None
+    ) -> DatasetRecord:
+        """Store the rows first and the record last, so that every record has its rows."""
+        from models.data.profile import profile
+        from models.data.storage import write_dataset
+
+        digest = dataset.digest()
+        write_dataset(dataset, self._artifacts, digest)
+        return self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
+
+    def open(self, dataset: str) -> "Dataset":
+        """The rows of a stored dataset; NotFound if there is none."""
+        from models.data.storage import read_dataset
+
+        return read_dataset(self._artifacts, self.catalog.get(dataset).id)
+
+    def preview(self, dataset: str, rows: int) -> Sequence[Mapping[str, Any]]:
+        """The first rows of a stored dataset, with values as JSON has them."""
+        from models.data.profile import preview
+
+        return preview(self.open(dataset), rows)
+
+    def delete(self, dataset: str) -> None:
+        """Remove a dataset and its rows; Conflict while a job needs it."""
+        self.catalog.remove(dataset)
+        self._artifacts.delete(f"datasets/{dataset}")

@@ -1,0 +1,66 @@
+"""The one exception tree of the package; `api/errors.py` maps it to HTTP."""
+
+from collections.abc import Mapping, Sequence
+
+
+class LuthierError(Exception):
+    """Any failure that Luthier raises on purpose; its text is meant for the caller."""
+
+
+class Invalid(LuthierError):
+    """What the caller sent breaks a rule.
+
+    `errors` maps the dotted path of a field (`search_space.units.min`) to its messages.
+    """
+
+    def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
+        self.errors = {path: list(messages) for path, messages in errors.items()}
+        super().__init__(
+            "; ".join(f"{path}: {' '.join(texts)}" for path, texts in self.errors.items())
+        )
+
+    @classmethod
+    def at(cls, path: str, message: str) -> "Invalid":
+        """One message about one field."""
+        return cls({path: [message]})
+
+    def under(self, prefix: str) -> "Invalid":
+        """The same messages with `prefix` put before every path."""
+        return Invalid({f"{prefix}.{path}": texts for path, texts in self.errors.items()})
+
+
+class NotFound(LuthierError):
+    """No such dataset, job, trial, model, version or alias."""
+
+    def __init__(self, kind: str, name: object) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(f"There is no {kind} {name!r}.")
+
+
+class Conflict(LuthierError):
+    """The request is well formed, but the present state forbids it."""
+
+
+class Malformed(LuthierError):
+    """The bytes are not what their content type says."""
+
+
+class UnsupportedMediaType(LuthierError):
+    """A content type or file format that is not read here."""
+
+
+class Unavailable(LuthierError):
+    """A part that the request needs does not answer now; trying again may help."""
+
+
+class ArtifactError(LuthierError):
+    """A stored file is missing, unreadable or not the one that was written."""
+
+
+class SettingError(LuthierError):
+    """A setting has a value that cannot be used; names key and value."""
+
+
+class LeaseLost(LuthierError):
+    """Another worker owns the job now; this one must stop writing to it."""

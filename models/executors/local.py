@@ -1,0 +1,109 @@
+"""Trials in warm child processes of this machine."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+
+import psutil
+from pebble import ProcessExpired, ProcessPool
+
+from models.executors.executor import (
+    Payload,
+    Result,
+    TaskLost,
+    TaskOutOfMemory,
+    TaskTimedOut,
+)
+
+OUT_OF_MEMORY_EXIT = 86
+_WATCH_SECONDS = 0.2
+
+
+class LocalExecutor:
+    """A pool of spawned processes that stay warm across jobs.
+
+    `prepare` runs once in every new process before its first task. `memory_limit` is in bytes
+    of resident memory. A process that dies, times out or outgrows the limit is replaced.
+    """
+
+    def __init__(
+        self, slots: int, memory_limit: int, prepare: Callable[[], None] | None = None
+    ) -> None:
+        self.slots = slots
+        self._pool = ProcessPool(
+            max_workers=slots,
+            initializer=_start_process,
+            initargs=(memory_limit, os.getpid(), prepare),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def submit(
+        self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None
+    ) -> "Future[Result]":
+        """Start `function(payload)` in a free process, or queue it until one is free."""
+        inner = self._pool.schedule(function, args=[payload], timeout=timeout)
+        outer: Future[Result] = _LinkedFuture(inner)
+        inner.add_done_callback(lambda done: _settle(done, outer, timeout))
+        return outer
+
+    def cancel(self, future: "Future[Result]") -> None:
+        """End the task; the process that runs it is killed and replaced."""
+        assert isinstance(future, _LinkedFuture)
+        future.inner.cancel()
+
+    def close(self) -> None:
+        """Kill every process."""
+        self._pool.stop()
+        self._pool.join()
+
+
+class _LinkedFuture(Future[Result]):
+    """A future with this package's errors in place of the pool's."""
+
+    def __init__(self, inner: "Future[Result]") -> None:
+        super().__init__()
+        self.inner = inner
+
+
+def _settle(done: "Future[Result]", outer: "Future[Result]", timeout: float | None) -> None:
+    if done.cancelled():
+        outer.cancel()
+        outer.set_running_or_notify_cancel()
+        return
+    try:
+        outer.set_result(done.result())
+    except CancelledError:
+        outer.cancel()
+        outer.set_running_or_notify_cancel()
+    except FutureTimeout:
+        outer.set_exception(TaskTimedOut(f"Ended after its limit of {timeout:g} s."))
+    except ProcessExpired as expired:
+        outer.set_exception(_explain(expired))
+    except BaseException as error:
+        outer.set_exception(error)
+
+
+def _explain(expired: ProcessExpired) -> TaskOutOfMemory | TaskLost:
+    if expired.exitcode == OUT_OF_MEMORY_EXIT:
+        return TaskOutOfMemory("Its process outgrew the memory limit and was ended.")
+    return TaskLost(f"Its process died with exit code {expired.exitcode}.")
+
+
+def _start_process(memory_limit: int, parent: int, prepare: Callable[[], None] | None) -> None:
+    threading.Thread(target=_watch, args=(memory_limit, parent), daemon=True).start()
+    if prepare is not None:
+        prepare()
+
+
+def _watch(memory_limit: int, parent: int) -> None:
+    """End this process when it outgrows its memory or its parent is gone."""
+    process = psutil.Process()
+    pause = threading.Event()
+    while not pause.wait(_WATCH_SECONDS):
+        if process.memory_info().rss > memory_limit:
+            os._exit(OUT_OF_MEMORY_EXIT)
+        if os.getppid() != parent:
+            os._exit(0)

@@ -1,0 +1,1 @@
+"""A tuning job from queued to done."""

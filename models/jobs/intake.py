@@ -1,0 +1,131 @@
+"""A tuning request on its way in: checked against its data, decided in full, queued."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.data.builtin import BUILTINS
+from models.data.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.library import DatasetLibrary
+from models.data.splitting import MIN_ROWS, Evaluation, split
+from models.data.tasks import Task, resolve_features, resolve_task
+from models.errors import Invalid
+from models.jobs.records import Job
+from models.jobs.requests import JobRequests
+from models.jobs.spec import Budget, JobSpec
+from models.oracles.plan import Plan, plan
+from models.oracles.strategy import Strategy
+from models.space.space import SearchSpace
+from models.trials.objective import resolve_objective
+from models.trials.spec import EarlyStopping
+
+DEFAULT_MAX_TRIALS = 20  # for strategies that could go on for ever
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRequest:
+    """What a user asked for; each field is well formed, but not yet checked against the data."""
+
+    model: str
+    dataset: str | Mapping[str, Any]  # id, "builtin:" and a name, or rows
+    target: str
+    features: tuple[str, ...] | None
+    task: str  # a task, or "auto"
+    network: str
+    space: SearchSpace
+    strategy: Strategy
+    metric: str
+    direction: str | None
+    budget: Budget
+    evaluation: Evaluation
+    executions: int
+    early_stopping: EarlyStopping | None
+    parallelism: int | None
+    seed: int
+    refit: bool
+
+
+class Intake:
+    """Turns requests into jobs."""
+
+    def __init__(self, library: DatasetLibrary, requests: JobRequests) -> None:
+        self._library = library
+        self._requests = requests
+
+    def accept(self, request: TuneRequest, key: str | None, digest: str) -> Job:
+        """Queue a job. `key` is the caller's idempotency key, `digest` that of the whole request.
+
+        Raises Invalid with the path of the field, NotFound for an unknown dataset.
+        """
+        spec, planned = self.decide(request)
+        return self._requests.create(spec, planned.trials, key, digest)
+
+    def decide(self, request: TuneRequest) -> tuple[JobSpec, Plan]:
+        """The job that `request` would make, and what it would try; nothing is started."""
+        dataset, task = self._resolve_data(request)
+        budget = request.budget
+        planned = plan(request.strategy, request.space, budget.max_trials, budget.epochs)
+        spec = JobSpec(
+            model=request.model,
+            dataset=dataset,
+            target=request.target,
+            features=request.features,
+            task=task,
+            network=request.network,
+            space=request.space,
+            strategy=request.strategy,
+            objective=resolve_objective(task, request.metric, request.direction),
+            budget=budget,
+            evaluation=request.evaluation,
+            executions=request.executions,
+            early_stopping=request.early_stopping,
+            parallelism=request.parallelism,
+            seed=request.seed,
+            refit=request.refit or request.evaluation.method == "cv",
+        )
+        return spec, planned
+
+    def _resolve_data(self, request: TuneRequest) -> tuple[str, Task]:
+        if isinstance(request.dataset, str) and request.dataset.startswith(BUILTIN_PREFIX):
+            return request.dataset, _check_builtin(request)
+        if isinstance(request.dataset, str):
+            record = self._library.catalog.get(request.dataset)
+        else:
+            try:
+                record = self._library.add_inline(request.dataset, {})
+            except Invalid as error:
+                raise error.under("dataset") from None
+        dataset = self._library.open(record.id)
+        task = resolve_task(dataset, request.target, request.task)
+        resolve_features(dataset, request.target, request.features)
+        target: np.ndarray[Any, Any] = dataset.values[request.target]
+        split(target, task, request.evaluation, request.seed)
+        if request.evaluation.validation_dataset is not None:
+            self._library.catalog.get(request.evaluation.validation_dataset)
+        return record.id, task
+
+
+def _check_builtin(request: TuneRequest) -> Task:
+    """Check against the table of builtin datasets; a worker loads the rows themselves."""
+    assert isinstance(request.dataset, str)
+    name = request.dataset.removeprefix(BUILTIN_PREFIX)
+    builtin = BUILTINS.get(name)
+    if builtin is None:
+        raise Invalid.at(
+            "dataset", f"There is no builtin dataset {name!r}; there are {', '.join(BUILTINS)}."
+        )
+    if request.target != builtin.target:
+        raise Invalid.at("target", f"The target of {request.dataset} is {builtin.target!r}.")
+    for name in request.features or ():
+        if name not in builtin.columns or name == builtin.target:
+            raise Invalid.at("features", f"{request.dataset} has no feature {name!r}.")
+    if request.task not in ("auto", builtin.task):
+        raise Invalid.at("task", f"{request.dataset} poses a {builtin.task} task.")
+    if builtin.rows < MIN_ROWS and request.evaluation.method != "train":
+        raise Invalid.at(
+            "evaluation",
+            f"{builtin.rows} rows are too few to hold some out; use method 'train'.",
+        )
+    return builtin.task

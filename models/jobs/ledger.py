@@ -1,0 +1,235 @@
+"""What a worker writes about the job it holds, each change whole and only while it holds it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from models.errors import LeaseLost
+from models.jobs.lifecycle import JobState, TrialState, check_job_transition, sources_of
+from models.jobs.records import Trial, trial_from_row
+from models.jobs.requests import cancel_open_trials
+from models.oracles.oracle import Proposal
+from models.store.engine import Database
+from models.store.tables import jobs, now, trials
+from models.trials.spec import Failure, TrialResult
+
+
+class Ledger:
+    """Every write is one transaction that first checks that `owner` still holds the job.
+
+    All methods raise LeaseLost if it does not; nothing is written then.
+    """
+
+    def __init__(self, database: Database, job: str, owner: str) -> None:
+        self._database = database
+        self._job = job
+        self._owner = owner
+
+    def trials(self) -> list[Trial]:
+        """Every trial of the job, by number."""
+        query = select(trials).where(trials.c.job == self._job).order_by(trials.c.number)
+        with self._database.read() as connection:
+            return [trial_from_row(row) for row in connection.execute(query)]
+
+    def trial(self, number: int) -> Trial:
+        """One trial of the job, as it is stored."""
+        query = select(trials).where(trials.c.job == self._job, trials.c.number == number)
+        with self._database.read() as connection:
+            return trial_from_row(connection.execute(query).one())
+
+    def propose(
+        self, proposals: Sequence[Proposal], epochs: int, oracle_state: dict[str, Any]
+    ) -> list[Trial]:
+        """Record what the oracle asked for, together with its state after asking."""
+        with self.transaction() as connection:
+            last = connection.execute(
+                select(func.coalesce(func.max(trials.c.number), 0)).where(trials.c.job == self._job)
+            ).scalar_one()
+            numbers = range(last + 1, last + 1 + len(proposals))
+            rows = [
+                {
+                    "job": self._job,
+                    "number": number,
+                    "key": proposal.key,
+                    "state": TrialState.WAITING,
+                    "values": dict(proposal.values),
+                    "epochs": proposal.epochs or epochs,
+                    "initial_epoch": proposal.initial_epoch,
+                    "parent": self._number_of(connection, proposal.parent),
+                    "retries": 0,
+                    "created": now(),
+                }
+                for number, proposal in zip(numbers, proposals, strict=True)
+            ]
+            connection.execute(insert(trials), rows)
+            self._update_job(connection, oracle_state=oracle_state)
+            found = connection.execute(
+                select(trials)
+                .where(trials.c.job == self._job, trials.c.number > last)
+                .order_by(trials.c.number)
+            )
+            return [trial_from_row(row) for row in found]
+
+    def start(self, number: int) -> None:
+        """A trial begins to train."""
+        with self.transaction() as connection:
+            self._move(connection, number, TrialState.RUNNING, started=now())
+
+    def hand_back(self, number: int, *, retry: bool) -> None:
+        """A trial that was running waits again; `retry` counts it as tried once more."""
+        with self.transaction() as connection:
+            retries = {"retries": trials.c.retries + 1} if retry else {}
+            self._move(connection, number, TrialState.WAITING, started=None, **retries)
+
+    def complete(
+        self, number: int, result: TrialResult, oracle_state: dict[str, Any], seconds: float
+    ) -> None:
+        """A trial was scored; `seconds` is the job's searching time so far."""
+        document = asdict(result)
+        score = document.pop("score")
+        spent = document.pop("seconds")
+        del document["failure"]
+        with self.transaction() as connection:
+            self._move(
+                connection,
+                number,
+                TrialState.COMPLETED,
+                score=score,
+                seconds=spent,
+                result=document,
+                finished=now(),
+            )
+            self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
+
+    def reuse(self, number: int, source: int, oracle_state: dict[str, Any], seconds: float) -> None:
+        """A trial of the same values as the completed trial `source` takes over its result."""
+        with self.transaction() as connection:
+            found = connection.execute(
+                select(trials).where(trials.c.job == self._job, trials.c.number == source)
+            ).one()
+            self._move(connection, number, TrialState.RUNNING, started=now())
+            self._move(
+                connection,
+                number,
+                TrialState.COMPLETED,
+                score=found.score,
+                result=found.result,
+                reused_from=source,
+                seconds=0.0,
+                finished=now(),
+            )
+            self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
+
+    def fail(
+        self,
+        number: int,
+        failure: Failure,
+        result: TrialResult | None,
+        oracle_state: dict[str, Any],
+        seconds: float,
+    ) -> None:
+        """A trial ended without a score; its curve is kept where there is one."""
+        document = asdict(result) if result else {}
+        with self.transaction() as connection:
+            self._move(
+                connection,
+                number,
+                TrialState.FAILED,
+                failure_kind=str(failure.kind),
+                failure_message=failure.message,
+                seconds=document.get("seconds"),
+                result={"history": document["history"]} if document else None,
+                finished=now(),
+            )
+            self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
+
+    def set_dataset(self, dataset: str) -> None:
+        """The builtin dataset was loaded and stored under this id."""
+        with self.transaction() as connection:
+            self._update_job(connection, dataset=dataset)
+
+    def set_state(self, target: JobState) -> None:
+        """Move the job on without ending it."""
+        with self.transaction() as connection:
+            self._change_state(connection, target)
+
+    def end_search(self, reason: str, seconds: float) -> None:
+        """No more trials will be trained; the ones still open are cancelled."""
+        with self.transaction() as connection:
+            connection.execute(cancel_open_trials(self._job))
+            self._update_job(connection, stop_reason=reason, seconds=seconds)
+
+    def finish(
+        self,
+        state: JobState,
+        *,
+        error: str | None = None,
+        version: int | None = None,
+        connection: Connection | None = None,
+    ) -> None:
+        """The job has reached its final state, and is let go.
+
+        A given `connection` makes this part of the transaction that registers the winner.
+        """
+        if connection is None:
+            with self.transaction() as own:
+                self.finish(state, error=error, version=version, connection=own)
+            return
+        self._change_state(connection, state)
+        connection.execute(cancel_open_trials(self._job))
+        self._update_job(
+            connection,
+            error=error,
+            version=version,
+            finished=now(),
+            owner=None,
+            lease_until=None,
+        )
+
+    def release(self, seconds: float) -> None:
+        """Let the job go as it is, after `seconds` of searching, for any worker to take up."""
+        with self.transaction() as connection:
+            self._update_job(connection, owner=None, lease_until=None, seconds=seconds)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A write transaction in which the job is still this worker's."""
+        with self._database.write() as connection:
+            self._check_owner(connection)
+            yield connection
+
+    def _check_owner(self, connection: Connection) -> None:
+        query = select(jobs.c.owner).where(jobs.c.id == self._job).with_for_update()
+        if connection.execute(query).scalar_one_or_none() != self._owner:
+            raise LeaseLost(f"Job {self._job} is no longer held by {self._owner}.")
+
+    def _update_job(self, connection: Connection, **values: Any) -> None:
+        connection.execute(update(jobs).where(jobs.c.id == self._job).values(values))
+
+    def _change_state(self, connection: Connection, target: JobState) -> None:
+        query = select(jobs.c.state).where(jobs.c.id == self._job)
+        current = JobState(connection.execute(query).scalar_one())
+        check_job_transition(self._job, current, target)
+        self._update_job(connection, state=target)
+
+    def _move(self, connection: Connection, number: int, target: TrialState, **values: Any) -> None:
+        moved = connection.execute(
+            update(trials)
+            .where(
+                trials.c.job == self._job,
+                trials.c.number == number,
+                trials.c.state.in_(sources_of(target)),
+            )
+            .values(state=target, **values)
+        )
+        if moved.rowcount != 1:
+            raise LeaseLost(f"Trial {number} of job {self._job} cannot become {target}.")
+
+    def _number_of(self, connection: Connection, key: str | None) -> int | None:
+        if key is None:
+            return None
+        query = select(trials.c.number).where(trials.c.job == self._job, trials.c.key == key)
+        return int(connection.execute(query).scalar_one())

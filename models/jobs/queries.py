@@ -1,0 +1,125 @@
+"""What readers ask about jobs and trials."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, case, func, or_, select
+
+from models.errors import NotFound
+from models.jobs.lifecycle import TrialState
+from models.jobs.records import Job, Progress, Trial, job_from_row, trial_from_row
+from models.store.engine import Database
+from models.store.tables import jobs, trials
+
+
+class JobQueries:
+    """Reads jobs and trials; each method is one short transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, job: str) -> Job:
+        """One job; NotFound if there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
+        if row is None:
+            raise NotFound("job", job)
+        return job_from_row(row)
+
+    def page(self, limit: int, after: str | None = None, state: str | None = None) -> list[Job]:
+        """Up to `limit` jobs, newest first, that come after the job `after`."""
+        query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        if after is not None:
+            last = self.get(after)
+            query = query.where(
+                or_(
+                    jobs.c.created < last.created,
+                    and_(jobs.c.created == last.created, jobs.c.id < last.id),
+                )
+            )
+        with self._database.read() as connection:
+            return [job_from_row(row) for row in connection.execute(query)]
+
+    def progress(self, job: Job) -> Progress:
+        """Counts by state, in one query."""
+
+        def count(*states: TrialState) -> Any:
+            return func.coalesce(func.sum(case((trials.c.state.in_(states), 1), else_=0)), 0)
+
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(
+                    count(TrialState.COMPLETED),
+                    count(TrialState.RUNNING),
+                    count(TrialState.FAILED),
+                    count(TrialState.STOPPED),
+                    func.avg(trials.c.seconds),
+                ).where(trials.c.job == job.id)
+            ).one()
+        return Progress(job.planned_trials, *row)
+
+    def best_trial(self, job: Job) -> Trial | None:
+        """The trial with the best score; the earlier of two equals."""
+        found = self._page(job, "score", 1, None, None)
+        return found[0] if found and found[0].score is not None else None
+
+    def trials(
+        self,
+        job: Job,
+        *,
+        sort: str = "number",
+        limit: int = 100,
+        after: int | None = None,
+        states: Sequence[str] | None = None,
+    ) -> list[Trial]:
+        """Up to `limit` trials by `number` or by `score` (best first, unscored ones last).
+
+        `after` is the number of the last trial already seen, in either order.
+        """
+        return self._page(job, sort, limit, after, states)
+
+    def trial(self, job: Job, number: int) -> Trial:
+        """One trial; NotFound if there is none."""
+        query = select(trials).where(trials.c.job == job.id, trials.c.number == number)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("trial", number)
+        return trial_from_row(row)
+
+    def _page(
+        self,
+        job: Job,
+        sort: str,
+        limit: int,
+        after: int | None,
+        states: Sequence[str] | None,
+    ) -> list[Trial]:
+        query = select(trials).where(trials.c.job == job.id).limit(limit)
+        if states is not None:
+            query = query.where(trials.c.state.in_(states))
+        if sort == "score":
+            query = self._by_score(query, job, after)
+        else:
+            query = query.order_by(trials.c.number)
+            if after is not None:
+                query = query.where(trials.c.number > after)
+        with self._database.read() as connection:
+            return [trial_from_row(row) for row in connection.execute(query)]
+
+    def _by_score(self, query: Select[Any], job: Job, after: int | None) -> Select[Any]:
+        smaller_is_better = job.spec.objective.direction == "min"
+        score = trials.c.score
+        order = score.asc() if smaller_is_better else score.desc()
+        query = query.order_by(order.nulls_last(), trials.c.number)
+        if after is None:
+            return query
+        last = self.trial(job, after)
+        unscored_later = and_(score.is_(None), trials.c.number > last.number)
+        if last.score is None:
+            return query.where(unscored_later)
+        worse = score > last.score if smaller_is_better else score < last.score
+        equal_later = and_(score == last.score, trials.c.number > last.number)
+        return query.where(or_(worse, equal_later, score.is_(None)))

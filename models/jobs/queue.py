@@ -1,0 +1,86 @@
+"""How workers take jobs: an atomic claim, and a lease that a heartbeat renews."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, or_, select, update
+
+from models.jobs.lifecycle import JobState
+from models.jobs.records import Job, job_from_row
+from models.store.engine import Database
+from models.store.tables import jobs, now
+
+
+class JobQueue:
+    """One worker's view of the queue. `owner` names the worker; `lease_seconds` is its patience."""
+
+    def __init__(self, database: Database, owner: str, lease_seconds: float) -> None:
+        self._database = database
+        self.owner = owner
+        self.lease_seconds = lease_seconds
+
+    def claim(self) -> Job | None:
+        """Take the oldest job that is queued, or whose worker has not been heard of.
+
+        Of two workers that reach for one job, one gets it and the other None.
+        """
+        moment = now()
+        queued = and_(jobs.c.state == JobState.QUEUED, jobs.c.owner.is_(None))
+        lapsed = or_(jobs.c.lease_until.is_(None), jobs.c.lease_until < moment)
+        unfinished = and_(
+            or_(
+                jobs.c.state.in_([JobState.RUNNING, JobState.CANCELLING]),
+                # A pause or resume may have reached a job whose worker then died.
+                and_(
+                    jobs.c.state.in_([JobState.QUEUED, JobState.PAUSED]),
+                    jobs.c.owner.is_not(None),
+                ),
+            ),
+            lapsed,
+        )
+        with self._database.write() as connection:
+            row = connection.execute(
+                select(jobs)
+                .where(or_(queued, unfinished))
+                .order_by(jobs.c.created, jobs.c.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            ).one_or_none()
+            if row is None:
+                return None
+            values: dict[str, Any] = {"owner": self.owner, "lease_until": self._lease(moment)}
+            if row.state == JobState.QUEUED:
+                values["state"] = JobState.RUNNING
+            if row.started is None:
+                values["started"] = moment
+            connection.execute(update(jobs).where(jobs.c.id == row.id).values(values))
+            claimed = connection.execute(select(jobs).where(jobs.c.id == row.id)).one()
+        return job_from_row(claimed)
+
+    def renew(self) -> None:
+        """Say that this worker is alive: every job it holds is its own for another lease."""
+        moment = now()
+        with self._database.write() as connection:
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.owner == self.owner)
+                .values(lease_until=self._lease(moment))
+            )
+
+    def held(self) -> dict[str, JobState]:
+        """The jobs that are still this worker's, with the states their users want."""
+        query = select(jobs.c.id, jobs.c.state).where(jobs.c.owner == self.owner)
+        with self._database.read() as connection:
+            return {row.id: JobState(row.state) for row in connection.execute(query)}
+
+    def release(self, job: str) -> None:
+        """Let a job go as it is, for any worker to take up."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job, jobs.c.owner == self.owner)
+                .values(owner=None, lease_until=None)
+            )
+
+    def _lease(self, moment: datetime) -> datetime:
+        return moment + timedelta(seconds=self.lease_seconds)

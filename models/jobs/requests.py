@@ -1,0 +1,130 @@
+"""What users ask to be done with jobs: start, pause, resume, cancel, delete."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Row, Update, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from models.errors import Conflict, Invalid, NotFound
+from models.jobs.lifecycle import JobState, TrialState, check_job_transition
+from models.jobs.records import Job, job_from_row
+from models.jobs.spec import JobSpec
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.store.tables import jobs, now, trials
+
+
+class JobRequests:
+    """Writes what users want; workers see it at their next look."""
+
+    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+        self._database = database
+        self._artifacts = artifacts
+
+    def create(
+        self,
+        spec: JobSpec,
+        planned_trials: int,
+        idempotency_key: str | None = None,
+        request_digest: str | None = None,
+    ) -> Job:
+        """Queue a job. A key seen before answers the job that it made.
+
+        Raises Invalid if the key came with another request.
+        """
+        row = {
+            "id": f"job_{secrets.token_hex(8)}",
+            "model": spec.model,
+            "state": JobState.QUEUED,
+            "spec": spec.to_document(),
+            "dataset": None if spec.dataset.startswith("builtin:") else spec.dataset,
+            "planned_trials": planned_trials,
+            "idempotency_key": idempotency_key,
+            "request_digest": request_digest,
+            "created": now(),
+            "seconds": 0.0,
+        }
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(jobs).values(row))
+        except IntegrityError:
+            return self._same_request(idempotency_key, request_digest)
+        return self._get(row["id"])
+
+    def _same_request(self, key: str | None, digest: str | None) -> Job:
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.idempotency_key == key)).one()
+        if row.request_digest != digest:
+            raise Invalid.at("Idempotency-Key", "This key was used with another request.")
+        return job_from_row(row)
+
+    def pause(self, job: str) -> Job:
+        """Start no more trials of a job; those under way are finished."""
+        return self._change(job, lambda row: JobState.PAUSED)
+
+    def resume(self, job: str) -> Job:
+        """Queue a paused job again; it goes on where it stopped."""
+        return self._change(job, lambda row: JobState.QUEUED)
+
+    def cancel(self, job: str) -> Job:
+        """End a job and its trials; at once if no worker is at it."""
+        return self._change(job, _cancelled_or_cancelling)
+
+    def _change(self, job: str, target_of: Callable[[Row[Any]], JobState]) -> Job:
+        """Raises Conflict if the job's state forbids it; asking twice changes nothing."""
+        with self._database.write() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
+            if row is None:
+                raise NotFound("job", job)
+            current, target = JobState(row.state), target_of(row)
+            if target == current:
+                return job_from_row(row)
+            check_job_transition(job, current, target)
+            values: dict[str, Any] = {"state": target}
+            if target == JobState.CANCELLED:
+                values["finished"] = now()
+                connection.execute(cancel_open_trials(job))
+            connection.execute(update(jobs).where(jobs.c.id == job).values(values))
+        return self._get(job)
+
+    def delete(self, job: str) -> None:
+        """Remove a job that no worker is at, with its trials and files; its versions stay.
+
+        Raises Conflict while the job is running, paused or being cancelled.
+        """
+        removable = [state for state in JobState if state.is_final or state == JobState.QUEUED]
+        with self._database.write() as connection:
+            row = connection.execute(select(jobs.c.state).where(jobs.c.id == job)).one_or_none()
+            if row is None:
+                raise NotFound("job", job)
+            if row.state not in removable:
+                raise Conflict(f"Job {job} is {row.state}; cancel it before deleting it.")
+            connection.execute(delete(jobs).where(jobs.c.id == job))
+        self._artifacts.delete(f"jobs/{job}")
+
+    def _get(self, job: str) -> Job:
+        with self._database.read() as connection:
+            return job_from_row(connection.execute(select(jobs).where(jobs.c.id == job)).one())
+
+
+def _cancelled_or_cancelling(row: Row[Any]) -> JobState:
+    current = JobState(row.state)
+    if current.is_final:
+        # A cancelled job stays so; any other final state refuses the change.
+        return JobState.CANCELLED
+    held = row.owner is not None or current == JobState.RUNNING
+    return JobState.CANCELLING if held else JobState.CANCELLED
+
+
+def cancel_open_trials(job: str) -> Update:
+    """The statement that cancels every trial of a job that has not ended."""
+    return (
+        update(trials)
+        .where(
+            trials.c.job == job,
+            trials.c.state.in_([TrialState.WAITING, TrialState.RUNNING]),
+        )
+        .values(state=TrialState.CANCELLED, finished=now())
+    )

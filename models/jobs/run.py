@@ -1,0 +1,246 @@
+"""One job under way in a worker: loading its data, searching, exporting the winner."""
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.data.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.builtin_storing import BuiltinRequest, store_builtin
+from models.data.catalog import DatasetCatalog
+from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.jobs.ledger import Ledger
+from models.jobs.lifecycle import JobState
+from models.jobs.records import Job
+from models.jobs.search import Search
+from models.jobs.winner import Winner
+from models.registry.catalog import ModelCatalog
+from models.registry.export import export
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.trials.run import run_trial
+from models.trials.spec import Failure, FailureKind, TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every job run of a worker shares."""
+
+    database: Database
+    artifacts: Artifacts
+    datasets: DatasetCatalog
+    models: ModelCatalog
+    executor: Executor
+    owner: str
+    trial_timeout: float  # seconds
+
+
+class JobRun:
+    """Drives one claimed job; the worker calls `start_task` and `settle` from one thread."""
+
+    def __init__(self, job: Job, parts: Parts) -> None:
+        self.job = job
+        self.in_flight: dict[Future[Any], Callable[[Future[Any]], None]] = {}
+        self.is_over = False
+        self._is_paused = job.state == JobState.PAUSED
+        self._parts = parts
+        self._ledger = Ledger(parts.database, job.id, parts.owner)
+        self._search: Search | None = None
+        self._winner: Winner | None = None
+
+    def start_task(self) -> bool:
+        """Submit the job's next task, if it has one now; whether it did."""
+        if self.is_over or self._is_paused or len(self.in_flight) >= self._at_once:
+            return False
+        if self._winner is not None:
+            return self._submit_export(self._winner)
+        if self.job.dataset is None:
+            return self._submit_loading(self.job.spec.dataset.removeprefix(BUILTIN_PREFIX))
+        if self._search is None:
+            self._search = Search(self.job, self._ledger, self._parts.artifacts)
+            if self.job.stop_reason is not None:
+                # An earlier worker ended the search and was lost before the winner was saved.
+                self._end_search(self._search, self.job.stop_reason)
+                return False
+        if self._end_if_due(self._search):
+            return False
+        spec = self._search.next_trial()
+        if spec is None:
+            self._end_if_due(self._search)
+            return False
+        self._submit_trial(self._search, spec)
+        return True
+
+    def check_budget(self) -> None:
+        """End the search when its time is up, also while trials are running."""
+        if self._search is not None and self._winner is None and not self.is_over:
+            self._end_if_due(self._search)
+
+    def settle(self, future: "Future[Any]") -> None:
+        """Take in the result of a task that has ended."""
+        self.in_flight.pop(future)(future)
+
+    def cancel(self) -> None:
+        """End every task and the job, as its user asked."""
+        self._cancel_tasks()
+        self._discard_winner()
+        self._ledger.finish(JobState.CANCELLED)
+        self.is_over = True
+
+    def fail(self, error: str) -> None:
+        """End the job with an error for its user."""
+        self._cancel_tasks()
+        self._discard_winner()
+        self._ledger.finish(JobState.FAILED, error=error)
+        self.is_over = True
+
+    def pause(self) -> None:
+        """Start nothing more; let the job go once its last task has ended."""
+        self._is_paused = True
+        if not self.in_flight:
+            self._ledger.release(self._seconds)
+            self.is_over = True
+
+    def resume(self) -> None:
+        """Go on with a job that was resumed before its last task had ended."""
+        self._ledger.set_state(JobState.RUNNING)
+        self._is_paused = False
+
+    def hand_back(self) -> None:
+        """Interrupt the job and let another worker go on from the last committed trial."""
+        self._cancel_tasks()
+        self._ledger.release(self._seconds)
+        self.is_over = True
+
+    def abandon(self) -> None:
+        """Stop working without writing: the job belongs to another worker now."""
+        self._cancel_tasks()
+        self.is_over = True
+
+    @property
+    def _seconds(self) -> float:
+        return self.job.seconds if self._search is None else self._search.seconds
+
+    @property
+    def _at_once(self) -> int:
+        if self._search is None or self._winner is not None:
+            return 1
+        return self.job.spec.parallelism or self._parts.executor.slots
+
+    def _submit_loading(self, name: str) -> bool:
+        known = self._parts.datasets.find_builtin(name)
+        if known is not None:
+            self._use_dataset(known.id)
+            return self.start_task()
+
+        def on_loaded(future: "Future[Any]") -> None:
+            try:
+                stored = future.result()
+            except Exception as error:
+                self.fail(f"The dataset could not be loaded: {error}")
+                return
+            record = self._parts.datasets.add(
+                stored.id, stored.rows, stored.columns, f"{BUILTIN_PREFIX}{name}", name
+            )
+            self._use_dataset(record.id)
+
+        wanted = BuiltinRequest(name, self._parts.artifacts.root)
+        self._submit(store_builtin, wanted, self._parts.trial_timeout, on_loaded)
+        return True
+
+    def _use_dataset(self, dataset: str) -> None:
+        self._ledger.set_dataset(dataset)
+        self.job = replace(self.job, dataset=dataset)
+
+    def _submit_trial(self, search: Search, spec: TrialSpec) -> None:
+        def on_trained(future: "Future[Any]") -> None:
+            try:
+                search.completed(spec.number, future.result())
+            except CancelledError:
+                search.hand_back(spec.number)
+            except Exception as error:
+                search.failed(spec.number, _explain(error))
+            self._end_if_due(search)
+
+        self._submit(run_trial, spec, self._parts.trial_timeout, on_trained)
+
+    def _end_if_due(self, search: Search) -> bool:
+        """End the search if its budget is spent; whether it has ended."""
+        if self._winner is not None or self.is_over:
+            return True
+        reason = search.stop_reason()
+        if reason is None:
+            return False
+        self._end_search(search, reason)
+        return True
+
+    def _end_search(self, search: Search, reason: str) -> None:
+        self._cancel_tasks()
+        self._ledger.end_search(reason, search.seconds)
+        best = search.best
+        if best is None:
+            failure = search.last_failure
+            why = f" The last failure was {failure}" if failure else ""
+            self.fail(f"No trial has a score; the search ended by {reason}.{why}")
+            return
+        self._winner = Winner(
+            self.job,
+            self._ledger.trial(best.number),
+            search.spec_of(best),
+            self._parts.models,
+            self._parts.artifacts,
+        )
+
+    def _submit_export(self, winner: Winner) -> bool:
+        if self.in_flight:
+            return False
+
+        def on_exported(future: "Future[Any]") -> None:
+            try:
+                exported = future.result()
+            except Exception as error:
+                self.fail(f"The winner could not be saved: {error}")
+                return
+            with self._ledger.transaction() as connection:
+                winner.publish(connection, exported)
+                self._ledger.finish(
+                    JobState.SUCCEEDED, version=winner.version, connection=connection
+                )
+            if self._search is not None:
+                self._search.drop_weights_but_best()
+            self.is_over = True
+
+        self._submit(export, winner.export_spec(), self._parts.trial_timeout, on_exported)
+        return True
+
+    def _discard_winner(self) -> None:
+        if self._winner is not None:
+            self._winner.discard()
+
+    def _submit(
+        self,
+        function: Callable[[Any], Any],
+        payload: Any,
+        timeout: float | None,
+        settle: Callable[[Future[Any]], None],
+    ) -> None:
+        future = self._parts.executor.submit(function, payload, timeout)
+        self.in_flight[future] = settle
+
+    def _cancel_tasks(self) -> None:
+        for future in self.in_flight:
+            self._parts.executor.cancel(future)
+        self.in_flight.clear()
+
+
+_TASK_KINDS = {
+    TaskLost: FailureKind.LOST,
+    TaskTimedOut: FailureKind.TIMEOUT,
+    TaskOutOfMemory: FailureKind.OUT_OF_MEMORY,
+}
+
+
+def _explain(error: Exception) -> Failure:
+    kind = _TASK_KINDS.get(type(error), FailureKind.ERROR)
+    text = str(error) if kind != FailureKind.ERROR else f"{type(error).__name__}: {error}"
+    return Failure(kind, text)

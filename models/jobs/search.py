@@ -1,0 +1,298 @@
+"""The search of one job: which trial is next, and what its result means for the rest."""
+
+import json
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from models.jobs.ledger import Ledger
+from models.jobs.lifecycle import TrialState
+from models.jobs.records import Job, Trial
+from models.oracles.create import create_oracle
+from models.oracles.oracle import Oracle, Told
+from models.oracles.strategy import Hyperband
+from models.store.artifacts import Artifacts
+from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+
+MAX_RETRIES = 1  # a trial lost with its process may have been a victim of another one
+_DONE = (TrialState.COMPLETED, TrialState.STOPPED)
+
+
+class Search:
+    """Asks the oracle, keeps the budget and writes every step to the ledger.
+
+    It is built anew from the database when a worker takes the job up, and goes on from the last
+    committed trial. It trains nothing itself. Not thread-safe: oracles must stay in one thread.
+    """
+
+    def __init__(self, job: Job, ledger: Ledger, artifacts: Artifacts) -> None:
+        self._job = job
+        self._spec = job.spec
+        self._ledger = ledger
+        self._artifacts = artifacts
+        self._trials: dict[int, Trial] = {}
+        self._waiting: deque[int] = deque()
+        self._running: dict[str, int] = {}  # identity of values -> trial
+        self._done: dict[str, int] = {}  # identity of values -> trial that trained them
+        self._failures = 0
+        self._best: Trial | None = None
+        for trial in ledger.trials():
+            self._take_up(trial)
+        self._oracle = self._restore_oracle()
+        self._clock = _Stopwatch(job.seconds)
+
+    def _take_up(self, trial: Trial) -> None:
+        if trial.state == TrialState.RUNNING:
+            self._ledger.hand_back(trial.number, retry=False)
+            trial = replace(trial, state=TrialState.WAITING)
+        self._trials[trial.number] = trial
+        if trial.state == TrialState.WAITING:
+            self._waiting.append(trial.number)
+        elif trial.state == TrialState.FAILED:
+            self._failures += 1
+        elif trial.state in _DONE:
+            self._done.setdefault(_identity(trial), trial.number)
+            self._best = self._better(self._best, trial)
+
+    def _restore_oracle(self) -> Oracle:
+        spec = self._spec
+        history = [
+            Told(
+                key=trial.key,
+                values=trial.values,
+                score=trial.score,
+                running=not trial.state.is_final,
+            )
+            for trial in self._trials.values()
+        ]
+        return create_oracle(
+            spec.strategy,
+            spec.space,
+            spec.objective.direction,
+            spec.seed,
+            spec.budget.max_trials,
+            spec.budget.epochs,
+            state=self._job.oracle_state,
+            history=history,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds searched so far, by every worker that held the job."""
+        return self._clock.seconds
+
+    @property
+    def best(self) -> Trial | None:
+        """The best scored trial; the earlier of two equals."""
+        return self._best
+
+    @property
+    def last_failure(self) -> str | None:
+        """The newest failure, for the error of a job in which nothing worked."""
+        failed = [trial for trial in self._trials.values() if trial.failure_kind]
+        if not failed:
+            return None
+        last = max(failed, key=lambda trial: trial.number)
+        return f"{last.failure_kind}: {last.failure_message}"
+
+    def next_trial(self) -> TrialSpec | None:
+        """Mark the next trial as running and answer it; None when there is none right now."""
+        while True:
+            number = self._pick_waiting()
+            if number is None:
+                if not self._ask():
+                    return None
+                continue
+            trial = self._trials[number]
+            source = self._done.get(_identity(trial))
+            if source is not None:
+                self._reuse(trial, self._trials[source])
+                continue
+            self._ledger.start(number)
+            self._running[_identity(trial)] = number
+            self._set(number, state=TrialState.RUNNING)
+            return self.spec_of(trial)
+
+    def stop_reason(self) -> str | None:
+        """Why the search must end now, or None while it may go on."""
+        budget = self._spec.budget
+        if self._reaches_target():
+            return "target"
+        if budget.max_seconds is not None and self.seconds >= budget.max_seconds:
+            return "max_seconds"
+        if self._failures >= budget.max_failed_trials:
+            return "max_failed_trials"
+        if self._waiting or self._running:
+            return None
+        if budget.max_trials is not None and len(self._trials) >= budget.max_trials:
+            return "max_trials"
+        return "exhausted" if self._oracle.finished else None
+
+    def completed(self, number: int, result: TrialResult) -> None:
+        """A trial was trained; write its score, or why it has none."""
+        if result.failure is not None:
+            self.failed(number, result.failure, result)
+            return
+        self._oracle.tell(self._trials[number].key, result.score)
+        self._ledger.complete(number, result, self._oracle.state(), self.seconds)
+        trial = self._set(number, state=TrialState.COMPLETED, score=result.score)
+        self._done[_identity(trial)] = number
+        self._keep_best(trial)
+
+    def failed(self, number: int, failure: Failure, result: TrialResult | None = None) -> None:
+        """A trial has no score; one that was lost with its process is tried once more."""
+        trial = self._trials[number]
+        if failure.kind == FailureKind.LOST and trial.retries < MAX_RETRIES:
+            self._ledger.hand_back(number, retry=True)
+            self._set(number, state=TrialState.WAITING, retries=trial.retries + 1)
+            self._waiting.append(number)
+            return
+        self._oracle.tell(trial.key, None)
+        self._ledger.fail(number, failure, result, self._oracle.state(), self.seconds)
+        self._set(
+            number,
+            state=TrialState.FAILED,
+            failure_kind=str(failure.kind),
+            failure_message=failure.message,
+        )
+        self._failures += 1
+        self._artifacts.delete(self._weights(number))
+
+    def hand_back(self, number: int) -> None:
+        """A running trial was interrupted through no fault of its own; it waits again."""
+        self._ledger.hand_back(number, retry=False)
+        self._set(number, state=TrialState.WAITING)
+        self._waiting.append(number)
+
+    def drop_weights_but_best(self) -> None:
+        """Remove the weights of every trial but the best, once none can be continued."""
+        best = self._best
+        for trial in [self._trials[number] for number in self._done.values()]:
+            if best is None or self.weights_of(trial) != self.weights_of(best):
+                self._artifacts.delete(self.weights_of(trial))
+
+    def data(self) -> DataRef:
+        """Which rows the trials of this job train on."""
+        spec = self._spec
+        assert self._job.dataset is not None
+        return DataRef(
+            artifacts_root=self._artifacts.root,
+            dataset=self._job.dataset,
+            target=spec.target,
+            task=spec.task,
+            evaluation=spec.evaluation,
+            seed=spec.seed,
+            features=spec.features,
+        )
+
+    def weights_of(self, trial: Trial) -> str:
+        """Where the best weights of a trial lie, below the artifact root."""
+        return self._weights(trial.reused_from or trial.number)
+
+    def _ask(self) -> bool:
+        """Ask the oracle for one more trial; whether it gave one."""
+        limit = self._spec.budget.max_trials
+        if self._oracle.finished or (limit is not None and len(self._trials) >= limit):
+            return False
+        proposals = self._oracle.ask(1)
+        if not proposals:
+            return False
+        rows = self._ledger.propose(proposals, self._spec.budget.epochs, self._oracle.state())
+        for row in rows:
+            self._trials[row.number] = row
+            self._waiting.append(row.number)
+        return True
+
+    def _pick_waiting(self) -> int | None:
+        """The first waiting trial whose values are not being trained at this moment."""
+        for number in self._waiting:
+            if _identity(self._trials[number]) not in self._running:
+                self._waiting.remove(number)
+                return number
+        return None
+
+    def _reuse(self, trial: Trial, source: Trial) -> None:
+        self._oracle.tell(trial.key, source.score)
+        self._ledger.reuse(trial.number, source.number, self._oracle.state(), self.seconds)
+        self._set(
+            trial.number,
+            state=TrialState.COMPLETED,
+            score=source.score,
+            reused_from=source.number,
+        )
+
+    def _set(self, number: int, **changes: Any) -> Trial:
+        trial = replace(self._trials[number], **changes)
+        self._trials[number] = trial
+        if trial.state != TrialState.RUNNING:
+            self._running.pop(_identity(trial), None)
+        return trial
+
+    def spec_of(self, trial: Trial) -> TrialSpec:
+        """The trial as the process that trains it is told."""
+        spec = self._spec
+        parent = self._trials.get(trial.parent) if trial.parent else None
+        continues = parent is not None and parent.state in _DONE
+        return TrialSpec(
+            job=self._job.id,
+            number=trial.number,
+            network=spec.network,
+            values=trial.values,
+            data=self.data(),
+            objective=spec.objective,
+            epochs=trial.epochs,
+            seed=spec.seed,
+            weights=self._weights(trial.number),
+            initial_epoch=trial.initial_epoch if continues else 0,
+            executions=spec.executions,
+            early_stopping=spec.early_stopping,
+            parent_weights=self.weights_of(parent) if parent and continues else None,
+        )
+
+    def _keep_best(self, trial: Trial) -> None:
+        """Drop weights that nobody needs: all but the best trial's, or those Hyperband may use."""
+        former = self._best
+        self._best = self._better(former, trial)
+        if isinstance(self._spec.strategy, Hyperband):
+            return
+        loser = former if self._best is trial else trial
+        if loser is not None:
+            self._artifacts.delete(self.weights_of(loser))
+
+    def _better(self, one: Trial | None, other: Trial) -> Trial:
+        if one is None or one.score is None or other.score is None:
+            return other if one is None or one.score is None else one
+        if self._spec.objective.direction == "min":
+            return other if other.score < one.score else one
+        return other if other.score > one.score else one
+
+    def _weights(self, number: int) -> str:
+        return f"jobs/{self._job.id}/trials/{number}"
+
+    def _reaches_target(self) -> bool:
+        target = self._spec.budget.target
+        if target is None or self._best is None or self._best.score is None:
+            return False
+        if self._spec.objective.direction == "min":
+            return self._best.score <= target
+        return self._best.score >= target
+
+
+class _Stopwatch:
+    """Seconds since it was made, added to those that were spent before."""
+
+    def __init__(self, spent: float) -> None:
+        self._spent = spent
+        self._begin = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._spent + time.monotonic() - self._begin
+
+
+def _identity(trial: Trial) -> str:
+    """Equal for trials that would be trained alike."""
+    return json.dumps(
+        [trial.values, trial.epochs, trial.initial_epoch, trial.parent], sort_keys=True
+    )

@@ -1,0 +1,87 @@
+"""What a tuning job was asked to do, fully decided: no defaults are left to fill in."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.data.splitting import Evaluation
+from models.data.tasks import Task
+from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
+from models.space.schema import load_space
+from models.space.space import SearchSpace
+from models.trials.spec import EarlyStopping, Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When a search ends; whichever limit is met first."""
+
+    epochs: int  # passes over the training rows for one trial
+    max_trials: int | None = None  # None: as many as the strategy plans
+    max_seconds: float | None = None  # of searching, over all workers that took part
+    max_failed_trials: int = 10
+    target: float | None = None  # a score that is good enough
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One tuning run: dataset, search space, strategy, objective and budget."""
+
+    model: str
+    dataset: str  # id of a stored dataset, or "builtin:" and a name
+    target: str
+    features: tuple[str, ...] | None  # columns to learn from; None: all that can be used
+    task: Task
+    network: str
+    space: SearchSpace
+    strategy: Strategy
+    objective: Objective
+    budget: Budget
+    evaluation: Evaluation
+    executions: int
+    early_stopping: EarlyStopping | None
+    parallelism: int | None  # trials at once; None: as many as the worker has slots
+    seed: int
+    refit: bool  # retrain the winner on training and validation rows together
+
+    def to_document(self) -> dict[str, Any]:
+        """The JSON form that `from_document` reads back to an equal spec."""
+        document = {name: getattr(self, name) for name in _PLAIN}
+        return document | {
+            "features": self.features and list(self.features),
+            "task": str(self.task),
+            "search_space": self.space.document(),
+            "strategy": strategy_to_json(self.strategy),
+            "objective": asdict(self.objective),
+            "budget": asdict(self.budget),
+            "evaluation": asdict(self.evaluation),
+            "early_stopping": self.early_stopping and asdict(self.early_stopping),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "JobSpec":
+        """Read what `to_document` wrote."""
+        stopping = document["early_stopping"]
+        return cls(
+            **{name: document[name] for name in _PLAIN},
+            features=document["features"] and tuple(document["features"]),
+            task=Task(document["task"]),
+            space=load_space(document["search_space"], document["network"]),
+            strategy=strategy_from_json(document["strategy"]),
+            objective=Objective(**document["objective"]),
+            budget=Budget(**document["budget"]),
+            evaluation=Evaluation(**document["evaluation"]),
+            early_stopping=EarlyStopping(**stopping) if stopping else None,
+        )
+
+
+_PLAIN = (
+    "model",
+    "dataset",
+    "target",
+    "network",
+    "executions",
+    "parallelism",
+    "seed",
+    "refit",
+)

@@ -1,0 +1,175 @@
+"""The tuning plane: claims jobs, shares the trial slots among them, and keeps its leases."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, wait
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from models.data.catalog import DatasetCatalog
+from models.errors import LeaseLost
+from models.executors.executor import Executor
+from models.executors.local import LocalExecutor
+from models.jobs.ledger import Ledger
+from models.jobs.lifecycle import JobState
+from models.jobs.queue import JobQueue
+from models.jobs.run import JobRun, Parts
+from models.registry.catalog import ModelCatalog
+from models.settings import Settings
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.trials.process import prepare_process, warm_up
+
+log = logging.getLogger(__name__)
+
+JOBS_AT_ONCE = 8
+
+
+def run_worker(settings: Settings, stop: threading.Event) -> None:
+    """Work on jobs until `stop` is set, then hand every job back."""
+    database = Database(settings.resolved_database_url)
+    slots = settings.resolved_trial_slots
+    threads = max(1, (os.cpu_count() or 1) // slots)
+    executor = LocalExecutor(slots, settings.trial_memory, partial(_prepare_trials, threads))
+    try:
+        Worker(database, executor, settings).work(stop)
+    finally:
+        executor.close()
+        database.close()
+
+
+def _prepare_trials(threads: int) -> None:
+    prepare_process(threads)
+    warm_up()
+
+
+class Worker:
+    """One claimant of jobs; everything but the heartbeat happens in the thread of `work`."""
+
+    def __init__(self, database: Database, executor: Executor, settings: Settings) -> None:
+        self.owner = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
+        self._poll_seconds = settings.poll_seconds
+        self._queue = JobQueue(database, self.owner, settings.lease_seconds)
+        self._parts = Parts(
+            database=database,
+            artifacts=Artifacts(settings.resolved_artifacts),
+            datasets=DatasetCatalog(database),
+            models=ModelCatalog(database),
+            executor=executor,
+            owner=self.owner,
+            trial_timeout=settings.trial_timeout,
+        )
+        self._runs: dict[str, JobRun] = {}
+        self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
+        self._turn = 0
+
+    def work(self, stop: threading.Event) -> None:
+        """Claim and drive jobs until `stop` is set."""
+        heartbeat = threading.Thread(target=self._keep_leases, args=(stop,), daemon=True)
+        heartbeat.start()
+        log.info("worker %s takes jobs", self.owner)
+        while not stop.is_set():
+            try:
+                self._step(stop)
+            except DBAPIError:
+                log.exception("the database does not answer; trying again")
+                stop.wait(1.0)
+        for run in self._runs.values():
+            self._guarded(run, run.hand_back)
+        heartbeat.join()
+
+    def _step(self, stop: threading.Event) -> None:
+        self._follow_requests()
+        self._claim()
+        self._fill_slots()
+        for run in list(self._runs.values()):
+            self._guarded(run, run.check_budget)
+        owners = {future: run for run in self._runs.values() for future in run.in_flight}
+        if not owners:
+            stop.wait(self._poll_seconds)
+            return
+        done, _ = wait(owners, timeout=self._poll_seconds, return_when=FIRST_COMPLETED)
+        for future in done:
+            run = owners[future]
+            if future in run.in_flight:
+                self._guarded(run, partial(run.settle, future))
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        self._runs = {job: run for job, run in self._runs.items() if not run.is_over}
+
+    def _follow_requests(self) -> None:
+        """Do what users asked since the last look: pause, resume, cancel."""
+        wanted = self._queue.held()
+        for job in wanted.keys() - self._runs.keys():
+            # Left behind by a fault: let it be claimed again.
+            self._queue.release(job)
+        for job, run in self._runs.items():
+            state = wanted.get(job)
+            if state is None:
+                run.abandon()
+            elif state == JobState.CANCELLING:
+                self._guarded(run, run.cancel)
+            elif state == JobState.PAUSED:
+                self._guarded(run, run.pause)
+            elif state == JobState.QUEUED:
+                self._guarded(run, run.resume)
+        self._forget_ended()
+
+    def _claim(self) -> None:
+        while len(self._runs) < JOBS_AT_ONCE:
+            job = self._queue.claim()
+            if job is None:
+                return
+            log.info("claimed job %s", job.id)
+            self._runs[job.id] = JobRun(job, self._parts)
+
+    def _fill_slots(self) -> None:
+        """Give each free slot to the job with the fewest tasks under way, in turns."""
+        idle: set[str] = set()
+        while self._busy < self._parts.executor.slots:
+            ready = [run for run in self._runs.values() if run.job.id not in idle]
+            if not ready:
+                return
+            run = min(ready, key=lambda run: (len(run.in_flight), self._turns.get(run.job.id, 0)))
+            before = len(run.in_flight)
+            self._guarded(run, run.start_task)
+            self._turn += 1
+            self._turns[run.job.id] = self._turn
+            if len(run.in_flight) <= before:
+                idle.add(run.job.id)
+
+    @property
+    def _busy(self) -> int:
+        return sum(len(run.in_flight) for run in self._runs.values())
+
+    def _guarded(self, run: JobRun, action: Callable[[], object]) -> None:
+        """Keep a fault of one job from the others."""
+        try:
+            action()
+        except LeaseLost as lost:
+            log.warning("%s", lost)
+            run.abandon()
+        except DBAPIError:
+            # What was not committed is done again once the database answers.
+            run.abandon()
+            raise
+        except Exception as error:
+            log.exception("job %s failed inside the worker", run.job.id)
+            run.abandon()
+            message = f"Internal error: {type(error).__name__}: {error}"
+            Ledger(self._parts.database, run.job.id, self.owner).finish(
+                JobState.FAILED, error=message
+            )
+
+    def _keep_leases(self, stop: threading.Event) -> None:
+        while not stop.wait(self._queue.lease_seconds / 3):
+            try:
+                self._queue.renew()
+            except DBAPIError:
+                log.exception("leases could not be renewed")

@@ -1,0 +1,1 @@
+"""Hyperparameter values in, compiled Keras network out."""

@@ -1,0 +1,48 @@
+"""Families of networks by name; a new family is one line here and one file beside `mlp.py`."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+
+from models.networks import mlp
+from models.networks.optimizers import Steps, create_optimizer
+from models.networks.outputs import Outputs
+from models.space.hyperparameters import TrialValues
+
+# The metric that is the task's loss without weight penalties.
+TASK_LOSS = "task_loss"
+
+Build = Callable[[TrialValues, tuple[int, ...], Outputs, int], keras.Model]
+
+FAMILIES: Mapping[str, Build] = {"mlp": mlp.build}
+
+
+def build(
+    network: str,
+    values: TrialValues,
+    input_shape: tuple[int, ...],
+    outputs: Outputs,
+    seed: int,
+    steps: Steps | None = None,
+) -> keras.Model:
+    """A compiled network of the family `network` for the values of one trial.
+
+    `input_shape` is the shape of one row after preprocessing: (features,), (height, width) or
+    (height, width, channels). `steps` is the length of the training, which some learning-rate
+    schedules follow; leave it out where the network will not be trained. Weights depend on `seed`
+    alone. Beside the loss, which holds the weight penalties, the network reports `task_loss`, which
+    does not, and `outputs.companion`.
+    """
+    model = FAMILIES[network](values, input_shape, outputs, seed)
+    model.compile(
+        optimizer=create_optimizer(values, steps or Steps(total=1)),
+        loss=outputs.loss,
+        metrics=[
+            keras.metrics.MeanMetricWrapper(keras.losses.get(outputs.loss), name=TASK_LOSS),
+            outputs.companion,
+        ],
+        jit_compile=False,
+    )
+    # A file of a network whose optimizer has no variables yet cannot be read back by Keras.
+    model.optimizer.build(model.trainable_variables)
+    return model

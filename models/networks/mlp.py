@@ -1,0 +1,68 @@
+"""The multilayer perceptron: dense layers one after the other."""
+
+from typing import Any
+
+import keras
+
+from models.networks.outputs import Outputs
+from models.networks.values import layer_value, value
+from models.space.hyperparameters import TrialValues
+
+
+def build(
+    values: TrialValues, input_shape: tuple[int, ...], outputs: Outputs, seed: int
+) -> keras.Model:
+    """An uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
+
+    Each of the `num_layers` hidden layers is Dense, BatchNormalization (where asked for, before
+    the activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu).
+    No hidden layer makes a linear model. Images are flattened. `kernel_initializer` and `l2` are
+    for every kernel, the output layer's included.
+    """
+    features = keras.Input(input_shape, name="features")
+    signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
+    layers = int(value(values, "num_layers"))
+    for layer in range(layers):
+        signal = _hidden(signal, values, layer, seed + 2 * layer)
+    signal = output_layer(signal, values, outputs, seed + 2 * layers)
+    return keras.Model(features, signal, name="mlp")
+
+
+def output_layer(
+    signal: keras.KerasTensor, values: TrialValues, outputs: Outputs, seed: int
+) -> keras.KerasTensor:
+    """The layer that every family ends in: (rows, features) -> (rows, outputs.units)."""
+    return keras.layers.Dense(
+        outputs.units, activation=outputs.activation, name="output", **_kernel(values, seed)
+    )(signal)
+
+
+def _hidden(
+    signal: keras.KerasTensor, values: TrialValues, layer: int, seed: int
+) -> keras.KerasTensor:
+    number = layer + 1
+    normalized = bool(layer_value(values, "batch_normalization", layer))
+    signal = keras.layers.Dense(
+        int(layer_value(values, "units", layer)),
+        use_bias=not normalized,
+        name=f"dense_{number}",
+        **_kernel(values, seed),
+    )(signal)
+    if normalized:
+        signal = keras.layers.BatchNormalization(name=f"batch_normalization_{number}")(signal)
+    activation = str(layer_value(values, "activation", layer))
+    signal = keras.layers.Activation(activation, name=f"activation_{number}")(signal)
+    dropout = float(layer_value(values, "dropout", layer))
+    if dropout:
+        signal = keras.layers.Dropout(dropout, seed=seed + 1, name=f"dropout_{number}")(signal)
+    return signal
+
+
+def _kernel(values: TrialValues, seed: int) -> dict[str, Any]:
+    """How the kernel of a dense layer begins and is penalised."""
+    initializer = {"class_name": value(values, "kernel_initializer"), "config": {"seed": seed}}
+    l2 = float(value(values, "l2"))
+    return {
+        "kernel_initializer": keras.initializers.get(initializer),
+        "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+    }

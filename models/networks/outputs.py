@@ -1,0 +1,42 @@
+"""What a network's last layer and its loss look like for each task."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from models.data.tasks import Task
+
+_ACTIVATION = {Task.REGRESSION: "linear", Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
+_LOSS = {
+    Task.REGRESSION: "mean_squared_error",
+    Task.BINARY: "binary_crossentropy",
+    Task.MULTICLASS: "sparse_categorical_crossentropy",
+}
+_COMPANION = {Task.REGRESSION: "mae", Task.BINARY: "accuracy", Task.MULTICLASS: "accuracy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The last layer of a network: its task and its number of units."""
+
+    task: Task
+    units: int  # 1 for regression and binary, the number of classes for multiclass
+
+    @classmethod
+    def of(cls, task: Task, classes: int = 0) -> Self:
+        """The outputs of `task`; `classes` counts only for multiclass."""
+        return cls(task, classes if task is Task.MULTICLASS else 1)
+
+    @property
+    def activation(self) -> str:
+        """Keras name of the last layer's activation."""
+        return _ACTIVATION[self.task]
+
+    @property
+    def loss(self) -> str:
+        """Keras name of the loss, and of the metric that is the loss without weight penalties."""
+        return _LOSS[self.task]
+
+    @property
+    def companion(self) -> str:
+        """The metric that the per-epoch history shows beside the loss: `mae` or `accuracy`."""
+        return _COMPANION[self.task]

@@ -1,0 +1,1 @@
+"""Which values to try next: ask and tell."""

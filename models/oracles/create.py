@@ -1,0 +1,49 @@
+"""A strategy becomes an oracle, new or restored."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.oracles.manual import ManualOracle
+from models.oracles.oracle import Oracle, Told
+from models.oracles.plan import plan, trial_limit
+from models.oracles.strategy import Grid, Hyperband, Manual, Strategy
+from models.space.space import SearchSpace
+
+
+def create_oracle(
+    strategy: Strategy,
+    space: SearchSpace,
+    direction: str,
+    seed: int,
+    max_trials: int | None,
+    epochs: int,
+    state: Mapping[str, Any] | None = None,
+    history: Sequence[Told] = (),
+) -> Oracle:
+    """Make the oracle of `strategy`.
+
+    `direction` is "min" or "max"; `epochs` is the budget of one trial. With the `state` and the
+    `history` of one moment it goes on exactly as the oracle of that moment would. The history is
+    in the order of proposal; trials in it with keys of another form are taken as by `learn`.
+    Raises Invalid for a grid that is too large, ValueError where Hyperband has a history of its own
+    trials but no state.
+    """
+    limit = trial_limit(strategy, max_trials)
+    # The imports below take seconds (scikit-learn, TensorFlow): only the strategies that need them
+    # wait for them.
+    if isinstance(strategy, Manual):
+        return ManualOracle(strategy, space, limit, history)
+    if isinstance(strategy, Grid):
+        from models.oracles.grid import GridOracle
+
+        plan(strategy, space, max_trials, epochs)
+        return GridOracle(strategy, space, limit, history)
+    if isinstance(strategy, Hyperband):
+        from models.oracles.hyperband import HyperbandOracle
+
+        return HyperbandOracle(
+            strategy, space, direction, seed, limit, epochs, state or {}, history
+        )
+    from models.oracles.sampling import SamplingOracle
+
+    return SamplingOracle(strategy, space, direction, seed, limit, history)

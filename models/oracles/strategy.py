@@ -1,0 +1,71 @@
+"""The strategies and their options, as a request names them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """The user's own trials, in their order."""
+
+    name: ClassVar[str] = "manual"
+    trials: tuple[Mapping[str, Any], ...]  # values by hyperparameter; what is left out is completed
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Every combination, once."""
+
+    name: ClassVar[str] = "grid"
+    points: int = 5  # values taken from a range that has no step
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """Combinations drawn at random, none of them twice."""
+
+    name: ClassVar[str] = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Bayesian:
+    """Where a Gaussian process over the results so far expects the best."""
+
+    name: ClassVar[str] = "bayesian"
+    num_initial_points: int | None = None  # random trials first; None: 3 for each dimension
+    alpha: float = 1e-4  # expected noise of the scores, added to the kernel's diagonal
+    beta: float = 2.6  # the larger, the more it explores
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperband:
+    """Many short trials, of which the best go on for longer (Li et al., JMLR 18, 2018)."""
+
+    name: ClassVar[str] = "hyperband"
+    max_epochs: int | None = None  # of one trial; None: the budget's epochs
+    factor: int = 3  # one in so many goes on, for so many times the epochs
+    iterations: int = 1  # times that the whole schedule runs
+
+
+Strategy = Manual | Grid | Random | Bayesian | Hyperband
+
+STRATEGIES: Mapping[str, type[Strategy]] = {
+    strategy.name: strategy for strategy in (Manual, Grid, Random, Bayesian, Hyperband)
+}
+
+
+def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
+    """The JSON form: the name and every option."""
+    options = asdict(strategy)
+    if isinstance(strategy, Manual):
+        options["trials"] = [dict(trial) for trial in strategy.trials]
+    return {"name": strategy.name, **options}
+
+
+def strategy_from_json(document: Mapping[str, Any]) -> Strategy:
+    """Read back what `strategy_to_json` wrote; requests are read by `StrategyField`."""
+    options = {name: value for name, value in document.items() if name != "name"}
+    if document["name"] == Manual.name:
+        return Manual(trials=tuple(options["trials"]))
+    return STRATEGIES[document["name"]](**options)

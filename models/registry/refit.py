@@ -1,0 +1,59 @@
+"""The winner's values trained once more, on validation rows too."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.data.dataset import Dataset
+from models.data.splitting import Rows
+from models.errors import LuthierError
+from models.trials.data import LoadedData, PreparedFold, prepare_fold
+from models.trials.keras_trainer import KerasTrainer
+from models.trials.spec import TrialResult, TrialSpec
+from models.trials.trainer import Run, RunResult
+
+
+class RefitError(LuthierError):
+    """The winner's values, trained on more rows, came to nothing."""
+
+
+def refit(
+    data: LoadedData, trial: TrialSpec, result: TrialResult
+) -> tuple[PreparedFold, RunResult]:
+    """Train on every row but the test rows, for as many epochs as the trial's best took.
+
+    Preprocessing is fitted on the same rows. No row is left to validate on, so the weights are
+    those of the epoch with the least training loss. Raises RefitError if the training diverges.
+    """
+    joined, rows = _joined(data, trial.data.target)
+    fold = prepare_fold(joined, trial.data, rows)
+    run = Run(
+        fold=0,
+        execution=0,
+        seed=trial.seed,
+        network=trial.network,
+        values=trial.values,
+        epochs=max(1, result.best_epoch or 0),
+    )
+    trained = KerasTrainer().train([run], [fold.training])[0]
+    if trained.diverged:
+        raise RefitError(
+            f"Trained on training and validation rows together, trial {trial.number} "
+            f"diverged in epoch {trained.epochs}."
+        )
+    return fold, trained
+
+
+def _joined(data: LoadedData, target: str) -> tuple[LoadedData, Rows]:
+    """One dataset with all rows but no apart validation dataset, and the rows to train on."""
+    rows = np.setdiff1d(np.arange(data.dataset.rows), data.split.test, assume_unique=True)
+    other = data.validation_dataset
+    if other is None:
+        return data, rows
+    names = [*data.features, target]
+    both = Dataset(
+        tuple(data.dataset.column(name) for name in names),
+        {name: np.concatenate([data.dataset.values[name], other.values[name]]) for name in names},
+    )
+    added = np.arange(data.dataset.rows, data.dataset.rows + other.rows)
+    return replace(data, dataset=both, validation_dataset=None), np.concatenate([rows, added])

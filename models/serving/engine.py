@@ -1,0 +1,151 @@
+"""Version -> predictions: ONNX Runtime sessions, loaded once and kept while they are used."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from models.errors import ArtifactError
+from models.registry.catalog import artifact_folder
+from models.registry.documents import Label
+from models.serving.cells import Array
+from models.serving.signature import Signature
+from models.store.artifacts import Artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one version answers to some instances, ready for strict JSON."""
+
+    model: str
+    version: int
+    predictions: list[Any]  # a number or a class an instance; None where it is not finite
+    probabilities: list[list[float | None]] | None = None  # in the order of `classes`
+    classes: list[Label] | None = None  # None for a regression
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """One version, ready to predict; threads may share it."""
+
+    model: str
+    version: int
+    signature: Signature
+    session: Any  # onnxruntime.InferenceSession
+
+    def predict(self, instances: Sequence[object]) -> Prediction:
+        """Predictions in the order of `instances`; Invalid where an instance does not fit."""
+        output: Array = self.session.run(None, self.signature.feed(instances))[0]
+        if self.signature.classes:
+            return self._classified(output)
+        return Prediction(self.model, self.version, _finite(output[:, 0]))
+
+    def _classified(self, probabilities: Array) -> Prediction:
+        classes = list(self.signature.classes)
+        certain: list[bool] = [all(row) for row in np.isfinite(probabilities).tolist()]
+        winners: list[int] = np.argmax(probabilities, axis=1).tolist()
+        return Prediction(
+            model=self.model,
+            version=self.version,
+            predictions=[
+                classes[winner] if sure else None
+                for winner, sure in zip(winners, certain, strict=True)
+            ],
+            probabilities=[
+                row if sure else [None] * len(classes)
+                for row, sure in zip(probabilities.tolist(), certain, strict=True)
+            ],
+            classes=classes,
+        )
+
+
+class PredictionEngine:
+    """Answers predictions and keeps the `capacity` versions that were used last.
+
+    Versions never change, so what is loaded is right until it is forgotten. Threads may share an
+    engine; when several ask for a version that is not loaded, one loads it and the others wait.
+    """
+
+    def __init__(self, artifacts: Artifacts, capacity: int) -> None:
+        self._artifacts = artifacts
+        self._capacity = capacity
+        self._loaded: OrderedDict[tuple[str, int], Future[LoadedVersion]] = OrderedDict()
+        self._lock = Lock()
+
+    def predict(self, model: str, version: int, instances: Sequence[object]) -> Prediction:
+        """Answer `instances` with one version.
+
+        Raises Invalid for instances that do not fit and ArtifactError where a file of the version
+        is missing or cannot be read.
+        """
+        return self.load(model, version).predict(instances)
+
+    def warm(self, model: str, version: int) -> None:
+        """Load a version and predict its sample row, so that the first request finds it ready."""
+        loaded = self.load(model, version)
+        loaded.predict([loaded.signature.sample])
+
+    def load(self, model: str, version: int) -> LoadedVersion:
+        """The version, read from its files unless it is held; raises as `predict`."""
+        key = (model, version)
+        with self._lock:
+            held = self._loaded.get(key)
+            if held is not None:
+                self._loaded.move_to_end(key)
+            else:
+                mine = self._loaded[key] = Future()
+                if len(self._loaded) > self._capacity:
+                    self._loaded.popitem(last=False)
+        if held is not None:
+            return held.result()
+        try:
+            mine.set_result(_read_version(self._artifacts, model, version))
+        except BaseException as error:
+            with self._lock:
+                if self._loaded.get(key) is mine:
+                    del self._loaded[key]
+            mine.set_exception(error)
+        return mine.result()
+
+    def held(self) -> tuple[tuple[str, int], ...]:
+        """The versions held, the one used last at the end."""
+        with self._lock:
+            return tuple(self._loaded)
+
+
+def _read_version(artifacts: Artifacts, model: str, version: int) -> LoadedVersion:
+    folder = artifact_folder(model, version)
+    content = artifacts.read(f"{folder}/model.onnx")
+    document = artifacts.read(f"{folder}/signature.json")
+    try:
+        signature = Signature.from_json(json.loads(document))
+        session = onnxruntime.InferenceSession(
+            content, sess_options=_session_options(), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise ArtifactError(f"Version {version} of {model!r} cannot be read: {error}") from error
+    return LoadedVersion(model, version, signature, session)
+
+
+def _session_options() -> Any:
+    # A request is too small to split: more threads only wait for each other, and the server
+    # already has a thread a request.
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _finite(column: Array) -> list[float | None]:
+    values: list[float | None] = column.tolist()
+    finite = np.isfinite(column)
+    if finite.all():
+        return values
+    return [value if ok else None for value, ok in zip(values, finite.tolist(), strict=True)]

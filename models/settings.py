@@ -1,0 +1,84 @@
+"""The one table of settings, read once from `LUTHIER_*` variables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from models.errors import SettingError
+
+PREFIX = "LUTHIER_"
+_BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
+_EXPECTED = {int: "a whole number", float: "a number", bool: "1 or 0", str: "text"}
+
+
+def _setting(default: Any, help_text: str, minimum: float | None = None) -> Any:
+    return field(default=default, metadata={"help": help_text, "minimum": minimum})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with its default; the variable is `LUTHIER_` and the name in capitals."""
+
+    bind: str = _setting("127.0.0.1:8000", "Address and port that the API listens on.")
+    data: str = _setting(".luthier", "Folder of the embedded database and artifacts.")
+    database_url: str = _setting("", "SQLAlchemy URL; empty means SQLite under `data`.")
+    artifacts: str = _setting("", "Artifact root (folder or fsspec URL); empty means under `data`.")
+    allow_anonymous: bool = _setting(
+        False, "Let anyone who reaches the address use the service, beyond this machine."
+    )
+    api_processes: int = _setting(1, "Number of gunicorn worker processes.", 1)
+    api_threads: int = _setting(8, "Threads in each gunicorn worker process.", 1)
+    trial_slots: int = _setting(0, "Trials run at once by one worker; 0 means one per core.", 0)
+    trial_timeout: float = _setting(3600.0, "Seconds after which one trial is ended.", 1)
+    trial_memory: int = _setting(
+        8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
+    )
+    lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
+    poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
+    max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)
+    model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
+    log_level: str = _setting("INFO", "Lowest level that is logged.")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read every `LUTHIER_*` variable.
+
+        Raises SettingError for a variable that is not in the table or a value that does not fit.
+        """
+        known = {PREFIX + item.name.upper(): item for item in fields(cls)}
+        values: dict[str, Any] = {}
+        for key, text in environ.items():
+            if not key.startswith(PREFIX):
+                continue
+            if key not in known:
+                raise SettingError(f"{key}={text!r}: there is no such setting.")
+            item = known[key]
+            values[item.name] = _parse(key, text, item.type, item.metadata["minimum"])
+        return cls(**values)
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database to open: the one given, or SQLite under `data`."""
+        return self.database_url or f"sqlite:///{Path(self.data).absolute() / 'luthier.db'}"
+
+    @property
+    def resolved_artifacts(self) -> str:
+        """The artifact root to use: the one given, or a folder under `data`."""
+        return self.artifacts or str(Path(self.data).absolute() / "artifacts")
+
+    @property
+    def resolved_trial_slots(self) -> int:
+        """Trials at once: the number given, or one per core."""
+        return self.trial_slots or os.cpu_count() or 1
+
+
+def _parse(key: str, text: str, kind: Any, minimum: float | None) -> Any:
+    try:
+        value = _BOOLEANS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        raise SettingError(f"{key}={text!r}: expected {_EXPECTED[kind]}.") from None
+    if minimum is not None and not value >= minimum:
+        raise SettingError(f"{key}={text!r}: must be at least {minimum:g}.")
+    return value

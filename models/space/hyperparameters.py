@@ -1,0 +1,168 @@
+"""The hyperparameters that a network knows: kinds, legal values, defaults and when they count.
+
+Adding a network family is one name in `NETWORKS` and one row for each name that only it knows.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+Value = bool | int | float | str
+"""One value of one hyperparameter."""
+
+TrialValues = Mapping[str, Value | list[Value]]
+"""The values of a trial; a list holds one value for each layer, first layer first."""
+
+NETWORKS = ("mlp",)
+
+ACTIVATIONS = (
+    "relu",
+    "selu",
+    "elu",
+    "gelu",
+    "silu",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "leaky_relu",
+    "linear",
+)
+OPTIMIZERS = ("adam", "adamw", "nadam", "sgd", "rmsprop", "adagrad", "adamax")
+INITIALIZERS = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "orthogonal",
+)
+SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
+MAX_LAYERS = 20
+
+
+class Kind(StrEnum):
+    """What a hyperparameter's values are."""
+
+    INT = "int"
+    FLOAT = "float"
+    CHOICE = "choice"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Holds where `parent` is in effect and has one of `values`."""
+
+    parent: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameter:
+    """One row of the table."""
+
+    name: str
+    kind: Kind
+    default: Value
+    minimum: float = -math.inf  # of numbers, legal itself unless open_below
+    maximum: float = math.inf  # of numbers, legal itself unless open_above
+    open_below: bool = False
+    open_above: bool = False
+    choices: tuple[str, ...] = ()  # of kind choice
+    when: tuple[Condition, ...] = ()  # without these it has no effect, whatever the space says
+    layers: str | None = None  # the hyperparameter that counts its layers: per_layer is allowed
+    networks: tuple[str, ...] = NETWORKS  # the families that know it
+
+    def parse(self, value: object) -> Value:
+        """Answer `value` as this hyperparameter keeps it (whole numbers of a float become float).
+
+        Raises ValueError, with a text for the caller, where the value is not legal.
+        """
+        if self.kind is Kind.BOOLEAN:
+            if not isinstance(value, bool):
+                raise ValueError("Must be true or false.")
+            return value
+        if self.kind is Kind.CHOICE:
+            if not isinstance(value, str) or value not in self.choices:
+                raise ValueError(unknown(self.name, value, self.choices))
+            return value
+        return self._parse_number(value)
+
+    def _parse_number(self, value: object) -> int | float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            kind = "a whole number" if self.kind is Kind.INT else "a number"
+            raise ValueError(f"Must be {kind}.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError("Must be a finite number.")
+        if self.kind is Kind.INT and not isinstance(value, int):
+            raise ValueError("Must be a whole number.")
+        below = value <= self.minimum if self.open_below else value < self.minimum
+        above = value >= self.maximum if self.open_above else value > self.maximum
+        if below or above:
+            raise ValueError(f"Must be {self.legal()}.")
+        return value if self.kind is Kind.INT else float(value)
+
+    def legal(self) -> str:
+        """Say the legal range of a number in words."""
+        low = f"{'above' if self.open_below else 'at least'} {self.minimum:g}"
+        high = f"{'below' if self.open_above else 'at most'} {self.maximum:g}"
+        return f"{low} and {high}"
+
+
+def unknown(what: str, given: object, known: Iterable[str]) -> str:
+    """Say that `given` is not one of `known`, naming what it may have been meant for."""
+    known = list(known)
+    close = difflib.get_close_matches(str(given), known, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}."
+
+
+def in_words(condition: Condition) -> str:
+    """Say a condition in words."""
+    values = condition.values
+    numbers = [value for value in values if isinstance(value, int)]
+    if len(numbers) > 2 and values == tuple(range(numbers[0], numbers[-1] + 1)):
+        return f"{condition.parent} is from {values[0]} to {values[-1]}"
+    return f"{condition.parent} is {' or '.join(map(str, values))}"
+
+
+HAS_LAYERS = Condition("num_layers", tuple(range(1, MAX_LAYERS + 1)))
+HAS_MOMENTUM = Condition("optimizer", ("sgd", "rmsprop"))
+
+_ROWS = (
+    # Zero layers is a linear model.
+    Hyperparameter("num_layers", Kind.INT, 2, 0, MAX_LAYERS),
+    Hyperparameter("units", Kind.INT, 64, 1, 4096, when=(HAS_LAYERS,), layers="num_layers"),
+    Hyperparameter(
+        "activation",
+        Kind.CHOICE,
+        "relu",
+        choices=ACTIVATIONS,
+        when=(HAS_LAYERS,),
+        layers="num_layers",
+    ),
+    Hyperparameter("dropout", Kind.FLOAT, 0.0, 0, 0.95, when=(HAS_LAYERS,), layers="num_layers"),
+    Hyperparameter(
+        "batch_normalization", Kind.BOOLEAN, False, when=(HAS_LAYERS,), layers="num_layers"
+    ),
+    Hyperparameter("kernel_initializer", Kind.CHOICE, "glorot_uniform", choices=INITIALIZERS),
+    Hyperparameter("l2", Kind.FLOAT, 0.0, 0, 1),
+    Hyperparameter("optimizer", Kind.CHOICE, "adam", choices=OPTIMIZERS),
+    Hyperparameter("learning_rate", Kind.FLOAT, 1e-3, 0, 10, open_below=True),
+    Hyperparameter("momentum", Kind.FLOAT, 0.0, 0, 1, open_above=True, when=(HAS_MOMENTUM,)),
+    Hyperparameter("weight_decay", Kind.FLOAT, 0.0, 0, 1),
+    Hyperparameter("lr_schedule", Kind.CHOICE, "constant", choices=SCHEDULES),
+    Hyperparameter("batch_size", Kind.INT, 32, 1, 8192),
+)
+HYPERPARAMETERS: Mapping[str, Hyperparameter] = {row.name: row for row in _ROWS}
+
+
+def hyperparameters_of(network: str) -> dict[str, Hyperparameter]:
+    """Answer the rows that `network` knows, by name, in the order of the table."""
+    return {name: row for name, row in HYPERPARAMETERS.items() if network in row.networks}

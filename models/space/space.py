@@ -1,0 +1,272 @@
+"""A search space: what may be tried, flattened to dimensions, and back to a trial's values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+
+from marshmallow import ValidationError
+
+from models.space.combinations import blocks, count
+from models.space.dimension import Dimension
+from models.space.hyperparameters import (
+    Condition,
+    Hyperparameter,
+    TrialValues,
+    Value,
+    hyperparameters_of,
+    in_words,
+    unknown,
+)
+from models.space.parameters import Fixed, Parameter, Tunable
+from models.space.parsing import parsed, parsed_list
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceEntry:
+    """What a search space says of one hyperparameter."""
+
+    parameter: Parameter
+    per_layer: bool = False  # every layer has a value of its own
+    when: tuple[Condition, ...] = ()  # all must hold, else the hyperparameter is left out
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The hyperparameters that a document names; those it does not name keep their defaults.
+
+    `load_space` checks a document and builds one.
+    """
+
+    network: str
+    parameters: Mapping[str, SpaceEntry]  # in the order of the table, whatever was given
+    dimensions: tuple[Dimension, ...] = field(init=False, repr=False, compare=False)
+    order: tuple[str, ...] = field(init=False, repr=False, compare=False)  # parents first
+
+    def __post_init__(self) -> None:
+        # The order of the table, not of the document: JSON stores may reorder keys, and the same
+        # seed must give the same trials.
+        named = {row: self.parameters[row] for row in self.known if row in self.parameters}
+        object.__setattr__(self, "parameters", named)
+        object.__setattr__(self, "order", tuple(TopologicalSorter(self._edges()).static_order()))
+        object.__setattr__(self, "dimensions", tuple(self._flattened()))
+
+    @property
+    def known(self) -> dict[str, Hyperparameter]:
+        """Every hyperparameter of the network."""
+        return hyperparameters_of(self.network)
+
+    def parameter(self, name: str) -> Parameter:
+        """What a hyperparameter may take: as the space says, or its default."""
+        entry = self.parameters.get(name)
+        return Fixed(self.known[name].default) if entry is None else entry.parameter
+
+    def conditions(self, name: str) -> dict[str, tuple[Value, ...]]:
+        """The values that each parent must have for `name` to have an effect."""
+        entry = self.parameters.get(name)
+        merged: dict[str, tuple[Value, ...]] = {}
+        for condition in self.known[name].when + (() if entry is None else entry.when):
+            merged = _both(merged, {condition.parent: condition.values})
+        return merged
+
+    def applies(self, name: str, values: TrialValues) -> bool:
+        """Whether `name` has an effect beside the `values` of its parents."""
+        return all(
+            parent in values and values[parent] in allowed
+            for parent, allowed in self.conditions(name).items()
+        )
+
+    def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
+        """Answer the full values of a trial from those of its active dimensions.
+
+        Every hyperparameter in effect is there, fixed ones and defaults included; a per-layer one
+        is a list as long as there are layers. What has no effect is left out. Raises ValueError
+        where an active dimension has no value.
+        """
+        values: dict[str, Value | list[Value]] = {}
+        for name in self.order:
+            if self.applies(name, values):
+                values[name] = self._value(name, flat, values)
+        return {name: values[name] for name in self.known if name in values}
+
+    def flatten(self, values: TrialValues) -> dict[str, Value]:
+        """Answer the values of the dimensions that `values` has: the inverse of `resolve`."""
+        flat: dict[str, Value] = {}
+        for dimension in self.dimensions:
+            value = values.get(dimension.hyperparameter)
+            if isinstance(value, list):
+                if dimension.layer is not None and dimension.layer <= len(value):
+                    flat[dimension.name] = value[dimension.layer - 1]
+            elif value is not None and dimension.active(flat):
+                flat[dimension.name] = value
+        return flat
+
+    def covers(self, values: TrialValues) -> bool:
+        """Whether an oracle of this space could propose exactly these full values."""
+        flat = self.flatten(values)
+        if any(
+            dimension.parameter.canonical(flat[dimension.name]) != flat[dimension.name]
+            for dimension in self.dimensions
+            if dimension.name in flat
+        ):
+            return False
+        return all(
+            dimension.name in flat for dimension in self.dimensions if dimension.active(flat)
+        ) and self.resolve(flat) == dict(values)
+
+    def size(self) -> int | None:
+        """Count the distinct active combinations; None where a range is continuous."""
+        options = {dimension.name: dimension.parameter.options() for dimension in self.dimensions}
+        if None in options.values():
+            return None
+        return count(blocks(self.dimensions, lambda dimension: options[dimension.name] or ()))
+
+    def check(self, values: Mapping[str, object]) -> dict[str, Value | list[Value]]:
+        """Complete the values of a trial that a user wrote.
+
+        They need not lie in the searched ranges, only be legal; what is not given is as the space
+        fixes it, else the default. Raises ValidationError with the messages by name (and by layer)
+        for an unknown name, an illegal value, a list that is not as long as there are layers, or
+        a value that would have no effect.
+        """
+        full: dict[str, Value | list[Value]] = {}
+        errors: dict[str, object] = {
+            name: [unknown("hyperparameter", name, self.known)]
+            for name in values
+            if name not in self.known
+        }
+        for name in self.order:
+            if any(parent in errors for parent in self.conditions(name)):
+                continue
+            try:
+                if name in values:
+                    full[name] = self._given(name, values[name], full)
+                elif self.applies(name, full):
+                    full[name] = self._spread(name, self._default(name), full)
+            except ValidationError as error:
+                errors[name] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        return {name: full[name] for name in self.known if name in full}
+
+    def document(self) -> dict[str, object]:
+        """The JSON form, which `load_space` reads back to an equal space."""
+        return {name: _entry_document(entry) for name, entry in self.parameters.items()}
+
+    def _value(
+        self, name: str, flat: Mapping[str, Value], values: TrialValues
+    ) -> Value | list[Value]:
+        parameter = self.parameter(name)
+        if isinstance(parameter, Fixed):
+            return parameter.value
+        counter = self.known[name].layers
+        if counter is None or not self.parameters[name].per_layer:
+            return _required(flat, name)
+        layers = values[counter]
+        assert isinstance(layers, int)
+        return [_required(flat, f"{name}_{layer}") for layer in range(1, layers + 1)]
+
+    def _given(self, name: str, value: object, full: TrialValues) -> Value | list[Value]:
+        row = self.known[name]
+        for condition in row.when:
+            if full.get(condition.parent) not in condition.values:
+                raise ValidationError(f"Has no effect unless {in_words(condition)}.")
+        if not isinstance(value, list):
+            return self._spread(name, parsed(row, value), full)
+        if row.layers is None:
+            raise ValidationError("Takes one value, not one for each layer.")
+        if len(value) != full[row.layers]:
+            raise ValidationError(
+                f"Must have one value for each of the {full[row.layers]} layers, has {len(value)}."
+            )
+        return parsed_list(row, value)
+
+    def _default(self, name: str) -> Value:
+        parameter = self.parameter(name)
+        return parameter.value if isinstance(parameter, Fixed) else self.known[name].default
+
+    def _spread(self, name: str, value: Value, full: TrialValues) -> Value | list[Value]:
+        entry, counter = self.parameters.get(name), self.known[name].layers
+        if entry is None or not entry.per_layer or counter is None:
+            return value
+        layers = full[counter]
+        assert isinstance(layers, int)
+        return [value] * layers
+
+    def _edges(self) -> dict[str, list[str]]:
+        return {name: list(self.conditions(name)) for name in self.known}
+
+    def _flattened(self) -> list[Dimension]:
+        dimensions: list[Dimension] = []
+        for name in self.order:
+            parameter = self.parameter(name)
+            needs = self._needs(name)
+            if isinstance(parameter, Fixed) or needs is None:
+                continue
+            counter = self.known[name].layers
+            if counter is None or not self.parameters[name].per_layer:
+                dimensions.append(Dimension(name, parameter, name, when=_conditions(needs)))
+                continue
+            dimensions.extend(self._layers(name, parameter, counter, needs))
+        return dimensions
+
+    def _layers(
+        self, name: str, parameter: Tunable, counter: str, needs: dict[str, tuple[Value, ...]]
+    ) -> list[Dimension]:
+        counts = [v for v in self.parameter(counter).options() or () if isinstance(v, int)]
+        dimensions = []
+        for layer in range(1, max(counts) + 1):
+            enough = tuple(v for v in needs.get(counter, counts) if int(v) >= layer)
+            when = needs if len(enough) == len(counts) else {**needs, counter: enough}
+            if enough:
+                dimensions.append(
+                    Dimension(f"{name}_{layer}", parameter, name, layer, _conditions(when))
+                )
+        return dimensions
+
+    def _needs(self, name: str) -> dict[str, tuple[Value, ...]] | None:
+        """The conditions on tunable parents; None where they can never hold."""
+        needs: dict[str, tuple[Value, ...]] = {}
+        for parent, allowed in self.conditions(name).items():
+            parameter = self.parameter(parent)
+            options = parameter.options() or ()
+            possible = tuple(v for v in options if v in allowed)
+            above = self._needs(parent)
+            if not possible or above is None:
+                return None
+            if isinstance(parameter, Fixed):
+                # A fixed parent is no dimension: what it needs stands in for it.
+                needs = _both(needs, above)
+            elif above or len(possible) < len(options):
+                needs = _both(needs, {parent: possible})
+        return needs
+
+
+def _both(
+    one: Mapping[str, tuple[Value, ...]], other: Mapping[str, tuple[Value, ...]]
+) -> dict[str, tuple[Value, ...]]:
+    """The conditions of both, as one for each parent."""
+    merged = dict(one)
+    for parent, values in other.items():
+        merged[parent] = tuple(v for v in merged.get(parent, values) if v in values)
+    return merged
+
+
+def _conditions(needs: Mapping[str, tuple[Value, ...]]) -> tuple[Condition, ...]:
+    return tuple(Condition(parent, values) for parent, values in needs.items())
+
+
+def _required(flat: Mapping[str, Value], name: str) -> Value:
+    if name not in flat:
+        raise ValueError(f"There is no value for {name!r}.")
+    return flat[name]
+
+
+def _entry_document(entry: SpaceEntry) -> object:
+    if isinstance(entry.parameter, Fixed):
+        return entry.parameter.document()
+    document = entry.parameter.document()
+    if entry.per_layer:
+        document["per_layer"] = True
+    if entry.when:
+        document["when"] = {item.parent: list(item.values) for item in entry.when}
+    return document

@@ -1,0 +1,157 @@
+"""Every table; the migrations bring a database to this shape."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+SCHEMA_REVISION = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes, in UTC on either database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, which would be stored as if they were UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """SQLite forgets the zone; it is always UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text),
+    Column("builtin", String(64), unique=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("model", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("dataset", String(64)),
+    Column("planned_trials", Integer, nullable=False),
+    Column("idempotency_key", String(255), unique=True),
+    Column("request_digest", String(64)),
+    Column("created", UtcDateTime, nullable=False),
+    Column("started", UtcDateTime),
+    Column("finished", UtcDateTime),
+    Column("seconds", Float, nullable=False, default=0.0),
+    Column("stop_reason", String(64)),
+    Column("error", Text),
+    Column("version", Integer),
+    Column("oracle_state", JSON),
+    Column("owner", String(64)),
+    Column("lease_until", UtcDateTime),
+    Index("ix_jobs_state_created", "state", "created"),
+    Index("ix_jobs_dataset", "dataset"),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("values", JSON, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("initial_epoch", Integer, nullable=False, default=0),
+    Column("parent", Integer),
+    Column("score", Float),
+    Column("result", JSON),
+    Column("failure_kind", String(16)),
+    Column("failure_message", Text),
+    Column("retries", Integer, nullable=False, default=0),
+    Column("reused_from", Integer),
+    Column("seconds", Float),
+    Column("created", UtcDateTime, nullable=False),
+    Column("started", UtcDateTime),
+    Column("finished", UtcDateTime),
+    Index("ix_trials_job_state", "job", "state"),
+    Index("ix_trials_job_score", "job", "score"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("model", String(128), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("task", String(16), nullable=False),
+    Column("job", String(64)),
+    Column("trial", Integer),
+    Column("created", UtcDateTime, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("ready", Boolean, nullable=False, default=False),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String(128), primary_key=True),
+    Column("alias", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
+)
+
+alias_history = Table(
+    "alias_history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(128), nullable=False),
+    Column("alias", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Index("ix_alias_history_model", "model", "alias"),
+)

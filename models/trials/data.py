@@ -1,0 +1,136 @@
+"""The rows of a trial, read, divided and preprocessed once for all trials of a job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from models.data.dataset import Dataset
+from models.data.preprocessing import Preprocessor, TargetEncoder
+from models.data.splitting import Rows, Split, split
+from models.data.storage import read_dataset
+from models.data.tasks import Task, resolve_features
+from models.errors import Invalid
+from models.networks.outputs import Outputs
+from models.store.artifacts import Artifacts
+from models.trials.spec import DataRef
+from models.trials.trainer import Array, TrainingData
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedData:
+    """What a DataRef names, as stored, with its division into parts."""
+
+    dataset: Dataset
+    validation_dataset: Dataset | None
+    features: tuple[str, ...]
+    split: Split
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFold:
+    """One fold; what its preprocessor and encoder know comes from its training rows alone."""
+
+    training: TrainingData
+    training_truth: Array  # target as in the dataset, shape (rows,)
+    validation_truth: Array
+    preprocessor: Preprocessor
+    encoder: TargetEncoder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedData:
+    """Every fold of a DataRef."""
+
+    folds: tuple[PreparedFold, ...]
+    # Loss, in own units, of always predicting the mean or the class shares of the first fold's
+    # training rows; None for method `train`, which validates on these same rows.
+    reference_loss: float | None
+
+
+def load(ref: DataRef) -> LoadedData:
+    """Read the stored rows and divide them.
+
+    Raises what `read_dataset`, `resolve_features` and `split` raise, and Invalid at
+    `evaluation.validation_dataset` for rows that do not have the columns needed.
+    """
+    artifacts = Artifacts(ref.artifacts_root)
+    dataset = read_dataset(artifacts, ref.dataset)
+    features = resolve_features(dataset, ref.target, ref.features)
+    other = None
+    if ref.validation_dataset is not None:
+        other = read_dataset(artifacts, ref.validation_dataset)
+        check_same_columns(dataset, other, (*features, ref.target))
+    parts = split(dataset.values[ref.target], ref.task, ref.evaluation, ref.seed)
+    return LoadedData(dataset, other, features, parts)
+
+
+def check_same_columns(dataset: Dataset, other: Dataset, names: Sequence[str]) -> None:
+    """Invalid at `evaluation.validation_dataset` unless `other` has the columns of `dataset`.
+
+    The last name is the target's, which must have a value in every row.
+    """
+    path = "evaluation.validation_dataset"
+    for name in names:
+        column = dataset.column(name)
+        if name not in other.names:
+            raise Invalid.at(path, f"It has no column {name!r}.")
+        found = other.column(name)
+        if (found.type, found.shape) != (column.type, column.shape):
+            raise Invalid.at(path, f"Its {name!r} is of type {found.type}, not {column.type}.")
+    if other.column(names[-1]).missing:
+        raise Invalid.at(path, f"Some of its rows have no value in {names[-1]!r}.")
+
+
+@lru_cache(maxsize=2)
+def prepare(ref: DataRef) -> PreparedData:
+    """Every fold, ready for a network; the last two refs stay in memory for the next trial."""
+    data = load(ref)
+    folds = tuple(prepare_fold(data, ref, fold.train, fold.validation) for fold in data.split.folds)
+    reference = None if ref.evaluation.method == "train" else _reference_loss(folds[0])
+    return PreparedData(folds, reference)
+
+
+def prepare_fold(
+    data: LoadedData, ref: DataRef, train: Rows, validation: Rows | None = None
+) -> PreparedFold:
+    """Preprocess the rows `train` of a dataset, and those to validate on.
+
+    The latter are `validation`, or the whole validation dataset if there is one; without either
+    the training rows are taken once more.
+    """
+    dataset, target = data.dataset, data.dataset.values[ref.target]
+    preprocessor = Preprocessor.fit(dataset, train, data.features)
+    encoder = TargetEncoder.fit(dataset, train, ref.target, ref.task)
+    x_train, y_train = preprocessor.transform(dataset, train), encoder.encode(target[train])
+    if data.validation_dataset is not None:
+        dataset, validation = data.validation_dataset, np.arange(data.validation_dataset.rows)
+        target = dataset.values[ref.target]
+    if validation is None or not len(validation):
+        x_validation, y_validation, validation = x_train, y_train, train
+    else:
+        x_validation = preprocessor.transform(dataset, validation)
+        y_validation = encoder.encode(target[validation])
+    return PreparedFold(
+        training=TrainingData(
+            x_train,
+            y_train,
+            x_validation,
+            y_validation,
+            outputs=Outputs.of(ref.task, len(encoder.classes)),
+            target_scale=encoder.scale,
+        ),
+        training_truth=data.dataset.values[ref.target][train],
+        validation_truth=target[validation],
+        preprocessor=preprocessor,
+        encoder=encoder,
+    )
+
+
+def _reference_loss(fold: PreparedFold) -> float:
+    if fold.training.outputs.task is Task.REGRESSION:
+        return float(np.var(fold.training_truth))
+    _, counts = np.unique(fold.training.y_train, return_counts=True)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())

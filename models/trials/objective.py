@@ -1,0 +1,63 @@
+"""The metric that ranks trials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from models.data.tasks import Task
+from models.errors import Invalid
+
+Direction = Literal["min", "max"]
+
+_REGRESSION: Mapping[str, Direction] = {
+    "loss": "min",
+    "mse": "min",
+    "mae": "min",
+    "rmse": "min",
+    "r2": "max",
+}
+_CLASSIFICATION: Mapping[str, Direction] = {
+    "loss": "min",
+    "accuracy": "max",
+    "balanced_accuracy": "max",
+    "f1": "max",
+    "auc": "max",
+    "log_loss": "min",
+}
+METRICS: Mapping[Task, Mapping[str, Direction]] = {
+    Task.REGRESSION: _REGRESSION,
+    Task.BINARY: _CLASSIFICATION,
+    Task.MULTICLASS: _CLASSIFICATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A metric on the validation rows and whether less or more of it is better."""
+
+    metric: str  # without "val_"
+    direction: Direction
+
+
+def resolve_objective(
+    task: Task, metric: str = "val_loss", direction: str | None = None
+) -> Objective:
+    """The objective meant by a metric's name, with or without `val_`.
+
+    The direction follows from the metric; one that is given must agree, since the worst trial would
+    win otherwise. Raises Invalid at `objective.metric` or `objective.direction`.
+    """
+    known = METRICS[task]
+    name = metric.removeprefix("val_")
+    if name not in known:
+        raise Invalid.at(
+            "objective.metric",
+            f"{metric!r} is not a metric of a {task} task; use one of: {', '.join(known)}.",
+        )
+    better = known[name]
+    if direction not in (None, better):
+        raise Invalid.at(
+            "objective.direction",
+            f"{direction!r} would choose the worst trial: {name} is better at its {better}imum.",
+        )
+    return Objective(name, better)

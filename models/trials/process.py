@@ -1,0 +1,44 @@
+"""Make a process ready to train. TensorFlow is imported by the functions here, not with the file:
+it reads its log level once, at its import, and the parent of such processes never needs it."""
+
+import gc
+import os
+
+
+def prepare_process(threads: int) -> None:
+    """Set TensorFlow up to train in this process on `threads` CPU threads.
+
+    Must be called before TensorFlow does anything; RuntimeError otherwise. Log lines below errors
+    are left out, operations are deterministic, and a GPU's memory is taken as it is needed, so that
+    several processes can share it. Which GPUs are visible is left to `CUDA_VISIBLE_DEVICES`.
+    """
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    tf.config.experimental.enable_op_determinism()
+
+
+def warm_up() -> None:
+    """Train one tiny network, so that the first trial does not wait for imports and start-up.
+
+    What is in memory by then is frozen: the garbage collection after every trial skips it, which
+    would take 0.2 s each time.
+    """
+    import numpy as np
+
+    from models.data.tasks import Task
+    from models.networks.outputs import Outputs
+    from models.trials.keras_trainer import KerasTrainer
+    from models.trials.trainer import Run, TrainingData
+
+    x, y = np.zeros((4, 1), dtype=np.float32), np.zeros(4, dtype=np.float32)
+    data = TrainingData(x, y, x, y, Outputs.of(Task.REGRESSION))
+    values = {"num_layers": 1, "units": 1, "batch_size": 2}
+    KerasTrainer().train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
+    gc.freeze()

@@ -1,0 +1,96 @@
+"""Run one trial: the entry point in a trial process."""
+
+import logging
+
+import numpy as np
+
+from models.store.artifacts import Artifacts
+from models.trials.data import PreparedData, prepare
+from models.trials.scoring import combine, diverged, report_run
+from models.trials.spec import Failure, FailureKind, RunReport, TrialResult, TrialSpec
+from models.trials.trainer import Report, Run, RunResult, Trainer
+from models.trials.weights import load_weights, save_weights, weights_name
+
+logger = logging.getLogger(__name__)
+
+
+def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
+    """Train and score one trial with the reference trainer; what goes wrong is in the result.
+
+    `report` is told of every epoch. The process should be one that `prepare_process` made ready.
+    """
+    # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
+    from models.trials.keras_trainer import KerasTrainer
+
+    return run_trial_with(KerasTrainer(), spec, report)
+
+
+def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = None) -> TrialResult:
+    """Train every fold and execution of a trial, store the best weights and combine the scores.
+
+    A trial with `parent_weights` goes on, run by run, from the best weights of the parent; the
+    optimizer's own state starts anew. Whatever goes wrong becomes the result's `failure`.
+    """
+    try:
+        return _run(trainer, spec, report)
+    except MemoryError as error:
+        return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
+    except Exception as error:
+        logger.exception("Trial %s of job %s failed.", spec.number, spec.job)
+        return _failed(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+
+
+def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResult:
+    if spec.epochs <= spec.initial_epoch:
+        raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
+    data = prepare(spec.data)
+    artifacts = Artifacts(spec.data.artifacts_root)
+    runs = _plan_runs(spec, data, artifacts)
+    results = trainer.train(runs, [fold.training for fold in data.folds], report)
+    if results[-1].diverged:
+        return diverged(results, runs)
+    reports = [
+        _store_and_score(spec, run, result, data, artifacts)
+        for run, result in zip(runs, results, strict=True)
+    ]
+    return combine(reports, results, spec.objective, data.reference_loss)
+
+
+def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> list[Run]:
+    return [
+        Run(
+            fold=fold,
+            execution=execution,
+            seed=_run_seed(spec, fold, execution),
+            network=spec.network,
+            values=spec.values,
+            epochs=spec.epochs,
+            initial_epoch=spec.initial_epoch,
+            initial_weights=(
+                None
+                if spec.parent_weights is None
+                else load_weights(artifacts, weights_name(spec.parent_weights, fold, execution))
+            ),
+            early_stopping=spec.early_stopping,
+        )
+        for fold in range(len(data.folds))
+        for execution in range(spec.executions)
+    ]
+
+
+def _run_seed(spec: TrialSpec, fold: int, execution: int) -> int:
+    """A seed below 2**30 of its own for each run and each part of a continued training."""
+    sequence = np.random.SeedSequence([spec.seed, fold, execution, spec.initial_epoch])
+    return int(sequence.generate_state(1)[0]) >> 2
+
+
+def _store_and_score(
+    spec: TrialSpec, run: Run, result: RunResult, data: PreparedData, artifacts: Artifacts
+) -> RunReport:
+    name = weights_name(spec.weights, run.fold, run.execution)
+    save_weights(artifacts, name, result.weights)
+    return report_run(run, result, data.folds[run.fold], spec.objective, name)
+
+
+def _failed(kind: FailureKind, message: str) -> TrialResult:
+    return TrialResult(failure=Failure(kind, message))

@@ -1,0 +1,146 @@
+"""From what the runs of a trial came to, to its score."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, pstdev
+
+import numpy as np
+
+from models.data.tasks import Task
+from models.trials.data import PreparedFold
+from models.trials.metrics import (
+    Array,
+    Metrics,
+    class_metrics,
+    class_probabilities,
+    regression_metrics,
+)
+from models.trials.objective import Objective
+from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
+from models.trials.trainer import Run, RunResult
+
+# A trial is overfit when both the ratio and the share below are exceeded.
+OVERFIT_RATIO = 1.5
+OVERFIT_SHARE = 0.05
+
+
+def run_metrics(fold: PreparedFold, outputs: Array, truth: Array) -> Metrics:
+    """The metrics of what a network gave for rows whose target, as in the dataset, is `truth`."""
+    task = fold.training.outputs.task
+    if task is Task.REGRESSION:
+        return regression_metrics(truth.astype(np.float64), fold.encoder.decode(outputs[:, 0]))
+    return class_metrics(fold.encoder.encode(truth), class_probabilities(outputs), task)
+
+
+def report_run(
+    run: Run, result: RunResult, fold: PreparedFold, objective: Objective, weights: str
+) -> RunReport:
+    """Score one run that did not diverge."""
+    metrics = run_metrics(fold, result.validation_outputs, fold.validation_truth)
+    training = run_metrics(fold, result.training_outputs, fold.training_truth)
+    training_loss = training["loss"]
+    assert training_loss is not None
+    return RunReport(
+        fold=run.fold,
+        execution=run.execution,
+        seed=run.seed,
+        score=metrics[objective.metric],
+        metrics=metrics,
+        training_loss=training_loss,
+        best_epoch=result.best_epoch,
+        epochs=result.epochs,
+        seconds=result.seconds,
+        weights=weights,
+    )
+
+
+def combine(
+    reports: Sequence[RunReport],
+    results: Sequence[RunResult],
+    objective: Objective,
+    reference_loss: float | None,
+) -> TrialResult:
+    """The trial's result: means over its runs, and the spread of its score.
+
+    A metric that some runs leave undefined is the mean over the others. `reference_loss` is what
+    `is_overfit` compares with, None where training and validation rows are the same.
+    """
+    scores = [report.score for report in reports if report.score is not None]
+    metrics = {name: _mean([r.metrics[name] for r in reports]) for name in reports[0].metrics}
+    validation_loss = metrics["loss"]
+    training_loss = fmean(report.training_loss for report in reports)
+    assert validation_loss is not None
+    gap = None if reference_loss is None else validation_loss - training_loss
+    return TrialResult(
+        score=fmean(scores) if scores else None,
+        spread=pstdev(scores) if scores else None,
+        metrics=metrics,
+        folds=tuple(reports),
+        history=mean_history([result.history for result in results]),
+        seconds=sum(result.seconds for result in results),
+        parameters=results[0].parameters,
+        best_epoch=round(fmean(report.best_epoch for report in reports)),
+        epochs=max(result.epochs for result in results),
+        overfit_gap=gap,
+        overfit=(
+            None
+            if reference_loss is None
+            else is_overfit(validation_loss, training_loss, reference_loss)
+        ),
+        weights=tuple(report.weights for report in reports),
+        failure=None if scores else _undefined(objective),
+    )
+
+
+def diverged(results: Sequence[RunResult], runs: Sequence[Run]) -> TrialResult:
+    """The result of a trial whose last run trained diverged; earlier runs are not scored."""
+    run, result = runs[len(results) - 1], results[-1]
+    return TrialResult(
+        history=mean_history([result.history]),
+        seconds=sum(each.seconds for each in results),
+        parameters=result.parameters,
+        epochs=result.epochs,
+        failure=Failure(
+            FailureKind.DIVERGED,
+            f"The loss or the predictions stopped being finite in epoch {result.epochs}"
+            f" of fold {run.fold}, execution {run.execution}.",
+        ),
+    )
+
+
+def is_overfit(validation_loss: float, training_loss: float, reference_loss: float) -> bool:
+    """Whether a network knows its training rows much better than others.
+
+    True if the validation loss is above 1.5 times the training loss and above it by more than 5%
+    of `reference_loss`, the loss of always predicting the training rows' mean or class shares. The
+    second condition leaves alone networks whose losses are both next to nothing.
+    """
+    return (
+        validation_loss > OVERFIT_RATIO * training_loss
+        and validation_loss - training_loss > OVERFIT_SHARE * reference_loss
+    )
+
+
+def mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float | None]]:
+    """Per epoch, the mean over the runs that reached it; None where a figure is not finite."""
+    longest = max(len(history["loss"]) for history in histories)
+    combined: dict[str, list[float | None]] = {}
+    for name in histories[0]:
+        reached = [
+            [history[name][epoch] for history in histories if epoch < len(history[name])]
+            for epoch in range(longest)
+        ]
+        combined[name] = [fmean(v) if np.isfinite(v).all() else None for v in reached]
+    return combined
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _undefined(objective: Objective) -> Failure:
+    return Failure(
+        FailureKind.ERROR,
+        f"{objective.metric!r} is undefined on these validation rows: they hold too few"
+        " different target values.",
+    )

@@ -1,0 +1,108 @@
+"""What one trial is told and what it answers; plain values that travel between processes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.data.splitting import Evaluation
+from models.data.tasks import Task
+from models.space.hyperparameters import TrialValues
+from models.trials.objective import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class DataRef:
+    """Which stored rows a trial trains on and how they are divided. Equal refs are equal data."""
+
+    artifacts_root: str  # folder or fsspec URL that holds the datasets
+    dataset: str  # id of the stored dataset
+    target: str  # column to predict
+    task: Task
+    evaluation: Evaluation
+    seed: int  # of the division into parts
+    features: tuple[str, ...] | None = None  # columns to learn from; None is all that can be
+    validation_dataset: str | None = None  # id of what the evaluation names as such
+
+    def __post_init__(self) -> None:
+        if (self.validation_dataset is None) != (self.evaluation.validation_dataset is None):
+            raise ValueError("A validation dataset must be named by its id and in the evaluation.")
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """End a run when `patience` epochs in a row bring no validation loss that is better."""
+
+    patience: int = 10
+    min_delta: float = 0.0  # how much better counts, in the loss's own units
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSpec:
+    """One trial, ready to be run in any process."""
+
+    job: str
+    number: int  # of the trial in its job
+    network: str
+    values: TrialValues
+    data: DataRef
+    objective: Objective
+    epochs: int  # where training ends, counted from the start, a parent's epochs included
+    seed: int
+    weights: str  # artifact folder that the best weights are written to
+    initial_epoch: int = 0  # epochs that the parent trained
+    executions: int = 1
+    early_stopping: EarlyStopping | None = None
+    parent_weights: str | None = None  # the `weights` of the trial that this one continues
+
+
+class FailureKind(StrEnum):
+    """Why a trial has no score."""
+
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial has no score, with a text for the user."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run of a trial: one fold, one execution."""
+
+    fold: int  # from 0
+    execution: int  # from 0
+    seed: int
+    score: float | None  # the objective
+    metrics: Mapping[str, float | None]  # on the validation rows, in the target's own units
+    training_loss: float  # with the best weights and without dropout, in own units
+    best_epoch: int
+    epochs: int  # where the run ended
+    seconds: float
+    weights: str  # artifact name of the best weights
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a trial answers. Every epoch is counted from 1, a parent's epochs included."""
+
+    score: float | None = None  # mean of the objective over the runs; None if the trial failed
+    spread: float | None = None  # its standard deviation over the runs, 0 for one run
+    metrics: Mapping[str, float | None] | None = None  # means over the runs
+    folds: tuple[RunReport, ...] = ()  # by fold, then execution
+    history: Mapping[str, list[float | None]] | None = None  # per epoch, mean over the runs
+    seconds: float = 0.0  # of training, all runs
+    parameters: int = 0  # trained and untrained numbers of one network
+    best_epoch: int | None = None  # mean over the runs, rounded
+    epochs: int = 0  # the longest run's
+    overfit_gap: float | None = None  # validation loss minus training loss, mean over the runs
+    overfit: bool | None = None  # the rule is `models.trials.scoring.is_overfit`
+    weights: tuple[str, ...] = ()  # artifact names, by fold, then execution
+    failure: Failure | None = None

@@ -1,0 +1,328 @@
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.data.dataset import Dataset
+from models.data.datetimes import format_rfc3339
+from models.data.preprocessing import Preprocessor, TargetEncoder
+from models.data.reading import from_arrays, from_records
+from models.data.splitting import split
+from models.data.storage import write_dataset
+from models.registry.export import ExportResult, ExportSpec, export
+from models.registry.parity import ParityError
+from models.registry.refit import RefitError
+from models.serving.engine import PredictionEngine
+from models.store.artifacts import Artifacts
+from models.trials.metrics import regression_metrics
+
+Tune = Callable[..., ExportSpec]
+Priced = tuple[ExportSpec, ExportResult]
+FEATURES = ("area", "garden", "town", "sold", "survey")
+FILES = ("model.onnx", "model.keras", "preprocessing.json", "signature.json", "evidence.json")
+
+
+def instances(dataset: Dataset, rows: range) -> list[dict[str, Any]]:
+    """Rows of `houses` as a client would send them."""
+
+    def cell(name: str, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        if np.isnan(value):
+            return None
+        if name == "sold":
+            return format_rfc3339(value)
+        return bool(value) if name == "garden" else float(value)
+
+    return [{name: cell(name, dataset.values[name][row]) for name in FEATURES} for row in rows]
+
+
+def stored_network(artifacts: Artifacts, spec: ExportSpec) -> keras.Model:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(artifacts.read(f"models/houses/{spec.version}/model.keras"))
+        return keras.models.load_model(path)
+
+
+def keras_outputs(
+    artifacts: Artifacts, spec: ExportSpec, dataset: Dataset
+) -> tuple[np.ndarray, TargetEncoder]:
+    """What the stored network says of all rows, by the stored preprocessing."""
+    network = stored_network(artifacts, spec)
+    state = json.loads(artifacts.read(f"models/houses/{spec.version}/preprocessing.json"))
+    x = Preprocessor.from_json(state["preprocessor"]).transform(dataset, slice(None))
+    return np.asarray(network(x)), TargetEncoder.from_json(state["target"])
+
+
+def test_json_rows_are_answered_as_the_stored_network_answers(
+    artifacts: Artifacts, houses: Dataset, priced: Priced
+) -> None:
+    spec, _ = priced
+    outputs, encoder = keras_outputs(artifacts, spec, houses)
+    answer = PredictionEngine(artifacts, 1).predict(
+        "houses", spec.version, instances(houses, range(120))
+    )
+    np.testing.assert_allclose(answer.predictions, encoder.decode(outputs), rtol=1e-5)
+    assert answer.probabilities is None
+
+
+@pytest.mark.parametrize(
+    ("target", "labels"), [("class", ["cheap", "dear"]), ("liked", [False, True])]
+)
+def test_binary_answers_are_labels_as_in_the_data(
+    artifacts: Artifacts, houses: Dataset, tune: Tune, target: str, labels: list[Any]
+) -> None:
+    spec = tune(houses, target, FEATURES)
+    result = export(spec)
+    outputs, _ = keras_outputs(artifacts, spec, houses)
+    answer = PredictionEngine(artifacts, 1).predict(
+        "houses", spec.version, instances(houses, range(120))
+    )
+    assert answer.classes == labels
+    assert answer.predictions == [labels[int(p > 0.5)] for p in outputs[:, 0]]
+    np.testing.assert_allclose(answer.probabilities, np.c_[1 - outputs, outputs], atol=1e-5)
+    assert result.signature["classes"] == labels
+    assert {type(label) for label in answer.predictions} == {type(labels[0])}
+
+
+def test_integer_classes_stay_integers(artifacts: Artifacts, houses: Dataset, tune: Tune) -> None:
+    spec = tune(houses, "kind", FEATURES)
+    result = export(spec)
+    answer = PredictionEngine(artifacts, 1).predict(
+        "houses", spec.version, instances(houses, range(20))
+    )
+    assert answer.classes == [10, 20, 30]
+    assert all(type(label) is int for label in answer.predictions)
+    assert result.metrics is not None
+    assert result.baseline is not None
+    assert result.baseline["accuracy"] == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_unusual_rows_are_answered(artifacts: Artifacts, houses: Dataset, priced: Priced) -> None:
+    spec, _ = priced
+    (row,) = instances(houses, range(1, 2))
+    engine = PredictionEngine(artifacts, 1)
+    answers = engine.predict(
+        "houses",
+        spec.version,
+        [
+            dict.fromkeys(FEATURES),
+            {**row, "town": "Atlantis"},
+            {**row, "town": None},
+            {**row, "town": "NA"},
+            {**row, "area": 1e300},
+        ],
+    ).predictions
+    assert all(isinstance(answer, float) for answer in answers[:4])
+    assert answers[2] == answers[3] != answers[1]
+    json.dumps(answers, allow_nan=False)
+
+
+def test_images_are_served(artifacts: Artifacts, tune: Tune) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4))
+    dataset = from_arrays(pixels, np.arange(60) % 3)
+    spec = tune(dataset, "y")
+    result = export(spec)
+    assert result.signature["columns"] == [{"name": "x", "type": "image", "shape": [4, 4]}]
+    answer = PredictionEngine(artifacts, 1).predict("houses", spec.version, pixels[:5].tolist())
+    outputs, _ = keras_outputs(artifacts, spec, dataset)
+    np.testing.assert_allclose(answer.probabilities, outputs[:5], atol=1e-5)
+
+
+def test_every_file_is_written_with_its_digest(artifacts: Artifacts, priced: Priced) -> None:
+    spec, result = priced
+    folder = f"models/houses/{spec.version}"
+    assert tuple(result.files) == FILES
+    for name, entry in result.files.items():
+        content = artifacts.read(f"{folder}/{name}")
+        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    evidence = json.loads(artifacts.read(f"{folder}/evidence.json"))
+    assert evidence["files"] == {name: result.files[name] for name in FILES[:4]}
+    assert evidence == json.loads(json.dumps(result.evidence, allow_nan=False))
+
+
+def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: Priced) -> None:
+    spec, result = priced
+    evidence = result.evidence
+    assert datetime.fromisoformat(evidence["created"]).utcoffset() is not None
+    assert evidence["created"].endswith("Z")
+    assert evidence["score"] == spec.result.score
+    assert evidence["spread"] == 0
+    assert evidence["objective"] == {"metric": "loss", "direction": "min"}
+    assert evidence["validation"]["metrics"] == spec.result.metrics
+    assert evidence["training"] == {
+        "weights": "kept",
+        "rows": 84,
+        "epochs": spec.result.best_epoch,
+        "seconds": spec.result.seconds,
+    }
+    lineage = evidence["lineage"]
+    assert (lineage["job"], lineage["trial"], lineage["seed"]) == ("job_1", 3, 11)
+    assert lineage["values"] == dict(spec.trial.values)
+    assert lineage["dataset"] == houses.digest()
+    assert lineage["features"] == list(FEATURES)
+    assert lineage["evaluation"]["test_fraction"] == 0.1
+    assert lineage["evaluation"]["seed"] == 5
+    assert {"tensorflow", "keras", "onnxruntime", "python"} <= set(evidence["libraries"])
+    assert 0 < evidence["parity"]["difference"] < 1e-4
+
+
+def test_test_and_baseline_metrics_are_of_the_held_out_rows(
+    artifacts: Artifacts, houses: Dataset, priced: Priced
+) -> None:
+    spec, result = priced
+    parts = split(houses.values["price"], spec.trial.data.task, spec.trial.data.evaluation, 5)
+    outputs, encoder = keras_outputs(artifacts, spec, houses)
+    truth = houses.values["price"][parts.test]
+    expected = regression_metrics(truth, encoder.decode(outputs)[parts.test])
+    guess = np.full(len(truth), houses.values["price"][parts.folds[0].train].mean())
+    assert result.evidence["test"]["rows"] == len(parts.test) == 12
+    assert result.metrics == pytest.approx(expected, rel=1e-4)
+    assert result.baseline == pytest.approx(regression_metrics(truth, guess))
+
+
+def test_without_a_test_part_the_metrics_are_null_and_the_evidence_says_so(
+    houses: Dataset, tune: Tune
+) -> None:
+    result = export(tune(houses, "price", FEATURES, test_fraction=0.0))
+    assert result.metrics is None
+    assert result.baseline is None
+    assert result.evidence["test"] == {
+        "rows": 0,
+        "metrics": None,
+        "note": "No rows were held out for a test.",
+    }
+
+
+def test_the_best_execution_is_kept(houses: Dataset, tune: Tune) -> None:
+    spec = tune(houses, "price", FEATURES, executions=3)
+    best = min(spec.result.folds, key=lambda run: run.score or 0.0)
+    only = replace(spec, result=replace(spec.result, folds=(best,)))
+    assert export(spec).metrics == export(only).metrics
+    others = [run for run in spec.result.folds if run is not best]
+    another = replace(spec, result=replace(spec.result, folds=tuple(others)))
+    assert export(another).metrics != export(spec).metrics
+
+
+def test_a_refit_learns_from_validation_rows_too(priced: Priced) -> None:
+    evidence = export(replace(priced[0], version=1001, refit=True)).evidence
+    assert evidence["training"]["weights"] == "refitted"
+    assert evidence["training"]["rows"] == 108
+    assert evidence["training"]["epochs"] >= 1
+
+
+def test_cross_validated_values_are_always_refitted(houses: Dataset, tune: Tune) -> None:
+    spec = tune(houses, "class", FEATURES, method="cv", folds=3)
+    evidence = export(spec).evidence
+    assert len(evidence["validation"]["runs"]) == 3
+    assert evidence["training"]["weights"] == "refitted"
+    assert evidence["training"]["rows"] == 108
+    assert evidence["training"]["seconds"] > spec.result.seconds
+
+
+def test_a_refit_takes_in_a_validation_dataset(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    other = Dataset(houses.columns, {name: cells[:30] for name, cells in houses.values.items()})
+    write_dataset(other, artifacts, other.digest())
+    spec = tune(houses, "price", FEATURES, refit=True, validation_dataset=other.digest())
+    evidence = export(spec).evidence
+    assert evidence["training"]["rows"] == 108 + 30
+    assert evidence["lineage"]["validation_dataset"] == other.digest()
+
+
+def test_a_refit_that_diverges_is_an_error(priced: Priced) -> None:
+    spec = replace(priced[0], refit=True)
+    wild = {**spec.trial.values, "learning_rate": 10.0, "optimizer": "sgd", "num_layers": 8}
+    wild_spec = replace(
+        spec,
+        trial=replace(spec.trial, values=wild),
+        result=replace(spec.result, best_epoch=30),
+    )
+    with pytest.raises(RefitError, match="trial 3 diverged in epoch"):
+        export(wild_spec)
+
+
+def test_nothing_is_written_when_the_graph_is_wrong(
+    artifacts: Artifacts, priced: Priced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.registry.parity.TOLERANCE", 0.0)
+    spec = replace(priced[0], version=1000)
+    with pytest.raises(ParityError):
+        export(spec)
+    assert not artifacts.exists("models/houses/1000")
+
+
+def test_the_stored_network_can_be_trained_on(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    values = {"lr_schedule": "cosine", "optimizer": "sgd", "momentum": 0.5, "l2": 0.001}
+    spec = tune(houses, "price", FEATURES, values=values)
+    export(spec)
+    network = stored_network(artifacts, spec)
+    before = network.get_weights()
+    x = np.random.default_rng(0).normal(size=(16, *network.input_shape[1:]))
+    network.fit(x, np.ones((16, 1)), verbose=0)
+    assert float(network.optimizer.learning_rate) == pytest.approx(0.01)
+    assert not np.allclose(before[0], network.get_weights()[0])
+
+
+def test_the_signature_describes_the_columns(priced: Priced) -> None:
+    signature = priced[1].signature
+    assert signature["task"] == "regression"
+    assert signature["target"] == "price"
+    assert signature["classes"] is None
+    assert [(item["name"], item["type"]) for item in signature["columns"]] == [
+        ("area", "number"),
+        ("garden", "boolean"),
+        ("town", "category"),
+        ("sold", "datetime"),
+        ("survey", "number"),
+    ]
+    assert {"Oslo", "Paris", "Rome"} <= set(signature["columns"][2]["categories"])
+    sample = signature["sample"]
+    assert list(sample) == list(FEATURES)
+    assert None not in sample.values()
+    assert type(sample["garden"]) is bool
+    assert sample["sold"].endswith("Z")
+    assert type(sample["survey"]) is int
+
+
+def test_the_sample_row_is_accepted_and_warms_the_version(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    spec = tune(houses, "class", FEATURES)
+    result = export(spec)
+    engine = PredictionEngine(artifacts, 1)
+    engine.warm("houses", spec.version)
+    assert engine.held() == (("houses", spec.version),)
+    assert engine.predict("houses", spec.version, [result.signature["sample"]]).predictions[0] in (
+        "cheap",
+        "dear",
+    )
+
+
+def test_layers_and_summary_describe_the_network(priced: Priced) -> None:
+    result = priced[1]
+    assert result.layers[-1]["type"] == "Dense"
+    assert result.parameters == sum(layer["parameters"] for layer in result.layers)
+    assert f"{result.parameters:,}" in result.summary
+    json.dumps([result.layers, result.files, result.signature], allow_nan=False)
+
+
+def test_a_table_with_only_categories_is_served(artifacts: Artifacts, tune: Tune) -> None:
+    records = [{"a": "xyz"[n % 3], "b": "pq"[n % 2], "c": "pq"[n % 2]} for n in range(60)]
+    spec = tune(from_records(records), "c")
+    export(spec)
+    answer = PredictionEngine(artifacts, 1).predict(
+        "houses", spec.version, [["x", "p"], ["y", "new"]]
+    )
+    assert answer.classes == ["p", "q"]

@@ -1,0 +1,142 @@
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from models.data.dataset import Dataset
+from models.data.onnx_graph import IR_VERSION, ML_OPSET, OPSET
+from models.data.preprocessing import Preprocessor, TargetEncoder
+from models.data.reading import from_arrays, from_records
+from models.data.tasks import Task
+from models.networks import families
+from models.networks.outputs import Outputs
+from models.registry.onnx_answers import OnnxAnswers
+from models.registry.onnx_merge import merge
+from models.space.hyperparameters import HYPERPARAMETERS
+
+FEATURES = ("area", "garden", "town", "sold", "survey")
+ACTIVATIONS = HYPERPARAMETERS["activation"].choices
+
+
+def fitted(
+    dataset: Dataset, features: tuple[str, ...]
+) -> tuple[Preprocessor, np.ndarray, np.ndarray]:
+    rows = np.arange(dataset.rows)
+    preprocessor = Preprocessor.fit(dataset, rows, features)
+    return preprocessor, rows, preprocessor.transform(dataset, rows)
+
+
+def network(shape: tuple[int, ...], task: Task, classes: int = 0, **values: object) -> keras.Model:
+    trial = {"num_layers": 2, "units": 8, "dropout": 0.2, **values}
+    return families.build("mlp", trial, shape, Outputs.of(task, classes), seed=3)
+
+
+def test_every_activation_survives(houses: Dataset) -> None:
+    preprocessor, rows, x = fitted(houses, FEATURES)
+    model = network(
+        x.shape[1:],
+        Task.REGRESSION,
+        num_layers=len(ACTIVATIONS),
+        activation=list(ACTIVATIONS),
+        batch_normalization=True,
+    )
+    answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_each_activation_alone(houses: Dataset, activation: str) -> None:
+    preprocessor, rows, x = fitted(houses, FEATURES)
+    model = network(x.shape[1:], Task.REGRESSION, num_layers=1, activation=activation)
+    answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
+
+
+def test_a_regression_answers_in_its_own_units_even_where_float32_could_not(
+    houses: Dataset,
+) -> None:
+    preprocessor, rows, x = fitted(houses, FEATURES)
+    model = network(x.shape[1:], Task.REGRESSION)
+    encoder = TargetEncoder(Task.REGRESSION, mean=1.7e9, scale=10.0)
+    answers = OnnxAnswers(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    assert answers.dtype == np.float64
+    expected = encoder.decode(np.asarray(model(x)))
+    np.testing.assert_allclose(answers[:, 0], expected, rtol=0, atol=1e-4)
+
+
+def test_a_sigmoid_becomes_two_columns(houses: Dataset) -> None:
+    preprocessor, rows, x = fitted(houses, FEATURES)
+    model = network(x.shape[1:], Task.BINARY)
+    encoder = TargetEncoder(Task.BINARY, ("no", "yes"))
+    answers = OnnxAnswers(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    second = np.asarray(model(x))
+    np.testing.assert_allclose(answers, np.concatenate([1 - second, second], axis=1), atol=1e-6)
+
+
+def test_a_softmax_keeps_its_columns(houses: Dataset) -> None:
+    preprocessor, rows, x = fitted(houses, FEATURES)
+    model = network(x.shape[1:], Task.MULTICLASS, 3)
+    encoder = TargetEncoder(Task.MULTICLASS, (10, 20, 30))
+    answers = OnnxAnswers(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
+def test_images_go_in_as_they_are(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, *shape))
+    dataset = from_arrays(pixels, np.arange(9) % 3)
+    preprocessor, rows, x = fitted(dataset, ("x",))
+    model = network(x.shape[1:], Task.MULTICLASS, 3)
+    encoder = TargetEncoder(Task.MULTICLASS, (0, 1, 2))
+    answers = OnnxAnswers(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
+    np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
+
+
+def test_convolutions_survive() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 8))
+    dataset = from_arrays(pixels, np.arange(9) % 3)
+    preprocessor, rows, x = fitted(dataset, ("x",))
+    layers = keras.layers
+    signal = features = keras.Input(x.shape[1:])
+    signal = layers.Conv2D(4, 3, padding="same", activation="relu")(signal)
+    signal = layers.MaxPooling2D(2)(layers.BatchNormalization()(signal))
+    signal = layers.Dense(3, activation="softmax")(layers.Flatten()(signal))
+    model = keras.Model(features, signal)
+    encoder = TargetEncoder(Task.MULTICLASS, (0, 1, 2))
+    answers = OnnxAnswers(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
+    np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
+
+
+def test_columns_may_be_named_like_parts_of_the_graph() -> None:
+    names = ("prediction", "features", "network/scaled", "preprocessing/fill", "x 1.é", "wide")
+    records = [{name: row * 1.5 + len(name) for name in names} for row in range(12)]
+    dataset = from_records(records)
+    preprocessor, rows, x = fitted(dataset, names)
+    model = network(x.shape[1:], Task.REGRESSION)
+    answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    np.testing.assert_allclose(answers(dataset, rows, names), np.asarray(model(x)), atol=1e-5)
+
+
+def test_the_file_says_what_it_needs(houses: Dataset) -> None:
+    preprocessor, _, x = fitted(houses, FEATURES)
+    content = merge(
+        preprocessor, TargetEncoder(Task.REGRESSION), network(x.shape[1:], Task.REGRESSION)
+    )
+    model = onnx.load_from_string(content)
+    assert model.ir_version == IR_VERSION
+    assert {entry.domain: entry.version for entry in model.opset_import} == {
+        "": OPSET,
+        "ai.onnx.ml": ML_OPSET,
+    }
+    session = onnxruntime.InferenceSession(content)
+    assert [(item.name, item.shape) for item in session.get_outputs()] == [
+        ("prediction", ["rows", 1])
+    ]
+    assert {item.name: (item.type, item.shape) for item in session.get_inputs()} == {
+        "area": ("tensor(double)", ["rows", 1]),
+        "garden": ("tensor(double)", ["rows", 1]),
+        "town": ("tensor(string)", ["rows", 1]),
+        "sold": ("tensor(double)", ["rows", 5]),
+        "survey": ("tensor(double)", ["rows", 1]),
+    }

@@ -1,0 +1,149 @@
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from models.errors import ArtifactError, Invalid
+from models.serving.engine import Prediction, PredictionEngine
+from models.store.artifacts import Artifacts
+
+Register = Callable[..., None]
+
+
+class CountingArtifacts(Artifacts):
+    """The real store, which also counts what is read from it."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.reads: list[str] = []
+
+    def read(self, name: str) -> bytes:
+        self.reads.append(name)
+        return super().read(name)
+
+
+def test_a_regression_answers_numbers(artifacts: Artifacts, register: Register) -> None:
+    register("double", 3)
+    answer = PredictionEngine(artifacts, 2).predict("double", 3, [{"x": 2}, [0.25]])
+    assert answer == Prediction("double", 3, [7.0, 3.5])
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [0, 1], [False, True], [3, 8]])
+def test_classes_come_back_as_the_labels_of_the_data(
+    artifacts: Artifacts, register: Register, labels: list[Any]
+) -> None:
+    register("coin", 1, labels)
+    answer = PredictionEngine(artifacts, 2).predict("coin", 1, [{"x": 0.75}, {"x": 0.25}])
+    assert answer == Prediction(
+        "coin", 1, [labels[1], labels[0]], [[0.25, 0.75], [0.75, 0.25]], labels
+    )
+    assert [type(label) for label in answer.predictions] == [type(labels[0])] * 2
+
+
+def test_what_is_not_finite_leaves_as_none(artifacts: Artifacts, register: Register) -> None:
+    register("double", 1)
+    register("coin", 1, ["no", "yes"])
+    engine = PredictionEngine(artifacts, 2)
+    regression = engine.predict("double", 1, [{"x": 1e308}, {"x": 1}, {"x": None}])
+    assert regression.predictions == [None, 3.0, None]
+    classes = engine.predict("coin", 1, [{"x": None}, {"x": 1}])
+    assert classes.predictions == [None, "yes"]
+    assert classes.probabilities == [[None, None], [0.0, 1.0]]
+    json.dumps([regression.predictions, classes.probabilities], allow_nan=False)
+
+
+def test_instances_that_do_not_fit_are_refused(artifacts: Artifacts, register: Register) -> None:
+    register("double", 1)
+    with pytest.raises(Invalid, match="Expected a number") as caught:
+        PredictionEngine(artifacts, 2).predict("double", 1, [{"x": "1"}])
+    assert list(caught.value.errors) == ["instances.0.x"]
+
+
+def test_versions_of_one_model_are_kept_apart(artifacts: Artifacts, register: Register) -> None:
+    engine = PredictionEngine(artifacts, 4)
+    for version in (1, 2):
+        register("double", version)
+        register(f"other{version}", 10 * version)
+    assert engine.predict("double", 1, [[0]]).predictions == [1.0]
+    assert engine.predict("double", 2, [[0]]).predictions == [2.0]
+    assert engine.predict("other2", 20, [[0]]).predictions == [20.0]
+
+
+def test_the_version_used_longest_ago_is_forgotten(
+    artifacts: Artifacts, register: Register
+) -> None:
+    for version in (1, 2, 3):
+        register("double", version)
+    engine = PredictionEngine(artifacts, 2)
+    for version in (1, 2, 1, 3):
+        engine.predict("double", version, [[0]])
+    assert engine.held() == (("double", 1), ("double", 3))
+
+
+def test_a_held_version_is_not_read_again(artifacts: Artifacts, register: Register) -> None:
+    register("double", 1)
+    counting = CountingArtifacts(artifacts.root)
+    engine = PredictionEngine(counting, 1)
+    engine.warm("double", 1)
+    engine.predict("double", 1, [[0]])
+    assert sorted(counting.reads) == [
+        "models/double/1/model.onnx",
+        "models/double/1/signature.json",
+    ]
+
+
+def test_threads_that_ask_for_a_cold_version_load_it_once(
+    artifacts: Artifacts, register: Register
+) -> None:
+    register("double", 1)
+    counting = CountingArtifacts(artifacts.root)
+    engine = PredictionEngine(counting, 1)
+    together = threading.Barrier(8)
+
+    def ask(number: int) -> Any:
+        together.wait()
+        return [engine.predict("double", 1, [[number]]).predictions for _ in range(50)]
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(8)))
+    assert answers == [[[2.0 * number + 1.0]] * 50 for number in range(8)]
+    assert counting.reads.count("models/double/1/model.onnx") == 1
+
+
+def test_a_missing_version_is_an_artifact_error_and_is_asked_for_again(
+    artifacts: Artifacts, register: Register
+) -> None:
+    engine = PredictionEngine(artifacts, 1)
+    with pytest.raises(ArtifactError, match="missing"):
+        engine.predict("double", 1, [[0]])
+    assert engine.held() == ()
+    register("double", 1)
+    assert engine.predict("double", 1, [[0]]).predictions == [1.0]
+
+
+def test_a_damaged_file_is_an_artifact_error(artifacts: Artifacts, register: Register) -> None:
+    register("double", 1)
+    artifacts.write("models/double/1/model.onnx", b"not a graph")
+    with pytest.raises(ArtifactError, match="Version 1 of 'double' cannot be read"):
+        PredictionEngine(artifacts, 1).predict("double", 1, [[0]])
+
+
+def test_many_rows_are_answered_in_order(artifacts: Artifacts, register: Register) -> None:
+    register("double", 1)
+    answer = PredictionEngine(artifacts, 1).predict("double", 1, [[k] for k in range(3000)])
+    assert answer.predictions == [2.0 * k + 1.0 for k in range(3000)]
+
+
+def test_serving_imports_no_training_library() -> None:
+    code = (
+        "import sys, models.serving.engine;"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'sklearn', 'onnx', 'tf2onnx', 'pyarrow'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

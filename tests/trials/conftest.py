@@ -1,0 +1,71 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.data.columns import ColumnType, measure
+from models.data.dataset import Dataset
+from models.data.splitting import Evaluation
+from models.data.storage import write_dataset
+from models.data.tasks import Task
+from models.store.artifacts import Artifacts
+from models.trials.objective import Objective
+from models.trials.process import warm_up
+from models.trials.spec import DataRef, TrialSpec
+
+LINEAR = {"num_layers": 0, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 16}
+HOLDOUT = Evaluation(validation_fraction=0.25, test_fraction=0.1)
+
+Stored = Callable[..., DataRef]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> None:
+    warm_up()
+
+
+@pytest.fixture
+def stored(tmp_path) -> Stored:
+    """Store columns of values by name, `y` the target, and answer what names them."""
+
+    def store(columns, task=Task.REGRESSION, evaluation=HOLDOUT, types=None, **options) -> DataRef:
+        types = types or {}
+        kinds = {name: ColumnType(types.get(name, "number")) for name in columns}
+        values = {name: np.asarray(cells) for name, cells in columns.items()}
+        dataset = Dataset(tuple(measure(n, kinds[n], values[n]) for n in columns), values)
+        write_dataset(dataset, Artifacts(str(tmp_path)), dataset.digest())
+        return DataRef(str(tmp_path), dataset.digest(), "y", task, evaluation, 7, **options)
+
+    return store
+
+
+@pytest.fixture
+def line(stored) -> DataRef:
+    """Sixty rows on a noisy plane whose target is large: mean 5,000, deviation about 2,000."""
+    return stored(plane())
+
+
+def validated_on(data: DataRef, other: DataRef) -> DataRef:
+    evaluation = replace(data.evaluation, validation_dataset=other.dataset)
+    return replace(data, evaluation=evaluation, validation_dataset=other.dataset)
+
+
+def plane(rows=60, seed=0) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    a, b, noise = generator.normal(size=(3, rows))
+    return {"a": a, "b": b, "y": 5000 + 2000 * a - 500 * b + 100 * noise}
+
+
+def trial(data: DataRef, **options) -> TrialSpec:
+    options = {
+        "job": "job_1",
+        "number": 1,
+        "network": "mlp",
+        "values": LINEAR,
+        "objective": Objective("loss", "min"),
+        "epochs": 3,
+        "seed": 1,
+        "weights": "jobs/job_1/trials/1",
+    } | options
+    return TrialSpec(data=data, **options)

@@ -1,0 +1,30 @@
+import pytest
+
+from models.data.tasks import Task
+from models.errors import Invalid
+from models.trials.objective import METRICS, Objective, resolve_objective
+
+
+def test_the_default_is_the_least_validation_loss():
+    assert resolve_objective(Task.REGRESSION) == Objective("loss", "min")
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_direction_follows_from_the_metric_with_and_without_val(task):
+    for metric, direction in METRICS[task].items():
+        assert resolve_objective(task, metric) == Objective(metric, direction)
+        assert resolve_objective(task, f"val_{metric}", direction) == Objective(metric, direction)
+    assert METRICS[Task.REGRESSION]["r2"] == METRICS[Task.BINARY]["auc"] == "max"
+
+
+def test_an_unknown_metric_is_refused_with_the_list():
+    with pytest.raises(Invalid, match="loss, mse, mae, rmse, r2") as caught:
+        resolve_objective(Task.REGRESSION, "val_accuracy")
+    assert list(caught.value.errors) == ["objective.metric"]
+
+
+@pytest.mark.parametrize("direction", ["max", "up", ""])
+def test_a_direction_that_is_wrong_is_refused(direction):
+    with pytest.raises(Invalid) as caught:
+        resolve_objective(Task.REGRESSION, "mae", direction)
+    assert list(caught.value.errors) == ["objective.direction"]
