@@ -37,7 +37,9 @@ def document(app: Flask) -> str:
     """The document as YAML."""
     spec: dict[str, Any] = app.extensions["luthier_openapi"].spec.to_dict()
     # YAML knows plain values only; JSON turns enum members and tuples into such.
-    return yaml.safe_dump(json.loads(json.dumps(spec)), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(
+        json.loads(json.dumps(spec)), sort_keys=False, allow_unicode=True, width=100
+    )
 
 
 @blueprint.get("/openapi.yaml")

@@ -27,7 +27,7 @@ class TypesField(ma.fields.Dict):
                 value = json.loads(value)
             except ValueError:
                 raise ma.ValidationError("Not JSON.") from None
-        return super()._deserialize(value, attr, data, **kwargs)
+        return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
 
 
 _TYPES = [str(kind) for kind in ColumnType if kind is not ColumnType.IMAGE]

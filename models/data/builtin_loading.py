@@ -1,6 +1,9 @@
 """Built-in datasets from scikit-learn and Keras, whose imports are heavy."""
 
 import importlib
+import os
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +47,14 @@ def _load(builtin: Builtin) -> tuple[Array, Array]:
 
 
 def _load_keras(name: str) -> tuple[Array, Array]:
-    """Training and test part joined; Luthier holds out a test part of its own."""
+    """Training and test part joined; Luthier holds out a test part of its own.
+
+    A file that lies where Keras keeps the dataset is read as it is, also when it is not the one
+    that Keras would download: so a smaller or mirrored copy can be put there.
+    """
+    cached = _keras_home() / "datasets" / f"{name}.npz"
+    if cached.exists():
+        return _read_cached(cached)
     module = importlib.import_module(f"keras.datasets.{name}")
     try:
         parts: tuple[tuple[Array, Array], tuple[Array, Array]] = module.load_data()
@@ -56,3 +66,18 @@ def _load_keras(name: str) -> tuple[Array, Array]:
         ) from error
     (x_train, y_train), (x_test, y_test) = parts
     return np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test])
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def _read_cached(path: Path) -> tuple[Array, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if "x" in arrays:
+                return arrays["x"], arrays["y"]
+            x = np.concatenate([arrays["x_train"], arrays["x_test"]])
+            return x, np.concatenate([arrays["y_train"], arrays["y_test"]])
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise Unavailable(f"The cached dataset {path.name} cannot be read: {error}") from error

@@ -19,7 +19,7 @@ def read_json(content: bytes) -> list[Any]:
 
     Raises Invalid at `file`.
     """
-    document = _parse(check_utf8(content), "The file")
+    document = _parse(check_utf8(content).decode(), "The file")
     if isinstance(document, dict) and "records" in document:
         document = document["records"]
     if not isinstance(document, list):
@@ -29,7 +29,7 @@ def read_json(content: bytes) -> list[Any]:
 
 def read_json_lines(content: bytes) -> list[Any]:
     """The records of a JSON Lines file; blank lines are skipped. Raises Invalid at `file`."""
-    lines = check_utf8(content).split(b"\n")
+    lines = check_utf8(content).decode().split("\n")
     return [
         _parse(line, f"Line {number}") for number, line in enumerate(lines, start=1) if line.strip()
     ]
@@ -56,9 +56,9 @@ def to_columns(records: Sequence[Any]) -> dict[str, Any]:
     return {name: _column(name, [record.get(name) for record in records]) for name in names}
 
 
-def _parse(content: bytes, where: str) -> Any:
+def _parse(text: str, where: str) -> Any:
     try:
-        return json.loads(content)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid.at("file", f"{where} is not JSON: {error}") from None
 

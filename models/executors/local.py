@@ -56,7 +56,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Kill every process."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from models.data.builtin import BUILTINS
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.library import DatasetLibrary
 from models.data.splitting import MIN_ROWS, Evaluation, split
-from models.data.tasks import Task, resolve_features, resolve_task
+from models.data.tasks import Task, check_validation_dataset, resolve_features, resolve_task
 from models.errors import Invalid
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
@@ -99,11 +97,11 @@ class Intake:
                 raise error.under("dataset") from None
         dataset = self._library.open(record.id)
         task = resolve_task(dataset, request.target, request.task)
-        resolve_features(dataset, request.target, request.features)
-        target: np.ndarray[Any, Any] = dataset.values[request.target]
-        split(target, task, request.evaluation, request.seed)
+        features = resolve_features(dataset, request.target, request.features)
+        split(dataset.values[request.target], task, request.evaluation, request.seed)
         if request.evaluation.validation_dataset is not None:
-            self._library.catalog.get(request.evaluation.validation_dataset)
+            validation = self._library.open(request.evaluation.validation_dataset)
+            check_validation_dataset(dataset, validation, request.target, features)
         return record.id, task
 
 

@@ -34,8 +34,9 @@ class JobRequests:
 
         Raises Invalid if the key came with another request.
         """
+        job = f"job_{secrets.token_hex(8)}"
         row = {
-            "id": f"job_{secrets.token_hex(8)}",
+            "id": job,
             "model": spec.model,
             "state": JobState.QUEUED,
             "spec": spec.to_document(),
@@ -51,7 +52,7 @@ class JobRequests:
                 connection.execute(insert(jobs).values(row))
         except IntegrityError:
             return self._same_request(idempotency_key, request_digest)
-        return self._get(row["id"])
+        return self._get(job)
 
     def _same_request(self, key: str | None, digest: str | None) -> Job:
         with self._database.read() as connection:

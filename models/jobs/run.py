@@ -233,7 +233,7 @@ class JobRun:
         self.in_flight.clear()
 
 
-_TASK_KINDS = {
+_TASK_KINDS: dict[type[Exception], FailureKind] = {
     TaskLost: FailureKind.LOST,
     TaskTimedOut: FailureKind.TIMEOUT,
     TaskOutOfMemory: FailureKind.OUT_OF_MEMORY,

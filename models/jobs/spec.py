@@ -9,7 +9,8 @@ from models.data.tasks import Task
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
 from models.space.space import SearchSpace
-from models.trials.spec import EarlyStopping, Objective
+from models.trials.objective import Objective
+from models.trials.spec import EarlyStopping
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def plateau_callbacks(values: TrialValues, monitor: str) -> list[keras.callbacks
 
 
 class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule entered `done` steps after its beginning."""
+    """A schedule entered `done` steps after its beginning; for training only, not to be saved."""
 
     def __init__(
         self, schedule: keras.optimizers.schedules.LearningRateSchedule, done: int
@@ -81,10 +81,6 @@ class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # typ
     def __call__(self, step: Any) -> Any:
         """The learning rate at `step`, counted from the entry."""
         return self.schedule(step + self.done)
-
-    def get_config(self) -> dict[str, Any]:
-        """What the constructor takes, as Keras asks for it."""
-        return {"schedule": self.schedule, "done": self.done}
 
 
 def _learning_rate(values: TrialValues, steps: Steps) -> Any:

@@ -4,13 +4,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from models.errors import Conflict, NotFound
 from models.store.engine import Database
 from models.store.tables import alias_history, aliases, now, versions
 
 CHAMPION = "champion"
+
+# Built once: every prediction runs one of them.
+_BY_NUMBER = select(versions.c.version).where(
+    versions.c.model == bindparam("model"),
+    versions.c.version == bindparam("version"),
+    versions.c.ready,
+)
+_BY_ALIAS = select(aliases.c.version).where(
+    aliases.c.model == bindparam("model"), aliases.c.alias == bindparam("alias")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +112,11 @@ class ModelCatalog:
     def resolve(self, model: str, version: int | None = None, alias: str | None = None) -> int:
         """The version asked for: by number, by alias, or the champion. NotFound if none."""
         if version is not None:
-            query = select(versions.c.version).where(
-                versions.c.model == model, versions.c.version == version, versions.c.ready
-            )
+            query, values = _BY_NUMBER, {"model": model, "version": version}
         else:
-            query = select(aliases.c.version).where(
-                aliases.c.model == model, aliases.c.alias == (alias or CHAMPION)
-            )
+            query, values = _BY_ALIAS, {"model": model, "alias": alias or CHAMPION}
         with self._database.read() as connection:
-            found = connection.execute(query).scalar_one_or_none()
+            found = connection.execute(query, values).scalar_one_or_none()
         if found is not None:
             return int(found)
         self.model(model)
@@ -208,7 +214,7 @@ def _models() -> Any:
         select(
             versions.c.model,
             func.max(versions.c.version).label("latest"),
-            func.count().label("count"),
+            func.count().label("total"),
             func.max(versions.c.created).label("created"),
         )
         .where(versions.c.ready)
@@ -225,7 +231,7 @@ def _model(connection: Connection, row: Row[Any]) -> ModelRecord:
     return ModelRecord(
         name=row.model,
         latest_version=row.latest,
-        versions=row.count,
+        versions=row.total,
         aliases={alias: version for alias, version in pointing},
         created=row.created,
     )

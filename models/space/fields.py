@@ -62,16 +62,30 @@ class NumberField(fields.Field[float]):
         return number
 
 
+class ConditionsField(fields.Field[tuple[Condition, ...]]):
+    """An object of lists: the values that each parent must have."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> tuple[Condition, ...]:
+        if not isinstance(value, Mapping):
+            raise ValidationError("Must be an object of hyperparameters and lists of values.")
+        errors = {
+            parent: ["Must be a list of at least one value."]
+            for parent, values in value.items()
+            if not isinstance(values, list) or not values
+        }
+        if errors:
+            raise ValidationError(errors)
+        return tuple(Condition(parent, tuple(values)) for parent, values in value.items())
+
+
 class EntrySchema(Schema):
     """What an entry of any type says about the hyperparameter `row`."""
 
     type = fields.String(required=True)
     per_layer = BooleanField(load_default=False)
-    when = fields.Dict(
-        keys=fields.String(),
-        values=fields.List(fields.Raw(), validate=validate.Length(min=1)),
-        load_default=dict,
-    )
+    when = ConditionsField(load_default=())
 
     def __init__(self, row: Hyperparameter) -> None:
         super().__init__()
@@ -153,8 +167,7 @@ class BooleanSchema(EntrySchema):
 
 
 def _entry(parameter: Parameter, data: Mapping[str, Any]) -> SpaceEntry:
-    when = tuple(Condition(parent, tuple(values)) for parent, values in data["when"].items())
-    return SpaceEntry(parameter, data["per_layer"], when)
+    return SpaceEntry(parameter, data["per_layer"], data["when"])
 
 
 def _check_step(low: float, high: float, step: float, sampling: str) -> None:

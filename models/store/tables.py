@@ -52,7 +52,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         """SQLite forgets the zone; it is always UTC."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def now() -> datetime:

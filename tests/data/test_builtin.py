@@ -12,7 +12,7 @@ import sklearn.datasets
 from models.data.builtin import BUILTINS
 from models.data.builtin_loading import load_builtin
 from models.data.tasks import infer_task, resolve_features
-from models.errors import NotFound
+from models.errors import NotFound, Unavailable
 
 OFFLINE = [name for name, item in BUILTINS.items() if not item.source.startswith("keras")]
 DEAD_PROXY = "http://127.0.0.1:9"  # so that no test downloads anything
@@ -113,3 +113,32 @@ def test_a_keras_dataset_without_a_network_is_unavailable(tmp_path):
     assert printed.count("refused: The built-in dataset") == 3
     assert "'mnist' could not be downloaded: URL fetch failure" in printed
     assert "KERAS_HOME" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "shape"), [("mnist", True, (28, 28)), ("boston_housing", False, (13,))]
+)
+def test_a_cached_npz_is_honoured_even_if_keras_would_not_download_it(
+    tmp_path, monkeypatch, name, split, shape
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    x = np.arange(12 * np.prod(shape)).reshape(12, *shape).astype("uint8")
+    y = np.arange(12) % 3
+    arrays = {"x": x, "y": y}
+    if split:
+        arrays = {"x_train": x[:8], "y_train": y[:8], "x_test": x[8:], "y_test": y[8:]}
+    (tmp_path / "datasets").mkdir()
+    np.savez(tmp_path / "datasets" / f"{name}.npz", **arrays)
+    dataset = load_builtin(f"builtin:{name}")
+    assert dataset.rows == 12
+    assert dataset.values["target"].tolist() == y.tolist()
+    first = dataset.names[0]
+    assert np.array_equal(dataset.values[first], x if split else x[:, 0])
+
+
+def test_a_broken_cached_npz_is_unavailable(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mnist.npz").write_bytes(b"not a zip file")
+    with pytest.raises(Unavailable, match="mnist.npz cannot be read"):
+        load_builtin("mnist")

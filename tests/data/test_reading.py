@@ -1,5 +1,4 @@
 import io
-import json
 import time
 
 import numpy as np
@@ -8,8 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from models.data.columns import ColumnType
-from models.data.reading import Format, detect_format, from_arrays, from_records, read
+from models.data.reading import Format, detect_format, read
 from models.errors import Invalid, UnsupportedMediaType
 
 TABLE = pd.DataFrame(
@@ -28,12 +26,6 @@ TABLE = pd.DataFrame(
 def as_parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer)
-    return buffer.getvalue()
-
-
-def as_npz(**arrays: object) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -162,60 +154,6 @@ def test_a_type_that_does_not_fit_is_refused(types, path, words):
         read(b"a,b\n1,3\n2,x\n", "csv", types)
 
 
-def test_records_mix_types_and_lack_keys():
-    dataset = from_records(
-        [
-            {"n": 1, "mixed": 1, "flag": True, "both": True},
-            {"n": 2.5, "mixed": "a", "flag": None, "both": 2},
-            {"n": None, "mixed": 1.0, "late": "x"},
-        ]
-    )
-    assert types_of(dataset) == {
-        "n": "number",
-        "mixed": "category",
-        "flag": "boolean",
-        "both": "number",
-        "late": "category",
-    }
-    assert dataset.values["mixed"].tolist() == ["1", "a", "1"]
-    np.testing.assert_array_equal(dataset.values["flag"], [1, np.nan, np.nan])
-    np.testing.assert_array_equal(dataset.values["both"], [1, 2, np.nan])
-    assert dataset.values["late"].tolist() == [None, None, "x"]
-
-
-@pytest.mark.parametrize(
-    ("records", "path"),
-    [
-        ([], "records"),
-        ([{}], "records"),
-        ([{"": 1}], "records"),
-        ([{"a": 1}, [1]], "records.1"),
-        ([{"a": 1}, {"a": {"b": 1}}], "records.1.a"),
-        ([{"a": 1}, {"a": [1]}], "records.1.a"),
-        ([{"a": 1.0}, {"a": float("inf")}], "records.1.a"),
-        ([{"a": 1}, {"a": 10**400}], "records.1.a"),
-        ([{"a": "x"}, {"a": "\ud800"}], "records.1.a"),
-    ],
-)
-def test_bad_records_are_refused_at_their_path(records, path):
-    with refused(path.replace(".", r"\.")):
-        from_records(records)
-
-
-def test_a_number_column_cannot_hold_text_when_its_type_is_given():
-    with refused(r"types\.a", "Row 2", "'x'"):
-        from_records([{"a": 1}, {"a": "x"}], {"a": "number"})
-
-
-def test_huge_integers_are_held_as_floats():
-    dataset = from_records([{"a": 2**70}, {"a": 1}])
-    np.testing.assert_array_equal(dataset.values["a"], [2.0**70, 1])
-    assert (
-        read(b"a\n123456789012345678901234567890\n1\n", "csv").values["a"][0]
-        == 1.2345678901234568e29
-    )
-
-
 @pytest.mark.parametrize(
     ("content", "format"),
     [
@@ -231,15 +169,6 @@ def test_huge_integers_are_held_as_floats():
 def test_a_file_that_is_not_of_its_format_is_refused(content, format):
     with refused("file"):
         read(content, format)
-
-
-def test_json_lines_errors_name_the_line():
-    with refused("file", "Line 3"):
-        read(b'{"a": 1}\n\n{"a":\n', "jsonl")
-
-
-def test_json_may_wrap_its_records():
-    assert read(json.dumps({"records": [{"a": 1}]}).encode(), "json").rows == 1
 
 
 def test_parquet_types_beyond_pandas():
@@ -270,57 +199,6 @@ def test_parquet_of_nested_values_is_refused_and_a_pandas_index_is_dropped():
     assert read(as_parquet(indexed), "parquet").names == ("a",)
     with refused("file", "no row"):
         read(as_parquet(pd.DataFrame({"a": []})), "parquet")
-
-
-def test_arrays_become_columns():
-    dataset = from_arrays([[1, None], [2, 3.5]], ["a", "b"])
-    assert dataset.names == ("x0", "x1", "y")
-    np.testing.assert_array_equal(dataset.values["x1"], [np.nan, 3.5])
-    assert dataset.values["y"].tolist() == ["a", "b"]
-    same = read(as_npz(x=np.array([[1, np.nan], [2, 3.5]]), y=np.array(["a", "b"])), "npz")
-    assert same.digest() == dataset.digest()
-
-
-def test_image_arrays_become_one_column():
-    pixels = np.arange(2 * 4 * 3 * 2).reshape(2, 4, 3, 2)
-    dataset = from_arrays(pixels.tolist(), np.array([[1], [0]]))
-    assert dataset.column("x").type is ColumnType.IMAGE
-    assert dataset.column("x").shape == (4, 3, 2)
-    assert dataset.values["x"].dtype == np.uint8
-    assert from_arrays(pixels / 7, [0, 1]).values["x"].dtype == np.float32
-    named = read(as_npz(scan=pixels[..., 0], label=np.array([0, 1])), "npz")
-    assert types_of(named) == {"scan": "image", "label": "number"}
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "path"),
-    [
-        ([[1], [2, 3]], [1, 2], "x"),
-        ([[1], [2]], [1], "y"),
-        ([[1], [2]], [[1, 2], [3, 4]], "y"),
-        ([[1], [np.inf]], [1, 2], "x"),
-        ([["a"], ["b"]], [1, 2], "x"),
-        ([[{}], [1]], [1, 2], "x"),
-        ([], [], "x"),
-        (np.zeros((2, 0)), [1, 2], "x"),
-        (np.zeros((2, 2, 2, 2, 2)), [1, 2], "x"),
-        (np.full((2, 2, 2), np.nan), [1, 2], "x"),
-        ([[10**400]], [1], "x"),
-        ([[1]], [np.inf], "y"),
-    ],
-)
-def test_bad_arrays_are_refused_at_x_or_y(x, y, path):
-    with refused(path):
-        from_arrays(x, y)
-
-
-def test_npz_never_unpickles():
-    with refused("file", "pickle"):
-        read(as_npz(x=np.array([{}, []], dtype=object), y=np.zeros(2)), "npz")
-    with refused("file", "differ in length"):
-        read(as_npz(a=np.zeros(2), b=np.zeros(3)), "npz")
-    with refused("file", "no row"):
-        read(as_npz(a=np.zeros(0)), "npz")
 
 
 def test_the_format_follows_the_extension_and_then_the_content_type():

@@ -17,8 +17,6 @@ from models.trials.spec import DataRef, TrialSpec
 LINEAR = {"num_layers": 0, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 16}
 HOLDOUT = Evaluation(validation_fraction=0.25, test_fraction=0.1)
 
-Stored = Callable[..., DataRef]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm() -> None:
@@ -26,7 +24,7 @@ def _warm() -> None:
 
 
 @pytest.fixture
-def stored(tmp_path) -> Stored:
+def stored(tmp_path) -> Callable[..., DataRef]:
     """Store columns of values by name, `y` the target, and answer what names them."""
 
     def store(columns, task=Task.REGRESSION, evaluation=HOLDOUT, types=None, **options) -> DataRef:
@@ -41,31 +39,46 @@ def stored(tmp_path) -> Stored:
 
 
 @pytest.fixture
-def line(stored) -> DataRef:
-    """Sixty rows on a noisy plane whose target is large: mean 5,000, deviation about 2,000."""
+def plane() -> Callable[..., dict[str, np.ndarray]]:
+    """Rows on a noisy plane whose target is large: mean 5,000, deviation about 2,000."""
+
+    def rows(count=60, seed=0):
+        a, b, noise = np.random.default_rng(seed).normal(size=(3, count))
+        return {"a": a, "b": b, "y": 5000 + 2000 * a - 500 * b + 100 * noise}
+
+    return rows
+
+
+@pytest.fixture
+def line(stored, plane) -> DataRef:
     return stored(plane())
 
 
-def validated_on(data: DataRef, other: DataRef) -> DataRef:
-    evaluation = replace(data.evaluation, validation_dataset=other.dataset)
-    return replace(data, evaluation=evaluation, validation_dataset=other.dataset)
+@pytest.fixture
+def validated_on() -> Callable[[DataRef, DataRef], DataRef]:
+    """Score `data` on the rows of `other`."""
+
+    def name_other(data, other):
+        evaluation = replace(data.evaluation, validation_dataset=other.dataset)
+        return replace(data, evaluation=evaluation, validation_dataset=other.dataset)
+
+    return name_other
 
 
-def plane(rows=60, seed=0) -> dict[str, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    a, b, noise = generator.normal(size=(3, rows))
-    return {"a": a, "b": b, "y": 5000 + 2000 * a - 500 * b + 100 * noise}
+@pytest.fixture
+def trial() -> Callable[..., TrialSpec]:
+    """A trial of a linear model; `values` are changes to it."""
 
+    def spec(data, values=None, **options):
+        defaults = {
+            "job": "job_1",
+            "number": 1,
+            "network": "mlp",
+            "objective": Objective("loss", "min"),
+            "epochs": 3,
+            "seed": 1,
+            "weights": "jobs/job_1/trials/1",
+        }
+        return TrialSpec(data=data, values=LINEAR | (values or {}), **(defaults | options))
 
-def trial(data: DataRef, **options) -> TrialSpec:
-    options = {
-        "job": "job_1",
-        "number": 1,
-        "network": "mlp",
-        "values": LINEAR,
-        "objective": Objective("loss", "min"),
-        "epochs": 3,
-        "seed": 1,
-        "weights": "jobs/job_1/trials/1",
-    } | options
-    return TrialSpec(data=data, **options)
+    return spec

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import plane, validated_on
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
@@ -15,7 +14,7 @@ def test_data_is_prepared_once_for_all_trials(line):
     assert prepare(replace(line, seed=8)) is not prepare(line)
 
 
-def test_a_fold_learns_its_scaling_from_its_training_rows_alone(stored):
+def test_a_fold_learns_its_scaling_from_its_training_rows_alone(stored, plane):
     rows = plane()
     rows["a"] = rows["a"] * 10 + 3
     [fold] = prepare(stored(rows)).folds
@@ -26,23 +25,23 @@ def test_a_fold_learns_its_scaling_from_its_training_rows_alone(stored):
     assert fold.training.target_scale == pytest.approx(np.std(fold.training_truth))
 
 
-def test_folds_cover_all_rows_but_the_test_part(stored):
+def test_folds_cover_all_rows_but_the_test_part(stored, plane):
     data = prepare(stored(plane(), evaluation=Evaluation(method="cv", folds=3)))
     assert len(data.folds) == 3
     assert sum(len(fold.validation_truth) for fold in data.folds) == 54
 
 
-def test_chosen_features_only(stored):
+def test_chosen_features_only(stored, plane):
     [fold] = prepare(stored(plane(), features=("b",))).folds
     assert fold.training.input_shape == (1,)
     assert fold.preprocessor.columns == ("b",)
 
 
-def test_a_validation_dataset_is_scored_whole(stored):
-    other = stored(plane(rows=11, seed=1))
+def test_a_validation_dataset_is_scored_whole(stored, plane, validated_on):
+    other = stored(plane(11, seed=1))
     data = validated_on(stored(plane()), other)
     [fold] = prepare(data).folds
-    assert fold.validation_truth.tolist() == plane(rows=11, seed=1)["y"].tolist()
+    assert fold.validation_truth.tolist() == plane(11, seed=1)["y"].tolist()
     assert fold.training.x_validation.shape == (11, 2)
     assert len(fold.training.x_train) == 54
 
@@ -60,21 +59,23 @@ def test_a_validation_dataset_is_named_twice_or_not_at_all(line):
         ({"a": [1.0], "b": [1.0], "y": [np.nan]}, {}, "no value in 'y'"),
     ],
 )
-def test_a_validation_dataset_must_have_the_same_columns(stored, columns, types, message):
+def test_a_validation_dataset_must_have_the_same_columns(
+    stored, columns, types, message, plane, validated_on
+):
     data = validated_on(stored(plane()), stored(columns, types=types))
     with pytest.raises(Invalid, match=message) as caught:
         prepare(data)
     assert list(caught.value.errors) == ["evaluation.validation_dataset"]
 
 
-def test_method_train_validates_on_the_training_rows(stored):
+def test_method_train_validates_on_the_training_rows(stored, plane):
     data = prepare(stored(plane(), evaluation=Evaluation(method="train")))
     [fold] = data.folds
     assert fold.training.x_validation is fold.training.x_train
     assert data.reference_loss is None
 
 
-def test_reference_losses_are_those_of_constant_predictions(stored):
+def test_reference_losses_are_those_of_constant_predictions(stored, plane):
     regression = prepare(stored(plane()))
     assert regression.reference_loss == pytest.approx(np.var(regression.folds[0].training_truth))
     rows = plane() | {"y": np.arange(60) % 2.0}

@@ -5,7 +5,6 @@ from statistics import fmean, pstdev
 
 import numpy as np
 import pytest
-from conftest import LINEAR, plane, trial, validated_on
 
 from models.data.builtin_loading import load_builtin
 from models.data.splitting import Evaluation
@@ -24,7 +23,7 @@ CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 NAMES = {"loss", "mse", "mae", "rmse", "r2"}
 
 
-def test_a_trial_answers_scores_in_the_targets_own_units(line):
+def test_a_trial_answers_scores_in_the_targets_own_units(line, trial):
     result = run_trial(trial(line, epochs=15))
     assert result.failure is None
     assert set(result.metrics) == NAMES
@@ -39,7 +38,7 @@ def test_a_trial_answers_scores_in_the_targets_own_units(line):
     assert result.seconds > 0
 
 
-def test_specs_and_results_travel_between_processes_and_as_json(line):
+def test_specs_and_results_travel_between_processes_and_as_json(line, trial):
     spec = trial(line, early_stopping=EarlyStopping(3, 0.5))
     assert pickle.loads(pickle.dumps(spec)) == spec
     result = run_trial(spec)
@@ -48,24 +47,24 @@ def test_specs_and_results_travel_between_processes_and_as_json(line):
 
 
 @pytest.mark.parametrize("metric", sorted(NAMES))
-def test_the_score_is_the_objective(line, metric):
+def test_the_score_is_the_objective(line, metric, trial):
     direction = "max" if metric == "r2" else "min"
     result = run_trial(trial(line, objective=Objective(metric, direction), epochs=1))
     assert result.score == result.metrics[metric] == result.folds[0].score
 
 
-def test_stored_weights_give_the_score_again(line):
-    result = run_trial(trial(line, values=LINEAR | {"num_layers": 1, "units": 4}))
+def test_stored_weights_give_the_score_again(line, trial):
+    result = run_trial(trial(line, values={"num_layers": 1, "units": 4}))
     [name] = result.weights
     weights = load_weights(Artifacts(line.artifacts_root), name)
-    model = build("mlp", LINEAR | {"num_layers": 1, "units": 4}, (2,), Outputs.of(line.task), 9)
+    model = build("mlp", {"num_layers": 1, "units": 4}, (2,), Outputs.of(line.task), 9)
     model.set_weights(weights)
     [fold] = prepare(line).folds
     predictions = fold.encoder.decode(np.asarray(model(fold.training.x_validation)))
     assert ((predictions - fold.validation_truth) ** 2).mean() == pytest.approx(result.score)
 
 
-def test_folds_and_executions_are_averaged(stored):
+def test_folds_and_executions_are_averaged(stored, plane, trial):
     data = stored(plane(), evaluation=CV)
     result = run_trial(trial(data, executions=2, epochs=2))
     assert [(run.fold, run.execution) for run in result.folds] == [
@@ -82,10 +81,10 @@ def test_folds_and_executions_are_averaged(stored):
     assert [run.score for run in alone.folds] == scores[::2]
 
 
-def test_method_train_scores_on_the_training_rows(stored):
+def test_method_train_scores_on_the_training_rows(stored, trial):
     rows = {"a": [0.0, 0.0, 1.0, 1.0], "b": [0.0, 1.0, 0.0, 1.0], "y": [0.0, 1.0, 1.0, 0.0]}
     data = stored(rows, task=Task.BINARY, evaluation=Evaluation(method="train"))
-    values = {"num_layers": 1, "units": 16, "activation": "tanh", "learning_rate": 0.1}
+    values = {"num_layers": 1, "units": 16, "activation": "tanh", "optimizer": "adam"}
     result = run_trial(
         trial(data, values=values, epochs=60, objective=Objective("accuracy", "max"))
     )
@@ -105,13 +104,13 @@ def test_method_train_scores_on_the_training_rows(stored):
         ([1.0, 2.0, 5.0], "number", Task.MULTICLASS),
     ],
 )
-def test_classes_of_any_type(stored, labels, kind, task):
+def test_classes_of_any_type(stored, labels, kind, task, plane, trial):
     rows = plane()
     number = np.digitize(rows["a"], [0] if len(labels) == 2 else [-0.6, 0.6])
     chosen = [labels[each] for each in number]
     rows["y"] = np.array(chosen, dtype=object if kind == "category" else float)
     data = stored(rows, task=task, types={"y": kind})
-    result = run_trial(trial(data, values=LINEAR | {"learning_rate": 1.0}, epochs=25))
+    result = run_trial(trial(data, values={"learning_rate": 1.0}, epochs=25))
     assert set(result.metrics) == {
         "loss",
         "accuracy",
@@ -125,21 +124,21 @@ def test_classes_of_any_type(stored, labels, kind, task):
     assert set(result.history) == {"loss", "val_loss", "accuracy", "val_accuracy"}
 
 
-def test_images(tmp_path):
+def test_images(tmp_path, trial):
     digits = load_builtin("digits")
     write_dataset(digits, Artifacts(str(tmp_path)), "ds_digits")
     data = DataRef(
         str(tmp_path), "ds_digits", "target", Task.MULTICLASS, Evaluation(), 1, features=("x",)
     )
-    result = run_trial(trial(data, values={"num_layers": 1, "learning_rate": 0.01}, epochs=3))
+    result = run_trial(trial(data, values={"num_layers": 1}, epochs=3))
     assert result.failure is None
     assert result.metrics["accuracy"] > 0.8
 
 
-def test_divergence_is_a_result_on_real_data(tmp_path):
+def test_divergence_is_a_result_on_real_data(tmp_path, trial):
     write_dataset(load_builtin("diabetes"), Artifacts(str(tmp_path)), "ds_diabetes")
     data = DataRef(str(tmp_path), "ds_diabetes", "target", Task.REGRESSION, Evaluation(), 1)
-    result = run_trial(trial(data, values=LINEAR | {"learning_rate": 10.0}, epochs=50))
+    result = run_trial(trial(data, values={"learning_rate": 10.0}, epochs=50))
     assert result.failure.kind is FailureKind.DIVERGED
     assert "epoch" in result.failure.message
     assert result.score is None
@@ -148,15 +147,15 @@ def test_divergence_is_a_result_on_real_data(tmp_path):
     json.dumps(asdict(result), allow_nan=False)
 
 
-def test_early_stopping_and_best_epoch(line):
-    still = LINEAR | {"learning_rate": 1e-9}
+def test_early_stopping_and_best_epoch(line, trial):
+    still = {"learning_rate": 1e-9}
     rule = EarlyStopping(patience=2, min_delta=1.0)
     result = run_trial(trial(line, values=still, epochs=9, early_stopping=rule))
     assert result.epochs == 3
     assert result.best_epoch == 1 + int(np.argmin(result.history["val_loss"]))
 
 
-def test_a_child_continues_from_its_parents_best_weights(line):
+def test_a_child_continues_from_its_parents_best_weights(line, trial):
     parent = run_trial(trial(line, epochs=2))
     child = run_trial(
         trial(
@@ -175,18 +174,18 @@ def test_a_child_continues_from_its_parents_best_weights(line):
     assert child.weights == ("jobs/job_1/trials/2/weights-0-0.npz",)
 
 
-def test_missing_parent_weights_are_an_error_of_the_trial(line, caplog):
+def test_missing_parent_weights_are_an_error_of_the_trial(line, caplog, trial):
     result = run_trial(trial(line, initial_epoch=1, parent_weights="jobs/none"))
     assert result.failure.kind is FailureKind.ERROR
     assert "weights-0-0.npz" in result.failure.message
     assert "Trial 1 of job job_1 failed." in caplog.text
 
 
-def test_a_trial_without_epochs_is_an_error(line):
+def test_a_trial_without_epochs_is_an_error(line, trial):
     assert run_trial(trial(line, epochs=2, initial_epoch=2)).failure.kind is FailureKind.ERROR
 
 
-def test_an_objective_that_is_undefined_is_an_error(stored):
+def test_an_objective_that_is_undefined_is_an_error(stored, plane, trial, validated_on):
     rows = plane()
     data = stored(rows)
     data = validated_on(data, stored({name: cells[:1] for name, cells in rows.items()}))
@@ -197,17 +196,17 @@ def test_an_objective_that_is_undefined_is_an_error(stored):
     assert result.metrics["mae"] > 0
 
 
-def test_epochs_are_reported(line):
+def test_epochs_are_reported(line, trial):
     told = []
     result = run_trial(trial(line, epochs=2), told.append)
     assert [each.epoch for each in told] == [1, 2]
     assert [each.logs["val_loss"] for each in told] == result.history["val_loss"]
 
 
-def test_a_network_that_learns_its_rows_by_heart_is_overfit(stored):
+def test_a_network_that_learns_its_rows_by_heart_is_overfit(stored, trial):
     generator = np.random.default_rng(0)
     noise = {name: generator.normal(size=24) for name in ("a", "b", "c", "d", "y")}
-    values = {"num_layers": 1, "units": 256, "learning_rate": 0.02}
+    values = {"num_layers": 1, "units": 256, "optimizer": "adam", "learning_rate": 0.02}
     data = stored(noise, evaluation=Evaluation(validation_fraction=0.4, test_fraction=0.0))
     # Early stopping would keep a network from it; a short training must not be flagged.
     by_heart = run_trial(trial(data, values=values, epochs=20))

@@ -1,0 +1,176 @@
+import itertools
+import json
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from models.space.combinations import blocks, count
+from models.space.hyperparameters import HYPERPARAMETERS, Kind
+from models.space.parameters import Fixed
+from models.space.schema import load_space
+
+
+def numbers(row):
+    if row.kind is Kind.INT:
+        return st.integers(int(row.minimum), min(int(row.maximum), 40))
+    low = 1e-6 if row.open_below else row.minimum
+    high = row.maximum - 1e-6 if row.open_above else row.maximum
+    return st.floats(low, high, allow_subnormal=False)
+
+
+@st.composite
+def ranges(draw, row):
+    low, high = sorted([draw(numbers(row)), draw(numbers(row))])
+    entry = {"type": row.kind.value, "min": low, "max": high}
+    log = low > 0 and high / low < 1e12 and draw(st.booleans())
+    if log:
+        entry["sampling"] = "log"
+    if draw(st.booleans()):
+        if row.kind is Kind.INT:
+            step = draw(st.integers(2 if log else 1, 6))
+        else:
+            step = draw(st.floats(1.5, 10)) if log else draw(st.floats(0.001, 0.5))
+        if low == high or step <= (high / low if log else high - low):
+            entry["step"] = step
+    return entry
+
+
+@st.composite
+def entries(draw, row):
+    if row.kind is Kind.BOOLEAN:
+        return draw(st.sampled_from([True, False, {"type": "boolean"}]))
+    choice = st.sampled_from(row.choices) if row.choices else numbers(row)
+    kinds = ["fixed", "choice"] if row.choices else ["fixed", "choice", "range"]
+    match draw(st.sampled_from(kinds)):
+        case "fixed":
+            return draw(choice)
+        case "choice":
+            values = draw(st.lists(choice, min_size=1, max_size=4, unique=True))
+            return {"type": "choice", "values": values}
+    return draw(ranges(row))
+
+
+@st.composite
+def documents(draw):
+    """Valid documents; each condition leans on a name earlier in the table."""
+    document = {}
+    for name in draw(st.lists(st.sampled_from(list(HYPERPARAMETERS)), unique=True, min_size=1)):
+        document[name] = draw(entries(HYPERPARAMETERS[name]))
+    document = {name: document[name] for name in HYPERPARAMETERS if name in document}
+    assume(can_have_effect(document))
+    space = load_space(document, "mlp")
+    for name, entry in document.items():
+        if not isinstance(entry, dict):
+            continue
+        if HYPERPARAMETERS[name].layers and draw(st.booleans()):
+            entry["per_layer"] = True
+        earlier = [
+            parent
+            for parent in itertools.takewhile(lambda other, name=name: other != name, document)
+            if not (isinstance(document[parent], dict) and document[parent].get("per_layer"))
+            and space.parameter(parent).options() is not None
+        ]
+        if name != "num_layers" and earlier and draw(st.booleans()):
+            parent = draw(st.sampled_from(earlier))
+            options = space.parameter(parent).options()[:50]
+            values = draw(st.lists(st.sampled_from(options), min_size=1, max_size=3, unique=True))
+            entry["when"] = {parent: values}
+    return document
+
+
+def can_have_effect(document):
+    def values(name):
+        entry = document.get(name, HYPERPARAMETERS[name].default)
+        if not isinstance(entry, dict):
+            return [entry]
+        return entry.get("values") or range(entry["min"], entry["max"] + 1, entry.get("step", 1))
+
+    layered = any(HYPERPARAMETERS[name].layers for name in document)
+    return (not layered or any(values("num_layers"))) and (
+        "momentum" not in document or {"sgd", "rmsprop"} & set(values("optimizer"))
+    )
+
+
+def loadable(document):
+    # A `when` beside the condition that always holds (a layer's number of layers, momentum's
+    # optimizer) may leave nothing; the loader refuses that, rightly, and only that.
+    try:
+        return load_space(document, "mlp")
+    except ValidationError as error:
+        if "Has no effect" not in str(error):
+            raise
+        return None
+
+
+@settings(deadline=None, max_examples=200)
+@given(documents(), st.data())
+def test_any_valid_document_loads_comes_back_and_gives_consistent_values(document, data):
+    space = loadable(document)
+    assume(space is not None)
+
+    written = json.loads(json.dumps(space.document(), allow_nan=False, sort_keys=True))
+    again = load_space(written, "mlp")
+    assert again == space
+    assert again.dimensions == space.dimensions
+
+    flat = {}
+    for dimension in space.dimensions:
+        if dimension.active(flat):
+            options = dimension.parameter.options()
+            if options is None:
+                low, high = dimension.parameter.min, dimension.parameter.max
+                flat[dimension.name] = data.draw(st.floats(low, high))
+            else:
+                flat[dimension.name] = data.draw(st.sampled_from(options))
+    values = space.resolve(flat)
+    assert space.flatten(values) == flat
+    assert space.covers(values)
+    assert space.check(values) == values
+    assert space.resolve(space.flatten(json.loads(json.dumps(values)))) == values
+
+
+@settings(deadline=None, max_examples=100)
+@given(documents())
+def test_size_is_what_counting_one_by_one_finds(document):
+    space = loadable(document)
+    assume(space is not None)
+    size = space.size()
+    if size is None:
+        assert any(dimension.parameter.options() is None for dimension in space.dimensions)
+        return
+    assume(size <= 2000)
+    found = set()
+
+    def walk(index, flat):
+        if index == len(space.dimensions):
+            found.add(json.dumps(space.resolve(flat), sort_keys=True))
+            return
+        dimension = space.dimensions[index]
+        if not dimension.active(flat):
+            walk(index + 1, flat)
+            return
+        for value in dimension.parameter.options():
+            walk(index + 1, {**flat, dimension.name: value})
+
+    walk(0, {})
+    assert len(found) == size
+
+
+@settings(deadline=None, max_examples=100)
+@given(documents())
+def test_blocks_hold_only_values_that_a_grid_takes_and_no_inactive_ones(document):
+    space = loadable(document)
+    assume(space is not None)
+    total = 0
+    for block in itertools.islice(
+        blocks(space.dimensions, lambda dimension: dimension.parameter.points(3)), 200
+    ):
+        first = {name: values[0] for name, values in block.items()}
+        last = {name: values[-1] for name, values in block.items()}
+        for flat in (first, last):
+            assert space.flatten(space.resolve(flat)) == flat
+            assert space.covers(space.resolve(flat))
+        total += 1
+    assert total <= count(blocks(space.dimensions, lambda dimension: dimension.parameter.points(3)))
+    assert all(not isinstance(dimension.parameter, Fixed) for dimension in space.dimensions)
