@@ -4,6 +4,7 @@ import json
 from typing import Any, NoReturn
 
 import flask
+import marshmallow as ma
 from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
@@ -12,7 +13,15 @@ from models.errors import Malformed, UnsupportedMediaType
 
 
 class StrictParser(FlaskParser):
-    """Refuses NaN and infinities, which are not JSON, and bodies of another content type."""
+    """Refuses NaN and infinities, which are not JSON, and bodies of another content type.
+
+    Unknown query parameters are errors, as unknown fields of a body are.
+    """
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "query": ma.RAISE,
+    }
 
     def _raw_load_json(self, req: flask.Request) -> Any:
         body = req.get_data(cache=True)
@@ -29,7 +38,11 @@ class StrictParser(FlaskParser):
 def parse_json(body: bytes) -> Any:
     """The value that `body` holds; Malformed if it is not JSON as RFC 8259 has it."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        if b"\\ud" in body.lower():
+            # Half a surrogate pair is no character: nothing could store or send it.
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
     except ValueError as error:

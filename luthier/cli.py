@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,15 +14,22 @@ from models.settings import Settings
 from models.telemetry import configure_logging
 
 
-@click.group(help="Tune neural networks and serve the winner.")
+class _Commands(click.Group):
+    """Commands whose errors are messages for the user, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LuthierError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Commands, help="Tune neural networks and serve the winner.")
 @click.version_option(package_name="luthier")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Read the settings once, for every command."""
-    try:
-        context.obj = Settings.from_environment()
-    except LuthierError as error:
-        raise click.ClickException(str(error)) from None
+    context.obj = Settings.from_environment()
     configure_logging(context.obj.log_level)
 
 

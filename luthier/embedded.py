@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from luthier.server import check_bind
+from luthier.server import check_bind, check_free
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
@@ -30,6 +30,7 @@ def run_embedded(settings: Settings) -> int:
     A worker that dies is started again and takes its jobs up; if the API dies, all ends.
     """
     check_bind(settings)
+    check_free(settings)
     _migrate(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

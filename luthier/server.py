@@ -1,12 +1,12 @@
 """The API under gunicorn."""
 
 import ipaddress
+import socket
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from api.app import create_app
 from models.errors import SettingError
 from models.settings import Settings
 
@@ -19,12 +19,34 @@ def run_api(settings: Settings) -> None:
 
 def check_bind(settings: Settings) -> None:
     """Raise SettingError for an address beyond this machine that was not asked for by name."""
-    host = settings.bind.rpartition(":")[0].strip("[]")
+    host, _ = _address(settings)
     if not settings.allow_anonymous and not _is_loopback(host):
         raise SettingError(
             f"LUTHIER_BIND={settings.bind!r}: anyone who reaches this address could start jobs;"
             " set LUTHIER_ALLOW_ANONYMOUS=1 if that is meant."
         )
+
+
+def check_free(settings: Settings) -> None:
+    """Raise SettingError where the address cannot be listened on, because it is taken or unknown.
+
+    Otherwise another service there would answer for the one that is being started.
+    """
+    host, port = _address(settings)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise SettingError(f"LUTHIER_BIND={settings.bind!r}: {error.strerror}.") from None
+
+
+def _address(settings: Settings) -> tuple[str, int]:
+    host, _, port = settings.bind.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise SettingError(
+            f"LUTHIER_BIND={settings.bind!r}: expected address and port, as in 127.0.0.1:8000."
+        )
+    return host.strip("[]"), int(port)
 
 
 def _is_loopback(host: str) -> bool:
@@ -54,4 +76,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(key, value)
 
     def load(self) -> Flask:
+        # ONNX Runtime starts threads when it is imported; a process that was forked from one that
+        # had imported it aborts when it ends. So only gunicorn's worker processes import it.
+        from api.app import create_app
+
         return create_app(self._settings)

@@ -19,6 +19,9 @@ class Invalid(LuthierError):
             "; ".join(f"{path}: {' '.join(texts)}" for path, texts in self.errors.items())
         )
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Invalid, (self.errors,))
+
     @classmethod
     def at(cls, path: str, message: str) -> "Invalid":
         """One message about one field."""
@@ -36,6 +39,9 @@ class NotFound(LuthierError):
         self.kind = kind
         self.name = name
         super().__init__(f"There is no {kind} {name!r}.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (NotFound, (self.kind, self.name))
 
 
 class Conflict(LuthierError):

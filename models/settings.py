@@ -1,7 +1,8 @@
 """The one table of settings, read once from `LUTHIER_*` variables."""
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 _EXPECTED = {int: "a whole number", float: "a number", bool: "1 or 0", str: "text"}
 
 
-def _setting(default: Any, help_text: str, minimum: float | None = None) -> Any:
-    return field(default=default, metadata={"help": help_text, "minimum": minimum})
+def _setting(
+    default: Any, help_text: str, minimum: float | None = None, choices: Sequence[str] = ()
+) -> Any:
+    return field(
+        default=default, metadata={"help": help_text, "minimum": minimum, "choices": choices}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,9 @@ class Settings:
     poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
     max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
-    log_level: str = _setting("INFO", "Lowest level that is logged.")
+    log_level: str = _setting(
+        "INFO", "Lowest level that is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR")
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -55,7 +62,8 @@ class Settings:
             if key not in known:
                 raise SettingError(f"{key}={text!r}: there is no such setting.")
             item = known[key]
-            values[item.name] = _parse(key, text, item.type, item.metadata["minimum"])
+            values[item.name] = _parse(key, text, item.type)
+            _check(key, text, values[item.name], item.metadata)
         return cls(**values)
 
     @property
@@ -74,11 +82,18 @@ class Settings:
         return self.trial_slots or os.cpu_count() or 1
 
 
-def _parse(key: str, text: str, kind: Any, minimum: float | None) -> Any:
+def _parse(key: str, text: str, kind: Any) -> Any:
     try:
-        value = _BOOLEANS[text.lower()] if kind is bool else kind(text)
+        return _BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
         raise SettingError(f"{key}={text!r}: expected {_EXPECTED[kind]}.") from None
-    if minimum is not None and not value >= minimum:
+
+
+def _check(key: str, text: str, value: Any, limits: Mapping[str, Any]) -> None:
+    minimum, choices = limits["minimum"], limits["choices"]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{key}={text!r}: must be finite.")
+    if minimum is not None and value < minimum:
         raise SettingError(f"{key}={text!r}: must be at least {minimum:g}.")
-    return value
+    if choices and value not in choices:
+        raise SettingError(f"{key}={text!r}: must be one of {', '.join(choices)}.")

@@ -7,7 +7,7 @@ from flask import Response
 from flask.typing import ResponseReturnValue
 
 from api.bodies import Blueprint
-from api.schemas.fields import NAME_PATTERN, NAME_RULE, page
+from api.schemas.fields import ALIAS_PATTERN, ALIAS_RULE, LARGEST_NUMBER, page
 from api.schemas.models import (
     AliasSchema,
     ModelDetailSchema,
@@ -47,7 +47,7 @@ def show(model: str) -> dict[str, Any]:
     return model_body(catalog.model(model)) | {"versions": versions}
 
 
-@blueprint.route("/<model>/versions/<int:version>", methods=["GET"])
+@blueprint.route(f"/<model>/versions/<int(max={LARGEST_NUMBER}):version>", methods=["GET"])
 @blueprint.response(200, VersionSchema)
 def show_version(model: str, version: int) -> dict[str, Any]:
     """Show a version's evidence, signature, lineage and layers."""
@@ -55,7 +55,9 @@ def show_version(model: str, version: int) -> dict[str, Any]:
     return version_body(catalog.version(model, version), catalog.model(model))
 
 
-@blueprint.route("/<model>/versions/<int:version>/artifacts/<file>", methods=["GET"])
+@blueprint.route(
+    f"/<model>/versions/<int(max={LARGEST_NUMBER}):version>/artifacts/<file>", methods=["GET"]
+)
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="*/*")
 def download(model: str, version: int, file: str) -> ResponseReturnValue:
     """Download one file of a version."""
@@ -77,8 +79,8 @@ def download(model: str, version: int, file: str) -> ResponseReturnValue:
 @blueprint.response(200, ModelSchema)
 def point(wanted: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
     """Point an alias at a version."""
-    if not re.match(NAME_PATTERN, alias):
-        raise Invalid.at("alias", NAME_RULE)
+    if not re.match(ALIAS_PATTERN, alias):
+        raise Invalid.at("alias", ALIAS_RULE)
     services().models.set_alias(model, alias, wanted["version"])
     return model_body(services().models.model(model))
 

@@ -7,7 +7,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from api.bodies import Blueprint
-from api.schemas.fields import page
+from api.schemas.fields import LARGEST_NUMBER, page
 from api.schemas.jobs import (
     JobPageSchema,
     JobSchema,
@@ -107,7 +107,7 @@ def trials(query: dict[str, Any], job: str) -> dict[str, Any]:
     return body | {"items": [trial_body(trial) for trial in body["items"]]}
 
 
-@blueprint.route("/<job>/trials/<int:number>", methods=["GET"])
+@blueprint.route(f"/<job>/trials/<int(max={LARGEST_NUMBER}):number>", methods=["GET"])
 @blueprint.response(200, TrialSchema)
 def trial(job: str, number: int) -> dict[str, Any]:
     """Show one trial."""

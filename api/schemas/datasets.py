@@ -25,7 +25,7 @@ class TypesField(ma.fields.Dict):
         if isinstance(value, str):
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ma.ValidationError("Not JSON.") from None
         return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
 

@@ -8,6 +8,11 @@ from marshmallow.validate import Length, Range, Regexp
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 NAME_RULE = "Use 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit."
 
+ALIAS_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
+ALIAS_RULE = NAME_RULE.replace("100", "64")
+
+LARGEST_NUMBER = 2**31 - 1  # that every database keeps as an integer
+
 
 def model_name(**metadata: Any) -> ma.fields.String:
     """A field for the name of a model or alias: safe in paths, headers and log lines."""

@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import OneOf, Range
 
-from api.schemas.fields import PageQuery, described
+from api.schemas.fields import LARGEST_NUMBER, PageQuery, described
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.records import Job, Progress, Trial
 
@@ -51,7 +51,7 @@ class TrialsQuery(ma.Schema):
     )
     after = ma.fields.Integer(
         load_default=None,
-        validate=Range(min=0),
+        validate=Range(0, LARGEST_NUMBER),
         metadata=described("Number of the last trial already seen, in either order."),
     )
     state = ma.fields.String(

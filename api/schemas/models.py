@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Range
 
-from api.schemas.fields import PageQuery, StrictInteger, described
+from api.schemas.fields import LARGEST_NUMBER, PageQuery, StrictInteger, described
 from models.registry.catalog import ModelRecord, VersionRecord
 
 
@@ -72,7 +72,7 @@ class VersionSchema(VersionSummarySchema):
 class AliasSchema(ma.Schema):
     """Where an alias shall point."""
 
-    version = StrictInteger(required=True, validate=Range(min=1))
+    version = StrictInteger(required=True, validate=Range(1, LARGEST_NUMBER))
 
 
 def model_body(record: ModelRecord) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import marshmallow as ma
-from marshmallow.validate import Length
+from marshmallow.validate import Length, Range
 
-from api.schemas.fields import StrictInteger, described, model_name
+from api.schemas.fields import LARGEST_NUMBER, StrictInteger, described, model_name
 from models.serving.engine import Prediction
 
 
@@ -15,7 +15,7 @@ class PredictSchema(ma.Schema):
     model = model_name(example="house-prices")
     version = StrictInteger(
         load_default=None,
-        validate=ma.validate.Range(min=1),
+        validate=Range(1, LARGEST_NUMBER),
         metadata=described("A version by number."),
     )
     alias = ma.fields.String(

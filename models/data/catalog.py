@@ -87,9 +87,13 @@ class DatasetCatalog:
     def remove(self, dataset: str) -> None:
         """Forget a dataset; Conflict while a job that has not ended needs it."""
         with self._database.write() as connection:
+            validated_on = jobs.c.spec["evaluation"]["validation_dataset"].as_string()
             user = connection.execute(
                 select(jobs.c.id)
-                .where(jobs.c.dataset == dataset, jobs.c.state.not_in(_FINAL_JOB_STATES))
+                .where(
+                    or_(jobs.c.dataset == dataset, validated_on == dataset),
+                    jobs.c.state.not_in(_FINAL_JOB_STATES),
+                )
                 .limit(1)
             ).scalar_one_or_none()
             if user is not None:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 import psutil
 from pebble import ProcessExpired, ProcessPool
@@ -33,19 +35,18 @@ class LocalExecutor:
         self, slots: int, memory_limit: int, prepare: Callable[[], None] | None = None
     ) -> None:
         self.slots = slots
-        self._pool = ProcessPool(
-            max_workers=slots,
-            initializer=_start_process,
-            initargs=(memory_limit, os.getpid(), prepare),
-            context=multiprocessing.get_context("spawn"),
-        )
+        self._initargs = (memory_limit, os.getpid(), prepare)
+        self._pool = self._open_pool()
+        self._unfinished: set[Future[Any]] = set()
 
     def submit(
         self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None
     ) -> "Future[Result]":
         """Start `function(payload)` in a free process, or queue it until one is free."""
-        inner = self._pool.schedule(function, args=[payload], timeout=timeout)
+        inner = self._working_pool().schedule(function, args=[payload], timeout=timeout)
         outer: Future[Result] = _LinkedFuture(inner)
+        self._unfinished.add(inner)
+        inner.add_done_callback(self._unfinished.discard)
         inner.add_done_callback(lambda done: _settle(done, outer, timeout))
         return outer
 
@@ -55,9 +56,26 @@ class LocalExecutor:
         future.inner.cancel()
 
     def close(self) -> None:
-        """Kill every process."""
+        """Kill every process and cancel every task."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+        for future in tuple(self._unfinished):
+            future.cancel()
+
+    def _working_pool(self) -> ProcessPool:
+        """The pool, opened again if it gave up: Pebble does so when an idle process of it dies."""
+        if not self._pool.active:
+            self._pool.join()
+            self._pool = self._open_pool()
+        return self._pool
+
+    def _open_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self.slots,
+            initializer=_start_process,
+            initargs=self._initargs,
+            context=multiprocessing.get_context("spawn"),
+        )
 
 
 class _LinkedFuture(Future[Result]):
@@ -82,6 +100,8 @@ def _settle(done: "Future[Result]", outer: "Future[Result]", timeout: float | No
         outer.set_exception(TaskTimedOut(f"Ended after its limit of {timeout:g} s."))
     except ProcessExpired as expired:
         outer.set_exception(_explain(expired))
+    except BrokenProcessPool:
+        outer.set_exception(TaskLost("Its process died before it began."))
     except BaseException as error:
         outer.set_exception(error)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.builtin_storing import BuiltinRequest, store_builtin
 from models.data.catalog import DatasetCatalog
+from models.errors import Conflict
 from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
@@ -91,8 +93,9 @@ class JobRun:
         """End the job with an error for its user."""
         self._cancel_tasks()
         self._discard_winner()
-        self._ledger.finish(JobState.FAILED, error=error)
-        self.is_over = True
+        with suppress(Conflict):  # paused or cancelled a moment ago: the next look does that
+            self._ledger.finish(JobState.FAILED, error=error)
+            self.is_over = True
 
     def pause(self) -> None:
         """Start nothing more; let the job go once its last task has ended."""
@@ -201,14 +204,15 @@ class JobRun:
             except Exception as error:
                 self.fail(f"The winner could not be saved: {error}")
                 return
-            with self._ledger.transaction() as connection:
-                winner.publish(connection, exported)
-                self._ledger.finish(
-                    JobState.SUCCEEDED, version=winner.version, connection=connection
-                )
-            if self._search is not None:
-                self._search.drop_weights_but_best()
-            self.is_over = True
+            with suppress(Conflict):  # paused or cancelled a moment ago: the next look does that
+                with self._ledger.transaction() as connection:
+                    winner.publish(connection, exported)
+                    self._ledger.finish(
+                        JobState.SUCCEEDED, version=winner.version, connection=connection
+                    )
+                self.is_over = True
+                if self._search is not None:
+                    self._search.drop_weights_but_best()
 
         self._submit(export, winner.export_spec(), self._parts.trial_timeout, on_exported)
         return True
@@ -216,6 +220,7 @@ class JobRun:
     def _discard_winner(self) -> None:
         if self._winner is not None:
             self._winner.discard()
+            self._winner = None
 
     def _submit(
         self,

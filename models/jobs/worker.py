@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import LeaseLost
+from models.errors import Conflict, LeaseLost
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
@@ -163,9 +164,11 @@ class Worker:
             log.exception("job %s failed inside the worker", run.job.id)
             run.abandon()
             message = f"Internal error: {type(error).__name__}: {error}"
-            Ledger(self._parts.database, run.job.id, self.owner).finish(
-                JobState.FAILED, error=message
-            )
+            # A job that was just paused, cancelled or lost is let go at the next look instead.
+            with suppress(Conflict, LeaseLost):
+                Ledger(self._parts.database, run.job.id, self.owner).finish(
+                    JobState.FAILED, error=message
+                )
 
     def _keep_leases(self, stop: threading.Event) -> None:
         while not stop.wait(self._queue.lease_seconds / 3):

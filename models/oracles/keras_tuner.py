@@ -16,6 +16,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.oracles.encoding import Codec
 from models.oracles.grid import Combinations
@@ -172,7 +173,9 @@ class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if self.exhausted:
             return {"status": STOPPED}
-        with warnings.catch_warnings():
+        # The matrices are small: threads would wait for each other, ten times as long as one
+        # computes where trials keep the cores busy.
+        with warnings.catch_warnings(), threadpool_limits(1):
             # A kernel length at its bound is no fault: some hyperparameters do not matter.
             warnings.simplefilter("ignore", ConvergenceWarning)
             answer: dict[str, Any] = super().populate_space(trial_id)

@@ -198,6 +198,11 @@ def artifact_folder(model: str, version: int) -> str:
 
 
 def _point(connection: Connection, model: str, alias: str, version: int) -> None:
+    at = connection.execute(
+        select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
+    ).scalar_one_or_none()
+    if at == version:
+        return  # a second entry would make the next rollback lead nowhere
     values = {"version": version, "updated": now()}
     moved = connection.execute(
         update(aliases).where(aliases.c.model == model, aliases.c.alias == alias).values(values)

@@ -102,6 +102,7 @@ def _lineage(trial: TrialSpec, data: LoadedData) -> dict[str, Any]:
         "trial": trial.number,
         "network": trial.network,
         "values": dict(trial.values),
+        "initial_epoch": trial.initial_epoch,
         "epochs": trial.epochs,
         "executions": trial.executions,
         "early_stopping": trial.early_stopping and asdict(trial.early_stopping),

@@ -1,30 +1,19 @@
-"""A winning trial made into a version: its network, its graph and the documents beside them."""
+"""Making a winning trial a version: what is asked, what comes back, and the entry point."""
 
-import hashlib
-import json
-import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import keras
-
-from models.networks import families, summary
-from models.registry.catalog import artifact_folder
+from models.errors import LuthierError
 from models.registry.documents import SignatureDocument
-from models.registry.evidence import Training, evidence_document, signature_document
-from models.registry.held_out import measure_held_out
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
-from models.registry.parity import Parity, check_parity
-from models.registry.refit import refit
-from models.store.artifacts import Artifacts
-from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
-from models.trials.metrics import Metrics
-from models.trials.spec import RunReport, TrialResult, TrialSpec
-from models.trials.trainer import Weights
-from models.trials.weights import load_weights
+from models.registry.parity import Parity
+from models.trials.spec import TrialResult, TrialSpec
+
+Figures = Mapping[str, float | None]  # by the names of `models.trials.objective.METRICS`
+
+
+class RefitError(LuthierError):
+    """The winner's values, trained on more rows, came to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +32,8 @@ class ExportResult:
     """What was written, with what the registry shows of it; JSON throughout."""
 
     files: dict[str, dict[str, Any]]  # name -> {"sha256": hex, "bytes": size}
-    metrics: Metrics | None  # on the test rows, in the target's own units; None without any
-    baseline: Metrics | None  # on the same rows
+    metrics: Figures | None  # on the test rows, in the target's own units; None without any
+    baseline: Figures | None  # on the same rows
     parity: Parity
     layers: list[dict[str, Any]]  # name, type, output_shape, parameters
     summary: str  # the layers as text
@@ -62,90 +51,7 @@ def export(spec: ExportSpec) -> ExportResult:
     answer as the network does and RefitError if the second training fails; nothing is written
     then.
     """
-    data = load(spec.trial.data)
-    fold, weights, training = _weights(spec, data)
-    network = _network(spec.trial, fold, weights)
-    content = merge(fold.preprocessor, fold.encoder, network)
-    onnx = OnnxAnswers(content)
-    parity = check_parity(network, fold, onnx, data)
-    held_out = measure_held_out(data, spec.trial.data.target, fold, onnx)
-    signature = signature_document(data, spec.trial.data.target, fold)
-    evidence = evidence_document(spec.trial, spec.result, data, training, held_out, parity)
-    files = {
-        "model.onnx": content,
-        "model.keras": _keras_file(network),
-        "preprocessing.json": _json(
-            {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
-        ),
-        "signature.json": _json(signature),
-    }
-    evidence["files"] = {name: _entry(file) for name, file in files.items()}
-    files["evidence.json"] = _json(evidence)
-    _write(spec, files)
-    return ExportResult(
-        files={name: _entry(file) for name, file in files.items()},
-        metrics=held_out.metrics,
-        baseline=held_out.baseline,
-        parity=parity,
-        layers=[asdict(layer) for layer in summary.layers(network)],
-        summary=summary.text(network),
-        parameters=int(network.count_params()),
-        signature=signature,
-        evidence=evidence,
-    )
+    # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
+    from models.registry.building import build_version
 
-
-def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:
-    spent = spec.result.seconds
-    if spec.refit or len(data.split.folds) > 1:
-        fold, trained = refit(data, spec.trial, spec.result)
-        training = Training(
-            weights="refitted",
-            rows=len(fold.training_truth),
-            epochs=trained.best_epoch,
-            seconds=spent + trained.seconds,
-        )
-        return fold, trained.weights, training
-    rows = data.split.folds[0].train
-    best = _best_run(spec)
-    weights = load_weights(Artifacts(spec.trial.data.artifacts_root), best.weights)
-    training = Training(weights="kept", rows=len(rows), epochs=best.best_epoch, seconds=spent)
-    return prepare_fold(data, spec.trial.data, rows), weights, training
-
-
-def _best_run(spec: ExportSpec) -> RunReport:
-    sign = -1 if spec.trial.objective.direction == "max" else 1
-    scored = [run for run in spec.result.folds if run.score is not None]
-    return min(scored, key=lambda run: sign * (run.score or 0.0))
-
-
-def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Model:
-    # A learning-rate schedule belongs to the training that is over; whoever trains model.keras on
-    # starts from the rate itself.
-    values = {**trial.values, "lr_schedule": "constant"}
-    data = fold.training
-    network = families.build(trial.network, values, data.input_shape, data.outputs, trial.seed)
-    network.set_weights(list(weights))
-    return network
-
-
-def _keras_file(network: keras.Model) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        network.save(path)
-        return path.read_bytes()
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode()
-
-
-def _entry(content: bytes) -> dict[str, Any]:
-    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-
-
-def _write(spec: ExportSpec, files: Mapping[str, bytes]) -> None:
-    artifacts = Artifacts(spec.trial.data.artifacts_root)
-    folder = artifact_folder(spec.model, spec.version)
-    for name, content in files.items():
-        artifacts.write(f"{folder}/{name}", content)
+    return build_version(spec)

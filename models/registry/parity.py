@@ -1,24 +1,15 @@
-"""Whether the ONNX graph answers what preprocessing, Keras network and decoding answer."""
+"""When two sets of answers count as the same."""
 
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
-from models.data.dataset import Dataset
-from models.data.tasks import Task
 from models.errors import LuthierError
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.synthetic import synthetic_rows
-from models.trials.data import LoadedData, PreparedFold
-from models.trials.keras_trainer import forward
-from models.trials.metrics import class_probabilities
 
 Array = np.ndarray[Any, Any]
 
 TOLERANCE = 1e-4
-ROWS_PER_PART = 1000  # compared of each part; they lie at equal distances
 
 
 class ParityError(LuthierError):
@@ -27,49 +18,23 @@ class ParityError(LuthierError):
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near the two came."""
+    """How near the ONNX graph came to the Keras network."""
 
     difference: float  # the largest; see `largest_difference`
     tolerance: float
     rows: int  # compared, synthetic ones included
 
 
-def check_parity(
-    network: keras.Model, fold: PreparedFold, onnx: OnnxAnswers, data: LoadedData
-) -> Parity:
-    """Compare both on rows of every part of `data` and on rows with unusual cells.
+def largest_difference(
+    expected: Array, actual: Array, centre: float = 0.0, unit: float = 1.0
+) -> float:
+    """The largest difference between answers of shape (rows, outputs), in units of `unit`.
 
-    Raises ParityError beyond TOLERANCE.
-    """
-    largest, count = 0.0, 0
-    for dataset, rows in _compared_rows(data):
-        expected = keras_answers(network, fold, dataset, rows)
-        actual = onnx(dataset, rows, data.features)
-        largest = max(largest, largest_difference(expected, actual, fold))
-        count += len(rows)
-    if not largest <= TOLERANCE:
-        raise ParityError(
-            f"The ONNX graph differs from the Keras network by {largest:.3g}, "
-            f"more than the {TOLERANCE:g} allowed; the version is not registered."
-        )
-    return Parity(largest, TOLERANCE, count)
-
-
-def keras_answers(network: keras.Model, fold: PreparedFold, dataset: Dataset, rows: Array) -> Array:
-    """What the ONNX graph should answer: (rows, 1) in own units or (rows, classes), float64."""
-    outputs = forward(network, fold.preprocessor.transform(dataset, rows))
-    if fold.training.outputs.task is Task.REGRESSION:
-        return np.asarray(fold.encoder.decode(outputs[:, 0]), dtype=np.float64)[:, None]
-    return class_probabilities(outputs)
-
-
-def largest_difference(expected: Array, actual: Array, fold: PreparedFold) -> float:
-    """The largest difference between answers of shape (rows, outputs).
-
-    Between probabilities it is absolute. Between values of a regression it is a share of the
-    target's standard deviation, or of the expected value's distance from the target's mean where
-    that is more. Two answers that are not finite count as equal, since both are served as null;
-    a finite one beside one that is not differs infinitely.
+    Where an expected value lies farther than `unit` from `centre`, its distance is the unit: with
+    a regression target's mean and standard deviation, the difference is a share of the deviation,
+    or relative for a value far out; with the defaults, that of probabilities is absolute. Two
+    answers that are not finite count as equal, since both are served as null; a finite one beside
+    one that is not differs infinitely.
     """
     if expected.shape != actual.shape:
         return float("inf")
@@ -77,22 +42,5 @@ def largest_difference(expected: Array, actual: Array, fold: PreparedFold) -> fl
     if (known != np.isfinite(actual)).any():
         return float("inf")
     expected, actual = expected[known], actual[known].astype(np.float64)
-    unit: Array | float = 1.0
-    if fold.training.outputs.task is Task.REGRESSION:
-        unit = np.maximum(fold.encoder.scale, np.abs(expected - fold.encoder.mean))
-    return float(np.max(np.abs(expected - actual) / unit, initial=0.0))
-
-
-def _compared_rows(data: LoadedData) -> list[tuple[Dataset, Array]]:
-    first = data.split.folds[0]
-    parts = [(data.dataset, rows) for rows in (first.train, first.validation, data.split.test)]
-    if data.validation_dataset is not None:
-        parts.append((data.validation_dataset, np.arange(data.validation_dataset.rows)))
-    synthetic = synthetic_rows(data.dataset, first.train, data.features)
-    compared = [(dataset, _spaced(rows)) for dataset, rows in parts if len(rows)]
-    return [*compared, (synthetic, np.arange(synthetic.rows))]
-
-
-def _spaced(rows: Array) -> Array:
-    places = np.linspace(0, len(rows) - 1, min(len(rows), ROWS_PER_PART)).astype(np.int64)
-    return rows[places]
+    units = np.maximum(unit, np.abs(expected - centre))
+    return float(np.max(np.abs(expected - actual) / units, initial=0.0))

@@ -6,15 +6,11 @@ import numpy as np
 
 from models.data.dataset import Dataset
 from models.data.splitting import Rows
-from models.errors import LuthierError
+from models.registry.export import RefitError
 from models.trials.data import LoadedData, PreparedFold, prepare_fold
 from models.trials.keras_trainer import KerasTrainer
 from models.trials.spec import TrialResult, TrialSpec
 from models.trials.trainer import Run, RunResult
-
-
-class RefitError(LuthierError):
-    """The winner's values, trained on more rows, came to nothing."""
 
 
 def refit(

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 
 from models.store.tables import SCHEMA_REVISION
 
@@ -39,12 +38,11 @@ class Database:
 
     def revision(self) -> str | None:
         """The migration that the schema stands at; None before the first one."""
-        try:
-            with self.read() as connection:
-                found = connection.execute(text("SELECT version_num FROM alembic_version"))
-                return found.scalar_one_or_none()
-        except (OperationalError, ProgrammingError):
-            return None
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            found = connection.execute(text("SELECT version_num FROM alembic_version"))
+            return found.scalar_one_or_none()
 
     @property
     def is_current(self) -> bool:

@@ -12,6 +12,7 @@ from models.data.tasks import Task
 from models.networks import families
 from models.networks.optimizers import Steps, plateau_callbacks
 from models.networks.values import value
+from models.trials.memory import released
 from models.trials.recording import Recorder
 from models.trials.trainer import Array, EpochReport, Report, Run, RunResult, TrainingData
 
@@ -33,12 +34,10 @@ class KerasTrainer:
         results: list[RunResult] = []
         for run in runs:
             try:
-                results.append(_train(run, data[run.fold], report))
+                with released():
+                    results.append(_train(run, data[run.fold], report))
             except tf.errors.ResourceExhaustedError as error:
                 raise MemoryError(error.message) from None
-            finally:
-                # Frees the network of this run, garbage collection included.
-                keras.backend.clear_session()
             if results[-1].diverged:
                 break
         return results

@@ -140,5 +140,5 @@ def test_a_broken_cached_npz_is_unavailable(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "mnist.npz").write_bytes(b"not a zip file")
-    with pytest.raises(Unavailable, match="mnist.npz cannot be read"):
+    with pytest.raises(Unavailable, match=r"mnist\.npz cannot be read"):
         load_builtin("mnist")

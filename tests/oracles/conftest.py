@@ -18,6 +18,13 @@ CONDITIONAL = {
     "batch_size": {"type": "int", "min": 8, "max": 64, "sampling": "log"},
     "batch_normalization": {"type": "boolean"},
 }
+COMPACT = {
+    "num_layers": {"type": "int", "min": 1, "max": 2},
+    "units": {"type": "int", "min": 8, "max": 32, "step": 8, "per_layer": True},
+    "optimizer": {"type": "choice", "values": ["adam", "sgd"]},
+    "momentum": {"type": "float", "min": 0.0, "max": 0.9, "when": {"optimizer": ["sgd"]}},
+    "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-2, "sampling": "log"},
+}
 # 12 combinations: for one layer 2, for two 4; each with adam, or sgd and no momentum to choose.
 SMALL = {
     "num_layers": {"type": "int", "min": 1, "max": 2},
@@ -32,12 +39,13 @@ def conditional():
 
 
 @pytest.fixture
+def compact():
+    return load_space(COMPACT, "mlp")
+
+
+@pytest.fixture
 def small():
     return load_space(SMALL, "mlp")
-
-
-def identity(values):
-    return json.dumps(values, sort_keys=True)
 
 
 class Run:

@@ -130,6 +130,24 @@ def test_a_small_space_is_not_drawn_from_twice_and_still_promotes(small, run):
         assert max(trial.epochs for trial in trials) == 27
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_empty_places_outlive_a_restart(small, run, seed):
+    """Few values, many failures: most places of the brackets are empty."""
+    steady, restarted = (run(Hyperband(max_epochs=27), small, seed=seed) for _ in range(2))
+    dice = random.Random(seed)
+    while not steady.oracle.finished:
+        n = dice.randint(1, 5)
+        assert restarted.ask(n) == steady.ask(n)
+        restarted.reborn()
+        for key in steady.running():
+            if dice.random() < 0.7:
+                result = None if dice.random() < 0.4 else dice.random()
+                steady.tell(key, result)
+                restarted.tell(key, result)
+                restarted.reborn()
+    assert len(steady.proposals) > small.size()
+
+
 def test_it_waits_for_running_trials_before_it_promotes(line):
     oracle = create_oracle(Hyperband(max_epochs=3, factor=3), line, "min", 1, None, 9)
     asked = oracle.ask(100)

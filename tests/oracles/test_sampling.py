@@ -35,8 +35,7 @@ def best_of(run, strategy, space, seed, sign=1):
     return min(quadratic(proposal.values) for proposal in trials)
 
 
-@pytest.mark.parametrize("sign", [1, -1], ids=["min", "max"])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("seed", "sign"), [(0, 1), (1, -1)], ids=["min", "max"])
 def test_bayesian_finds_a_better_optimum_than_random(run, plane, seed, sign):
     bayesian = best_of(run, Bayesian(num_initial_points=8), plane, seed, sign)
     assert bayesian < 0.002
@@ -89,13 +88,11 @@ def test_bayesian_passes_over_failed_trials(run, plane):
 
 
 def test_bayesian_learns_from_trials_of_elsewhere(plane):
-    points = create_oracle(Random(), plane, "min", 5, 8, 9).ask(8)
+    points = create_oracle(Random(), plane, "min", 5, 20, 9).ask(20)
     history = [Told(f"old-{p.key}", p.values, quadratic(p.values)) for p in points]
-    strategy = Bayesian(num_initial_points=8)
+    strategy = Bayesian(num_initial_points=20, beta=0.0)
     (warm,) = create_oracle(strategy, plane, "min", 1, 9, 9, history=history).ask(1)
-    (cold,) = create_oracle(strategy, plane, "min", 1, 9, 9).ask(1)
-    assert warm.values != cold.values
-    assert quadratic(warm.values) < quadratic(cold.values)
+    assert quadratic(warm.values) < min(told.score for told in history)
 
 
 @pytest.mark.parametrize("strategy", [Random(), Bayesian(num_initial_points=2)])

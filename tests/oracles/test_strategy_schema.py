@@ -74,7 +74,7 @@ def test_a_strategy_loads_and_comes_back(document, expected):
         ({"name": "hyperband", "factor": 2.5}, ("factor",), "whole number"),
         ({"name": "hyperband", "iterations": 0}, ("iterations",), "equal to 1"),
         ("manual", ("trials",), "Missing data"),
-        ({"name": "manual", "trials": []}, ("trials",), "length between 1"),
+        ({"name": "manual", "trials": []}, ("trials",), "between 1 and"),
         ({"name": "manual", "trials": [3]}, ("trials", 0), "mapping"),
     ],
 )

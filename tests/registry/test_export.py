@@ -1,5 +1,8 @@
 import hashlib
 import json
+import pickle
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,10 +20,9 @@ from models.data.preprocessing import Preprocessor, TargetEncoder
 from models.data.reading import from_arrays, from_records
 from models.data.splitting import split
 from models.data.storage import write_dataset
-from models.registry.export import ExportResult, ExportSpec, export
+from models.registry.export import ExportResult, ExportSpec, RefitError, export
 from models.registry.parity import ParityError
-from models.registry.refit import RefitError
-from models.serving.engine import PredictionEngine
+from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
 
@@ -43,6 +45,10 @@ def instances(dataset: Dataset, rows: range) -> list[dict[str, Any]]:
         return bool(value) if name == "garden" else float(value)
 
     return [{name: cell(name, dataset.values[name][row]) for name in FEATURES} for row in rows]
+
+
+def predict(artifacts: Artifacts, spec: ExportSpec, rows: list[Any]) -> Prediction:
+    return PredictionEngine(artifacts, 1).predict("houses", spec.version, rows)
 
 
 def stored_network(artifacts: Artifacts, spec: ExportSpec) -> keras.Model:
@@ -109,10 +115,9 @@ def test_integer_classes_stay_integers(artifacts: Artifacts, houses: Dataset, tu
 def test_unusual_rows_are_answered(artifacts: Artifacts, houses: Dataset, priced: Priced) -> None:
     spec, _ = priced
     (row,) = instances(houses, range(1, 2))
-    engine = PredictionEngine(artifacts, 1)
-    answers = engine.predict(
-        "houses",
-        spec.version,
+    answers = predict(
+        artifacts,
+        spec,
         [
             dict.fromkeys(FEATURES),
             {**row, "town": "Atlantis"},
@@ -132,7 +137,7 @@ def test_images_are_served(artifacts: Artifacts, tune: Tune) -> None:
     spec = tune(dataset, "y")
     result = export(spec)
     assert result.signature["columns"] == [{"name": "x", "type": "image", "shape": [4, 4]}]
-    answer = PredictionEngine(artifacts, 1).predict("houses", spec.version, pixels[:5].tolist())
+    answer = predict(artifacts, spec, pixels[:5].tolist())
     outputs, _ = keras_outputs(artifacts, spec, dataset)
     np.testing.assert_allclose(answer.probabilities, outputs[:5], atol=1e-5)
 
@@ -254,7 +259,7 @@ def test_a_refit_that_diverges_is_an_error(priced: Priced) -> None:
 def test_nothing_is_written_when_the_graph_is_wrong(
     artifacts: Artifacts, priced: Priced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.registry.parity.TOLERANCE", 0.0)
+    monkeypatch.setattr("models.registry.comparison.TOLERANCE", 0.0)
     spec = replace(priced[0], version=1000)
     with pytest.raises(ParityError):
         export(spec)
@@ -326,3 +331,18 @@ def test_a_table_with_only_categories_is_served(artifacts: Artifacts, tune: Tune
         "houses", spec.version, [["x", "p"], ["y", "new"]]
     )
     assert answer.classes == ["p", "q"]
+
+
+def test_asking_for_an_export_imports_no_training_library() -> None:
+    code = (
+        "import sys, models.registry.export, models.registry.parity;"
+        "sys.exit(', '.join({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_spec_result_and_errors_travel_between_processes(priced: Priced) -> None:
+    assert pickle.loads(pickle.dumps(priced)) == priced
+    for error in (ParityError("differs"), RefitError("diverged")):
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.preprocessing import TargetEncoder
 from models.data.splitting import Evaluation
 from models.data.storage import write_dataset
 from models.data.tasks import Task
 from models.networks import families
+from models.registry.comparison import check_parity
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
-from models.registry.parity import TOLERANCE, ParityError, check_parity, largest_difference
+from models.registry.parity import TOLERANCE, ParityError, largest_difference
 from models.registry.synthetic import FAR, UNSEEN, synthetic_rows
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
@@ -63,22 +63,17 @@ def test_a_graph_that_treats_one_column_otherwise_is_found(
         check_parity(network, fold, onnx, loaded)
 
 
-def test_differences_are_shares_of_the_target_scale(
-    data: tuple[LoadedData, PreparedFold],
-) -> None:
-    encoder = TargetEncoder(Task.REGRESSION, mean=1e9, scale=10.0)
-    fold = replace(data[1], encoder=encoder)
+def test_differences_are_shares_of_the_unit_or_of_the_distance_from_the_centre() -> None:
     near, far = 1e9 + 5, 1e9 + 1000
-    assert largest_difference(*_pair(near, near + 1), fold) == pytest.approx(0.1)
-    assert largest_difference(*_pair(far, far + 1), fold) == pytest.approx(0.001)
+    assert largest_difference(*_pair(near, near + 1), 1e9, 10.0) == pytest.approx(0.1)
+    assert largest_difference(*_pair(far, far + 1), 1e9, 10.0) == pytest.approx(0.001)
+    assert largest_difference(*_pair(0.5, 0.25)) == 0.25
 
 
-def test_two_answers_that_are_not_finite_agree_and_one_alone_does_not(
-    data: tuple[LoadedData, PreparedFold],
-) -> None:
-    assert largest_difference(*_pair(np.inf, np.nan), data[1]) == 0
-    assert largest_difference(*_pair(np.inf, 1.0), data[1]) == np.inf
-    assert largest_difference(*_pair(1.0, np.nan), data[1]) == np.inf
+def test_two_answers_that_are_not_finite_agree_and_one_alone_does_not() -> None:
+    assert largest_difference(*_pair(np.inf, np.nan)) == 0
+    assert largest_difference(*_pair(np.inf, 1.0)) == np.inf
+    assert largest_difference(*_pair(1.0, np.nan)) == np.inf
 
 
 def test_synthetic_rows_change_one_column_at_a_time(houses: Dataset) -> None:

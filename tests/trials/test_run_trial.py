@@ -15,7 +15,7 @@ from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
 from models.trials.objective import Objective
-from models.trials.run import run_trial
+from models.trials.run import run_trial, run_trial_with
 from models.trials.spec import DataRef, EarlyStopping, FailureKind
 from models.trials.weights import load_weights
 
@@ -179,6 +179,16 @@ def test_missing_parent_weights_are_an_error_of_the_trial(line, caplog, trial):
     assert result.failure.kind is FailureKind.ERROR
     assert "weights-0-0.npz" in result.failure.message
     assert "Trial 1 of job job_1 failed." in caplog.text
+
+
+def test_a_full_memory_is_told_apart(line, trial):
+    class FullDevice:
+        def train(self, runs, data, report=None):
+            raise MemoryError("OOM when allocating tensor")
+
+    result = run_trial_with(FullDevice(), trial(line))
+    assert result.failure.kind is FailureKind.OUT_OF_MEMORY
+    assert "OOM when allocating" in result.failure.message
 
 
 def test_a_trial_without_epochs_is_an_error(line, trial):

@@ -1,0 +1,81 @@
+"""What the tests of executors run in other processes; so it imports next to nothing."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+_calls = 0
+_prepared: list[int] = []
+
+
+class Refused(Exception):
+    """An error of the task's own."""
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def process_id(_: None) -> int:
+    return os.getpid()
+
+
+def count_calls(_: None) -> int:
+    """How often this process has run this function."""
+    global _calls
+    _calls += 1
+    return _calls
+
+
+def prepare() -> None:
+    _prepared.append(os.getpid())
+
+
+def prepared(_: None) -> list[int]:
+    return _prepared
+
+
+def refuse(text: str) -> NoReturn:
+    raise Refused(text)
+
+
+def unpicklable(_: None) -> Any:
+    return threading.Lock()
+
+
+def die(_: None) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("still alive")
+
+
+def leave(status: int) -> NoReturn:
+    os._exit(status)
+
+
+def announce_and_wait(folder: str) -> None:
+    """Write the process id to `pid` in `folder` and wait until `go` lies there."""
+    path = Path(folder)
+    (path / "pid.new").write_text(str(os.getpid()))
+    (path / "pid.new").rename(path / "pid")
+    while not (path / "go").exists():
+        time.sleep(0.01)
+
+
+def meet(places: tuple[str, str]) -> None:
+    """Put a file at the first place and wait for one at the second."""
+    mine, other = map(Path, places)
+    mine.touch()
+    while not other.exists():
+        time.sleep(0.01)
+
+
+def grow(size: int) -> NoReturn:
+    """Fill `size` bytes of memory and keep them."""
+    kept = bytearray(size)
+    kept[::4096] = b"x" * len(range(0, size, 4096))
+    while kept:
+        time.sleep(0.01)
+    raise AssertionError("nothing kept")

@@ -1,0 +1,192 @@
+"""What every executor must do, over each implementation."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import psutil
+import pytest
+import tasks
+from processes import has_ended
+from waiting import wait_until
+
+from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.executors.local import LocalExecutor
+
+MEMORY_LIMIT = 300 * 1024**2
+PATIENCE = 60  # seconds that a result may take on a busy machine
+
+Open = Callable[[int], Executor]
+
+IMPLEMENTATIONS: dict[str, Open] = {"local": lambda slots: LocalExecutor(slots, MEMORY_LIMIT)}
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def open_executor(request: pytest.FixtureRequest) -> Iterator[Open]:
+    opened: list[Executor] = []
+
+    def open_one(slots: int) -> Executor:
+        opened.append(IMPLEMENTATIONS[request.param](slots))
+        return opened[-1]
+
+    yield open_one
+    for executor in opened:
+        executor.close()
+
+
+@pytest.fixture
+def executor(open_executor: Open) -> Executor:
+    return open_executor(1)
+
+
+def pid_in(folder: Path) -> int:
+    file = wait_until(lambda: (folder / "pid").exists() and folder / "pid")
+    return int(file.read_text())
+
+
+def test_a_task_answers_what_its_function_returns(executor: Executor) -> None:
+    assert executor.submit(tasks.double, 21, None).result(PATIENCE) == 42
+
+
+def test_an_exception_of_the_function_passes_through(executor: Executor) -> None:
+    with pytest.raises(tasks.Refused, match="not today"):
+        executor.submit(tasks.refuse, "not today", None).result(PATIENCE)
+    assert executor.submit(tasks.double, 1, None).result(PATIENCE) == 2
+
+
+def test_a_result_that_cannot_travel_is_an_error(executor: Executor) -> None:
+    with pytest.raises(Exception, match="pickle"):
+        executor.submit(tasks.unpicklable, None, None).result(PATIENCE)
+    assert executor.submit(tasks.double, 1, None).result(PATIENCE) == 2
+
+
+def test_processes_stay_warm_between_tasks(executor: Executor) -> None:
+    seen = [executor.submit(tasks.process_id, None, None).result(PATIENCE) for _ in range(3)]
+    assert len(set(seen)) == 1
+    calls = [executor.submit(tasks.count_calls, None, None).result(PATIENCE) for _ in range(3)]
+    assert calls == [1, 2, 3]
+
+
+def test_as_many_tasks_run_at_once_as_there_are_slots(open_executor: Open, tmp_path: Path) -> None:
+    executor = open_executor(2)
+    assert executor.slots == 2
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    futures = [executor.submit(tasks.meet, places, None) for places in [(one, other), (other, one)]]
+    for future in futures:
+        future.result(PATIENCE)
+
+
+def test_a_task_whose_process_dies_is_lost_and_the_pool_goes_on(executor: Executor) -> None:
+    with pytest.raises(TaskLost, match="died"):
+        executor.submit(tasks.die, None, None).result(PATIENCE)
+    with pytest.raises(TaskLost, match="3"):
+        executor.submit(tasks.leave, 3, None).result(PATIENCE)
+    assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+
+
+def test_a_process_killed_from_outside_loses_its_task_only(
+    open_executor: Open, tmp_path: Path
+) -> None:
+    executor = open_executor(2)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    doomed = executor.submit(tasks.announce_and_wait, str(tmp_path / "a"), None)
+    spared = executor.submit(tasks.announce_and_wait, str(tmp_path / "b"), None)
+    psutil.Process(pid_in(tmp_path / "a")).kill()
+    with pytest.raises(TaskLost):
+        doomed.result(PATIENCE)
+    pid_in(tmp_path / "b")
+    (tmp_path / "b" / "go").touch()
+    spared.result(PATIENCE)
+
+
+def _double_or_lose(executor: Executor, number: int) -> int | None:
+    """A task given to the dead process before the death is noticed may be lost."""
+    try:
+        return executor.submit(tasks.double, number, None).result(PATIENCE)
+    except TaskLost:
+        return None
+
+
+def test_a_process_that_dies_while_it_is_idle_is_replaced(executor: Executor) -> None:
+    for _ in range(2):
+        pid = executor.submit(tasks.process_id, None, None).result(PATIENCE)
+        psutil.Process(pid).kill()
+        wait_until(lambda pid=pid: not psutil.pid_exists(pid))
+        assert wait_until(lambda: _double_or_lose(executor, 4)) == 8
+
+
+def test_a_task_past_its_time_is_ended(executor: Executor, tmp_path: Path) -> None:
+    future = executor.submit(tasks.announce_and_wait, str(tmp_path), 1.0)
+    with pytest.raises(TaskTimedOut, match="1 s"):
+        future.result(PATIENCE)
+    assert wait_until(lambda: has_ended(pid_in(tmp_path)))
+    assert executor.submit(tasks.double, 4, 60.0).result(PATIENCE) == 8
+
+
+def test_waiting_for_a_free_process_uses_up_no_time(executor: Executor, tmp_path: Path) -> None:
+    before = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
+    pid_in(tmp_path)
+    begin = time.monotonic()
+    queued = executor.submit(tasks.double, 4, 1.0)
+    wait_until(lambda: time.monotonic() - begin > 1.5)
+    (tmp_path / "go").touch()
+    before.result(PATIENCE)
+    assert queued.result(PATIENCE) == 8
+
+
+def test_a_task_that_outgrows_its_memory_is_ended(executor: Executor) -> None:
+    with pytest.raises(TaskOutOfMemory):
+        executor.submit(tasks.grow, 2 * MEMORY_LIMIT, None).result(PATIENCE)
+    assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+
+
+def test_a_running_task_can_be_cancelled(executor: Executor, tmp_path: Path) -> None:
+    future = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
+    pid = pid_in(tmp_path)
+    executor.cancel(future)
+    with pytest.raises(CancelledError):
+        future.result(PATIENCE)
+    assert future.cancelled()
+    wait_until(lambda: has_ended(pid))
+    assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+
+
+def test_a_waiting_task_can_be_cancelled(executor: Executor, tmp_path: Path) -> None:
+    for name in ("running", "waiting"):
+        (tmp_path / name).mkdir()
+    running = executor.submit(tasks.announce_and_wait, str(tmp_path / "running"), None)
+    waiting = executor.submit(tasks.announce_and_wait, str(tmp_path / "waiting"), None)
+    pid_in(tmp_path / "running")
+    executor.cancel(waiting)
+    with pytest.raises(CancelledError):
+        waiting.result(PATIENCE)
+    (tmp_path / "running" / "go").touch()
+    running.result(PATIENCE)
+    assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+
+
+def test_cancelling_what_is_done_changes_nothing(executor: Executor) -> None:
+    future = executor.submit(tasks.double, 4, None)
+    assert future.result(PATIENCE) == 8
+    executor.cancel(future)
+    assert not future.cancelled()
+    assert future.result() == 8
+
+
+def test_closing_ends_every_process_and_every_task(open_executor: Open, tmp_path: Path) -> None:
+    executor = open_executor(2)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    futures = [
+        executor.submit(tasks.announce_and_wait, str(tmp_path / name), None) for name in ("a", "b")
+    ]
+    pids = [pid_in(tmp_path / name) for name in ("a", "b")]
+    queued = executor.submit(tasks.double, 4, None)
+    executor.close()
+    assert all(has_ended(pid) for pid in pids)
+    for future in (*futures, queued):
+        assert future.done()
+        with pytest.raises((CancelledError, TaskLost)):
+            future.result()

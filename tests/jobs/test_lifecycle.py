@@ -1,0 +1,66 @@
+import itertools
+
+import pytest
+
+from models.errors import Conflict
+from models.jobs.lifecycle import (
+    JOB_TRANSITIONS,
+    TRIAL_TRANSITIONS,
+    JobState,
+    TrialState,
+    check_job_transition,
+    sources_of,
+)
+
+LEGAL_FOR_JOBS = {
+    ("queued", "running"),
+    ("queued", "paused"),
+    ("queued", "cancelling"),
+    ("queued", "cancelled"),
+    ("running", "paused"),
+    ("running", "cancelling"),
+    ("running", "succeeded"),
+    ("running", "failed"),
+    ("paused", "queued"),
+    ("paused", "cancelling"),
+    ("paused", "cancelled"),
+    ("cancelling", "cancelled"),
+}
+LEGAL_FOR_TRIALS = {
+    ("waiting", "running"),
+    ("waiting", "cancelled"),
+    ("running", "waiting"),
+    ("running", "completed"),
+    ("running", "stopped"),
+    ("running", "failed"),
+    ("running", "cancelled"),
+}
+
+
+@pytest.mark.parametrize(("current", "target"), list(itertools.product(JobState, JobState)))
+def test_only_these_changes_of_a_job_are_legal(current: JobState, target: JobState) -> None:
+    if (current, target) in LEGAL_FOR_JOBS:
+        check_job_transition("job_1", current, target)
+    else:
+        with pytest.raises(Conflict, match=f"job_1 is {current}; it cannot become {target}"):
+            check_job_transition("job_1", current, target)
+
+
+@pytest.mark.parametrize(("current", "target"), list(itertools.product(TrialState, TrialState)))
+def test_only_these_changes_of_a_trial_are_legal(current: TrialState, target: TrialState) -> None:
+    assert (current in sources_of(target)) == ((current, target) in LEGAL_FOR_TRIALS)
+
+
+@pytest.mark.parametrize("table", [JOB_TRANSITIONS, TRIAL_TRANSITIONS])
+def test_every_state_is_in_the_table_and_final_states_have_no_exit(table) -> None:
+    assert set(table) == set(type(next(iter(table))))
+    for state, targets in table.items():
+        assert state.is_final == (not targets)
+
+
+@pytest.mark.parametrize("table", [JOB_TRANSITIONS, TRIAL_TRANSITIONS])
+def test_from_every_state_an_end_can_be_reached(table) -> None:
+    ended = {state for state in table if state.is_final}
+    while more := {state for state in table if table[state] & ended} - ended:
+        ended |= more
+    assert ended == set(table)

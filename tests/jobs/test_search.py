@@ -1,0 +1,361 @@
+"""The search over a real ledger and real oracles; only the training is done by hand."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from steps import LINEAR, manual, scored
+
+from models.data.splitting import Evaluation
+from models.jobs.ledger import Ledger
+from models.jobs.lifecycle import TrialState
+from models.jobs.queries import JobQueries
+from models.jobs.search import Search
+from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.store.tables import jobs, now
+from models.trials.spec import Failure, FailureKind, TrialSpec
+
+SPACE = {
+    "num_layers": {"type": "int", "min": 1, "max": 3},
+    "units": {"type": "choice", "values": [8, 16, 32]},
+    "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1, "sampling": "log"},
+}
+LOST = Failure(FailureKind.LOST, "Its process died.")
+DIVERGED = Failure(FailureKind.DIVERGED, "The loss is not finite.")
+
+Open = Callable[..., Search]
+
+
+@pytest.fixture
+def take_up(database: Database, queries: JobQueries, artifacts: Artifacts, claim) -> Open:
+    """The search of the next job that is free, as a new worker finds it."""
+
+    def search(owner: str = "worker-1") -> Search:
+        job, ledger = claim(owner)
+        ledger.set_dataset("ds_1")
+        return Search(queries.get(job.id), ledger, artifacts)
+
+    return search
+
+
+@pytest.fixture
+def begin(queued, take_up: Open) -> Open:
+    """The search of a new job."""
+
+    def search(**spec: Any) -> Search:
+        queued(**spec)
+        return take_up()
+
+    return search
+
+
+@pytest.fixture
+def ledger(database: Database) -> Callable[[], Ledger]:
+    """Reads the trials of the only job."""
+
+    def read() -> Ledger:
+        (job,) = JobQueries(database).page(2)
+        return Ledger(database, job.id, "reader")
+
+    return read
+
+
+@pytest.fixture
+def crash(database: Database) -> Callable[[], None]:
+    """Let every lease have ended, as if the workers had died."""
+
+    def lapse() -> None:
+        with database.write() as connection:
+            connection.execute(update(jobs).values(lease_until=now() - timedelta(seconds=1)))
+
+    return lapse
+
+
+def score_of(spec: TrialSpec) -> float:
+    """A score that depends on the values alone."""
+    return spec.values["learning_rate"] * 10 + spec.values.get("num_layers", 0)
+
+
+def drive(
+    search: Search, at_once: int = 1, most: int = 1000, score: Callable[..., float] = score_of
+) -> list[TrialSpec]:
+    """Train up to `most` trials as a worker would, `at_once` at a time; answer them."""
+    trained: list[TrialSpec] = []
+    running: list[TrialSpec] = []
+    while search.stop_reason() is None and len(trained) < most:
+        while len(running) < at_once and (spec := search.next_trial()):
+            running.append(spec)
+        if running:
+            spec = running.pop(0)
+            search.completed(spec.number, scored(score(spec)))
+            trained.append(spec)
+    return trained
+
+
+def fail(search: Search, failure: Failure) -> int:
+    """Train the next trial in vain."""
+    spec = search.next_trial()
+    search.failed(spec.number, failure)
+    return spec.number
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+@pytest.mark.parametrize("strategy", [Random(), Grid()])
+def test_the_search_ends_at_exactly_max_trials(begin: Open, ledger, strategy, at_once) -> None:
+    search = begin(strategy=strategy, space=SPACE, budget={"max_trials": 5})
+    trained = drive(search, at_once)
+    assert [spec.number for spec in trained] == [1, 2, 3, 4, 5]
+    assert search.stop_reason() == "max_trials"
+    assert search.next_trial() is None
+    assert [trial.state for trial in ledger().trials()] == [TrialState.COMPLETED] * 5
+
+
+def test_the_search_ends_when_the_strategy_has_no_more(begin: Open) -> None:
+    search = begin(strategy=manual(3))
+    assert len(drive(search)) == 3
+    assert search.stop_reason() == "exhausted"
+
+
+def test_what_a_trial_is_told(begin: Open) -> None:
+    search = begin(strategy=manual(1), executions=2, features=("petal width (cm)",))
+    spec = search.next_trial()
+    assert spec.values["learning_rate"] == 0.001
+    assert (spec.number, spec.epochs, spec.initial_epoch, spec.executions) == (1, 2, 0, 2)
+    assert (spec.data.dataset, spec.data.target) == ("ds_1", "target")
+    assert spec.data.features == ("petal width (cm)",)
+    assert spec.seed == spec.data.seed == 3
+    assert spec.parent_weights is None
+
+
+def test_a_validation_dataset_reaches_the_trial(begin: Open) -> None:
+    search = begin(evaluation=Evaluation(validation_dataset="ds_2"))
+    assert search.next_trial().data.validation_dataset == "ds_2"
+
+
+def test_the_search_ends_when_enough_trials_have_failed(begin: Open, ledger) -> None:
+    search = begin(strategy=manual(5), budget={"max_failed_trials": 2})
+    fail(search, DIVERGED)
+    assert search.stop_reason() is None
+    assert len(drive(search, most=1)) == 1
+    fail(search, DIVERGED)
+    assert search.stop_reason() == "max_failed_trials"
+    assert search.last_failure == "diverged: The loss is not finite."
+    assert [trial.state for trial in ledger().trials()] == ["failed", "completed", "failed"]
+
+
+def test_a_result_with_a_failure_is_a_failed_trial_with_its_curve(begin: Open, ledger) -> None:
+    search = begin(strategy=manual(2))
+    spec = search.next_trial()
+    search.completed(spec.number, scored(None, failure=DIVERGED, history={"loss": [9.0, None]}))
+    (trial,) = ledger().trials()
+    assert (trial.state, trial.failure_kind) == (TrialState.FAILED, "diverged")
+    assert trial.result == {"history": {"loss": [9.0, None]}}
+    assert search.best is None
+
+
+@pytest.mark.parametrize(
+    ("direction", "scores", "best"),
+    [("min", [0.5, 0.9, 0.2, 0.1], 0.2), ("max", [0.5, 0.1, 0.7, 0.9], 0.7)],
+)
+def test_the_search_ends_when_a_score_is_good_enough(
+    begin: Open, direction: str, scores: list[float], best: float
+) -> None:
+    search = begin(strategy=manual(4), direction=direction, budget={"target": best})
+    remaining = iter(scores)
+    trained = drive(search, score=lambda spec: next(remaining))
+    assert len(trained) == 3
+    assert search.stop_reason() == "target"
+    assert (search.best.number, search.best.score) == (3, best)
+
+
+def test_the_search_ends_when_its_time_is_up(begin: Open) -> None:
+    search = begin(strategy=manual(4), budget={"max_seconds": 1e-9})
+    assert search.stop_reason() == "max_seconds"
+
+
+def test_time_counts_over_all_workers(
+    begin: Open, take_up: Open, database: Database, crash
+) -> None:
+    search = begin(strategy=manual(4), budget={"max_seconds": 3600})
+    assert search.stop_reason() is None
+    with database.write() as connection:
+        connection.execute(update(jobs).values(seconds=4000.0))
+    crash()
+    assert take_up("worker-2").stop_reason() == "max_seconds"
+
+
+def test_values_tried_before_are_answered_without_training(begin: Open, ledger) -> None:
+    one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
+    search = begin(strategy=Manual((one, other, one, other, one)))
+    trained = drive(search)
+    assert [spec.number for spec in trained] == [1, 2]
+    assert search.stop_reason() == "exhausted"
+    found = ledger().trials()
+    assert [trial.score for trial in found] == [1.0, 2.0, 1.0, 2.0, 1.0]
+    assert [trial.reused_from for trial in found] == [None, None, 1, 2, 1]
+    assert {trial.state for trial in found} == {TrialState.COMPLETED}
+    assert found[2].result == found[0].result
+    assert found[2].seconds == 0.0
+    assert search.best.number == 1
+
+
+def test_values_that_are_being_trained_wait_for_the_answer(begin: Open, ledger) -> None:
+    one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
+    search = begin(strategy=Manual((one, one, other)))
+    first, third = search.next_trial(), search.next_trial()
+    assert (first.number, third.number) == (1, 3)
+    assert search.next_trial() is None
+    assert search.stop_reason() is None
+    search.completed(1, scored(0.5))
+    assert search.next_trial() is None
+    assert ledger().trial(2).reused_from == 1
+    search.completed(3, scored(0.4))
+    assert search.stop_reason() == "exhausted"
+
+
+def test_values_that_failed_are_trained_again(begin: Open, ledger) -> None:
+    values = {**LINEAR, "learning_rate": 0.1}
+    search = begin(strategy=Manual((values, values)))
+    fail(search, DIVERGED)
+    assert [spec.number for spec in drive(search)] == [2]
+    assert [trial.state for trial in ledger().trials()] == ["failed", "completed"]
+
+
+def test_a_trial_lost_with_its_process_is_tried_once_more(begin: Open, ledger) -> None:
+    search = begin(strategy=manual(1))
+    lost = search.next_trial()
+    search.failed(1, LOST)
+    assert ledger().trial(1).state == TrialState.WAITING
+    assert search.stop_reason() is None
+    assert search.next_trial() == lost
+    search.completed(1, scored(0.5))
+    trial = ledger().trial(1)
+    assert (trial.state, trial.retries, trial.score) == (TrialState.COMPLETED, 1, 0.5)
+
+
+def test_a_trial_lost_twice_has_failed(begin: Open, ledger) -> None:
+    search = begin(strategy=manual(1))
+    assert fail(search, LOST) == fail(search, LOST) == 1
+    trial = ledger().trial(1)
+    assert (trial.state, trial.retries, trial.failure_kind) == (TrialState.FAILED, 1, "lost")
+    assert search.stop_reason() == "exhausted"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind != FailureKind.LOST])
+def test_other_failures_are_not_tried_again(begin: Open, ledger, kind: FailureKind) -> None:
+    search = begin(strategy=manual(1))
+    fail(search, Failure(kind, "no"))
+    assert ledger().trial(1).state == TrialState.FAILED
+    assert search.next_trial() is None
+
+
+def test_a_trial_handed_back_waits_again_and_is_not_counted_as_lost(begin: Open, ledger) -> None:
+    search = begin(strategy=manual(1))
+    before = search.next_trial()
+    search.hand_back(1)
+    assert search.next_trial() == before
+    assert ledger().trial(1).retries == 0
+
+
+@pytest.mark.parametrize(
+    "strategy", [Grid(points=2), Random(), Bayesian(num_initial_points=2)], ids=lambda s: s.name
+)
+def test_after_a_crash_the_search_goes_on_as_if_nothing_had_been(
+    begin: Open, queued, take_up: Open, requests, queries: JobQueries, crash, strategy
+) -> None:
+    plan = {"strategy": strategy, "space": SPACE, "budget": {"max_trials": 6}}
+    whole = drive(begin(**plan))
+    job = queued(**plan)
+    drive(take_up(), most=2)
+    for owner in ("worker-2", "worker-3"):
+        crash()
+        search = take_up(owner)
+        while search.best is None or _done(queries, job) < int(owner[-1]) + 1:
+            drive(search, most=1)
+        search.next_trial()  # under way when the worker dies
+    crash()
+    drive(take_up("worker-4"))
+    found = queries.trials(job)
+    assert [(trial.number, trial.values) for trial in found] == [
+        (spec.number, spec.values) for spec in whole
+    ]
+    assert {trial.state for trial in found} == {TrialState.COMPLETED}
+    assert [trial.score for trial in found] == [score_of(spec) for spec in whole]
+
+
+def _done(queries: JobQueries, job) -> int:
+    return queries.progress(job).completed
+
+
+def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
+    begin: Open, take_up: Open, crash, ledger
+) -> None:
+    values = {**LINEAR, "learning_rate": 0.1}
+    worse = {**LINEAR, "learning_rate": 0.2}
+    search = begin(strategy=Manual((values, worse, worse, values)), budget={"max_failed_trials": 2})
+    drive(search, most=1)
+    fail(search, DIVERGED)
+    crash()
+    search = take_up("worker-2")
+    assert (search.best.number, search.best.score) == (1, 1.0)
+    fail(search, DIVERGED)
+    assert search.stop_reason() == "max_failed_trials"
+    search.next_trial()
+    assert ledger().trial(4).reused_from == 1
+
+
+def test_the_earlier_of_two_equal_scores_is_the_best(begin: Open, take_up: Open, crash) -> None:
+    search = begin(strategy=manual(3))
+    drive(search, score=lambda spec: 0.5)
+    assert search.best.number == 1
+    crash()
+    assert take_up("worker-2").best.number == 1
+
+
+@pytest.mark.parametrize(
+    ("direction", "scores", "best"), [("min", [3, 1, 2], 2), ("max", [1, 3, 2], 2)]
+)
+def test_only_the_weights_of_the_best_trial_are_kept(
+    begin: Open, artifacts: Artifacts, direction: str, scores: list[float], best: int
+) -> None:
+    search = begin(strategy=manual(3), direction=direction)
+    folders = {}
+    for score in scores:
+        spec = search.next_trial()
+        artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
+        folders[spec.number] = spec.weights
+        search.completed(spec.number, scored(float(score)))
+    assert {n for n, folder in folders.items() if artifacts.exists(folder)} == {best}
+    assert search.weights_of(search.best) == folders[best]
+
+
+def test_the_weights_of_a_failed_trial_are_dropped(begin: Open, artifacts: Artifacts) -> None:
+    search = begin(strategy=manual(1))
+    spec = search.next_trial()
+    artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
+    search.failed(spec.number, DIVERGED)
+    assert not artifacts.exists(spec.weights)
+
+
+def test_hyperband_keeps_what_it_may_continue_until_the_end(
+    begin: Open, artifacts: Artifacts
+) -> None:
+    search = begin(strategy=Hyperband(max_epochs=4, factor=2), space=SPACE, budget={"epochs": 4})
+    specs = []
+    while search.stop_reason() is None:
+        spec = search.next_trial()
+        if spec.parent_weights is not None:
+            assert artifacts.exists(spec.parent_weights)
+            assert spec.initial_epoch > 0
+        artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
+        search.completed(spec.number, scored(score_of(spec)))
+        specs.append(spec)
+    assert any(spec.parent_weights for spec in specs)
+    assert all(artifacts.exists(spec.weights) for spec in specs)
+    search.drop_weights_but_best()
+    kept = [spec.weights for spec in specs if artifacts.exists(spec.weights)]
+    assert kept == [search.weights_of(search.best)]

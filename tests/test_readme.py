@@ -1,0 +1,82 @@
+"""What the documentation tells people to type."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.space.hyperparameters import HYPERPARAMETERS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_curl_quickstart_runs_as_it_stands(service, tmp_path):
+    blocks = [text for text in re.findall(r"```bash\n(.*?)```", README, re.S) if "curl" in text]
+    assert len(blocks) == 2
+    script = "\n".join(blocks).replace("localhost:8000", service.url.removeprefix("http://"))
+    script = script.replace("@examples", f"@{ROOT}/examples")
+    finished = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    grams = re.search(r'"predictions":\[([0-9.]+)\]', finished.stdout)
+    assert grams, finished.stdout
+    # A Gentoo penguin weighs between 3.9 and 6.3 kg in the data.
+    assert 3900 < float(grams[1]) < 6300
+
+
+def test_the_python_quickstart_runs_as_it_stands(service):
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    program = program.replace("http://127.0.0.1:8000", service.url)
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert float(finished.stdout) > 0
+
+
+def test_the_demo_predicts_penguins_it_never_saw(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "12/12" in finished.stdout
+    assert "predicted (g)" in finished.stdout
+    assert "The service has stopped." in finished.stdout
+    r2 = re.search(r"R² ([0-9.]+)", finished.stdout)
+    assert r2
+    assert float(r2[1]) > 0.7
+
+
+def test_every_hyperparameter_is_documented_with_its_default():
+    table = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+    for name, known in HYPERPARAMETERS.items():
+        default = str(known.default).lower() if isinstance(known.default, bool) else known.default
+        assert f"| `{name}` | `{default}` |" in table, name
+        for choice in known.choices:
+            if known.choices != (False, True):
+                assert f"`{choice}`" in table, (name, choice)
+
+
+def test_every_dependency_is_explained():
+    declared = re.findall(
+        r'^    "([A-Za-z0-9_.-]+)[><=]', (ROOT / "pyproject.toml").read_text(), re.M
+    )
+    explained = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    assert declared
+    assert [name for name in declared if name not in explained] == []
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_links_between_pages_lead_somewhere(page):
+    path = ROOT / "docs" / page
+    for link in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            assert (path.parent / link).exists(), link
