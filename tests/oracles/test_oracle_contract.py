@@ -20,7 +20,7 @@ STRATEGIES = [
     Manual(trials=tuple({"units": units} for units in range(1, 13))),
     Grid(points=2),
     Random(),
-    Bayesian(num_initial_points=4),
+    Bayesian(num_initial_points=2),
     Hyperband(max_epochs=9),
 ]
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
