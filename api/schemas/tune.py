@@ -203,7 +203,7 @@ class TuneSchema(ma.Schema):
     network = ma.fields.String(
         load_default="mlp",
         validate=OneOf(list(NETWORKS)),
-        metadata=described("Family of networks."),
+        metadata=described("Family of networks; `cnn` learns from images."),
     )
     search_space = ma.fields.Dict(
         load_default=None,
