@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from flask import request, url_for
+from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from api.bodies import Blueprint
@@ -128,4 +128,4 @@ def _plan(wanted: TuneRequest) -> ResponseReturnValue:
         "schedule": planned.schedule,
         "request": spec.to_document(),
     }
-    return PlanSchema().dump(body), 200
+    return jsonify(PlanSchema().dump(body))

@@ -10,8 +10,9 @@ from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, descri
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
-from models.jobs.intake import DEFAULT_MAX_TRIALS, TuneRequest
+from models.jobs.intake import TuneRequest
 from models.jobs.spec import Budget
+from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.schema import StrategyField, check_strategy
 from models.oracles.strategy import Bayesian, Random
 from models.space.hyperparameters import NETWORKS
@@ -72,7 +73,7 @@ class BudgetSchema(ma.Schema):
         allow_none=True,
         validate=Range(1, 100_000),
         metadata=described(
-            f"Trials at most. Default: {DEFAULT_MAX_TRIALS} for random and bayesian; all that"
+            f"Trials at most. Default: {DEFAULT_TRIALS} for random and bayesian; all that"
             " the strategy plans for manual, grid and hyperband."
         ),
     )
@@ -257,7 +258,7 @@ class TuneSchema(ma.Schema):
         objective = data.pop("objective")
         budget = Budget(**data.pop("budget"))
         if budget.max_trials is None and isinstance(data["strategy"], Random | Bayesian):
-            budget = replace(budget, max_trials=DEFAULT_MAX_TRIALS)
+            budget = replace(budget, max_trials=DEFAULT_TRIALS)
         check_strategy(data["strategy"], space)
         features = data.pop("features")
         executions = data.pop("executions_per_trial")
