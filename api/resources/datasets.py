@@ -5,6 +5,7 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
+from api import examples
 from api.bodies import Blueprint, parse_json
 from api.schemas.datasets import (
     DatasetPageSchema,
@@ -31,7 +32,7 @@ blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description=
         "required": True,
         "content": {
             "multipart/form-data": {"schema": "DatasetUpload"},
-            "application/json": {"schema": InlineDatasetSchema},
+            "application/json": {"schema": InlineDatasetSchema, "example": examples.DATASET},
         },
     }
 )

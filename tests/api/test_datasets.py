@@ -40,8 +40,8 @@ FILES = {
 }
 
 
-def upload(client: FlaskClient, name: str, content: bytes, **form: str) -> dict[str, Any]:
-    response = client.post("/datasets", data={"file": (io.BytesIO(content), name), **form})
+def upload(client: FlaskClient, file: str, content: bytes, **form: str) -> dict[str, Any]:
+    response = client.post("/datasets", data={"file": (io.BytesIO(content), file), **form})
     assert response.status_code == 201, response.get_json()
     body = response.get_json()
     assert response.headers["Location"] == f"/datasets/{body['id']}"

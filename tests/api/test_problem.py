@@ -1,5 +1,6 @@
 """Errors have one form, RFC 9457, and tell nothing about the inside."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,6 @@ def test_messages_are_told_by_the_path_of_their_field(app_client: FlaskClient) -
     }
     problem = app_client.post("/tune", json=body).get_json()
     (message,) = problem["errors"]["search_space.units.min"]
-    assert problem["title"] == "Unprocessable Content" or problem["title"].startswith("Unproc")
     assert problem["detail"] == f"search_space.units.min: {message}"
 
 
@@ -70,7 +70,7 @@ def test_a_body_that_is_too_large_is_not_read(
     content = b'{"records": "' + b"x" * 2000 + b'"}'
     for path in ("/datasets", "/tune", "/predict"):
         refused(client.post(path, data=content, content_type="application/json"), 413)
-    refused(client.post("/datasets", data={"file": (_file(content), "a.csv")}), 413)
+    refused(client.post("/datasets", data={"file": (io.BytesIO(content), "a.csv")}), 413)
     refused(client.post("/predict", json={"model": "m", "instances": [1]}), 404)
 
 
@@ -102,9 +102,3 @@ def test_a_stored_file_that_is_gone_is_a_fault_of_the_service(
     response = app_client.get(f"/datasets/{dataset}/preview")
     refused(response, 500)
     assert settings.data not in response.get_data(as_text=True)
-
-
-def _file(content: bytes) -> Any:
-    import io
-
-    return io.BytesIO(content)
