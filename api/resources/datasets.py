@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from api import examples
 from api.bodies import Blueprint, parse_json
 from api.schemas.datasets import (
+    UPLOAD_BODY,
     DatasetPageSchema,
     DatasetSchema,
     InlineDatasetSchema,
@@ -31,7 +32,7 @@ blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description=
     requestBody={
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": "DatasetUpload"},
+            "multipart/form-data": {"schema": UPLOAD_BODY},
             "application/json": {"schema": InlineDatasetSchema, "example": examples.DATASET},
         },
     }

@@ -280,7 +280,9 @@ def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start)
 
 def _trial_processes(worker: Process) -> list[psutil.Process]:
     return [
-        child for child in descendants(worker) if any("spawn_main" in arg for arg in child.cmdline())
+        child
+        for child in descendants(worker)
+        if any("spawn_main" in arg for arg in child.cmdline())
     ]
 
 
