@@ -36,10 +36,9 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
     api = ProblemApi(app)
-    for module in (tune, datasets, predict, models):
+    for module in (tune, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
-    app.register_blueprint(operations.blueprint)
     return app
 
 

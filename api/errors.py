@@ -11,6 +11,8 @@ from werkzeug.exceptions import HTTPException
 
 from models import errors
 
+PROBLEM_TYPE = "application/problem+json"
+
 log = logging.getLogger(__name__)
 
 STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
@@ -57,7 +59,7 @@ def problem(
     }
     if field_errors:
         body["errors"] = dict(field_errors)
-    return Response(json.dumps(body), status=int(status), mimetype="application/problem+json")
+    return Response(json.dumps(body), status=int(status), mimetype=PROBLEM_TYPE)
 
 
 def register_error_handlers(app: Flask) -> None:

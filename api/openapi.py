@@ -5,8 +5,11 @@ from typing import Any
 
 import swagger_ui_bundle
 import yaml
-from flask import Blueprint, Flask, Response, current_app, send_from_directory
+from flask import Blueprint, Flask, Response, current_app, redirect, send_from_directory
+from flask.typing import ResponseReturnValue
 from flask_smorest import Api
+
+from api.errors import PROBLEM_TYPE
 
 CONFIGURATION: dict[str, Any] = {
     "API_TITLE": "Luthier",
@@ -29,6 +32,9 @@ blueprint = Blueprint("openapi", __name__)
 
 def register(app: Flask, api: Api) -> None:
     """Serve the document as `/openapi.yaml`; `/docs` is Swagger UI from a bundled package."""
+    for response in api.spec.components.responses.values():
+        # flask-smorest takes errors for plain JSON.
+        response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
     app.extensions["luthier_openapi"] = api
     app.register_blueprint(blueprint)
 
@@ -40,6 +46,12 @@ def document(app: Flask) -> str:
     return yaml.safe_dump(
         json.loads(json.dumps(spec)), sort_keys=False, allow_unicode=True, width=100
     )
+
+
+@blueprint.get("/")
+def home() -> ResponseReturnValue:
+    """Send a browser that opens the bare address to the documentation."""
+    return redirect("/docs")
 
 
 @blueprint.get("/openapi.yaml")

@@ -5,8 +5,10 @@ from typing import Any
 from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
+from api import examples
 from api.bodies import Blueprint, parse_json
 from api.schemas.datasets import (
+    UPLOAD_BODY,
     DatasetPageSchema,
     DatasetSchema,
     InlineDatasetSchema,
@@ -30,8 +32,8 @@ blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description=
     requestBody={
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": "DatasetUpload"},
-            "application/json": {"schema": InlineDatasetSchema},
+            "multipart/form-data": {"schema": UPLOAD_BODY},
+            "application/json": {"schema": InlineDatasetSchema, "example": examples.DATASET},
         },
     }
 )

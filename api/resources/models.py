@@ -6,6 +6,7 @@ from typing import Any
 from flask import Response
 from flask.typing import ResponseReturnValue
 
+from api import examples
 from api.bodies import Blueprint
 from api.schemas.fields import ALIAS_PATTERN, ALIAS_RULE, LARGEST_NUMBER, page
 from api.schemas.models import (
@@ -75,7 +76,7 @@ def download(model: str, version: int, file: str) -> ResponseReturnValue:
 
 
 @blueprint.route("/<model>/aliases/<alias>", methods=["PUT"])
-@blueprint.arguments(AliasSchema)
+@blueprint.arguments(AliasSchema, example=examples.ALIAS)
 @blueprint.response(200, ModelSchema)
 def point(wanted: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
     """Point an alias at a version."""

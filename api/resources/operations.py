@@ -1,30 +1,27 @@
-"""Probes, and where a browser that opens the bare address is sent."""
+"""Probes."""
 
 from typing import Any
 
-from flask import Blueprint, redirect
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 
+from api.bodies import Blueprint
 from api.errors import problem
+from api.schemas.operations import ProbeSchema
 from api.services import services
 
-blueprint = Blueprint("operations", __name__)
+blueprint = Blueprint("operations", __name__, description="Probes")
 
 
-@blueprint.get("/")
-def home() -> ResponseReturnValue:
-    """Send a browser to the documentation."""
-    return redirect("/docs")
-
-
-@blueprint.get("/healthz")
+@blueprint.route("/healthz", methods=["GET"])
+@blueprint.response(200, ProbeSchema)
 def healthz() -> dict[str, str]:
     """Say that the process answers; nothing else is looked at."""
     return {"status": "ok"}
 
 
-@blueprint.get("/readyz")
+@blueprint.route("/readyz", methods=["GET"])
+@blueprint.response(200, ProbeSchema)
 def readyz() -> ResponseReturnValue:
     """Say whether requests can be served, or what is missing."""
     missing = _missing()

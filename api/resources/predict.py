@@ -5,6 +5,7 @@ from typing import Any
 from flask import jsonify
 from flask.typing import ResponseReturnValue
 
+from api import examples
 from api.bodies import Blueprint
 from api.schemas.predict import PredictionSchema, PredictSchema, prediction_body
 from api.services import services
@@ -13,8 +14,10 @@ blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="P
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.arguments(PredictSchema)
-@blueprint.alt_response(200, schema=PredictionSchema, description="Predictions")
+@blueprint.arguments(PredictSchema, example=examples.PREDICT)
+@blueprint.alt_response(
+    200, schema=PredictionSchema, description="Predictions", example=examples.PREDICTION
+)
 def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
     """Predict rows with a registered model."""
     model = wanted["model"]

@@ -3,9 +3,10 @@
 import hashlib
 from typing import Any
 
-from flask import request, url_for
+from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
+from api import examples
 from api.bodies import Blueprint
 from api.schemas.fields import LARGEST_NUMBER, page
 from api.schemas.jobs import (
@@ -32,7 +33,7 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
 @blueprint.arguments(TuneHeaders, location="headers")
-@blueprint.arguments(TuneSchema)
+@blueprint.arguments(TuneSchema, example=examples.TUNE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 def start(
@@ -128,4 +129,4 @@ def _plan(wanted: TuneRequest) -> ResponseReturnValue:
         "schedule": planned.schedule,
         "request": spec.to_document(),
     }
-    return PlanSchema().dump(body), 200
+    return jsonify(PlanSchema().dump(body))

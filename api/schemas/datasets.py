@@ -53,6 +53,26 @@ class UploadFormSchema(ma.Schema):
     types = TypesField(load_default=dict, metadata=_TYPES_HELP)
 
 
+# marshmallow reads the file and the other parts separately; to a client they are one form.
+UPLOAD_BODY = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "CSV, TSV, JSON records, JSON Lines, Parquet or NPZ.",
+        },
+        "name": {"type": "string", "minLength": 1, "maxLength": 200},
+        "types": {
+            "type": "string",
+            "description": f"As JSON: {_TYPES_HELP['description']}",
+            "example": '{"zip_code": "category"}',
+        },
+    },
+}
+
+
 class InlineDatasetSchema(ma.Schema):
     """Rows in the body: `records`, or arrays `x` and `y`."""
 

@@ -172,6 +172,17 @@ class JobPageSchema(ma.Schema):
     next = ma.fields.String(allow_none=True)
 
 
+class RoundSchema(ma.Schema):
+    """Trials of one Hyperband bracket that are trained equally long."""
+
+    iteration = ma.fields.Integer(metadata=described("From 0."))
+    bracket = ma.fields.Integer(metadata=described("The highest one comes first."))
+    round = ma.fields.Integer(metadata=described("From 0; the later ones go on with the best."))
+    trials = ma.fields.Integer()
+    initial_epoch = ma.fields.Integer()
+    epochs = ma.fields.Integer(metadata=described("Where training ends, counted from the start."))
+
+
 class PlanSchema(ma.Schema):
     """What a tuning job would do."""
 
@@ -180,7 +191,8 @@ class PlanSchema(ma.Schema):
         allow_none=True, metadata=described("Distinct trials; null where values are continuous.")
     )
     schedule = ma.fields.List(
-        ma.fields.Dict(), metadata=described("Hyperband's rounds; empty for other strategies.")
+        ma.fields.Nested(RoundSchema),
+        metadata=described("Hyperband's rounds; empty for other strategies."),
     )
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))
 

@@ -10,24 +10,16 @@ from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, descri
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
-from models.jobs.intake import DEFAULT_MAX_TRIALS, TuneRequest
+from models.jobs.intake import TuneRequest
 from models.jobs.spec import Budget
+from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.schema import StrategyField, check_strategy
 from models.oracles.strategy import Bayesian, Random
 from models.space.hyperparameters import NETWORKS
-from models.space.schema import load_space
+from models.space.schema import SearchSpaceField, load_space
 from models.trials.objective import METRICS
 from models.trials.spec import EarlyStopping
 
-_EXAMPLE_SPACE = {
-    "num_layers": {"type": "int", "min": 2, "max": 5},
-    "units": {"type": "int", "min": 64, "max": 512, "step": 32, "per_layer": True},
-    "activation": {"type": "choice", "values": ["selu", "relu"]},
-    "optimizer": {"type": "choice", "values": ["adam", "sgd"]},
-    "momentum": {"type": "float", "min": 0.0, "max": 0.99, "when": {"optimizer": ["sgd"]}},
-    "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-2, "sampling": "log"},
-    "kernel_initializer": "glorot_uniform",
-}
 _METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
 
 
@@ -72,7 +64,7 @@ class BudgetSchema(ma.Schema):
         allow_none=True,
         validate=Range(1, 100_000),
         metadata=described(
-            f"Trials at most. Default: {DEFAULT_MAX_TRIALS} for random and bayesian; all that"
+            f"Trials at most. Default: {DEFAULT_TRIALS} for random and bayesian; all that"
             " the strategy plans for manual, grid and hyperband."
         ),
     )
@@ -205,15 +197,7 @@ class TuneSchema(ma.Schema):
         validate=OneOf(list(NETWORKS)),
         metadata=described("Family of networks; `cnn` learns from images."),
     )
-    search_space = ma.fields.Dict(
-        load_default=None,
-        allow_none=True,
-        metadata=described(
-            "Hyperparameters that may be tried: a range, a choice, or a plain value that is"
-            " fixed. Those left out keep their defaults; without any, a general space is used.",
-            example=_EXAMPLE_SPACE,
-        ),
-    )
+    search_space = SearchSpaceField(load_default=None, allow_none=True)
     strategy = StrategyField(load_default=Random)
     objective = ma.fields.Nested(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
     budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
@@ -250,14 +234,11 @@ class TuneSchema(ma.Schema):
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> TuneRequest:
-        try:
-            space = load_space(data.pop("search_space"), data["network"])
-        except ma.ValidationError as error:
-            raise ma.ValidationError({"search_space": error.messages}) from None
+        space = data.pop("search_space") or load_space(None, data["network"])
         objective = data.pop("objective")
         budget = Budget(**data.pop("budget"))
         if budget.max_trials is None and isinstance(data["strategy"], Random | Bayesian):
-            budget = replace(budget, max_trials=DEFAULT_MAX_TRIALS)
+            budget = replace(budget, max_trials=DEFAULT_TRIALS)
         check_strategy(data["strategy"], space)
         features = data.pop("features")
         executions = data.pop("executions_per_trial")

@@ -26,8 +26,6 @@ from models.space.space import SearchSpace
 from models.trials.objective import resolve_objective
 from models.trials.spec import EarlyStopping
 
-DEFAULT_MAX_TRIALS = 20  # for strategies that could go on for ever
-
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:

@@ -50,6 +50,7 @@ class JobSpec:
         document = {name: getattr(self, name) for name in _PLAIN}
         return document | {
             "features": self.features and list(self.features),
+            "executions_per_trial": self.executions,
             "task": str(self.task),
             "search_space": self.space.document(),
             "strategy": strategy_to_json(self.strategy),
@@ -66,6 +67,7 @@ class JobSpec:
         return cls(
             **{name: document[name] for name in _PLAIN},
             features=document["features"] and tuple(document["features"]),
+            executions=document["executions_per_trial"],
             task=Task(document["task"]),
             space=load_space(document["search_space"], document["network"]),
             strategy=strategy_from_json(document["strategy"]),
@@ -81,7 +83,6 @@ _PLAIN = (
     "dataset",
     "target",
     "network",
-    "executions",
     "parallelism",
     "seed",
     "refit",

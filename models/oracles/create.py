@@ -8,6 +8,7 @@ from models.oracles.oracle import Oracle, Told
 from models.oracles.plan import plan, trial_limit
 from models.oracles.strategy import Grid, Hyperband, Manual, Strategy
 from models.space.space import SearchSpace
+from models.telemetry import without_import_noise
 
 
 def create_oracle(
@@ -38,12 +39,12 @@ def create_oracle(
 
         plan(strategy, space, max_trials, epochs)
         return GridOracle(strategy, space, limit, history)
-    if isinstance(strategy, Hyperband):
+    with without_import_noise():
         from models.oracles.hyperband import HyperbandOracle
+        from models.oracles.sampling import SamplingOracle
 
+    if isinstance(strategy, Hyperband):
         return HyperbandOracle(
             strategy, space, direction, seed, limit, epochs, state or {}, history
         )
-    from models.oracles.sampling import SamplingOracle
-
     return SamplingOracle(strategy, space, direction, seed, limit, history)

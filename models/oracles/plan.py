@@ -9,7 +9,7 @@ from models.space.combinations import blocks, count
 from models.space.space import SearchSpace
 
 MAX_GRID_POINTS = 100_000
-DEFAULT_TRIALS = 100  # of the strategies that have no end of their own
+DEFAULT_TRIALS = 20  # of the strategies that have no end of their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ it reads its log level once, at its import, and the parent of such processes nev
 import gc
 import os
 
+from models.telemetry import without_import_noise
+
 
 def prepare_process(threads: int) -> None:
     """Set TensorFlow up to train in this process on `threads` CPU threads.
@@ -14,7 +16,8 @@ def prepare_process(threads: int) -> None:
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import tensorflow as tf
+    with without_import_noise():
+        import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -40,11 +40,10 @@ def asked(oracle, n):
 @every_strategy
 def test_the_same_seed_gives_the_same_trials_in_the_same_order(strategy, compact, run):
     runs = [
-        run(strategy, compact, seed=0, max_trials=10).to_the_end(score, parallel=3)
-        for _ in range(2)
+        run(strategy, compact, seed=0, max_trials=7).to_the_end(score, parallel=3) for _ in range(2)
     ]
     assert runs[0] == runs[1]
-    assert len(runs[0]) == 10
+    assert len(runs[0]) == 7
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES[2:], ids=lambda s: s.name)
@@ -56,7 +55,7 @@ def test_jobs_of_other_seeds_share_no_trials(strategy, conditional):
 
 @every_strategy
 def test_inactive_values_are_absent_and_active_ones_in_the_space(strategy, conditional, run):
-    proposals = run(strategy, conditional, max_trials=12).to_the_end(score)
+    proposals = run(strategy, conditional, max_trials=8).to_the_end(score)
     for proposal in proposals:
         values = proposal.values
         assert len(values["units"]) == values["num_layers"]
@@ -97,7 +96,7 @@ def test_a_restored_oracle_goes_on_as_if_nothing_had_happened(strategy, compact,
 
 @every_strategy
 def test_the_state_stays_small(strategy, compact, run):
-    job = run(strategy, compact, max_trials=12)
+    job = run(strategy, compact, max_trials=8)
     job.to_the_end(score, parallel=3)
     assert len(json.dumps(job.oracle.state())) < 1000
 

@@ -1,0 +1,528 @@
+"""Whatever is sent to it, the API says what is wrong and where, and never breaks."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+TUNE = {"model": "m", "dataset": "builtin:iris", "target": "target"}
+ROWS = [{"a": i, "b": i % 3, "y": i * 1.5} for i in range(12)]
+HUGE = 10**30
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request, and how it is refused."""
+
+    name: str
+    call: str  # method and path
+    status: int
+    paths: tuple[str, ...] = ()  # of the messages in `errors`
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def tune(name: str, *paths: str, status: int = 422, **changes: Any) -> Case:
+    body = {key: value for key, value in (TUNE | changes).items() if value is not ...}
+    return Case(name, "POST /tune", status, paths, {"json": body})
+
+
+def space(name: str, path: str, **entries: Any) -> Case:
+    return tune(name, f"search_space{path}", search_space=entries)
+
+
+def raw(name: str, call: str, body: bytes, status: int, kind: str = JSON) -> Case:
+    return Case(name, call, status, (), {"data": body, "content_type": kind})
+
+
+def rows(name: str, *paths: str, records: Any = ROWS, **changes: Any) -> Case:
+    dataset = {"records": records}
+    return tune(name, *paths, **({"dataset": dataset, "target": "y"} | changes))
+
+
+def upload(
+    case: str, content: bytes, *paths: str, file: str = "t.csv", status: int = 422, **form: str
+) -> Case:
+    data = {"file": (content, file), **form}
+    return Case(case, "POST /datasets", status, paths, {"data": data})
+
+
+def inline(case: str, *paths: str, status: int = 422, **body: Any) -> Case:
+    return Case(case, "POST /datasets", status, paths, {"json": body})
+
+
+def predict(name: str, *paths: str, status: int = 422, **changes: Any) -> Case:
+    body = {"model": "m", "instances": [{"a": 1}]} | changes
+    body = {key: value for key, value in body.items() if value is not ...}
+    return Case(name, "POST /predict", status, paths, {"json": body})
+
+
+def get(name: str, path: str, *paths: str, status: int = 422) -> Case:
+    return Case(name, f"GET {path}", status, paths)
+
+
+BODIES = [
+    case
+    for call in ("POST /tune", "POST /predict", "POST /datasets", "PUT /models/m/aliases/best")
+    for case in (
+        raw(f"{call}: not JSON", call, b"{'a': 1}", 400),
+        raw(f"{call}: cut short", call, b'{"model": "m"', 400),
+        raw(f"{call}: NaN", call, b'{"model": NaN}', 400),
+        raw(f"{call}: Infinity", call, b'{"version": -Infinity}', 400),
+        raw(f"{call}: not UTF-8", call, b'{"model": "\xff\xfe"}', 400),
+        raw(f"{call}: half a surrogate pair", call, b'{"model": "\\ud800"}', 400),
+        raw(f"{call}: surrogate bytes", call, b'{"model": "\xed\xa0\x80"}', 400),
+        raw(f"{call}: endless number", call, b'{"version": ' + b"9" * 5000 + b"}", 400),
+        raw(f"{call}: nested too deeply", call, b"[" * 100_000 + b"]" * 100_000, 400),
+        raw(f"{call}: text", call, b"model=m", 415, "text/plain"),
+        raw(f"{call}: form", call, b"model=m", 415, "application/x-www-form-urlencoded"),
+        raw(f"{call}: no type", call, b"{}", 415, ""),
+        raw(f"{call}: too large", call, b'"' + b"x" * 1_000_001 + b'"', 413),
+        Case(f"{call}: list", call, 422, ("_schema",), {"json": [1, 2]}),
+        Case(f"{call}: text as JSON", call, 422, ("_schema",), {"json": "model"}),
+        Case(
+            f"{call}: nested deeply",
+            call,
+            422,
+            ("_schema",),
+            {"data": b"[" * 500 + b"]" * 500, "content_type": JSON},
+        ),
+    )
+] + [
+    Case("tune: null", "POST /tune", 422, ("_schema",), {"data": b"null", "content_type": JSON}),
+    raw("datasets: empty body", "POST /datasets", b"", 400),
+    Case("tune: empty body", "POST /tune", 422, ("dataset", "model", "target")),
+    Case("predict: empty body", "POST /predict", 422, ("instances", "model")),
+    Case("alias: empty body", "PUT /models/m/aliases/best", 422, ("version",)),
+]
+
+FIELDS = [
+    tune("no target", "target", target=...),
+    tune("no dataset", "dataset", dataset=...),
+    tune("no model", "model", model=...),
+    tune("unknown field", "max_trials", max_trials=3),
+    tune("unknown field of the budget", "budget.trials", budget={"trials": 3}),
+    tune("unknown field of the objective", "objective.goal", objective={"goal": "min"}),
+    tune("unknown field of the evaluation", "evaluation.split", evaluation={"split": 0.2}),
+    tune("model with slash", "model", model="a/b"),
+    tune("model with line break", "model", model="a\n"),
+    tune("model with space", "model", model="a b"),
+    tune("model that hides", "model", model=".."),
+    tune("model without name", "model", model=""),
+    tune("model too long", "model", model="a" * 101),
+    tune("model as number", "model", model=1),
+    tune("model as null", "model", model=None),
+    tune("target as number", "target", target=4),
+    tune("target empty", "target", target=""),
+    tune("boolean for a number", "budget.max_trials", budget={"max_trials": True}),
+    tune("text for a number", "budget.max_trials", budget={"max_trials": "5"}),
+    tune("fraction for a whole number", "budget.epochs", budget={"epochs": 2.5}),
+    tune("zero trials", "budget.max_trials", budget={"max_trials": 0}),
+    tune("negative epochs", "budget.epochs", budget={"epochs": -1}),
+    tune("huge trials", "budget.max_trials", budget={"max_trials": HUGE}),
+    tune("huge epochs", "budget.epochs", budget={"epochs": HUGE}),
+    tune("zero seconds", "budget.max_seconds", budget={"max_seconds": 0}),
+    tune("endless seconds", "budget.max_seconds", budget={"max_seconds": 10**400}),
+    tune("no failed trial allowed", "budget.max_failed_trials", budget={"max_failed_trials": 0}),
+    tune("target score as text", "budget.target", budget={"target": "0.1"}),
+    tune("target score as boolean", "budget.target", budget={"target": False}),
+    tune("budget as number", "budget", budget=5),
+    tune("budget as null", "budget", budget=None),
+    tune("seed as text", "seed", seed="1"),
+    tune("seed negative", "seed", seed=-1),
+    tune("seed huge", "seed", seed=2**31),
+    tune("parallelism of none", "parallelism", parallelism=0),
+    tune("executions of none", "executions_per_trial", executions_per_trial=0),
+    tune("refit as number", "refit", refit=1),
+    tune("unknown task", "task", task="clustering"),
+    tune("task that does not fit", "task", task="regression"),
+    tune("unknown network", "network", network="transformer"),
+    tune("unknown metric", "objective.metric", objective={"metric": "val_mae"}),
+    tune("metric as list", "objective.metric", objective={"metric": ["loss"]}),
+    tune("unknown direction", "objective.direction", objective={"direction": "up"}),
+    tune(
+        "direction that chooses the worst",
+        "objective.direction",
+        objective={"metric": "accuracy", "direction": "min"},
+    ),
+    tune("unknown method", "evaluation.method", evaluation={"method": "bootstrap"}),
+    tune("one fold", "evaluation.folds", evaluation={"method": "cv", "folds": 1}),
+    tune(
+        "nothing validated on",
+        "evaluation.validation_fraction",
+        evaluation={"validation_fraction": 0},
+    ),
+    tune("all tested on", "evaluation.test_fraction", evaluation={"test_fraction": 1.0}),
+    tune(
+        "nothing left to train on",
+        "evaluation.test_fraction",
+        evaluation={"validation_fraction": 0.5, "test_fraction": 0.5},
+    ),
+    tune(
+        "validation fraction as text",
+        "evaluation.validation_fraction",
+        evaluation={"validation_fraction": "0.2"},
+    ),
+    tune("no patience", "early_stopping.patience", early_stopping={"patience": 0}),
+    tune("negative delta", "early_stopping.min_delta", early_stopping={"min_delta": -1}),
+    tune("no features", "features", features=[]),
+    tune("features as text", "features", features="age"),
+    tune("feature as number", "features.0", features=[3]),
+    tune("unknown feature of a builtin", "features", features=["sepal"]),
+    tune(
+        "several faults at once",
+        "budget.epochs",
+        "model",
+        "seed",
+        model="a b",
+        seed=-1,
+        budget={"epochs": 0},
+    ),
+]
+
+STRATEGIES = [
+    tune("unknown strategy", "strategy.name", strategy="evolution"),
+    tune("strategy as number", "strategy", strategy=3),
+    tune("strategy without name", "strategy.name", strategy={"points": 3}),
+    tune("option of another strategy", "strategy.points", strategy={"name": "random", "points": 3}),
+    tune("manual without trials", "strategy.trials", strategy="manual"),
+    tune("manual with no trial", "strategy.trials", strategy={"name": "manual", "trials": []}),
+    tune(
+        "manual with an illegal value",
+        "strategy.trials.1.units",
+        strategy={"name": "manual", "trials": [{"units": 8}, {"units": 0}]},
+    ),
+    tune(
+        "manual with an unknown hyperparameter",
+        "strategy.trials.0.unit",
+        strategy={"name": "manual", "trials": [{"unit": 8}]},
+    ),
+    tune(
+        "initial points as text",
+        "strategy.num_initial_points",
+        strategy={"name": "bayesian", "num_initial_points": "3"},
+    ),
+    tune("alpha of zero", "strategy.alpha", strategy={"name": "bayesian", "alpha": 0}),
+    tune("factor of one", "strategy.factor", strategy={"name": "hyperband", "factor": 1}),
+    tune(
+        "grid of ten million points",
+        "search_space",
+        strategy={"name": "grid", "points": 10},
+        search_space={
+            name: {"type": "float", "min": low, "max": high}
+            for name, low, high in [
+                ("learning_rate", 1e-4, 1e-2),
+                ("dropout", 0.0, 0.5),
+                ("l2", 0.0, 0.1),
+                ("weight_decay", 0.0, 0.1),
+            ]
+        }
+        | {
+            "units": {"type": "int", "min": 1, "max": 4096, "step": 4},
+            "num_layers": {"type": "int", "min": 1, "max": 20, "step": 1},
+        },
+    ),
+]
+
+RANGE = {"type": "float", "min": 1e-4, "max": 1e-2}
+SPACES = [
+    tune("space as list", "search_space", search_space=[1]),
+    tune("space as text", "search_space", search_space="default"),
+    space("unknown hyperparameter", ".unit", unit={"type": "int", "min": 1, "max": 2}),
+    space("unknown activation", ".activation", activation="swoosh"),
+    space(
+        "unknown activation in a choice",
+        ".activation.values.1",
+        activation={"type": "choice", "values": ["relu", "swoosh"]},
+    ),
+    space("unknown optimizer", ".optimizer", optimizer="adma"),
+    space("inverted range", ".units.min", units={"type": "int", "min": 9, "max": 3}),
+    space(
+        "log range that touches zero",
+        ".learning_rate.min",
+        learning_rate=RANGE | {"min": 0, "sampling": "log"},
+    ),
+    space("no units", ".units.min", units={"type": "int", "min": 0, "max": 3}),
+    space("too many units", ".units.max", units={"type": "int", "min": 1, "max": HUGE}),
+    space(
+        "step that fits nothing",
+        ".units.step",
+        units={"type": "int", "min": 1, "max": 5, "step": 9},
+    ),
+    space("step of zero", ".units.step", units={"type": "int", "min": 1, "max": 5, "step": 0}),
+    space(
+        "log step of one",
+        ".learning_rate.step",
+        learning_rate=RANGE | {"sampling": "log", "step": 1},
+    ),
+    space(
+        "unknown sampling", ".learning_rate.sampling", learning_rate=RANGE | {"sampling": "cubic"}
+    ),
+    space("unknown type", ".units.type", units={"type": "range", "min": 1, "max": 2}),
+    space("no type", ".units.type", units={"min": 1, "max": 2}),
+    space(
+        "type that does not fit", ".activation.type", activation={"type": "int", "min": 1, "max": 2}
+    ),
+    space("no maximum", ".units.max", units={"type": "int", "min": 1}),
+    space("boolean for a bound", ".units.min", units={"type": "int", "min": True, "max": 3}),
+    space("text for a bound", ".units.max", units={"type": "int", "min": 1, "max": "3"}),
+    space("unknown key", ".units.maximum", units={"type": "int", "min": 1, "max": 3, "maximum": 3}),
+    space("empty choice", ".activation.values", activation={"type": "choice", "values": []}),
+    space(
+        "choice twice",
+        ".activation.values",
+        activation={"type": "choice", "values": ["relu", "relu"]},
+    ),
+    space(
+        "condition without parent",
+        ".momentum.when.optimizer",
+        momentum={"type": "float", "min": 0, "max": 0.9, "when": {"optimizer": ["sgd"]}},
+    ),
+    space(
+        "condition on itself",
+        ".units.when.units",
+        units={"type": "int", "min": 1, "max": 3, "when": {"units": [1]}},
+    ),
+    space(
+        "conditions in a circle",
+        ".dropout.when",
+        l2={"type": "choice", "values": [0.0, 0.1], "when": {"dropout": [0.0]}},
+        dropout={"type": "choice", "values": [0.0, 0.1], "when": {"l2": [0.0]}},
+    ),
+    space(
+        "condition that is never met",
+        ".momentum.when.optimizer.0",
+        optimizer={"type": "choice", "values": ["adam", "sgd"]},
+        momentum={"type": "float", "min": 0, "max": 0.9, "when": {"optimizer": ["rmsprop"]}},
+    ),
+    space(
+        "per layer where there are none",
+        ".batch_size.per_layer",
+        batch_size={"type": "choice", "values": [8, 16], "per_layer": True},
+    ),
+    space("fixed value out of range", ".dropout", dropout=1.5),
+    space("fixed value as boolean", ".units", units=True),
+    space("fixed value as null", ".units", units=None),
+    space("nested deeply", ".units", units=json.loads("[" * 200 + "]" * 200)),
+]
+
+DATA = [
+    tune("unknown dataset", status=404, dataset="ds_0"),
+    tune("unknown builtin", "dataset", dataset="builtin:irises"),
+    tune("target that the builtin lacks", "target", target="species"),
+    tune("dataset as number", "dataset", dataset=7),
+    tune("dataset as list", "dataset", dataset=ROWS),
+    tune("dataset of two forms", "dataset", dataset={"records": ROWS, "x": [], "y": []}),
+    tune("dataset without y", "dataset", dataset={"x": [[1]]}),
+    tune("four rows to hold out from", "evaluation", dataset="builtin:xor"),
+    rows("target that is no column", "target", target="z"),
+    rows("target with missing cells", "target", records=[*ROWS, {"a": 1, "b": 2}]),
+    rows("target with one class", "target", records=[row | {"y": "same"} for row in ROWS]),
+    rows(
+        "target in fractions as classes",
+        "task",
+        task="multiclass",
+        records=[row | {"y": row["y"] + 0.25} for row in ROWS],
+    ),
+    rows(
+        "words as numbers",
+        "task",
+        task="regression",
+        records=[row | {"y": "ab"[row["a"] % 2]} for row in ROWS],
+    ),
+    rows("too few rows", "evaluation", records=ROWS[:5]),
+    rows(
+        "too few of a class",
+        "evaluation",
+        records=[row | {"y": "rare" if row["a"] == 0 else "often"} for row in ROWS],
+    ),
+    rows(
+        "more folds than rows",
+        "evaluation.folds",
+        evaluation={"method": "cv", "folds": 50, "test_fraction": 0},
+    ),
+    rows("unknown feature", "features.1", features=["a", "c"]),
+    rows("the target as feature", "features.0", features=["y"]),
+    rows("no rows", "dataset.records", records=[]),
+    rows("row that is no object", "dataset.records.1", records=[ROWS[0], 3]),
+    rows("cell that is a list", "dataset.records.0.a", records=[{"a": [1], "y": 1}]),
+    tune("x without rows", "dataset.x", dataset={"x": [], "y": []}),
+    tune("x and y of different length", "dataset.y", dataset={"x": [[1], [2]], "y": [1]}),
+    tune("ragged x", "dataset.x", dataset={"x": [[1], [2, 3]], "y": [1, 2]}),
+    rows("unknown validation dataset", status=404, evaluation={"validation_dataset": "ds_0"}),
+]
+
+UPLOADS = [
+    Case(
+        "no file",
+        "POST /datasets",
+        422,
+        ("file",),
+        {"data": {"name": "x"}, "content_type": "multipart/form-data"},
+    ),
+    upload("empty file", b"", "file"),
+    upload("header without rows", b"a,b\n", "file"),
+    upload("column twice", b"a,a\n1,2\n", "file"),
+    upload("ragged row", b"a,b\n1,2\n1,2,3\n", "file"),
+    upload("open quote", b'a,b\n"1,2\n', "file"),
+    upload("CSV in Latin-1", "a,b\né,1\n".encode("latin-1"), "file"),
+    upload("JSON that is none", b"{", "file", file="t.json"),
+    upload("JSON nested too deeply", b"[" * 100_000, "file", file="t.json"),
+    upload("JSON Lines with a bad line", b'{"a": 1}\n{\n', "file", file="t.jsonl"),
+    upload("Parquet that is none", b"PAR1 no PAR1", "file", file="t.parquet"),
+    upload("NPZ that is none", b"PK no", "file", file="t.npz"),
+    upload("unknown field", b"a\n1\n", "label", label="x"),
+    upload("types that are no JSON", b"a\n1\n", "types", types="a=number"),
+    upload("types nested too deeply", b"a\n1\n", "types", types="[" * 100_000),
+    upload("types as list", b"a\n1\n", "types", types="[]"),
+    upload("unknown type", b"a\n1\n", "types.a.value", types='{"a": "money"}'),
+    upload("type of no column", b"a\n1\n", "types.b", types='{"b": "number"}'),
+    upload("type that a cell denies", b"a\n1\nx\n", "types.a", types='{"a": "number"}'),
+    upload("empty name", b"a\n1\n", "name", name=""),
+    upload("unknown format", b"x", file="t.xls", status=415),
+    inline("no rows at all", "records"),
+    inline("both forms", "records", records=ROWS, x=[[1]], y=[1]),
+    inline("x alone", "records", x=[[1]]),
+    inline("records as object", "records", records={"a": 1}),
+    inline("records empty", "records", records=[]),
+    inline("cell that is an object", "records.0.a", records=[{"a": {}}]),
+    inline("unknown field of the body", "rows", rows=ROWS),
+    inline("types as text of the body", "types", records=ROWS, types="a"),
+    inline("name too long", "name", records=ROWS, name="x" * 201),
+    inline("number beyond all bounds", "records.0.a", records=[{"a": 10**400}]),
+]
+
+PREDICTIONS = [
+    predict("unknown model", status=404),
+    predict("model with slash", "model", model="a/b"),
+    predict("no model", "model", model=...),
+    predict("no instances", "instances", instances=...),
+    predict("instances empty", "instances", instances=[]),
+    predict("instances as object", "instances", instances={"a": 1}),
+    predict("version and alias", "alias", version=1, alias="champion"),
+    predict("version as text", "version", version="1"),
+    predict("version as boolean", "version", version=True),
+    predict("version of zero", "version", version=0),
+    predict("huge version", "version", version=HUGE),
+    predict("alias empty", "alias", alias=""),
+    predict("alias too long", "alias", alias="a" * 65),
+    predict("unknown field", "rows", rows=[]),
+]
+
+QUERIES = [
+    get("limit of zero", "/tune?limit=0", "limit"),
+    get("limit too large", "/tune?limit=1001", "limit"),
+    get("limit as text", "/tune?limit=many", "limit"),
+    get("limit as fraction", "/tune?limit=1.5", "limit"),
+    get("unknown state of a job", "/tune?state=sleeping", "state"),
+    get("unknown query", "/tune?sate=failed", "sate"),
+    get("cursor of no job", "/tune?after=job_0", status=404),
+    get("empty cursor", "/tune?after=", "after"),
+    get("limit of no datasets", "/datasets?limit=0", "limit"),
+    get("cursor of no dataset", "/datasets?after=ds_0", status=404),
+    get("unknown query of datasets", "/datasets?page=2", "page"),
+    get("limit of no models", "/models?limit=-1", "limit"),
+    get("unknown query of models", "/models?sort=name", "sort"),
+    get("no such job", "/tune/job_0", status=404),
+    get("trials of no job", "/tune/job_0/trials", status=404),
+    get("trial of no job", "/tune/job_0/trials/1", status=404),
+    get("trial by a huge number", f"/tune/job_0/trials/{HUGE}", status=404),
+    get("trial by a name", "/tune/job_0/trials/first", status=404),
+    get("trials sorted oddly", "/tune/job_0/trials?sort=size", "sort"),
+    get("trials in no state", "/tune/job_0/trials?state=good", "state"),
+    get("trials after a huge number", f"/tune/job_0/trials?after={HUGE}", "after"),
+    get("trials after a negative number", "/tune/job_0/trials?after=-1", "after"),
+    get("no trials", "/tune/job_0/trials?limit=0", "limit"),
+    get("no such dataset", "/datasets/ds_0", status=404),
+    get("preview of no dataset", "/datasets/ds_0/preview", status=404),
+    get("preview of no row", "/datasets/ds_0/preview?rows=0", "rows"),
+    get("preview of too many rows", "/datasets/ds_0/preview?rows=1001", "rows"),
+    get("no such model", "/models/m", status=404),
+    get("version of no model", "/models/m/versions/1", status=404),
+    get("version by a huge number", f"/models/m/versions/{HUGE}", status=404),
+    get("file of no version", "/models/m/versions/1/artifacts/model.onnx", status=404),
+    get("file outside", "/models/m/versions/1/artifacts/..%2f..%2fluthier.db", status=404),
+    Case("delete no job", "DELETE /tune/job_0", 404),
+    Case("cancel no job", "POST /tune/job_0/cancel", 404),
+    Case("pause no job", "POST /tune/job_0/pause", 404),
+    Case("resume no job", "POST /tune/job_0/resume", 404),
+    Case("delete no dataset", "DELETE /datasets/ds_0", 404),
+    Case("roll back no model", "POST /models/m/rollback", 404),
+    Case("alias of no model", "PUT /models/m/aliases/best", 404, (), {"json": {"version": 1}}),
+    Case(
+        "alias with a bad name",
+        "PUT /models/m/aliases/a%20b",
+        422,
+        ("alias",),
+        {"json": {"version": 1}},
+    ),
+    Case(
+        "alias too long",
+        f"PUT /models/m/aliases/{'a' * 65}",
+        422,
+        ("alias",),
+        {"json": {"version": 1}},
+    ),
+    Case(
+        "alias to a huge version",
+        "PUT /models/m/aliases/best",
+        422,
+        ("version",),
+        {"json": {"version": HUGE}},
+    ),
+    Case(
+        "alias to a version as text",
+        "PUT /models/m/aliases/best",
+        422,
+        ("version",),
+        {"json": {"version": "1"}},
+    ),
+    Case("dry run perhaps", "POST /tune?dry_run=perhaps", 422, ("dry_run",), {"json": TUNE}),
+    Case("unknown query of a job", "POST /tune?dryrun=true", 422, ("dryrun",), {"json": TUNE}),
+    Case(
+        "key too long",
+        "POST /tune",
+        422,
+        ("Idempotency-Key",),
+        {"json": TUNE, "headers": {"Idempotency-Key": "k" * 256}},
+    ),
+    Case(
+        "key empty",
+        "POST /tune",
+        422,
+        ("Idempotency-Key",),
+        {"json": TUNE, "headers": {"Idempotency-Key": ""}},
+    ),
+]
+
+CASES = BODIES + FIELDS + STRATEGIES + SPACES + DATA + UPLOADS + PREDICTIONS + QUERIES
+
+
+def send(client: FlaskClient, case: Case) -> TestResponse:
+    method, path = case.call.split(" ", 1)
+    options = dict(case.options)
+    if isinstance(options.get("data"), dict) and "file" in options["data"]:
+        content, name = options["data"]["file"]
+        options["data"] = options["data"] | {"file": (io.BytesIO(content), name)}
+    return client.open(path, method=method, **options)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_it_is_refused(
+    shared_client: FlaskClient, refused: Callable[..., dict[str, Any]], case: Case
+) -> None:
+    errors = refused(send(shared_client, case), case.status)
+    assert tuple(sorted(errors)) == case.paths
+    assert all(messages and all(messages) for messages in errors.values())
+
+
+def test_nothing_refused_was_kept(shared_client: FlaskClient) -> None:
+    for case in CASES:
+        assert send(shared_client, case).status_code == case.status
+    assert shared_client.get("/tune").get_json()["items"] == []
+    assert shared_client.get("/models").get_json()["items"] == []

@@ -1,0 +1,180 @@
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from luthier.client import RequestRefused
+from models.registry.catalog import ModelCatalog
+from models.store.engine import Database
+
+Refused = Callable[..., dict[str, Any]]
+
+FILES = {"model.onnx", "model.keras", "preprocessing.json", "signature.json", "evidence.json"}
+
+
+@pytest.fixture
+def publish(database: Database) -> Callable[[str], int]:
+    """Publish the next version of a model, without files."""
+    catalog = ModelCatalog(database)
+
+    def publish_next(model: str) -> int:
+        details = {"metrics": {"r2": 0.5}, "baseline": None}
+        version = catalog.reserve(model, "regression", "job_1", 1)
+        with database.write() as connection:
+            catalog.publish(connection, model, version, 1, {}, details)
+        return version
+
+    return publish_next
+
+
+@pytest.fixture
+def flats(trained: Any) -> Iterator[Any]:
+    """The trained models; their champions are put back afterwards."""
+    yield trained
+    trained.http.put("/models/flats/aliases/champion", json={"version": 2})
+
+
+def test_models_come_by_name_in_pages(app_client: FlaskClient, publish) -> None:
+    for model in ("b", "a", "c", "b"):
+        publish(model)
+    first = app_client.get("/models?limit=2").get_json()
+    assert [(model["name"], model["latest_version"]) for model in first["items"]] == [
+        ("a", 1),
+        ("b", 2),
+    ]
+    rest = app_client.get(f"/models?limit=2&after={first['next']}").get_json()
+    assert [model["name"] for model in rest["items"]] == ["c"]
+    assert rest["next"] is None
+
+
+def test_a_version_that_is_not_finished_is_not_seen(
+    app_client: FlaskClient, publish, database: Database, refused: Refused
+) -> None:
+    ModelCatalog(database).reserve("a", "regression", "job_1", 1)
+    refused(app_client.get("/models/a"), 404)
+    assert app_client.get("/models").get_json()["items"] == []
+    assert publish("a") == 1
+    assert ModelCatalog(database).reserve("a", "regression", "job_2", 1) == 2
+    assert app_client.get("/models/a").get_json()["latest_version"] == 1
+    refused(app_client.get("/models/a/versions/2"), 404)
+    refused(app_client.put("/models/a/aliases/x", json={"version": 2}), 404)
+    refused(app_client.post("/predict", json={"model": "a", "version": 2, "instances": [1]}), 404)
+
+
+def test_the_newest_version_is_the_champion(app_client: FlaskClient, publish) -> None:
+    for _ in range(3):
+        publish("a")
+    model = app_client.get("/models/a").get_json()
+    assert model["aliases"] == {"champion": 3}
+    assert [version["version"] for version in model["versions"]] == [3, 2, 1]
+    assert model["versions"][0]["metrics"] == {"r2": 0.5}
+
+
+def test_an_alias_can_be_pointed_anywhere(
+    app_client: FlaskClient, publish, refused: Refused
+) -> None:
+    for _ in range(2):
+        publish("a")
+    for version in (1, 2, 1):
+        response = app_client.put("/models/a/aliases/stable", json={"version": version})
+        assert response.get_json()["aliases"] == {"champion": 2, "stable": version}
+    refused(app_client.put("/models/a/aliases/stable", json={"version": 9}), 404)
+    assert app_client.get("/models/a").get_json()["aliases"]["stable"] == 1
+
+
+def test_a_rollback_goes_back_step_by_step(
+    app_client: FlaskClient, publish, refused: Refused
+) -> None:
+    for _ in range(3):
+        publish("a")
+    champions = [
+        app_client.post("/models/a/rollback").get_json()["aliases"]["champion"] for _ in range(2)
+    ]
+    assert champions == [2, 1]
+    refused(app_client.post("/models/a/rollback"), 409)
+    publish("a")
+    assert app_client.post("/models/a/rollback").get_json()["aliases"] == {"champion": 1}
+
+
+def test_pointing_the_champion_where_it_is_costs_no_rollback(
+    app_client: FlaskClient, publish
+) -> None:
+    for _ in range(2):
+        publish("a")
+    for _ in range(3):
+        app_client.put("/models/a/aliases/champion", json={"version": 2})
+    assert app_client.post("/models/a/rollback").get_json()["aliases"] == {"champion": 1}
+
+
+def test_what_was_trained_is_listed(trained: Any) -> None:
+    items = trained.http.get("/models").json()["items"]
+    assert {"flats", "iris", "stock"} <= {model["name"] for model in items}
+    model = trained.http.get("/models/flats").json()
+    assert model["latest_version"] == 2
+    assert [version["version"] for version in model["versions"]] == [2, 1]
+    assert model["versions"][0]["task"] == "regression"
+
+
+def test_a_version_tells_where_it_comes_from(trained: Any) -> None:
+    version, job = trained.client.version("flats", 2), trained.jobs["flats"]
+    assert (version["job"], version["trial"]) == (job["id"], job["best_trial"]["number"])
+    assert version["evidence"]["lineage"]["dataset"] == job["dataset"]
+    assert version["aliases"] == ["champion"]
+    assert set(version["metrics"]) >= {"mse", "mae", "rmse", "r2"}
+    assert set(version["baseline"]) >= {"mae"}
+    assert version["parameters"] == job["best_trial"]["parameters"]
+    assert {column["name"] for column in version["signature"]["columns"]} == set(trained.rows[0])
+    assert version["layers"]
+    assert "Dense" in version["summary"] or "dense" in version["summary"]
+
+
+def test_every_file_can_be_downloaded_and_is_the_one_that_was_written(trained: Any) -> None:
+    files = trained.client.version("flats", 2)["files"]
+    assert set(files) == FILES
+    for name, file in files.items():
+        response = trained.http.get(f"/models/flats/versions/2/artifacts/{name}")
+        assert response.status_code == 200
+        assert hashlib.sha256(response.content).hexdigest() == file["sha256"]
+        assert len(response.content) == file["bytes"]
+        assert response.headers["ETag"] == f'"{file["sha256"]}"'
+        assert name in response.headers["Content-Disposition"]
+
+
+def test_the_evidence_names_the_digests_of_the_other_files(trained: Any) -> None:
+    version = trained.client.version("flats", 2)
+    evidence = trained.http.get("/models/flats/versions/2/artifacts/evidence.json").json()
+    assert evidence == version["evidence"]
+    assert evidence["files"] == {
+        name: file["sha256"] if isinstance(evidence["files"][name], str) else file
+        for name, file in version["files"].items()
+        if name != "evidence.json"
+    }
+
+
+def test_a_file_that_no_version_has_is_not_found(trained: Any) -> None:
+    for path in ("2/artifacts/model.h5", "9/artifacts/model.onnx", "2/artifacts/..%2F1"):
+        assert trained.http.get(f"/models/flats/versions/{path}").status_code == 404
+
+
+def test_predictions_follow_alias_and_rollback(flats: Any) -> None:
+    rows = flats.rows[:3]
+    by_version = {n: flats.client.predict("flats", rows, version=n) for n in (1, 2)}
+    assert flats.client.predict("flats", rows) == by_version[2]
+    assert flats.http.put("/models/flats/aliases/trial", json={"version": 1}).is_success
+    assert flats.client.predict("flats", rows, alias="trial") == by_version[1]
+    assert flats.http.post("/models/flats/rollback").json()["aliases"]["champion"] == 1
+    assert flats.client.predict("flats", rows) == by_version[1]
+    assert flats.http.post("/models/flats/rollback").status_code == 409
+    assert flats.http.put("/models/flats/aliases/champion", json={"version": 2}).is_success
+    assert flats.client.predict("flats", rows) == by_version[2]
+
+
+def test_a_deleted_job_leaves_its_version(trained: Any) -> None:
+    job = trained.http.delete(f"/tune/{trained.jobs['stock']['id']}")
+    assert job.status_code == 204
+    row = {"area": 50.0, "town": "Graz"}
+    assert trained.client.predict("stock", [row])["version"] == 1
+    with pytest.raises(RequestRefused, match="404"):
+        trained.client.job(trained.jobs["stock"]["id"])

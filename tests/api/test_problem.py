@@ -1,0 +1,104 @@
+"""Errors have one form, RFC 9457, and tell nothing about the inside."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from models.settings import Settings
+
+Refused = Callable[..., dict[str, Any]]
+
+
+def test_the_body_is_that_of_rfc_9457(app_client: FlaskClient) -> None:
+    response = app_client.get("/tune/job_0")
+    assert response.mimetype == "application/problem+json"
+    detail = "There is no job 'job_0'."
+    assert response.get_json() == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": detail,
+        "instance": "/tune/job_0",
+        "error": detail,
+    }
+
+
+def test_messages_are_told_by_the_path_of_their_field(app_client: FlaskClient) -> None:
+    body = {
+        "model": "m",
+        "dataset": "builtin:iris",
+        "target": "target",
+        "search_space": {"units": {"type": "int", "min": 9, "max": 3}},
+    }
+    problem = app_client.post("/tune", json=body).get_json()
+    (message,) = problem["errors"]["search_space.units.min"]
+    assert problem["detail"] == f"search_space.units.min: {message}"
+
+
+def test_an_unknown_route_is_not_found(app_client: FlaskClient, refused: Refused) -> None:
+    for path in ("/nowhere", "/tunes", "/tune/", "/models/a/b/c", "/docs/assets/nothing.js"):
+        refused(app_client.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/tune", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("POST", "/tune/job_0", {"GET", "HEAD", "OPTIONS", "DELETE"}),
+        ("GET", "/predict", {"OPTIONS", "POST"}),
+        ("DELETE", "/models/m", {"GET", "HEAD", "OPTIONS"}),
+        ("GET", "/tune/job_0/cancel", {"OPTIONS", "POST"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(
+    app_client: FlaskClient, refused: Refused, method: str, path: str, allowed: set[str]
+) -> None:
+    response = app_client.open(path, method=method)
+    refused(response, 405)
+    assert set(response.headers["Allow"].split(", ")) == allowed
+
+
+def test_a_body_that_is_too_large_is_not_read(
+    settings: Settings, connect: Callable[[Settings], FlaskClient], refused: Refused
+) -> None:
+    small = Settings(data=settings.data, max_body_bytes=1024)
+    client = connect(small)
+    content = b'{"records": "' + b"x" * 2000 + b'"}'
+    for path in ("/datasets", "/tune", "/predict"):
+        refused(client.post(path, data=content, content_type="application/json"), 413)
+    refused(client.post("/datasets", data={"file": (io.BytesIO(content), "a.csv")}), 413)
+    refused(client.post("/predict", json={"model": "m", "instances": [1]}), 404)
+
+
+def test_a_wrong_content_type_is_told(app_client: FlaskClient, refused: Refused) -> None:
+    response = app_client.post("/tune", data=b"model: m", content_type="application/yaml")
+    refused(response, 415)
+    assert "application/yaml" in response.get_json()["detail"]
+
+
+def test_a_fault_of_the_service_tells_nothing_of_its_inside(
+    tmp_path: Path, connect: Callable[[Settings], FlaskClient], refused: Refused
+) -> None:
+    """Here every table is missing, which no request can be blamed for."""
+    client = connect(Settings(data=str(tmp_path)))
+    for response in (client.get("/tune"), client.get("/models/m"), client.get("/datasets")):
+        assert refused(response, 500) == {}
+        text = response.get_data(as_text=True).lower()
+        for inside in ("sqlalchemy", "select", "no such table", "traceback", str(tmp_path)):
+            assert inside not in text
+
+
+def test_a_stored_file_that_is_gone_is_a_fault_of_the_service(
+    app_client: FlaskClient, settings: Settings, refused: Refused
+) -> None:
+    rows = [{"a": number, "y": number} for number in range(12)]
+    dataset = app_client.post("/datasets", json={"records": rows}).get_json()["id"]
+    for file in (Path(settings.resolved_artifacts) / "datasets" / dataset).rglob("*"):
+        file.unlink()
+    response = app_client.get(f"/datasets/{dataset}/preview")
+    refused(response, 500)
+    assert settings.data not in response.get_data(as_text=True)

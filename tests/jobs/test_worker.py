@@ -1,0 +1,312 @@
+"""Real `luthier worker` processes, some of which are really killed."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from processes import Process, descendants, running
+from sqlalchemy import select
+from steps import LINEAR, manual
+from waiting import wait_until
+
+from models.data.tasks import Task
+from models.errors import Conflict
+from models.jobs.lifecycle import JobState, TrialState
+from models.jobs.queries import JobQueries
+from models.jobs.records import Job, Trial
+from models.jobs.requests import JobRequests
+from models.jobs.spec import JobSpec
+from models.oracles.strategy import Manual
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.store.migrate import migrate
+from models.store.tables import jobs, versions
+
+LEASE_SECONDS = 2
+PATIENCE = 90.0  # seconds for a job on a busy machine
+ENDLESS = 100_000  # epochs that no test waits for
+SOON = {"epochs": 2}
+
+
+@dataclass
+class Plane:
+    """Workers over one database, and what a user may do and see."""
+
+    data: Path
+    database: Database
+    requests: JobRequests
+    queries: JobQueries
+    stack: contextlib.ExitStack
+    workers: list[tuple[Process, Path]] = field(default_factory=list)
+
+    def start_worker(self) -> None:
+        log = self.data.parent / f"worker-{len(self.workers)}.log"
+        settings = {"data": self.data, "lease_seconds": LEASE_SECONDS, "trial_slots": 2}
+        process = self.stack.enter_context(
+            running("worker", log, poll_seconds=0.05, trial_memory=4 * 1024**3, **settings)
+        )
+        self.workers.append((process, log))
+
+    def holder(self, job: Job) -> Process:
+        """The worker that has claimed a job."""
+
+        def claimed() -> Process | None:
+            return next(
+                (process for process, log in self.alive() if job.id in log.read_text()), None
+            )
+
+        return wait_until(claimed, PATIENCE)
+
+    def alive(self) -> list[tuple[Process, Path]]:
+        return [(process, log) for process, log in self.workers if process.poll() is None]
+
+    def get(self, job: Job) -> Job:
+        return self.queries.get(job.id)
+
+    def trials(self, job: Job, *states: TrialState) -> list[Trial]:
+        return self.queries.trials(job, states=states or None)
+
+    def until(self, job: Job, state: JobState) -> Job:
+        """The job once it is in `state`; fails if it ends in another."""
+
+        def reached() -> Job | None:
+            found = self.get(job)
+            assert found.state == state or not found.state.is_final, found
+            return found if found.state == state else None
+
+        return wait_until(reached, PATIENCE)
+
+    def until_trials(self, job: Job, count: int, *states: TrialState) -> list[Trial]:
+        def reached() -> list[Trial] | None:
+            found = self.trials(job, *states)
+            return found if len(found) >= count else None
+
+        return wait_until(reached, PATIENCE, every=0.01)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    data = tmp_path_factory.mktemp("plane") / "data"
+    database = Database(f"sqlite:///{data}/luthier.db")
+    migrate(database)
+    requests = JobRequests(database, Artifacts(str(data / "artifacts")))
+    with contextlib.ExitStack() as stack:
+        plane = Plane(data, database, requests, JobQueries(database), stack)
+        plane.start_worker()
+        plane.start_worker()
+        yield plane
+        for process, log in plane.alive():
+            process.terminate()
+            assert process.wait(15) == 0, log.read_text()
+    database.close()
+
+
+@pytest.fixture
+def start(plane: Plane, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
+    def start_job(planned: int = 3, **changes: Any) -> Job:
+        return plane.requests.create(make_spec(**changes), planned)
+
+    return start_job
+
+
+def endless(count: int = 2, **changes: Any) -> dict[str, Any]:
+    """A job whose trials end only when they are ended."""
+    return {
+        "strategy": manual(count),
+        "budget": {"epochs": ENDLESS, **changes},
+    }
+
+
+def test_a_killed_worker_loses_and_doubles_no_trial(plane: Plane, start) -> None:
+    """Comes first: both workers are alive, and one of them is afterwards not."""
+    job = start(24, strategy=manual(24), budget={"epochs": 10})
+    holder = plane.holder(job)
+    plane.until_trials(job, 3, TrialState.COMPLETED)
+    children = descendants(holder)
+    holder.kill()
+    holder.wait()
+    committed = plane.trials(job, TrialState.COMPLETED)
+    assert len(committed) < 24, "the worker was killed too late to show anything"
+    plane.until(job, JobState.SUCCEEDED)
+    found = plane.trials(job)
+    assert [trial.number for trial in found] == list(range(1, 25))
+    assert {trial.state for trial in found} == {TrialState.COMPLETED}
+    assert [trial.values["learning_rate"] for trial in found] == [
+        trial["learning_rate"] for trial in manual(24).trials
+    ]
+    assert {_key(trial) for trial in committed} <= {_key(trial) for trial in found}
+    assert _versions(plane, job) == [1]
+    wait_until(lambda: not any(child.is_running() for child in children))
+
+
+def test_max_trials_are_trained_and_no_more(plane: Plane, start) -> None:
+    job = plane.until(
+        start(2, strategy=manual(5), budget={"epochs": 2, "max_trials": 2}), JobState.SUCCEEDED
+    )
+    assert job.stop_reason == "max_trials"
+    assert [trial.state for trial in plane.trials(job)] == [TrialState.COMPLETED] * 2
+    assert job.finished is not None
+    assert job.error is None
+
+
+def test_two_jobs_progress_side_by_side(plane: Plane, start) -> None:
+    both = [start(8, strategy=manual(8), budget={"epochs": 20}) for _ in range(2)]
+    for job in both:
+        plane.until_trials(job, 1, TrialState.COMPLETED)
+    assert [plane.get(job).state for job in both] == [JobState.RUNNING] * 2
+    for job in both:
+        plane.until(job, JobState.SUCCEEDED)
+
+
+def test_a_paused_job_starts_nothing_and_goes_on_when_resumed(plane: Plane, start) -> None:
+    job = start(12, strategy=manual(12), budget={"epochs": 20})
+    plane.until_trials(job, 1, TrialState.COMPLETED)
+    plane.requests.pause(job.id)
+    wait_until(lambda: not plane.trials(job, TrialState.RUNNING), PATIENCE)
+    paused = plane.trials(job)
+    assert len(paused) < 12
+    other = plane.until(start(strategy=manual(1), budget=SOON), JobState.SUCCEEDED)
+    assert other.state == JobState.SUCCEEDED
+    assert plane.trials(job) == paused
+    assert plane.get(job).state == JobState.PAUSED
+    plane.requests.resume(job.id)
+    plane.until(job, JobState.SUCCEEDED)
+    assert [trial.number for trial in plane.trials(job, TrialState.COMPLETED)] == list(range(1, 13))
+
+
+@pytest.mark.parametrize("ask", ["pause", "cancel"])
+def test_a_request_that_comes_while_the_winner_is_saved_is_followed(
+    plane: Plane, start, ask: str
+) -> None:
+    def interrupt() -> Job | None:
+        job = start(1, strategy=manual(1), budget=SOON)
+        wait_until(lambda: _versions(plane, job), PATIENCE, every=0.002)
+        with contextlib.suppress(Conflict):  # the winner was saved before
+            getattr(plane.requests, ask)(job.id)
+            return job
+        return None
+
+    job = wait_until(interrupt)
+    if ask == "pause":
+        wait_until(lambda: _owner_is_gone(plane, job), PATIENCE)
+        assert plane.get(job).state == JobState.PAUSED
+        plane.requests.resume(job.id)
+        job = plane.until(job, JobState.SUCCEEDED)
+        assert _versions(plane, job) == [job.version]
+    else:
+        plane.until(job, JobState.CANCELLED)
+        assert _versions(plane, job) == []
+    assert plane.alive()
+
+
+def test_a_job_whose_trials_all_diverge_has_failed_and_says_why(plane: Plane, start) -> None:
+    job = plane.until(
+        start(
+            5,
+            dataset="builtin:diabetes",
+            task=Task.REGRESSION,
+            strategy=_wild(5),
+            budget={"epochs": 30, "max_failed_trials": 3},
+        ),
+        JobState.FAILED,
+    )
+    assert job.stop_reason == "max_failed_trials"
+    assert "No trial has a score" in job.error
+    assert "diverged" in job.error
+    assert len(plane.trials(job, TrialState.FAILED)) == 3
+    assert {t.failure_kind for t in plane.trials(job, TrialState.FAILED)} == {"diverged"}
+    assert _versions(plane, job) == []
+
+
+def test_a_dataset_that_cannot_be_loaded_fails_the_job(plane: Plane, start) -> None:
+    job = plane.until(start(dataset="ds_gone"), JobState.FAILED)
+    assert "ds_gone" in job.error
+
+
+def test_a_job_survives_the_death_of_a_trial_process(plane: Plane, start) -> None:
+    job = start(8, strategy=manual(8), budget={"epochs": 60})
+    holder = plane.holder(job)
+    plane.until_trials(job, 1, TrialState.COMPLETED)
+    plane.until_trials(job, 2, TrialState.RUNNING)
+    _trial_processes(holder)[0].kill()
+    plane.until(job, JobState.SUCCEEDED)
+    found = plane.trials(job)
+    assert [trial.number for trial in found] == list(range(1, 9))
+    assert {trial.state for trial in found} == {TrialState.COMPLETED}
+
+
+def test_a_target_ends_the_search_and_its_other_trials(plane: Plane, start) -> None:
+    job = start(9, strategy=manual(9), budget={"epochs": 2, "target": 1e9})
+    job = plane.until(job, JobState.SUCCEEDED)
+    assert job.stop_reason == "target"
+    assert len(plane.trials(job)) < 9
+    assert plane.trials(job, TrialState.RUNNING, TrialState.WAITING) == []
+
+
+def test_a_trial_whose_process_is_killed_is_tried_again(plane: Plane, start) -> None:
+    job = start(**endless(1))
+    holder = plane.holder(job)
+    for retries in (0, 1):
+        wait_until(lambda: _is_running(plane, job, retries), PATIENCE)  # noqa: B023
+        for process in _trial_processes(holder):
+            process.kill()
+    failed = plane.until(job, JobState.FAILED)
+    assert "lost: Its process died" in failed.error
+    (trial,) = plane.trials(job)
+    assert (trial.state, trial.failure_kind, trial.retries) == (TrialState.FAILED, "lost", 1)
+
+
+def test_cancelling_ends_a_running_job_and_its_trials(plane: Plane, start) -> None:
+    job = start(**endless())
+    plane.until_trials(job, 2, TrialState.RUNNING)
+    plane.requests.cancel(job.id)
+    plane.until(job, JobState.CANCELLED)
+    assert [trial.state for trial in plane.trials(job)] == [TrialState.CANCELLED] * 2
+    assert plane.get(job).version is None
+    assert _versions(plane, job) == []
+
+
+def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start) -> None:
+    job = plane.until(start(**endless(max_seconds=2.0)), JobState.FAILED)
+    assert job.stop_reason == "max_seconds"
+    assert "No trial has a score" in job.error
+    assert [trial.state for trial in plane.trials(job)] == [TrialState.CANCELLED] * 2
+    assert job.seconds >= 2.0
+
+
+def _trial_processes(worker: Process) -> list[psutil.Process]:
+    return [
+        child
+        for child in descendants(worker)
+        if any("spawn_main" in arg for arg in child.cmdline())
+    ]
+
+
+def _is_running(plane: Plane, job: Job, retries: int) -> bool:
+    return any(trial.retries == retries for trial in plane.trials(job, TrialState.RUNNING))
+
+
+def _key(trial: Trial) -> tuple[int, float | None]:
+    return trial.number, trial.score
+
+
+def _versions(plane: Plane, job: Job) -> list[int]:
+    """The versions that a job has published or holds."""
+    with plane.database.read() as connection:
+        query = select(versions.c.version).where(versions.c.job == job.id)
+        return list(connection.execute(query).scalars())
+
+
+def _owner_is_gone(plane: Plane, job: Job) -> bool:
+    with plane.database.read() as connection:
+        query = select(jobs.c.owner).where(jobs.c.id == job.id)
+        return connection.execute(query).scalar_one() is None
+
+
+def _wild(count: int) -> Manual:
+    rates = [10.0 - index / 10 for index in range(count)]
+    return Manual(tuple({**LINEAR, "optimizer": "sgd", "learning_rate": rate} for rate in rates))

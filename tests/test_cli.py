@@ -1,0 +1,160 @@
+"""The commands as real processes: how they start, refuse to start, and stop."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from processes import (
+    STOP_WITHIN,
+    Process,
+    descendants,
+    environment,
+    free_bind,
+    has_ended,
+    running,
+    subcommand,
+)
+from waiting import wait_until
+
+from luthier.server import check_bind
+from models.errors import SettingError
+from models.settings import Settings
+from models.store.engine import Database
+
+
+@dataclass(frozen=True)
+class Started:
+    process: Process
+    bind: str
+    log: Path
+
+
+def run(*arguments: str, **settings: Any) -> "subprocess.CompletedProcess[str]":
+    """A command that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "luthier", *arguments],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Started]:
+    """A `luthier serve` that has said that it is ready."""
+    bind, log = free_bind(), tmp_path / "log"
+    with running("serve", log, bind=bind, data=tmp_path / "data", trial_slots=1) as process:
+        wait_until(lambda: process.poll() is not None or "ready" in log.read_text())
+        yield Started(process, bind, log)
+
+
+def test_serve_says_when_it_is_ready_and_stops_cleanly(served: Started) -> None:
+    assert f"Luthier is ready at http://{served.bind}\n" in served.log.read_text()
+    assert httpx.get(f"http://{served.bind}/readyz").json() == {"status": "ready"}
+    everything = descendants(served.process)
+    assert len(everything) >= 3
+    served.process.terminate()
+    assert served.process.wait(STOP_WITHIN) == 0
+    assert all(has_ended(process.pid) for process in everything)
+    assert "SIGABRT" not in served.log.read_text()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{served.bind}/healthz")
+
+
+def test_a_worker_that_dies_is_started_again(served: Started) -> None:
+    first = wait_until(lambda: subcommand(served.process, "worker"))
+    first.kill()
+    second = wait_until(
+        lambda: (found := subcommand(served.process, "worker")) and found != first and found
+    )
+    assert second.pid != first.pid
+    assert httpx.get(f"http://{served.bind}/readyz").is_success
+    assert "starting it again" in served.log.read_text()
+
+
+def test_serve_ends_with_its_api_and_leaves_nothing_behind(served: Started) -> None:
+    everything = descendants(served.process)
+    wait_until(lambda: subcommand(served.process, "api")).kill()
+    assert served.process.wait(STOP_WITHIN) == 1
+    wait_until(lambda: all(has_ended(process.pid) for process in everything))
+
+
+def test_a_killed_serve_takes_its_processes_along(served: Started) -> None:
+    everything = descendants(served.process)
+    served.process.kill()
+    served.process.wait()
+    wait_until(lambda: all(has_ended(process.pid) for process in everything))
+
+
+def test_a_port_in_use_is_told_and_nothing_is_left_running(served: Started, tmp_path: Path) -> None:
+    before = served.log.read_text()
+    refused = run("serve", bind=served.bind, data=tmp_path / "other")
+    assert refused.returncode != 0
+    assert f"LUTHIER_BIND='{served.bind}': Address already in use" in refused.stderr
+    assert "ready" not in refused.stdout
+    assert httpx.get(f"http://{served.bind}/readyz").is_success
+    assert served.log.read_text() == before
+
+
+@pytest.mark.parametrize("command", ["serve", "api"])
+def test_an_address_beyond_this_machine_is_not_served_unasked(tmp_path: Path, command: str) -> None:
+    refused = run(command, bind="0.0.0.0:8000", data=tmp_path / "data")
+    assert refused.returncode == 1
+    assert "LUTHIER_BIND='0.0.0.0:8000'" in refused.stderr
+    assert "LUTHIER_ALLOW_ANONYMOUS=1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:80", "[::]:80", "192.0.2.1:80", "luthier.test:80"])
+def test_an_address_beyond_this_machine_must_be_asked_for_by_name(bind: str) -> None:
+    with pytest.raises(SettingError, match="LUTHIER_ALLOW_ANONYMOUS=1"):
+        check_bind(Settings(bind=bind))
+    check_bind(Settings(bind=bind, allow_anonymous=True))
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:80", "127.1.2.3:80", "[::1]:80", "localhost:80"])
+def test_an_address_of_this_machine_needs_nothing(bind: str) -> None:
+    check_bind(Settings(bind=bind))
+
+
+@pytest.mark.parametrize("bind", ["8000", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:99999", ""])
+def test_an_address_without_a_port_is_refused(bind: str) -> None:
+    with pytest.raises(SettingError) as refusal:
+        check_bind(Settings(bind=bind))
+    assert f"LUTHIER_BIND={bind!r}: expected address and port" in str(refusal.value)
+
+
+def test_an_address_beyond_this_machine_is_served_when_it_is_asked_for(tmp_path: Path) -> None:
+    bind, log = free_bind().replace("127.0.0.1", "0.0.0.0"), tmp_path / "log"
+    with running("api", log, bind=bind, data=tmp_path, allow_anonymous=1) as process:
+        wait_until(lambda: process.poll() is not None or "Listening at" in log.read_text())
+        assert process.poll() is None
+
+
+def test_a_bad_setting_ends_every_command_with_its_name() -> None:
+    for command in ("serve", "api", "worker", "migrate", "openapi"):
+        refused = run(command, trial_slots="many")
+        assert refused.returncode == 1
+        assert "LUTHIER_TRIAL_SLOTS='many': expected a whole number." in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_migrate_brings_a_database_to_the_newest_schema(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("migrate", data=tmp_path).returncode == 0
+    database = Database(Settings(data=str(tmp_path)).resolved_database_url)
+    assert database.is_current
+    database.close()
+
+
+def test_help_and_version_are_told() -> None:
+    text = run("--help").stdout
+    assert all(command in text for command in ("serve", "api", "worker", "migrate", "openapi"))
+    assert "0.1.0" in run("--version").stdout
