@@ -65,7 +65,7 @@ def test_names_that_lead_out_of_the_root_are_refused(
     artifacts: Artifacts, root: Path, name: str
 ) -> None:
     (root.parent / "x").write_bytes(b"outside")
-    for use in (artifacts.read, artifacts.exists, artifacts.size, artifacts.delete):
+    for use in (artifacts.read, artifacts.exists, artifacts.delete):
         with pytest.raises(ArtifactError, match="not a name inside"):
             use(name)
     with pytest.raises(ArtifactError, match="not a name inside"):
