@@ -28,6 +28,8 @@ _LONG_TRAINING = 1000
 class KerasTrainer:
     """Trains one run after the other in this process."""
 
+    name = "keras"
+
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
     ) -> list[RunResult]:

@@ -33,6 +33,8 @@ _DROPOUT_STREAM = 1
 class NumpyTrainer:
     """Trains one run after the other in this process, on the CPU."""
 
+    name = "numpy"
+
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
     ) -> list[RunResult]:

@@ -17,7 +17,7 @@ _NORMAL = np.float32(1 / math.sqrt(2 * math.pi))
 # erf(x) = x P(x²) / Q(x²) between -4 and 4, highest power first: Eigen's approximation, which
 # TensorFlow uses too. It is exact to float32 and faster than SciPy's.
 _ERF_END = np.float32(4)
-_ERF_ABOVE = np.float32(
+_ERF_ABOVE = np.array(
     [
         -2.72614225801306e-10,
         2.77068142495902e-08,
@@ -26,16 +26,18 @@ _ERF_ABOVE = np.float32(
         -7.34990630326855e-04,
         -2.95459980854025e-03,
         -1.60960333262415e-02,
-    ]
+    ],
+    np.float32,
 )
-_ERF_BELOW = np.float32(
+_ERF_BELOW = np.array(
     [
         -1.45660718464996e-05,
         -2.13374055278905e-04,
         -1.68282697438203e-03,
         -7.37332916720468e-03,
         -1.42647390514189e-02,
-    ]
+    ],
+    np.float32,
 )
 
 

@@ -14,6 +14,8 @@ from models.networks.optimizers import (
 from models.networks.values import value
 from models.space.hyperparameters import TrialValues
 
+SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
+
 _ONE, _HALF, _PI = np.float32(1), np.float32(0.5), np.float32(math.pi)
 
 
