@@ -23,9 +23,20 @@ def build(
     signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
     layers = int(value(values, "num_layers"))
     for layer in range(layers):
-        signal = _hidden(signal, values, layer, seed + 2 * layer)
-    signal = output_layer(signal, values, outputs, seed + 2 * layers)
+        signal = _hidden(signal, values, layer, layer_seed(seed, layer))
+    signal = output_layer(signal, values, outputs, layer_seed(seed, layers))
     return keras.Model(features, signal, name="mlp")
+
+
+def layer_seed(seed: int, layer: int) -> int:
+    """The seed of a layer's kernel, layers counted from 0, the output layer last."""
+    return seed + 2 * layer
+
+
+def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Initializer:
+    """What a layer's kernel begins as; called with its shape it answers the numbers."""
+    name = value(values, "kernel_initializer")
+    return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
 
 
 def output_layer(
@@ -60,9 +71,8 @@ def _hidden(
 
 def _kernel(values: TrialValues, seed: int) -> dict[str, Any]:
     """How the kernel of a dense layer begins and is penalised."""
-    initializer = {"class_name": value(values, "kernel_initializer"), "config": {"seed": seed}}
     l2 = float(value(values, "l2"))
     return {
-        "kernel_initializer": keras.initializers.get(initializer),
+        "kernel_initializer": kernel_initializer(values, seed),
         "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
     }
