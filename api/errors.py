@@ -7,6 +7,7 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Flask, Response, json, request
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
 from models import errors
@@ -66,6 +67,7 @@ def register_error_handlers(app: Flask) -> None:
     """Answer every error of `app` with a problem body."""
     app.register_error_handler(errors.LuthierError, _on_luthier_error)
     app.register_error_handler(ma.ValidationError, _on_validation_error)
+    app.register_error_handler(DBAPIError, _on_database_error)
     app.register_error_handler(HTTPException, on_http_exception)
 
 
@@ -115,6 +117,13 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
         log.error("%s %s: %s", request.method, request.path, error)
     field_errors = error.errors if isinstance(error, errors.Invalid) else None
     return problem(status, str(error), field_errors)
+
+
+def _on_database_error(error: DBAPIError) -> Response:
+    log.error("%s %s: %s", request.method, request.path, error)
+    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
+    response.headers["Retry-After"] = "1"
+    return response
 
 
 def _on_validation_error(error: ma.ValidationError) -> Response:

@@ -3,7 +3,7 @@
 import keras
 
 from models.errors import Invalid
-from models.networks.mlp import dense_layers, kernel
+from models.networks.mlp import dense_layers, kernel, layer_seed
 from models.networks.outputs import Outputs
 from models.networks.values import layer_value, value
 from models.space.hyperparameters import TrialValues
@@ -30,9 +30,9 @@ def build(
     signal = features
     blocks = int(value(values, "conv_blocks"))
     for block in range(blocks):
-        signal = _block(signal, values, block, seed + 2 * block)
+        signal = _block(signal, values, block, layer_seed(seed, block))
     signal = keras.layers.Flatten(name="flatten")(signal)
-    signal = dense_layers(signal, values, outputs, seed + 2 * blocks)
+    signal = dense_layers(signal, values, outputs, layer_seed(seed, blocks))
     return keras.Model(features, signal, name="cnn")
 
 

@@ -32,12 +32,12 @@ def dense_layers(
     """
     layers = int(value(values, "num_layers"))
     for layer in range(layers):
-        signal = _hidden(signal, values, layer, seed + 2 * layer)
+        signal = _hidden(signal, values, layer, layer_seed(seed, layer))
     return keras.layers.Dense(
         outputs.units,
         activation=outputs.activation,
         name="output",
-        **kernel(values, seed + 2 * layers),
+        **kernel(values, layer_seed(seed, layers)),
     )(signal)
 
 
@@ -62,11 +62,21 @@ def _hidden(
     return signal
 
 
+def layer_seed(seed: int, layer: int) -> int:
+    """The seed of a layer's kernel, layers counted from 0, the output layer last."""
+    return seed + 2 * layer
+
+
+def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Initializer:
+    """What a layer's kernel begins as; called with its shape it answers the numbers."""
+    name = value(values, "kernel_initializer")
+    return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
+
+
 def kernel(values: TrialValues, seed: int) -> dict[str, Any]:
     """How the kernel of a layer begins and is penalised, as arguments of the layer."""
-    initializer = {"class_name": value(values, "kernel_initializer"), "config": {"seed": seed}}
     l2 = float(value(values, "l2"))
     return {
-        "kernel_initializer": keras.initializers.get(initializer),
+        "kernel_initializer": kernel_initializer(values, seed),
         "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
     }

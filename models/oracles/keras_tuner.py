@@ -16,7 +16,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from models.oracles.encoding import Codec
 from models.oracles.grid import Combinations

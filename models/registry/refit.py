@@ -7,8 +7,8 @@ import numpy as np
 from models.data.dataset import Dataset
 from models.data.splitting import Rows
 from models.registry.export import RefitError
+from models.trials.choice import choose_trainer
 from models.trials.data import LoadedData, PreparedFold, prepare_fold
-from models.trials.keras_trainer import KerasTrainer
 from models.trials.spec import TrialResult, TrialSpec
 from models.trials.trainer import Run, RunResult
 
@@ -31,7 +31,8 @@ def refit(
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
     )
-    trained = KerasTrainer().train([run], [fold.training])[0]
+    trainer = choose_trainer(trial.network, trial.values)
+    trained = trainer.train([run], [fold.training])[0]
     if trained.diverged:
         raise RefitError(
             f"Trained on training and validation rows together, trial {trial.number} "

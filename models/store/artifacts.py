@@ -50,10 +50,6 @@ class Artifacts:
         """Whether something is stored under `name`."""
         return bool(self._filesystem.exists(self._path(name)))
 
-    def size(self, name: str) -> int:
-        """Bytes stored under `name`."""
-        return int(self._filesystem.size(self._path(name)))
-
     def delete(self, name: str) -> None:
         """Remove the file or the whole folder `name`; nothing happens if there is none."""
         path = self._path(name)

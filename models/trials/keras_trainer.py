@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from models.networks import families
 from models.networks.optimizers import Steps, plateau_callbacks
 from models.networks.passes import rows_at_once
 from models.networks.values import value
+from models.trials.epoch_order import epoch_order
 from models.trials.memory import released
 from models.trials.recording import Recorder
 from models.trials.trainer import Array, EpochReport, Report, Run, RunResult, TrainingData
@@ -25,6 +27,8 @@ _LONG_TRAINING = 1000
 
 class KerasTrainer:
     """Trains one run after the other in this process."""
+
+    name = "keras"
 
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
@@ -59,34 +63,32 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
         model.steps_per_execution = min(batches, _BATCHES_PER_CALL)
     if run.initial_weights is not None:
         model.set_weights(list(run.initial_weights))
-    recorder = _recorder(run, data)
-    callbacks = [recorder, *plateau_callbacks(run.values, f"val_{families.TASK_LOSS}")]
-    if report is not None:
-        callbacks.append(_reporting(run, recorder, report))
+    recording = _Recording(run, data, report)
     model.fit(
-        _shuffled(data, batch, run.seed),
+        _shuffled(data, batch, recording.order),
         validation_data=_in_order(data),
         initial_epoch=run.initial_epoch,
         epochs=run.epochs,
-        callbacks=callbacks,
+        callbacks=[recording, *plateau_callbacks(run.values, f"val_{families.TASK_LOSS}")],
         shuffle=False,
         verbose=0,
     )
-    return _finish(model, recorder, data, run, time.perf_counter() - started)
+    return _finish(model, recording, data, run, time.perf_counter() - started)
 
 
 def _finish(
-    model: keras.Model, recorder: Recorder, data: TrainingData, run: Run, seconds: float
+    model: keras.Model, recording: "_Recording", data: TrainingData, run: Run, seconds: float
 ) -> RunResult:
+    recorder = recording.recorder
     if recorder.best_epoch:
-        model.set_weights(recorder.best_weights)
+        model.set_weights(recording.best_weights)
     validation_outputs = forward(model, data.x_validation)
     training_outputs = (
         validation_outputs if data.x_train is data.x_validation else forward(model, data.x_train)
     )
     finite = np.isfinite(validation_outputs).all() and np.isfinite(training_outputs).all()
     return RunResult(
-        weights=recorder.best_weights,
+        weights=recording.best_weights,
         best_epoch=recorder.best_epoch,
         epochs=run.initial_epoch + len(recorder.history["loss"]),
         history=recorder.history,
@@ -108,34 +110,50 @@ def forward(model: keras.Model, x: Array) -> Array:
     return np.concatenate(pieces)
 
 
-def _recorder(run: Run, data: TrainingData) -> Recorder:
-    regression = data.outputs.task is Task.REGRESSION
-    return Recorder(
-        companion=data.outputs.companion,
-        loss_unit=data.target_scale**2 if regression else 1.0,
-        companion_unit=data.target_scale if regression else 1.0,
-        early_stopping=run.early_stopping,
-    )
+class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets the order of each epoch, records the epoch, keeps the best weights, ends the run."""
+
+    def __init__(self, run: Run, data: TrainingData, report: Report | None) -> None:
+        super().__init__()
+        self.recorder = Recorder.of(run, data)
+        self.best_weights: list[Array] = []
+        # tf.data reads rows on the CPU, also where the network is on a GPU.
+        with tf.device("CPU:0"):
+            self.order = tf.Variable(tf.range(len(data.x_train), dtype=tf.int64), trainable=False)
+        self._run = run
+        self._companion = data.outputs.companion
+        self._report = report
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        """Shuffle the rows; Keras counts epochs from 0."""
+        self.order.assign(epoch_order(self._run.seed, epoch, self.order.shape[0]))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Record the epoch and tell of it."""
+        figures = logs or {}
+        names = (families.TASK_LOSS, self._companion)
+        keep = self.recorder.record(
+            epoch + 1, *(float(figures[f"{part}{name}"]) for name in names for part in ("", "val_"))
+        )
+        if keep:
+            self.best_weights = self.model.get_weights()
+        self.model.stop_training = self.recorder.stopped
+        if self._report is not None:
+            latest = self.recorder.latest
+            self._report(EpochReport(self._run.fold, self._run.execution, epoch + 1, latest))
 
 
-def _reporting(run: Run, recorder: Recorder, report: Report) -> keras.callbacks.Callback:
-    def tell(epoch: int, logs: object) -> None:
-        latest = {name: figures[-1] for name, figures in recorder.history.items()}
-        report(EpochReport(run.fold, run.execution, epoch + 1, latest))
-
-    return keras.callbacks.LambdaCallback(on_epoch_end=tell)
-
-
-def _shuffled(data: TrainingData, batch: int, seed: int) -> tf.data.Dataset:
-    """Batches in a new order every epoch: row numbers are shuffled, then their rows gathered."""
+def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dataset:
+    """Batches of the rows that `order` numbers, as it stands when they are read."""
     # On a GPU the rows would travel back and forth: tf.data runs on the CPU.
     with tf.device("CPU:0"):
         x, y = tf.constant(data.x_train), tf.constant(_as_column(data.y_train, data))
-    rows = len(data.x_train)
-    order = tf.data.Dataset.range(rows).shuffle(rows, seed, reshuffle_each_iteration=True)
-    return _plain(
-        order.batch(batch).map(lambda chosen: (tf.gather(x, chosen), tf.gather(y, chosen)))
-    )
+
+    def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = tf.gather(order, positions)
+        return tf.gather(x, chosen), tf.gather(y, chosen)
+
+    return _plain(tf.data.Dataset.range(len(data.x_train)).batch(batch).map(gather))
 
 
 def _in_order(data: TrainingData) -> tf.data.Dataset:

@@ -8,7 +8,7 @@ from models.telemetry import without_import_noise
 
 
 def prepare_process(threads: int) -> None:
-    """Set TensorFlow up to train in this process on `threads` CPU threads.
+    """Set TensorFlow and NumPy's BLAS up to train in this process on `threads` CPU threads.
 
     Must be called before TensorFlow does anything; RuntimeError otherwise. Log lines below errors
     are left out, operations are deterministic, and a GPU's memory is taken as it is needed, so that
@@ -16,10 +16,14 @@ def prepare_process(threads: int) -> None:
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    import numpy  # noqa: F401  (its BLAS must be there to be limited)
+    import threadpoolctl
+
     with without_import_noise():
         import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
+    threadpoolctl.threadpool_limits(threads, user_api="blas")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     for device in tf.config.list_physical_devices("GPU"):

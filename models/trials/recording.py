@@ -1,69 +1,71 @@
-"""A Keras callback that records a run: its history, its best weights, when to end it."""
+"""The record of a run: its history, which epoch was best, when to end it."""
 
 import math
-from typing import Any
+from typing import Self
 
-import keras
-
-from models.networks.families import TASK_LOSS
-from models.trials.spec import EarlyStopping
-from models.trials.trainer import Array
+from models.data.tasks import Task
+from models.trials.trainer import Run, TrainingData
 
 
-class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the weights of the epoch with the least validation loss.
+class Recorder:
+    """Told of every epoch, decides which weights to keep and when training ends.
 
-    Training ends at an epoch whose losses are not finite, or by the early-stopping rule: `patience`
-    epochs in a row whose validation loss is not below the best by more than `min_delta`. Losses
-    and the companion metric are multiplied by `loss_unit` and `companion_unit`, which brings them
-    to the target's own units.
+    Kept are the weights of the epoch with the least validation loss. Training ends at an epoch
+    whose losses are not finite, or by the early-stopping rule: `patience` epochs in a row whose
+    validation loss is not below the best by more than `min_delta`. The history is in the target's
+    own units.
     """
 
     def __init__(
-        self,
-        companion: str,
-        loss_unit: float,
-        companion_unit: float,
-        early_stopping: EarlyStopping | None,
+        self, run: Run, companion: str, loss_unit: float = 1.0, companion_unit: float = 1.0
     ) -> None:
-        super().__init__()
-        self.history: dict[str, list[float]] = {}
-        self.best_weights: list[Array] = []
+        names = ("loss", "val_loss", companion, f"val_{companion}")
+        self.history: dict[str, list[float]] = {name: [] for name in names}
         self.best_epoch = 0
         self.diverged = False
-        self._columns = {
-            "loss": (TASK_LOSS, loss_unit),
-            "val_loss": (f"val_{TASK_LOSS}", loss_unit),
-            companion: (companion, companion_unit),
-            f"val_{companion}": (f"val_{companion}", companion_unit),
-        }
-        self._early_stopping = early_stopping
+        self.stopped = False
+        self._units = (loss_unit, loss_unit, companion_unit, companion_unit)
+        self._rule = run.early_stopping
         self._best_loss = math.inf
         self._loss_to_beat = math.inf
         self._waited = 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the epoch; Keras counts it from 0."""
-        known = logs or {}
-        for name, (key, unit) in self._columns.items():
-            self.history.setdefault(name, []).append(float(known[key]) * unit)
-        loss = self.history["val_loss"][-1]
-        if not (math.isfinite(loss) and math.isfinite(known["loss"])):
-            self.diverged = True
-            self.model.stop_training = True
-            return
-        if loss < self._best_loss:
-            self._best_loss = loss
-            self.best_epoch = epoch + 1
-            self.best_weights = self.model.get_weights()
-        if self._early_stopping is not None:
-            self._stop_early(loss, self._early_stopping)
+    @classmethod
+    def of(cls, run: Run, data: TrainingData) -> Self:
+        """The record of a run on `data`, whose target may be scaled."""
+        if data.outputs.task is not Task.REGRESSION:
+            return cls(run, data.outputs.companion)
+        return cls(run, data.outputs.companion, data.target_scale**2, data.target_scale)
 
-    def _stop_early(self, loss: float, rule: EarlyStopping) -> None:
-        if loss < self._loss_to_beat - rule.min_delta:
+    @property
+    def latest(self) -> dict[str, float]:
+        """The figures of the epoch recorded last."""
+        return {name: figures[-1] for name, figures in self.history.items()}
+
+    def record(
+        self, epoch: int, loss: float, val_loss: float, companion: float, val_companion: float
+    ) -> bool:
+        """Take the figures of `epoch`, counted from 1; whether its weights are to be kept."""
+        figures = (loss, val_loss, companion, val_companion)
+        for series, figure, unit in zip(self.history.values(), figures, self._units, strict=True):
+            series.append(float(figure) * unit)
+        own_loss = self.history["val_loss"][-1]
+        if not (math.isfinite(own_loss) and math.isfinite(loss)):
+            self.diverged = self.stopped = True
+            return False
+        self._stop_early(own_loss)
+        if own_loss < self._best_loss:
+            self._best_loss = own_loss
+            self.best_epoch = epoch
+            return True
+        return False
+
+    def _stop_early(self, loss: float) -> None:
+        if self._rule is None:
+            return
+        if loss < self._loss_to_beat - self._rule.min_delta:
             self._loss_to_beat = loss
             self._waited = 0
             return
         self._waited += 1
-        if self._waited >= rule.patience:
-            self.model.stop_training = True
+        self.stopped = self._waited >= self._rule.patience

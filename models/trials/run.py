@@ -1,6 +1,7 @@
 """Run one trial: the entry point in a trial process."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
-    """Train and score one trial with the reference trainer; what goes wrong is in the result.
+    """Train and score one trial with the trainer that suits it; what goes wrong is in the result.
 
     `report` is told of every epoch. The process should be one that `prepare_process` made ready.
     """
     # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
-    from models.trials.keras_trainer import KerasTrainer
+    from models.trials.choice import choose_trainer
 
-    return run_trial_with(KerasTrainer(), spec, report)
+    return run_trial_with(choose_trainer(spec.network, spec.values), spec, report)
 
 
 def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = None) -> TrialResult:
@@ -32,7 +33,7 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
     optimizer's own state starts anew. Whatever goes wrong becomes the result's `failure`.
     """
     try:
-        return _run(trainer, spec, report)
+        return replace(_run(trainer, spec, report), trainer=trainer.name)
     except MemoryError as error:
         return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
     except Exception as error:

@@ -105,4 +105,5 @@ class TrialResult:
     overfit_gap: float | None = None  # validation loss minus training loss, mean over the runs
     overfit: bool | None = None  # the rule is `models.trials.scoring.is_overfit`
     weights: tuple[str, ...] = ()  # artifact names, by fold, then execution
+    trainer: str | None = None  # what trained it: numpy, keras; None if nothing did
     failure: Failure | None = None

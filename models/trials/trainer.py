@@ -77,6 +77,8 @@ Report = Callable[[EpochReport], None]
 class Trainer(Protocol):
     """Trains networks; the weights and figures of a run follow from the run and its data alone."""
 
+    name: str  # what a trial's result calls it
+
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
     ) -> list[RunResult]:

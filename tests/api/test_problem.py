@@ -80,13 +80,14 @@ def test_a_wrong_content_type_is_told(app_client: FlaskClient, refused: Refused)
     assert "application/yaml" in response.get_json()["detail"]
 
 
-def test_a_fault_of_the_service_tells_nothing_of_its_inside(
+def test_a_database_that_does_not_answer_is_503_and_tells_nothing_of_its_inside(
     tmp_path: Path, connect: Callable[[Settings], FlaskClient], refused: Refused
 ) -> None:
     """Here every table is missing, which no request can be blamed for."""
     client = connect(Settings(data=str(tmp_path)))
     for response in (client.get("/tune"), client.get("/models/m"), client.get("/datasets")):
-        assert refused(response, 500) == {}
+        assert refused(response, 503) == {}
+        assert response.headers["Retry-After"] == "1"
         text = response.get_data(as_text=True).lower()
         for inside in ("sqlalchemy", "select", "no such table", "traceback", str(tmp_path)):
             assert inside not in text

@@ -28,7 +28,6 @@ def test_what_is_written_is_read_back(artifacts: Artifacts, root: Path) -> None:
     digest = artifacts.write("models/penguins/1/model.onnx", b"content")
     assert artifacts.read("models/penguins/1/model.onnx") == b"content"
     assert artifacts.exists("models/penguins/1/model.onnx")
-    assert artifacts.size("models/penguins/1/model.onnx") == 7
     assert digest == hashlib.sha256(b"content").hexdigest()
     assert files(root) == {"models/penguins/1/model.onnx"}
 
@@ -66,7 +65,7 @@ def test_names_that_lead_out_of_the_root_are_refused(
     artifacts: Artifacts, root: Path, name: str
 ) -> None:
     (root.parent / "x").write_bytes(b"outside")
-    for use in (artifacts.read, artifacts.exists, artifacts.size, artifacts.delete):
+    for use in (artifacts.read, artifacts.exists, artifacts.delete):
         with pytest.raises(ArtifactError, match="not a name inside"):
             use(name)
     with pytest.raises(ArtifactError, match="not a name inside"):

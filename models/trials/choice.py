@@ -1,0 +1,49 @@
+"""Which trainer trains a trial: NumPy's where it can, Keras's otherwise."""
+
+import tensorflow as tf
+
+from models.space.hyperparameters import TrialValues, Value
+from models.trials.arrays.activations import ACTIVATIONS
+from models.trials.arrays.rates import SCHEDULES
+from models.trials.arrays.updates import OPTIMIZERS
+from models.trials.keras_trainer import KerasTrainer
+from models.trials.numpy_trainer import NumpyTrainer
+from models.trials.trainer import Trainer
+
+# What NumPy trains. A name without a set has no values that it does not know.
+_CLAIMED: dict[str, frozenset[Value] | None] = {
+    "num_layers": None,
+    "units": None,
+    "activation": frozenset(ACTIVATIONS),
+    "dropout": None,
+    "batch_normalization": None,
+    "kernel_initializer": None,
+    "l2": None,
+    "optimizer": frozenset(OPTIMIZERS),
+    "learning_rate": None,
+    "momentum": None,
+    "weight_decay": None,
+    "lr_schedule": frozenset(SCHEDULES),
+    "batch_size": None,
+}
+
+
+def choose_trainer(network: str, values: TrialValues) -> Trainer:
+    """The fastest trainer that gives the answers of the reference trainer for these `values`.
+
+    With a GPU in reach that is the reference trainer itself: NumPy would leave it idle.
+    """
+    if tf.config.list_physical_devices("GPU") or not _claims(network, values):
+        return KerasTrainer()
+    return NumpyTrainer()
+
+
+def _claims(network: str, values: TrialValues) -> bool:
+    return network == "mlp" and all(_knows(name, given) for name, given in values.items())
+
+
+def _knows(name: str, given: Value | list[Value]) -> bool:
+    if name not in _CLAIMED:
+        return False
+    known = _CLAIMED[name]
+    return known is None or known.issuperset(given if isinstance(given, list) else [given])

@@ -1,0 +1,149 @@
+"""The NumPy trainer gives the answers of the reference trainer, from the same seed."""
+
+import numpy as np
+import pytest
+
+from models.data.tasks import Task
+from models.networks.families import build
+from models.networks.outputs import Outputs
+from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
+from models.trials.arrays.initial import initialize
+from models.trials.arrays.layout import Weights, plan_layers
+from models.trials.keras_trainer import KerasTrainer
+from models.trials.numpy_trainer import NumpyTrainer
+from models.trials.spec import EarlyStopping
+from models.trials.trainer import Run, TrainingData
+
+# Rounding of float32 over 20 steps: 1e-6 was measured, 2e-6 with nadam.
+CLOSE = {"rtol": 1e-5, "atol": 5e-6}
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(50, 4)).astype(np.float32)
+Y = np.sin(X @ np.array([1.0, -2.0, 0.5, 1.0])).astype(np.float32)
+VALUES = {"num_layers": 2, "units": [16, 9], "batch_size": 8, "learning_rate": 0.01}
+
+
+def data(task=Task.REGRESSION, x=X):
+    y = (
+        Y
+        if task is Task.REGRESSION
+        else np.digitize(Y, [0] if task is Task.BINARY else [-0.5, 0.5])
+    )
+    scale = 20.0 if task is Task.REGRESSION else 1.0
+    # 37 rows leave five for the last batch of eight.
+    return TrainingData(x[:37], y[:37], x[37:], y[37:], Outputs.of(task, 3), scale)
+
+
+def both(values, data, **options):
+    options = {"epochs": 4, "seed": 3} | options
+    run = Run(0, 0, network="mlp", values=VALUES | values, **options)
+    return [trainer.train([run], [data])[0] for trainer in (KerasTrainer(), NumpyTrainer())]
+
+
+def assert_same(reference, result):
+    assert list(result.history) == list(reference.history)
+    for name, figures in reference.history.items():
+        np.testing.assert_allclose(result.history[name], figures, **CLOSE)
+    for kept, wanted in zip(result.weights, reference.weights, strict=True):
+        assert kept.dtype == wanted.dtype
+        np.testing.assert_allclose(kept, wanted, **CLOSE)
+    np.testing.assert_allclose(result.validation_outputs, reference.validation_outputs, **CLOSE)
+    np.testing.assert_allclose(result.training_outputs, reference.training_outputs, **CLOSE)
+    for figure in ("best_epoch", "epochs", "parameters", "diverged"):
+        assert getattr(result, figure) == getattr(reference, figure)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw", "weight_decay": 0.1},
+        {"optimizer": "nadam", "weight_decay": 0.01},
+        {"optimizer": "sgd", "weight_decay": 0.01},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "rmsprop", "momentum": 0.9, "learning_rate": 0.001},
+        {"optimizer": "adagrad"},
+        {"optimizer": "adamax"},
+        {"l2": 0.01},
+        {"batch_normalization": True},
+        {"batch_normalization": True, "num_layers": 3, "units": 8, "activation": "tanh"},
+        {"lr_schedule": "cosine"},
+        {"lr_schedule": "exponential", "optimizer": "sgd"},
+        {"num_layers": 0, "units": 1},
+        {"batch_size": 100},
+        {"batch_size": 36},
+    ],
+    ids=str,
+)
+def test_every_hyperparameter(values):
+    assert_same(*both(values, data()))
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_activations(first):
+    chosen = list(ACTIVATIONS[first : first + 5])
+    assert_same(*both({"num_layers": 5, "units": 8, "activation": chosen}, data()))
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
+def test_classes(task):
+    assert_same(*both({}, data(task)))
+
+
+def test_confident_classes():
+    # Probabilities that round to 0 and 1: the loss must come from the scores.
+    assert_same(*both({"optimizer": "sgd", "num_layers": 0}, data(Task.BINARY, x=X * 30)))
+
+
+def test_images():
+    assert_same(*both({}, data(x=X.reshape(50, 2, 2))))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_reduce_on_plateau():
+    # A rate this high jumps about the optimum, so that the loss stops getting better.
+    values = {"num_layers": 0, "optimizer": "sgd", "learning_rate": 0.3, "batch_size": 3}
+    reference, result = both(values | {"lr_schedule": "reduce_on_plateau"}, data(), epochs=12)
+    assert_same(reference, result)
+    _, constant = both(values, data(), epochs=12)
+    assert result.history != constant.history
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+def test_going_on_from_a_parent(schedule):
+    values = {"lr_schedule": schedule}
+    parent, _ = both(values, data(), epochs=2)
+    children = both(values, data(), epochs=5, initial_epoch=2, initial_weights=parent.weights)
+    assert_same(*children)
+    assert children[1].epochs == 5
+
+
+def test_early_stopping():
+    values = {"optimizer": "sgd", "learning_rate": 0.5, "batch_size": 3}
+    reference, result = both(values, data(), epochs=30, early_stopping=EarlyStopping(3, 0.1))
+    assert_same(reference, result)
+    assert 3 < result.epochs < 30
+
+
+def test_divergence():
+    reference, result = both({"optimizer": "sgd", "learning_rate": 10.0}, data(), epochs=50)
+    assert result.diverged
+    assert reference.diverged
+    assert (result.epochs, result.best_epoch) == (reference.epochs, reference.best_epoch)
+
+
+def test_validation_on_the_training_rows():
+    whole = data()
+    same = TrainingData(whole.x_train, whole.y_train, whole.x_train, whole.y_train, whole.outputs)
+    assert_same(*both({}, same))
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_initial_weights_are_those_of_the_keras_network(initializer):
+    values = VALUES | {"kernel_initializer": initializer, "batch_normalization": [False, True]}
+    wanted = build("mlp", values, (4,), Outputs.of(Task.MULTICLASS, 3), 11).get_weights()
+    plans = plan_layers(values, 4, Outputs.of(Task.MULTICLASS, 3))
+    weights = Weights(plans)
+    initialize(weights, plans, values, 11)
+    assert all(np.array_equal(a, b) for a, b in zip(weights.arrays(), wanted, strict=True))

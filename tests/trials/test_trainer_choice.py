@@ -1,0 +1,40 @@
+import pytest
+
+from models.space.hyperparameters import ACTIVATIONS, OPTIMIZERS, SCHEDULES, hyperparameters_of
+from models.trials.choice import choose_trainer
+from models.trials.keras_trainer import KerasTrainer
+from models.trials.run import run_trial, run_trial_with
+
+
+def test_numpy_trains_whatever_a_perceptron_can_be():
+    values = {name: row.default for name, row in hyperparameters_of("mlp").items()}
+    assert choose_trainer("mlp", values).name == "numpy"
+    for name, choices in {
+        "activation": ACTIVATIONS,
+        "optimizer": OPTIMIZERS,
+        "lr_schedule": SCHEDULES,
+    }.items():
+        assert all(choose_trainer("mlp", {name: each}).name == "numpy" for each in choices)
+    assert choose_trainer("mlp", {"activation": list(ACTIVATIONS)}).name == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("network", "values"),
+    [
+        ("cnn", {}),
+        ("mlp", {"optimizer": "lion"}),
+        ("mlp", {"activation": ["relu", "mish"]}),
+        ("mlp", {"lr_schedule": "warm_restarts"}),
+        ("mlp", {"residual": True}),
+    ],
+)
+def test_keras_trains_the_rest(network, values):
+    assert choose_trainer(network, values).name == "keras"
+
+
+def test_a_trial_says_what_trained_it(line, trial):
+    spec = trial(line)
+    fast, reference = run_trial(spec), run_trial_with(KerasTrainer(), spec)
+    assert (fast.trainer, reference.trainer) == ("numpy", "keras")
+    assert fast.score == pytest.approx(reference.score, rel=1e-4)
+    assert run_trial(trial(line, parent_weights="jobs/none", initial_epoch=1)).trainer is None
