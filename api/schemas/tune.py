@@ -195,7 +195,7 @@ class TuneSchema(ma.Schema):
     network = ma.fields.String(
         load_default="mlp",
         validate=OneOf(list(NETWORKS)),
-        metadata=described("Family of networks."),
+        metadata=described("Family of networks; `cnn` learns from images."),
     )
     search_space = SearchSpaceField(load_default=None, allow_none=True)
     strategy = StrategyField(load_default=Random)

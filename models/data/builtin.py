@@ -20,6 +20,11 @@ class Builtin:
     source: str  # the function that loads it
     target: str = "target"
 
+    @property
+    def is_image(self) -> bool:
+        """Whether its only feature is an image."""
+        return self.columns == ("x",)
+
 
 _SKLEARN = "sklearn.datasets.load_"
 _KERAS = "keras.datasets."

@@ -30,6 +30,9 @@ def load_builtin(name: str) -> Dataset:
         raise NotFound("built-in dataset", name)
     builtin = BUILTINS[name]
     x, y = _load(builtin)
+    if builtin.is_image != (x.ndim > 2):
+        kind = "images" if builtin.is_image else "a table"
+        raise Unavailable(f"The dataset {name!r} should be {kind}, but `x` has shape {x.shape}.")
     cells = to_columns(x, y)
     names = (*builtin.columns, builtin.target)
     types = {column: "number" for column in names if column != "x"}
@@ -43,7 +46,7 @@ def _load(builtin: Builtin) -> tuple[Array, Array]:
     if module == "keras.datasets":
         return _load_keras(builtin.name)
     bunch = getattr(sklearn.datasets, function)()
-    return (bunch.images if builtin.columns == ("x",) else bunch.data), bunch.target
+    return (bunch.images if builtin.is_image else bunch.data), bunch.target
 
 
 def _load_keras(name: str) -> tuple[Array, Array]:

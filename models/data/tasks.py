@@ -1,4 +1,4 @@
-"""Which task a target poses, and which columns may answer it."""
+"""Which task a target poses, and which columns and networks may answer it."""
 
 import difflib
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from models.data.columns import Column, ColumnType
 from models.data.dataset import Dataset
 from models.errors import Invalid
+from models.space.hyperparameters import IMAGE_NETWORKS
 
 MAX_CLASSES = 1000
 MAX_INFERRED_CLASSES = 20  # distinct whole numbers that still look like class labels
@@ -93,6 +94,16 @@ def resolve_features(
             f"The image {images[0]!r} can only be used alone; name it as the only feature.",
         )
     return names
+
+
+def check_network(network: str, has_image: bool) -> None:
+    """Raise Invalid at `network` where it learns from images and the features hold none."""
+    if network in IMAGE_NETWORKS and not has_image:
+        raise Invalid.at(
+            "network",
+            f"{network!r} learns from images, and no feature is one. Use 'mlp' for tables; images"
+            " are uploaded as NPZ arrays of 3 or 4 axes.",
+        )
 
 
 def check_validation_dataset(

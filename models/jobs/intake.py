@@ -6,9 +6,16 @@ from typing import Any
 
 from models.data.builtin import BUILTINS
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.columns import ColumnType
 from models.data.library import DatasetLibrary
 from models.data.splitting import MIN_ROWS, Evaluation, split
-from models.data.tasks import Task, check_validation_dataset, resolve_features, resolve_task
+from models.data.tasks import (
+    Task,
+    check_network,
+    check_validation_dataset,
+    resolve_features,
+    resolve_task,
+)
 from models.errors import Invalid
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
@@ -96,6 +103,8 @@ class Intake:
         dataset = self._library.open(record.id)
         task = resolve_task(dataset, request.target, request.task)
         features = resolve_features(dataset, request.target, request.features)
+        kinds = {dataset.column(name).type for name in features}
+        check_network(request.network, ColumnType.IMAGE in kinds)
         split(dataset.values[request.target], task, request.evaluation, request.seed)
         if request.evaluation.validation_dataset is not None:
             validation = self._library.open(request.evaluation.validation_dataset)
@@ -119,6 +128,7 @@ def _check_builtin(request: TuneRequest) -> Task:
             raise Invalid.at("features", f"{request.dataset} has no feature {name!r}.")
     if request.task not in ("auto", builtin.task):
         raise Invalid.at("task", f"{request.dataset} poses a {builtin.task} task.")
+    check_network(request.network, builtin.is_image)
     if builtin.rows < MIN_ROWS and request.evaluation.method != "train":
         raise Invalid.at(
             "evaluation",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from models.networks import mlp
+from models.networks import cnn, mlp
 from models.networks.optimizers import Steps, create_optimizer
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues
@@ -14,7 +14,7 @@ TASK_LOSS = "task_loss"
 
 Build = Callable[[TrialValues, tuple[int, ...], Outputs, int], keras.Model]
 
-FAMILIES: Mapping[str, Build] = {"mlp": mlp.build}
+FAMILIES: Mapping[str, Build] = {"mlp": mlp.build, "cnn": cnn.build}
 
 
 def build(
@@ -27,7 +27,7 @@ def build(
 ) -> keras.Model:
     """A compiled network of the family `network` for the values of one trial.
 
-    `input_shape` is the shape of one row after preprocessing: (features,), (height, width) or
+    `input_shape` is the shape of one row after preprocessing: (features,) or
     (height, width, channels). `steps` is the length of the training, which some learning-rate
     schedules follow; leave it out where the network will not be trained. Weights depend on `seed`
     alone. Beside the loss, which holds the weight penalties, the network reports `task_loss`, which

@@ -14,18 +14,31 @@ def build(
 ) -> keras.Model:
     """An uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
 
-    Each of the `num_layers` hidden layers is Dense, BatchNormalization (where asked for, before
-    the activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu).
-    No hidden layer makes a linear model. Images are flattened. `kernel_initializer` and `l2` are
+    Images are flattened. No hidden layer makes a linear model. `kernel_initializer` and `l2` are
     for every kernel, the output layer's included.
     """
     features = keras.Input(input_shape, name="features")
     signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
+    return keras.Model(features, dense_layers(signal, values, outputs, seed), name="mlp")
+
+
+def dense_layers(
+    signal: keras.KerasTensor, values: TrialValues, outputs: Outputs, seed: int
+) -> keras.KerasTensor:
+    """What every family ends in: (rows, features) -> (rows, outputs.units).
+
+    Each of the `num_layers` hidden layers is Dense, BatchNormalization (where asked for, before
+    the activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu).
+    """
     layers = int(value(values, "num_layers"))
     for layer in range(layers):
         signal = _hidden(signal, values, layer, layer_seed(seed, layer))
-    signal = output_layer(signal, values, outputs, layer_seed(seed, layers))
-    return keras.Model(features, signal, name="mlp")
+    return keras.layers.Dense(
+        outputs.units,
+        activation=outputs.activation,
+        name="output",
+        **kernel(values, layer_seed(seed, layers)),
+    )(signal)
 
 
 def layer_seed(seed: int, layer: int) -> int:
@@ -39,15 +52,6 @@ def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Ini
     return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
 
 
-def output_layer(
-    signal: keras.KerasTensor, values: TrialValues, outputs: Outputs, seed: int
-) -> keras.KerasTensor:
-    """The layer that every family ends in: (rows, features) -> (rows, outputs.units)."""
-    return keras.layers.Dense(
-        outputs.units, activation=outputs.activation, name="output", **_kernel(values, seed)
-    )(signal)
-
-
 def _hidden(
     signal: keras.KerasTensor, values: TrialValues, layer: int, seed: int
 ) -> keras.KerasTensor:
@@ -57,7 +61,7 @@ def _hidden(
         int(layer_value(values, "units", layer)),
         use_bias=not normalized,
         name=f"dense_{number}",
-        **_kernel(values, seed),
+        **kernel(values, seed),
     )(signal)
     if normalized:
         signal = keras.layers.BatchNormalization(name=f"batch_normalization_{number}")(signal)
@@ -69,8 +73,8 @@ def _hidden(
     return signal
 
 
-def _kernel(values: TrialValues, seed: int) -> dict[str, Any]:
-    """How the kernel of a dense layer begins and is penalised."""
+def kernel(values: TrialValues, seed: int) -> dict[str, Any]:
+    """How the kernel of a layer begins and is penalised, as arguments of the layer."""
     l2 = float(value(values, "l2"))
     return {
         "kernel_initializer": kernel_initializer(values, seed),

@@ -10,10 +10,9 @@ from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.datetimes import expand
 from models.data.features import input_name
+from models.networks.passes import rows_at_once
 
 Array = np.ndarray[Any, Any]
-
-_ROWS_AT_ONCE = 8192
 
 
 class OnnxAnswers:
@@ -28,9 +27,10 @@ class OnnxAnswers:
 
     def __call__(self, dataset: Dataset, rows: Array, features: Sequence[str]) -> Array:
         """Predictions (rows, 1) in the target's own units, or probabilities (rows, classes)."""
+        at_once = min(rows_at_once(dataset.column(name).shape) for name in features)
         pieces = [
             self._session.run(None, raw_inputs(dataset, piece, features))[0]
-            for piece in np.split(rows, range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE))
+            for piece in np.split(rows, range(at_once, len(rows), at_once))
         ]
         return np.concatenate(pieces)
 

@@ -1,12 +1,13 @@
 """The hyperparameters that a network knows: kinds, legal values, defaults and when they count.
 
-Adding a network family is one name in `NETWORKS` and one row for each name that only it knows.
+Adding a network family is one name in `NETWORKS`, one row for each name that only it knows and one
+entry in `_VARIANTS` for each name that means something else to it.
 """
 
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 Value = bool | int | float | str
@@ -15,7 +16,8 @@ Value = bool | int | float | str
 TrialValues = Mapping[str, Value | list[Value]]
 """The values of a trial; a list holds one value for each layer, first layer first."""
 
-NETWORKS = ("mlp",)
+NETWORKS = ("mlp", "cnn")
+IMAGE_NETWORKS = ("cnn",)  # that learn from images and nothing else
 
 ACTIVATIONS = (
     "relu",
@@ -44,6 +46,7 @@ INITIALIZERS = (
 )
 SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
 MAX_LAYERS = 20
+MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
 
 
 class Kind(StrEnum):
@@ -123,6 +126,14 @@ def unknown(what: str, given: object, known: Iterable[str]) -> str:
     return f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}."
 
 
+def unknown_hyperparameter(name: str, network: str) -> str:
+    """Say that `network` does not know `name`, and which networks do."""
+    row = HYPERPARAMETERS.get(name)
+    if row is None:
+        return unknown("hyperparameter", name, hyperparameters_of(network))
+    return f"Unknown hyperparameter {name!r} of {network}; it is one of {', '.join(row.networks)}."
+
+
 def in_words(condition: Condition) -> str:
     """Say a condition in words."""
     values = condition.values
@@ -136,6 +147,9 @@ HAS_LAYERS = Condition("num_layers", tuple(range(1, MAX_LAYERS + 1)))
 HAS_MOMENTUM = Condition("optimizer", ("sgd", "rmsprop"))
 
 _ROWS = (
+    Hyperparameter("conv_blocks", Kind.INT, 2, 1, MAX_BLOCKS, networks=("cnn",)),
+    Hyperparameter("filters", Kind.INT, 32, 1, 1024, layers="conv_blocks", networks=("cnn",)),
+    Hyperparameter("kernel_size", Kind.INT, 3, 1, 15, layers="conv_blocks", networks=("cnn",)),
     # Zero layers is a linear model.
     Hyperparameter("num_layers", Kind.INT, 2, 0, MAX_LAYERS),
     Hyperparameter("units", Kind.INT, 64, 1, 4096, when=(HAS_LAYERS,), layers="num_layers"),
@@ -162,7 +176,16 @@ _ROWS = (
 )
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = {row.name: row for row in _ROWS}
 
+# A cnn has one value of these for its convolutions and its dense layers, and always a convolution.
+_OF_WHOLE_CNN = ("activation", "dropout", "batch_normalization")
+_VARIANTS: Mapping[str, Mapping[str, Hyperparameter]] = {
+    "cnn": {name: replace(HYPERPARAMETERS[name], when=(), layers=None) for name in _OF_WHOLE_CNN}
+}
+
 
 def hyperparameters_of(network: str) -> dict[str, Hyperparameter]:
     """Answer the rows that `network` knows, by name, in the order of the table."""
-    return {name: row for name, row in HYPERPARAMETERS.items() if network in row.networks}
+    own = _VARIANTS.get(network, {})
+    return {
+        name: own.get(name, row) for name, row in HYPERPARAMETERS.items() if network in row.networks
+    }

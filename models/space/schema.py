@@ -12,6 +12,7 @@ from models.space.hyperparameters import (
     Kind,
     hyperparameters_of,
     unknown,
+    unknown_hyperparameter,
 )
 from models.space.linking import link
 from models.space.parameters import Fixed
@@ -99,7 +100,7 @@ def load_space(document: Mapping[str, object] | None, network: str) -> SearchSpa
     for name, value in (document or DEFAULT_SPACES[network]).items():
         try:
             if name not in known:
-                raise ValidationError(unknown("hyperparameter", name, known))
+                raise ValidationError(unknown_hyperparameter(name, network))
             entries[name] = _load_entry(known[name], value)
         except ValidationError as error:
             errors[name] = error.messages

@@ -15,7 +15,7 @@ from models.space.hyperparameters import (
     Value,
     hyperparameters_of,
     in_words,
-    unknown,
+    unknown_hyperparameter,
 )
 from models.space.parameters import Fixed, Parameter, Tunable
 from models.space.parsing import parsed, parsed_list
@@ -130,7 +130,7 @@ class SearchSpace:
         """
         full: dict[str, Value | list[Value]] = {}
         errors: dict[str, object] = {
-            name: [unknown("hyperparameter", name, self.known)]
+            name: [unknown_hyperparameter(name, self.network)]
             for name in values
             if name not in self.known
         }

@@ -12,14 +12,13 @@ import tensorflow as tf
 from models.data.tasks import Task
 from models.networks import families
 from models.networks.optimizers import Steps, plateau_callbacks
+from models.networks.passes import rows_at_once
 from models.networks.values import value
 from models.trials.epoch_order import epoch_order
 from models.trials.memory import released
 from models.trials.recording import Recorder
 from models.trials.trainer import Array, EpochReport, Report, Run, RunResult, TrainingData
 
-# Rows a step when nothing is learned from them.
-FORWARD_ROWS = 8192
 # Batches in one call of the compiled step. Keras returns to Python only between calls, which takes
 # 1 ms, but compiling several takes 0.3 s more than compiling one: it pays in long trainings only.
 _BATCHES_PER_CALL = 64
@@ -103,9 +102,10 @@ def _finish(
 
 def forward(model: keras.Model, x: Array) -> Array:
     """The outputs of `model` for preprocessed rows, (rows, units), in pieces that fit in memory."""
+    rows = rows_at_once(x.shape[1:])
     pieces = [
-        np.asarray(model(x[start : start + FORWARD_ROWS], training=False))
-        for start in range(0, len(x), FORWARD_ROWS)
+        np.asarray(model(x[start : start + rows], training=False))
+        for start in range(0, len(x), rows)
     ]
     return np.concatenate(pieces)
 
@@ -158,7 +158,7 @@ def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dat
 
 def _in_order(data: TrainingData) -> tf.data.Dataset:
     pair = (data.x_validation, _as_column(data.y_validation, data))
-    return _plain(tf.data.Dataset.from_tensor_slices(pair).batch(FORWARD_ROWS))
+    return _plain(tf.data.Dataset.from_tensor_slices(pair).batch(rows_at_once(data.input_shape)))
 
 
 def _plain(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from models.space.combinations import blocks, count
-from models.space.hyperparameters import HYPERPARAMETERS, Kind
+from models.space.hyperparameters import NETWORKS, Kind, hyperparameters_of
 from models.space.parameters import Fixed
 from models.space.schema import load_space
 
@@ -53,17 +53,19 @@ def entries(draw, row):
 
 @st.composite
 def documents(draw):
-    """Valid documents; each condition leans on a name earlier in the table."""
+    """Networks with valid documents; each condition leans on a name earlier in the table."""
+    network = draw(st.sampled_from(NETWORKS))
+    table = hyperparameters_of(network)
     document = {}
-    for name in draw(st.lists(st.sampled_from(list(HYPERPARAMETERS)), unique=True, min_size=1)):
-        document[name] = draw(entries(HYPERPARAMETERS[name]))
-    document = {name: document[name] for name in HYPERPARAMETERS if name in document}
-    assume(can_have_effect(document))
-    space = load_space(document, "mlp")
+    for name in draw(st.lists(st.sampled_from(list(table)), unique=True, min_size=1)):
+        document[name] = draw(entries(table[name]))
+    document = {name: document[name] for name in table if name in document}
+    assume(can_have_effect(table, document))
+    space = load_space(document, network)
     for name, entry in document.items():
         if not isinstance(entry, dict):
             continue
-        if HYPERPARAMETERS[name].layers and draw(st.booleans()):
+        if table[name].layers and draw(st.booleans()):
             entry["per_layer"] = True
         earlier = [
             parent
@@ -71,32 +73,33 @@ def documents(draw):
             if not (isinstance(document[parent], dict) and document[parent].get("per_layer"))
             and space.parameter(parent).options() is not None
         ]
-        if name != "num_layers" and earlier and draw(st.booleans()):
+        counts = any(row.layers == name for row in table.values())
+        if not counts and earlier and draw(st.booleans()):
             parent = draw(st.sampled_from(earlier))
             options = space.parameter(parent).options()[:50]
             values = draw(st.lists(st.sampled_from(options), min_size=1, max_size=3, unique=True))
             entry["when"] = {parent: values}
-    return document
+    return network, document
 
 
-def can_have_effect(document):
+def can_have_effect(table, document):
     def values(name):
-        entry = document.get(name, HYPERPARAMETERS[name].default)
+        entry = document.get(name, table[name].default)
         if not isinstance(entry, dict):
             return [entry]
         return entry.get("values") or range(entry["min"], entry["max"] + 1, entry.get("step", 1))
 
-    layered = any(HYPERPARAMETERS[name].layers for name in document)
+    layered = any(table[name].layers == "num_layers" for name in document)
     return (not layered or any(values("num_layers"))) and (
         "momentum" not in document or {"sgd", "rmsprop"} & set(values("optimizer"))
     )
 
 
-def loadable(document):
+def loadable(network, document):
     # A `when` beside the condition that always holds (a layer's number of layers, momentum's
     # optimizer) may leave nothing; the loader refuses that, rightly, and only that.
     try:
-        return load_space(document, "mlp")
+        return load_space(document, network)
     except ValidationError as error:
         if "Has no effect" not in str(error):
             raise
@@ -105,12 +108,13 @@ def loadable(document):
 
 @settings(deadline=None, max_examples=200)
 @given(documents(), st.data())
-def test_any_valid_document_loads_comes_back_and_gives_consistent_values(document, data):
-    space = loadable(document)
+def test_any_valid_document_loads_comes_back_and_gives_consistent_values(drawn, data):
+    network, document = drawn
+    space = loadable(network, document)
     assume(space is not None)
 
     written = json.loads(json.dumps(space.document(), allow_nan=False, sort_keys=True))
-    again = load_space(written, "mlp")
+    again = load_space(written, network)
     assert again == space
     assert again.dimensions == space.dimensions
 
@@ -132,8 +136,8 @@ def test_any_valid_document_loads_comes_back_and_gives_consistent_values(documen
 
 @settings(deadline=None, max_examples=100)
 @given(documents())
-def test_size_is_what_counting_one_by_one_finds(document):
-    space = loadable(document)
+def test_size_is_what_counting_one_by_one_finds(drawn):
+    space = loadable(*drawn)
     assume(space is not None)
     size = space.size()
     if size is None:
@@ -159,8 +163,8 @@ def test_size_is_what_counting_one_by_one_finds(document):
 
 @settings(deadline=None, max_examples=100)
 @given(documents())
-def test_blocks_hold_only_values_that_a_grid_takes_and_no_inactive_ones(document):
-    space = loadable(document)
+def test_blocks_hold_only_values_that_a_grid_takes_and_no_inactive_ones(drawn):
+    space = loadable(*drawn)
     assume(space is not None)
     total = 0
     for block in itertools.islice(

@@ -1,0 +1,62 @@
+"""The convolutional network: blocks of convolution and pooling, then dense layers."""
+
+import keras
+
+from models.errors import Invalid
+from models.networks.mlp import dense_layers, kernel, layer_seed
+from models.networks.outputs import Outputs
+from models.networks.values import layer_value, value
+from models.space.hyperparameters import TrialValues
+
+_POOL = 2  # pixels of a side that become one
+
+
+def build(
+    values: TrialValues, input_shape: tuple[int, ...], outputs: Outputs, seed: int
+) -> keras.Model:
+    """An uncompiled network: (rows, height, width, channels) -> (rows, outputs.units).
+
+    Each of the `conv_blocks` is Conv2D, BatchNormalization (where asked for), activation,
+    MaxPooling2D and Dropout (plain). Convolutions keep the size of the map, at its edges with
+    zeros; pooling halves every side that has two pixels or more, so blocks beyond the last pixel
+    go on without. The last map is flattened and not averaged: where a stroke lies matters in
+    images as small as a digit's. The rest is as in an mlp; `activation`, `dropout` and
+    `batch_normalization` hold for blocks and dense layers alike. Raises Invalid at `network` for
+    rows that are no images.
+    """
+    if len(input_shape) != 3:
+        raise Invalid.at("network", f"'cnn' learns from images, not from rows {input_shape}.")
+    features = keras.Input(input_shape, name="features")
+    signal = features
+    blocks = int(value(values, "conv_blocks"))
+    for block in range(blocks):
+        signal = _block(signal, values, block, layer_seed(seed, block))
+    signal = keras.layers.Flatten(name="flatten")(signal)
+    signal = dense_layers(signal, values, outputs, layer_seed(seed, blocks))
+    return keras.Model(features, signal, name="cnn")
+
+
+def _block(
+    signal: keras.KerasTensor, values: TrialValues, block: int, seed: int
+) -> keras.KerasTensor:
+    number = block + 1
+    normalized = bool(value(values, "batch_normalization"))
+    signal = keras.layers.Conv2D(
+        int(layer_value(values, "filters", block)),
+        int(layer_value(values, "kernel_size", block)),
+        padding="same",
+        use_bias=not normalized,
+        name=f"conv_{number}",
+        **kernel(values, seed),
+    )(signal)
+    if normalized:
+        signal = keras.layers.BatchNormalization(name=f"conv_batch_normalization_{number}")(signal)
+    activation = str(value(values, "activation"))
+    signal = keras.layers.Activation(activation, name=f"conv_activation_{number}")(signal)
+    window = tuple(min(_POOL, side) for side in signal.shape[1:3])
+    if _POOL in window:
+        signal = keras.layers.MaxPooling2D(window, name=f"pool_{number}")(signal)
+    dropout = float(value(values, "dropout"))
+    if dropout:
+        signal = keras.layers.Dropout(dropout, seed=seed + 1, name=f"conv_dropout_{number}")(signal)
+    return signal
