@@ -108,12 +108,12 @@ def _draw_curves(
 
 def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
     title = "Best score with its spread, and the registered version on the test rows"
-    tests = [job.held_out for job in comparison.jobs if job.held_out is not None]
-    best = [
-        (job.best_score, job.spread or 0) for job in comparison.jobs if job.best_score is not None
-    ]
-    known = [end for score, spread in best for end in (score - spread, score + spread)]
-    known += [score for test in tests for score in (test.score, test.baseline)]
+    known: list[float | None] = []
+    for job in comparison.jobs:
+        if job.best_score is not None:
+            known += [job.best_score - (job.spread or 0), job.best_score + (job.spread or 0)]
+        if job.held_out is not None:
+            known += [job.held_out.score, job.held_out.baseline]
     scores = [score for score in known if score is not None]
     if not scores:
         say(axes, title, _NO_SCORE)

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from sklearn.metrics import auc, confusion_matrix, r2_score, roc_curve
 
 from models.data.tasks import Task
-from models.registry.documents import HeldOutDocument
-from models.reports.canvas import BLUE, CYCLE, GREY, INK, RED, printable, say
+from models.registry.documents import HeldOutDocument, Label
+from models.reports.canvas import BLUE, CYCLE, GREY, INK, RED, printable
 from models.reports.labels import number, shortened
 from models.reports.report import JobReport, Missing
 
@@ -22,16 +22,11 @@ PREDICTED, CONFUSION, ROC = "Predicted against true", "Confusion matrix", "ROC c
 def draw_predicted(axes: Axes, report: JobReport) -> None:
     """Each test row's prediction against its true value; on the diagonal it is right."""
     answers = report.answers
-    if isinstance(answers, Missing):
-        say(axes, PREDICTED, answers.reason)
-        return
+    assert not isinstance(answers, Missing)
     given = [np.nan if value is None else value for value in answers["predictions"] or []]
-    truth, predicted = np.array(answers["truth"], dtype=np.float64), np.array(given)
-    finite = np.isfinite(predicted)
-    if not finite.any():
-        say(axes, PREDICTED, "No prediction is finite.")
-        return
-    truth, predicted = truth[finite], predicted[finite]
+    finite = np.isfinite(given)
+    truth = np.array(answers["truth"], dtype=np.float64)[finite]
+    predicted = np.array(given)[finite]
     both = np.concatenate([truth, predicted])
     margin = 0.04 * np.ptp(both) or 0.5
     ends = (float(both.min() - margin), float(both.max() + margin))
@@ -51,9 +46,7 @@ def draw_predicted(axes: Axes, report: JobReport) -> None:
 def draw_confusion(axes: Axes, report: JobReport) -> None:
     """Test rows by true and predicted class; the shade is the share of the true class."""
     answers = report.answers
-    if isinstance(answers, Missing):
-        say(axes, CONFUSION, answers.reason)
-        return
+    assert not isinstance(answers, Missing)
     truth, probabilities = class_answers(answers)
     classes = answers["classes"] or []
     counts = confusion_matrix(truth, probabilities.argmax(axis=1), labels=np.arange(len(classes)))
@@ -61,7 +54,7 @@ def draw_confusion(axes: Axes, report: JobReport) -> None:
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    _name_classes(axes, [printable(shortened(str(name), 14)) for name in classes])
+    _name_classes(axes, [printable(shortened(class_name(name), 14)) for name in classes])
     if len(classes) <= _NAMED_CLASSES:
         _count_cells(axes, counts, shares)
     figure = axes.get_figure()
@@ -76,13 +69,8 @@ def draw_confusion(axes: Axes, report: JobReport) -> None:
 def draw_roc(axes: Axes, report: JobReport) -> None:
     """True against false positives at every threshold; each class against the rest if many."""
     answers = report.answers
-    if isinstance(answers, Missing):
-        say(axes, ROC, answers.reason)
-        return
+    assert not isinstance(answers, Missing)
     curves = roc_curves(answers)
-    if not curves:
-        say(axes, ROC, "The test rows hold one class only: there is no ROC curve.")
-        return
     for place, (name, false, true, area) in enumerate(curves):
         if len(curves) <= _CURVES:
             label = printable(f"{shortened(name, 18)}: area {area:.3f}")
@@ -117,8 +105,13 @@ def roc_curves(answers: HeldOutDocument) -> list[tuple[str, Array, Array, float]
         positive = truth == place
         if positive.any() and not positive.all():
             false, true, _ = roc_curve(positive, probabilities[:, place])
-            found.append((str(classes[place]), false, true, float(auc(false, true))))
+            found.append((class_name(classes[place]), false, true, float(auc(false, true))))
     return found
+
+
+def class_name(label: Label) -> str:
+    """A class as JSON has it."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def class_answers(answers: HeldOutDocument) -> tuple[Array, Array]:

@@ -4,31 +4,23 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from models.data.tasks import Task
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Trial
 from models.oracles.strategy import strategy_to_json
 from models.registry.catalog import VersionRecord
 from models.reports.labels import better_is, duration, metric_label, moment, number, score_label
-from models.reports.report import JobReport, Missing
+from models.reports.report import DrawnFigure, JobReport, Missing
 
 
-@dataclass(frozen=True, slots=True)
-class PageFigure:
-    """One picture of a page."""
-
-    name: str
-    alternative: str  # text for those who do not see it
-    png: bytes
-
-
-def write_page(report: JobReport, figures: Sequence[PageFigure]) -> str:
+def write_page(report: JobReport, figures: Sequence[DrawnFigure]) -> str:
     """The report as HTML, the figures inside as data."""
     job, version = report.job, report.version
     return _template().render(
@@ -36,6 +28,9 @@ def write_page(report: JobReport, figures: Sequence[PageFigure]) -> str:
         facts=_facts(report),
         failures=_failures(report),
         winner=report.leaders[0] if report.leaders else None,
+        task="regression"
+        if job.spec.task is Task.REGRESSION
+        else f"{job.spec.task} classification",
         score_label=score_label(job),
         better_is=better_is(job),
         version=None if isinstance(version, Missing) else version,
@@ -43,15 +38,8 @@ def write_page(report: JobReport, figures: Sequence[PageFigure]) -> str:
         test_note=report.answers.reason if isinstance(report.answers, Missing) else None,
         metrics=[] if isinstance(version, Missing) else _metrics(report, version),
         leaders=[_leader(trial, report) for trial in report.leaders],
-        scored=sum(item.score is not None for item in report.outcomes),
-        figures=[
-            {
-                "name": figure.name,
-                "alternative": figure.alternative,
-                "data": base64.b64encode(figure.png).decode(),
-            }
-            for figure in figures
-        ],
+        scored=len(report.scored),
+        figures=figures,
     )
 
 
@@ -139,6 +127,10 @@ def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
 def _shape(shape: Sequence[int | None]) -> str:
     return " × ".join("rows" if size is None else str(size) for size in shape)
 
@@ -152,5 +144,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, value=_value, shape=_shape)
+    environment.filters.update(base64=_base64, number=number, value=_value, shape=_shape)
     return environment.get_template("page.html")

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 
 from models.jobs.records import Outcome
-from models.reports.canvas import GREY, INK, plain_log, printable, say, with_unit_below
+from models.reports.canvas import GREY, INK, plain_log, printable, with_unit_below
 from models.reports.labels import better_is, number, score_label, shortened
 from models.reports.report import JobReport, Missing
 from models.reports.score_range import ScoreRange, score_range
@@ -27,17 +27,16 @@ _MANY = 20  # trials
 _FAN = 0.025
 _TICKS = 6  # of a column, beyond which only its ends and its middle are named
 
-_TITLE = "Every trial's values"
+PARALLEL = "Every trial's values"
 
 
 def draw_parallel_coordinates(axes: Axes, report: JobReport) -> None:
-    """The best trials lie on top and are darkest; more than 500 lines are thinned out by rank."""
-    scored = [item for item in report.outcomes if item.score is not None]
+    """The best trials lie on top and are darkest; more than 500 lines are thinned out by rank.
+
+    The trials that have a score must differ in their values.
+    """
+    scored = report.scored
     columns = varying_columns(scored)
-    if not columns:
-        reason = "No trial has a score." if not scored else "All trials had the same values."
-        say(axes, _TITLE, reason)
-        return
     direction = report.job.spec.objective.direction
     span = score_range([item.score or 0.0 for item in scored], direction)
     shown = _chosen(columns, report)
@@ -183,4 +182,4 @@ def _title(shown: int, columns: int, lines: int, trials: int) -> str:
         parts.append(f"{shown} of {columns} hyperparameters")
     if lines < trials:
         parts.append(f"{lines} of {trials} trials")
-    return f"{_TITLE} ({', '.join(parts)})" if parts else _TITLE
+    return f"{PARALLEL} ({', '.join(parts)})" if parts else PARALLEL

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.errors import ArtifactError, Conflict, NotFound
-from models.jobs.lifecycle import TrialState
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job, Outcome, Trial
 from models.registry.catalog import ModelCatalog, VersionRecord, artifact_folder
@@ -40,9 +39,21 @@ class JobReport:
     version: VersionRecord | Missing
     answers: HeldOutDocument | Missing  # of the version on the test rows
 
-    def count(self, state: TrialState) -> int:
-        """How many trials are in a state."""
-        return sum(item.state == state for item in self.outcomes)
+    @property
+    def scored(self) -> list[Outcome]:
+        """The trials that have a score, by number."""
+        return [item for item in self.outcomes if item.score is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnFigure:
+    """One figure of a report, or why it is not there."""
+
+    name: str
+    title: str
+    alternative: str  # text for those who do not see it
+    png: bytes | None
+    missing: str | None
 
 
 def read_report(

@@ -39,11 +39,10 @@ class Reports:
     def page(self, job: str) -> str:
         """What is known of a job now, as one HTML page."""
         from models.reports.figures import draw_each
-        from models.reports.page import PageFigure, write_page
+        from models.reports.page import write_page
 
         report = self._read(job)
-        figures = [PageFigure(kind.name, kind.alternative, png) for kind, png in draw_each(report)]
-        return write_page(report, figures)
+        return write_page(report, draw_each(report))
 
     def picture(self, job: str) -> bytes:
         """The figures of the page in one PNG."""

@@ -18,7 +18,6 @@ from models.reports.canvas import (
     SKY,
     plain_log,
     printable,
-    say,
     with_unit_below,
 )
 from models.reports.importance import Importance
@@ -28,18 +27,21 @@ from models.reports.score_range import ScoreRange, score_range
 
 Array = np.ndarray[Any, Any]
 
+BEST_SO_FAR = "Best score so far"
+LEARNING = "Learning curves of the best trials"
+MATTERED = "What mattered"
+
 LEARNING_CURVES = 5  # trials shown
 _BARS = 15  # hyperparameters shown
-_FEW_EPOCHS = 30  # up to which every epoch has a dot
+_FEW_EPOCHS = 10  # up to which every epoch has a dot
 
 
 def draw_best_so_far(axes: Axes, report: JobReport) -> None:
-    """Every trial's score in the order in which they ended, and the best one so far."""
-    title = "Best score so far"
+    """Every trial's score in the order in which they ended, and the best one so far.
+
+    At least one trial must have a score.
+    """
     scores = {item.number: item.score for item in report.outcomes if item.score is not None}
-    if not scores:
-        say(axes, title, "No trial has a score.")
-        return
     direction = report.job.spec.objective.direction
     span = score_range(list(scores.values()), direction)
     set_score_axis(axes, span)
@@ -74,30 +76,32 @@ def draw_best_so_far(axes: Axes, report: JobReport) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("trials that have ended")
     axes.set_ylabel(_score_text(report))
-    axes.set_title(f"{title} ({better_is(report.job)})")
+    axes.set_title(f"{BEST_SO_FAR} ({better_is(report.job)})")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=5)
 
 
 def draw_learning_curves(axes: Axes, report: JobReport) -> None:
-    """Loss per epoch of the best trials: on training rows dashed, on validation rows solid."""
-    title = "Learning curves of the best trials"
-    trials = [trial for trial in report.leaders if _loss(trial, "loss").size][:LEARNING_CURVES]
-    if not trials:
-        say(axes, title, "No trial with a score has a learning curve.")
-        return
+    """Loss per epoch of the best trials: on training rows dashed, on validation rows solid.
+
+    At least one trial must have a score.
+    """
+    trials = list(report.leaders[:LEARNING_CURVES])
     spec = report.job.spec
     validates = spec.evaluation.method != "train"
     names = ("loss", "val_loss") if validates else ("loss",)
     known = np.concatenate([_loss(trial, name) for trial in trials for name in names])
     set_score_axis(axes, score_range(known[np.isfinite(known)].tolist(), "min"))
-    longest = 0
-    for trial, color in zip(trials, CYCLE, strict=False):
-        longest = max(longest, _draw_losses(axes, trial, color, validates))
-    axes.set_xlim(0, longest + 1)
+    longest = max(len(_loss(trial, "loss")) for trial in trials)
+    marker = "." if longest <= _FEW_EPOCHS else ""
+    last = max(
+        _draw_losses(axes, trial, color, marker, validates)
+        for trial, color in zip(trials, CYCLE, strict=False)
+    )
+    axes.set_xlim(0.5, last + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("epoch")
     axes.set_ylabel(with_unit_below(metric_label("loss", spec.task, shortened(spec.target))))
-    axes.set_title(title)
+    axes.set_title(LEARNING)
     axes.legend(
         handles=_learning_legend(trials, validates), loc="center left", bbox_to_anchor=(1.01, 0.5)
     )
@@ -105,11 +109,8 @@ def draw_learning_curves(axes: Axes, report: JobReport) -> None:
 
 def draw_importance(axes: Axes, report: JobReport) -> None:
     """Bars of out-of-bag R² lost; the title tells how far the forest is to be trusted."""
-    title = "What mattered"
     found = report.importance
-    if isinstance(found, Missing):
-        say(axes, title, found.reason)
-        return
+    assert not isinstance(found, Missing)
     items = found.items[:_BARS][::-1]
     names = [printable(item.hyperparameter) for item in items]
     axes.barh(
@@ -124,7 +125,7 @@ def draw_importance(axes: Axes, report: JobReport) -> None:
     axes.axvline(0, color=INK, lw=0.8)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("R² lost when the values are shuffled")
-    axes.set_title(f"{title} ({_trust(found)})")
+    axes.set_title(f"{MATTERED} ({_trust(found)})")
     if found.warning is not None:
         axes.text(
             0.98,
@@ -163,11 +164,10 @@ def _mark_beyond(
     )
 
 
-def _draw_losses(axes: Axes, trial: Trial, color: str, validates: bool) -> int:
+def _draw_losses(axes: Axes, trial: Trial, color: str, marker: str, validates: bool) -> int:
     training, validation = _loss(trial, "loss"), _loss(trial, "val_loss")
     last = (trial.result or {}).get("epochs") or len(training)
     epochs = np.arange(last - len(training) + 1, last + 1)
-    marker = "." if len(training) <= _FEW_EPOCHS else None
     axes.plot(epochs, training, color=color, lw=1.3, ls="--" if validates else "-", marker=marker)
     best = (trial.result or {}).get("best_epoch")
     shown = training
