@@ -63,7 +63,9 @@ def _predict(forest: RandomForestRegressor, outside: Array, x: Array) -> Array:
     repeats, rows, columns = x.shape
     total = np.zeros((repeats, rows))
     for tree, mask in zip(forest.estimators_, outside, strict=True):
-        total += tree.predict(x.reshape(-1, columns)).reshape(repeats, rows) * mask
+        # The forest has checked the values already; every tree would do so again.
+        answers = tree.predict(x.reshape(-1, columns), check_input=False)
+        total += answers.reshape(repeats, rows) * mask
     mean: Array = total / np.maximum(1, outside.sum(axis=0))
     return mean
 
