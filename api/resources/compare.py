@@ -20,7 +20,7 @@ _MEDIA_TYPES = {"json": "application/json", "csv": "text/csv", "png": "image/png
 @blueprint.alt_response(200, schema=ComparisonSchema, description="The comparison")
 @blueprint.doc(
     responses={
-        "200": {
+        200: {
             "content": {
                 "text/csv": {"schema": {"type": "string"}},
                 "image/png": {"schema": {"type": "string", "format": "binary"}},

@@ -28,9 +28,7 @@ def importance(job: str) -> dict[str, Any]:
 @blueprint.arguments(ReportQuery, location="query")
 @blueprint.response(200, {"type": "string"}, content_type="text/html")
 @blueprint.doc(
-    responses={
-        "200": {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
-    }
+    responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
 )
 def report(query: dict[str, Any], job: str) -> ResponseReturnValue:
     """Show what is known of a job, as one HTML page or one PNG."""

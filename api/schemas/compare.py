@@ -38,7 +38,7 @@ class CurveSchema(ma.Schema):
     numbers = ma.fields.List(ma.fields.Integer(), metadata=described("Of the trials."))
     seconds = ma.fields.List(
         ma.fields.Float(),
-        metadata=described("From the start of the job to the trial's end, pauses included."),
+        metadata=described("From the start of the first trial to this one's end, pauses included."),
     )
     best = ma.fields.List(
         ma.fields.Float(allow_none=True), metadata=described("Null before the first score.")
@@ -83,7 +83,7 @@ class ComparedJobSchema(ma.Schema):
     seconds = ma.fields.Float(metadata=described("Seconds of searching."))
     seconds_to_best = ma.fields.Float(
         allow_none=True,
-        metadata=described("From the start of the job to the end of its best trial."),
+        metadata=described("From the start of the first trial to the end of the best."),
     )
     trials_to_best = ma.fields.Integer(
         allow_none=True, metadata=described("Trials that had ended by then, the best included.")

@@ -64,6 +64,7 @@ class Outcome:
     score: float | None
     failure_kind: str | None
     reused_from: int | None
+    started: datetime | None
     finished: datetime | None
 
 

@@ -50,7 +50,7 @@ class ComparedJob:
     failed: int
     stopped: int
     seconds: float  # of searching
-    seconds_to_best: float | None  # from the start of the job to the end of its best trial
+    seconds_to_best: float | None  # from the start of the first trial to the end of the best
     trials_to_best: int | None  # trials that had ended by then, the best one included
     curve: Curve
     area_over_trials: float | None
@@ -92,7 +92,7 @@ def compare(
         )
     outcomes = [jobs.outcomes(job) for job in found]
     curves = [
-        best_so_far(each, job.spec.objective.direction, job.started)
+        best_so_far(each, job.spec.objective.direction)
         for job, each in zip(found, outcomes, strict=True)
     ]
     scale = _common_scale(found, outcomes)

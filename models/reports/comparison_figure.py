@@ -102,7 +102,9 @@ def _draw_curves(
     axes.set_title(title)
     axes.set_ylabel(label)
     axes.set_xlim(0 if over_seconds else 0.8, max(end * 1.02, 1 if over_seconds else 1.2))
-    axes.set_xlabel("seconds since the job started" if over_seconds else "trials that have ended")
+    axes.set_xlabel(
+        "seconds since the first trial began" if over_seconds else "trials that have ended"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=not over_seconds, min_n_ticks=1))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from statistics import median
 
 from models.jobs.lifecycle import TrialState
@@ -17,7 +16,7 @@ class Curve:
     """One entry for each trial that has ended, in the order in which they ended."""
 
     numbers: tuple[int, ...]  # of the trials
-    seconds: tuple[float, ...]  # from the start of the job to the trial's end, pauses included
+    seconds: tuple[float, ...]  # from the start of the first trial to this one's end
     best: tuple[float | None, ...]  # best score of this trial and those before; None before any
 
     @property
@@ -46,10 +45,12 @@ class RegretScale:
         return min(1.0, (score - self.best) / (self.median - self.best))
 
 
-def best_so_far(
-    outcomes: Sequence[Outcome], direction: Direction, started: datetime | None
-) -> Curve:
-    """The curve of a job that `started` then; trials that failed count, cancelled ones do not."""
+def best_so_far(outcomes: Sequence[Outcome], direction: Direction) -> Curve:
+    """The curve of a job's trials; those that failed count, cancelled ones do not.
+
+    The clock starts with the first trial: what loading a dataset took says nothing of a search.
+    """
+    started = min((item.started for item in outcomes if item.started is not None), default=None)
     ended = [item for item in outcomes if item.state in ENDED and item.finished is not None]
     ended.sort(key=lambda item: (item.finished, item.number))
     best: list[float | None] = []
@@ -96,7 +97,7 @@ def area_over_trials(curve: Curve, scale: RegretScale, trials: int) -> float | N
 
 
 def area_over_seconds(curve: Curve, scale: RegretScale, seconds: float) -> float | None:
-    """Mean regret of the best score so far over the first `seconds` of the job, from 0 to 1.
+    """Mean regret of the best score so far over the first `seconds`, from 0 to 1.
 
     It is 1 until the first trial has ended, and after the last one the best score stays. None if
     `seconds` is 0.

@@ -15,6 +15,7 @@ from models.reports.report import JobReport, Missing
 Array = np.ndarray[Any, Any]
 
 _NAMED_CLASSES = 20  # up to which a confusion matrix names each class and counts each cell
+_FEW_CLASSES = 6
 _CURVES = len(CYCLE)  # classes with a ROC curve of their own colour
 PREDICTED, CONFUSION, ROC = "Predicted against true", "Confusion matrix", "ROC curve"
 
@@ -73,7 +74,7 @@ def draw_roc(axes: Axes, report: JobReport) -> None:
     curves = roc_curves(answers)
     for place, (name, false, true, area) in enumerate(curves):
         if len(curves) <= _CURVES:
-            label = printable(f"{shortened(name, 18)}: area {area:.3f}")
+            label = printable(f"class {shortened(name, 18)}: area {area:.3f}")
             axes.plot(false, true, color=CYCLE[place], lw=2, label=label)
         else:
             axes.plot(false, true, color=GREY, lw=0.8, alpha=0.6)
@@ -142,9 +143,9 @@ def _name_classes(axes: Axes, names: list[str]) -> None:
 
 
 def _count_cells(axes: Axes, counts: Array, shares: Array) -> None:
-    size = 11 if len(counts) <= 6 else 9 if len(counts) <= 12 else 7
+    size = 11 if len(counts) <= _FEW_CLASSES else 9 if len(counts) <= 12 else 7
     for (row, column), count in np.ndenumerate(counts):
-        if count:
+        if count or len(counts) <= _FEW_CLASSES:
             color = "white" if shares[row, column] > 0.55 else INK
             text = number(float(count)) if count < 10_000 else f"{count:.0e}"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)

@@ -1,5 +1,6 @@
 """How a search went: its best score over time, its learning curves, what mattered."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -124,19 +125,11 @@ def draw_importance(axes: Axes, report: JobReport) -> None:
     )
     axes.axvline(0, color=INK, lw=0.8)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("R² lost when the values are shuffled")
-    axes.set_title(f"{MATTERED} ({_trust(found)})")
+    text = "R² lost when the values are shuffled"
     if found.warning is not None:
-        axes.text(
-            0.98,
-            0.03,
-            "grey: " + printable(found.warning).replace(": ", ":\n").replace("). ", ").\n"),
-            transform=axes.transAxes,
-            ha="right",
-            va="bottom",
-            fontsize=9,
-            bbox={"fc": "white", "ec": RED, "alpha": 0.9, "boxstyle": "round,pad=0.4"},
-        )
+        text += "\nGrey: " + "\n".join(textwrap.wrap(found.warning, 80))
+    axes.set_xlabel(text)
+    axes.set_title(f"{MATTERED} ({_trust(found)})")
 
 
 def set_score_axis(axes: Axes, span: ScoreRange) -> None:
