@@ -5,7 +5,7 @@ from flask_smorest import Api
 
 from api import openapi
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
-from api.resources import datasets, models, operations, predict, tune
+from api.resources import compare, datasets, models, operations, predict, reports, tune
 from api.services import Services
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
@@ -13,6 +13,7 @@ from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.registry.catalog import ModelCatalog
+from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
     api = ProblemApi(app)
-    for module in (tune, datasets, predict, models, operations):
+    for module in (tune, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
@@ -57,4 +58,5 @@ def _build_services(settings: Settings) -> Services:
         job_requests=requests,
         models=ModelCatalog(database),
         predictions=PredictionEngine(artifacts, settings.model_cache),
+        reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
     )

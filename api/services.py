@@ -9,6 +9,7 @@ from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.registry.catalog import ModelCatalog
+from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -28,6 +29,7 @@ class Services:
     job_requests: JobRequests
     models: ModelCatalog
     predictions: PredictionEngine
+    reports: Reports
 
 
 def services() -> Services:

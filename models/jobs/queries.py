@@ -1,13 +1,22 @@
 """What readers ask about jobs and trials."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Select, and_, case, func, or_, select
 
 from models.errors import NotFound
 from models.jobs.lifecycle import TrialState
-from models.jobs.records import Job, Progress, Trial, job_from_row, trial_from_row
+from models.jobs.records import (
+    Job,
+    Outcome,
+    Progress,
+    Trial,
+    job_from_row,
+    outcome_from_row,
+    trial_from_row,
+)
 from models.store.engine import Database
 from models.store.tables import jobs, trials
 
@@ -79,6 +88,13 @@ class JobQueries:
         `after` is the number of the last trial already seen, in either order.
         """
         return self._page(job, sort, limit, after, states)
+
+    def outcomes(self, job: Job) -> list[Outcome]:
+        """Every trial of a job by number, without its curves."""
+        columns = [trials.c[item.name] for item in fields(Outcome)]
+        query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
+        with self._database.read() as connection:
+            return [outcome_from_row(row) for row in connection.execute(query)]
 
     def trial(self, job: Job, number: int) -> Trial:
         """One trial; NotFound if there is none."""

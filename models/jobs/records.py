@@ -54,6 +54,21 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial came to, without its curves: little enough to hold every trial of a job."""
+
+    number: int
+    state: TrialState
+    values: dict[str, Any]
+    epochs: int
+    score: float | None
+    failure_kind: str | None
+    reused_from: int | None
+    started: datetime | None
+    finished: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job has come."""
 
@@ -97,3 +112,8 @@ def trial_from_row(row: Row[Any]) -> Trial:
     fields = dict(row._mapping)
     del fields["job"]
     return Trial(**{**fields, "state": TrialState(row.state)})
+
+
+def outcome_from_row(row: Row[Any]) -> Outcome:
+    """A row of the columns that an Outcome has."""
+    return Outcome(**{**row._mapping, "state": TrialState(row.state)})

@@ -41,6 +41,17 @@ def dense_layers(
     )(signal)
 
 
+def layer_seed(seed: int, layer: int) -> int:
+    """The seed of a layer's kernel, layers counted from 0, the output layer last."""
+    return seed + 2 * layer
+
+
+def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Initializer:
+    """What a layer's kernel begins as; called with its shape it answers the numbers."""
+    name = value(values, "kernel_initializer")
+    return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
+
+
 def _hidden(
     signal: keras.KerasTensor, values: TrialValues, layer: int, seed: int
 ) -> keras.KerasTensor:
@@ -60,17 +71,6 @@ def _hidden(
     if dropout:
         signal = keras.layers.Dropout(dropout, seed=seed + 1, name=f"dropout_{number}")(signal)
     return signal
-
-
-def layer_seed(seed: int, layer: int) -> int:
-    """The seed of a layer's kernel, layers counted from 0, the output layer last."""
-    return seed + 2 * layer
-
-
-def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Initializer:
-    """What a layer's kernel begins as; called with its shape it answers the numbers."""
-    name = value(values, "kernel_initializer")
-    return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
 
 
 def kernel(values: TrialValues, seed: int) -> dict[str, Any]:

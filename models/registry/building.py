@@ -44,6 +44,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
             {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
         ),
         "signature.json": _json(signature),
+        "held_out.json": json.dumps(held_out.answers, allow_nan=False, ensure_ascii=False).encode(),
     }
     evidence["files"] = {name: _entry(file) for name, file in files.items()}
     files["evidence.json"] = _json(evidence)

@@ -1,4 +1,4 @@
-"""The form of signature.json, which `registry` writes and `serving` reads."""
+"""The forms of signature.json, read by `serving`, and held_out.json, read by `reports`."""
 
 from typing import Any, NotRequired, TypedDict
 
@@ -22,3 +22,17 @@ class SignatureDocument(TypedDict):
     columns: list[ColumnDocument]  # in the order in which a list of values is read
     classes: list[Label] | None  # in the order of the probabilities
     sample: dict[str, Any]  # one row of the training data, as a request would send it
+
+
+class HeldOutDocument(TypedDict):
+    """What a version answered for its test rows, beside the truth, in the target's own units."""
+
+    task: str  # regression, binary or multiclass
+    target: str
+    classes: list[Label] | None  # in the order of the probabilities
+    rows: int  # that were held out
+    note: str | None  # why fewer rows follow than were held out
+    row_numbers: list[int]  # in the dataset, from 0, ascending
+    truth: list[Label | float]
+    predictions: list[float | None] | None  # of a regression; null where not finite
+    probabilities: list[list[float | None]] | None  # of classes, one list a row

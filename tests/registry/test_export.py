@@ -29,7 +29,14 @@ from models.trials.metrics import regression_metrics
 Tune = Callable[..., ExportSpec]
 Priced = tuple[ExportSpec, ExportResult]
 FEATURES = ("area", "garden", "town", "sold", "survey")
-FILES = ("model.onnx", "model.keras", "preprocessing.json", "signature.json", "evidence.json")
+FILES = (
+    "model.onnx",
+    "model.keras",
+    "preprocessing.json",
+    "signature.json",
+    "held_out.json",
+    "evidence.json",
+)
 
 
 def instances(dataset: Dataset, rows: range) -> list[dict[str, Any]]:
@@ -150,7 +157,7 @@ def test_every_file_is_written_with_its_digest(artifacts: Artifacts, priced: Pri
         content = artifacts.read(f"{folder}/{name}")
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     evidence = json.loads(artifacts.read(f"{folder}/evidence.json"))
-    assert evidence["files"] == {name: result.files[name] for name in FILES[:4]}
+    assert evidence["files"] == {name: result.files[name] for name in FILES[:-1]}
     assert evidence == json.loads(json.dumps(result.evidence, allow_nan=False))
 
 

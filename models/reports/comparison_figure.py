@@ -1,0 +1,149 @@
+"""Jobs side by side in one picture."""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from models.jobs.records import Job
+from models.reports.canvas import (
+    CYCLE,
+    GREY,
+    INK,
+    plain_log,
+    printable,
+    render,
+    say,
+    with_unit_below,
+)
+from models.reports.comparison import ComparedJob, Comparison
+from models.reports.labels import better_is, score_label, shortened
+from models.reports.score_range import ScoreRange, score_range
+
+_STYLES = ("-", "--", ":", "-.")  # with the colours enough for 20 jobs
+_NO_SCORE = "No trial has a score."
+
+
+def draw_comparison(comparison: Comparison, first: Job) -> bytes:
+    """A PNG: best score so far over trials and over seconds, best and test scores by job.
+
+    `first` is the first of the jobs, which says what the scores are.
+    """
+    rows = len(comparison.jobs)
+
+    def draw(figure: Figure) -> None:
+        lower = 1.6 + 0.34 * rows
+        places = figure.subplot_mosaic("AB;CC", height_ratios=[4.6, lower])
+        span = _span(comparison)
+        target = shortened(first.spec.target)
+        label = with_unit_below(score_label(first, target))
+        _draw_curves(places["A"], comparison, span, label, over_seconds=False)
+        _draw_curves(places["B"], comparison, span, label, over_seconds=True)
+        _draw_scores(places["C"], comparison, f"{label}, {better_is(first)}")
+        figure.legend(
+            handles=[Line2D([], [], **_look(n), label=_name(j)) for n, j in _numbered(comparison)],
+            loc="outside lower center",
+            ncols=min(3, rows),
+        )
+
+    return render(draw, 14, 7.4 + 0.34 * rows + 0.25 * -(-rows // 3))
+
+
+def _numbered(comparison: Comparison) -> list[tuple[int, ComparedJob]]:
+    return list(enumerate(comparison.jobs))
+
+
+def _look(place: int) -> dict[str, Any]:
+    return {
+        "color": CYCLE[place % len(CYCLE)],
+        "ls": _STYLES[place // len(CYCLE)],
+        "lw": 2,
+    }
+
+
+def _name(job: ComparedJob) -> str:
+    return printable(f"{job.strategy} · {shortened(job.model, 24)} · {job.id[-8:]}")
+
+
+def _span(comparison: Comparison) -> ScoreRange | None:
+    levels = {score for job in comparison.jobs for score in job.curve.best if score is not None}
+    if not levels:
+        return None
+    return score_range(sorted(levels), comparison.jobs[0].objective.direction)
+
+
+def _draw_curves(
+    axes: Axes,
+    comparison: Comparison,
+    span: ScoreRange | None,
+    label: str,
+    *,
+    over_seconds: bool,
+) -> None:
+    title = f"Best score so far over {'seconds' if over_seconds else 'trials'}"
+    if span is None:
+        say(axes, title, _NO_SCORE)
+        return
+    axes.set_ylim(*span.limits)
+    if span.is_log:
+        plain_log(axes, "y")
+    end = comparison.seconds if over_seconds else comparison.trials
+    for place, job in _numbered(comparison):
+        places = job.curve.seconds if over_seconds else range(1, len(job.curve.best) + 1)
+        points = [(x, y) for x, y in zip(places, job.curve.best, strict=True) if y is not None]
+        if points:
+            axes.step(*zip(*points, strict=True), where="post", **_look(place))
+            # Where a job has ended its best score stays, and counts so in the areas.
+            last, score = points[-1]
+            axes.plot([last, end], [score, score], **_look(place) | {"lw": 0.8, "alpha": 0.6})
+            axes.plot(last, score, "o", color=_look(place)["color"], ms=6)
+    axes.set_title(title)
+    axes.set_ylabel(label)
+    axes.set_xlim(0 if over_seconds else 0.8, max(end * 1.02, 1 if over_seconds else 1.2))
+    axes.set_xlabel(
+        "seconds since the first trial began" if over_seconds else "trials that have ended"
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=not over_seconds, min_n_ticks=1))
+
+
+def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
+    title = "Best score with its spread, and the registered version on the test rows"
+    known: list[float | None] = []
+    for job in comparison.jobs:
+        if job.best_score is not None:
+            known += [job.best_score - (job.spread or 0), job.best_score + (job.spread or 0)]
+        if job.held_out is not None:
+            known += [job.held_out.score, job.held_out.baseline]
+    scores = [score for score in known if score is not None]
+    if not scores:
+        say(axes, title, _NO_SCORE)
+        return
+    span = score_range(scores, comparison.jobs[0].objective.direction, whole=True)
+    for place, job in _numbered(comparison):
+        color = _look(place)["color"]
+        if job.best_score is not None:
+            axes.errorbar(
+                job.best_score, place, xerr=job.spread or 0, fmt="o", color=color, ms=8, capsize=4
+            )
+        if job.held_out is not None and job.held_out.score is not None:
+            axes.plot(job.held_out.score, place, "D", mfc="white", mec=color, mew=1.8, ms=8)
+        if job.held_out is not None and job.held_out.baseline is not None:
+            axes.plot(job.held_out.baseline, place, "|", color=GREY, ms=14, mew=2.5)
+    axes.set_xlim(*span.limits)
+    if span.is_log:
+        plain_log(axes, "x")
+    axes.set_yticks(range(len(comparison.jobs)), [_name(job) for job in comparison.jobs])
+    axes.set_ylim(len(comparison.jobs) - 0.5, -0.5)
+    axes.set_xlabel(label.replace("\n", " "))
+    axes.set_title(title)
+    axes.legend(
+        handles=[
+            Line2D([], [], color=INK, ls="", marker="o", ms=8, label="best score ± spread"),
+            Line2D([], [], color=INK, ls="", marker="D", mfc="white", ms=8, label="test score"),
+            Line2D([], [], color=GREY, ls="", marker="|", ms=14, mew=2.5, label="baseline"),
+        ],
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+    )

@@ -1,0 +1,111 @@
+"""The best score so far over a job's trials and seconds, and the area under it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from models.jobs.lifecycle import TrialState
+from models.jobs.records import Outcome
+from models.trials.objective import Direction
+
+ENDED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One entry for each trial that has ended, in the order in which they ended."""
+
+    numbers: tuple[int, ...]  # of the trials
+    seconds: tuple[float, ...]  # from the start of the first trial to this one's end
+    best: tuple[float | None, ...]  # best score of this trial and those before; None before any
+
+    @property
+    def improvement(self) -> int | None:
+        """The place, from 0, of the trial that brought the last best score."""
+        if not self.best or self.best[-1] is None:
+            return None
+        return self.best.index(self.best[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class RegretScale:
+    """Scores mapped to regrets: 0 for the best one, 1 for the median and all that is worse."""
+
+    best: float
+    median: float
+
+    def regret(self, score: float | None) -> float:
+        """The regret of having `score`; 1 for having none."""
+        if score is None:
+            return 1.0
+        if score == self.best:
+            return 0.0
+        if self.median == self.best:
+            return 1.0
+        return min(1.0, (score - self.best) / (self.median - self.best))
+
+
+def best_so_far(outcomes: Sequence[Outcome], direction: Direction) -> Curve:
+    """The curve of a job's trials; those that failed count, cancelled ones do not.
+
+    The clock starts with the first trial: what loading a dataset took says nothing of a search.
+    """
+    started = min((item.started for item in outcomes if item.started is not None), default=None)
+    ended = [item for item in outcomes if item.state in ENDED and item.finished is not None]
+    ended.sort(key=lambda item: (item.finished, item.number))
+    best: list[float | None] = []
+    seconds = []
+    for item in ended:
+        before = best[-1] if best else None
+        best.append(better(before, item.score, direction))
+        assert item.finished is not None
+        since = item.finished - (started or item.finished)
+        seconds.append(max(0.0, since.total_seconds()))
+    return Curve(tuple(item.number for item in ended), tuple(seconds), tuple(best))
+
+
+def better(one: float | None, other: float | None, direction: Direction) -> float | None:
+    """The better of two scores, either of which may be missing."""
+    known = [score for score in (one, other) if score is not None]
+    if not known:
+        return None
+    return min(known) if direction == "min" else max(known)
+
+
+def regret_scale(scores: Sequence[float], direction: Direction) -> RegretScale | None:
+    """The scale of all `scores` of the jobs that are compared; None if there is no score.
+
+    The median, not the worst, is the end of the scale: one trial that nearly diverged would
+    make the differences between all others vanish.
+    """
+    if not scores:
+        return None
+    best = min(scores) if direction == "min" else max(scores)
+    return RegretScale(best, median(scores))
+
+
+def area_over_trials(curve: Curve, scale: RegretScale, trials: int) -> float | None:
+    """Mean regret of the best score so far after trial 1, 2, … `trials`, from 0 (best) to 1.
+
+    A job that ended earlier keeps its last best score. None if `trials` is 0.
+    """
+    if trials == 0:
+        return None
+    regrets = [scale.regret(score) for score in curve.best]
+    last = regrets[-1] if regrets else 1.0
+    return (sum(regrets) + last * (trials - len(regrets))) / trials
+
+
+def area_over_seconds(curve: Curve, scale: RegretScale, seconds: float) -> float | None:
+    """Mean regret of the best score so far over the first `seconds`, from 0 to 1.
+
+    It is 1 until the first trial has ended, and after the last one the best score stays. None if
+    `seconds` is 0.
+    """
+    if seconds <= 0:
+        return None
+    area, since, regret = 0.0, 0.0, 1.0
+    for moment, score in zip(curve.seconds, curve.best, strict=True):
+        area += regret * (moment - since)
+        since, regret = moment, scale.regret(score)
+    return (area + regret * (seconds - since)) / seconds

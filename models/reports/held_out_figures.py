@@ -1,0 +1,151 @@
+"""How well the registered version answers the test rows."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from sklearn.metrics import auc, confusion_matrix, r2_score, roc_curve
+
+from models.data.tasks import Task
+from models.registry.documents import HeldOutDocument, Label
+from models.reports.canvas import BLUE, CYCLE, GREY, INK, RED, printable
+from models.reports.labels import number, shortened
+from models.reports.report import JobReport, Missing
+
+Array = np.ndarray[Any, Any]
+
+_NAMED_CLASSES = 20  # up to which a confusion matrix names each class and counts each cell
+_FEW_CLASSES = 6
+_CURVES = len(CYCLE)  # classes with a ROC curve of their own colour
+PREDICTED, CONFUSION, ROC = "Predicted against true", "Confusion matrix", "ROC curve"
+
+
+def draw_predicted(axes: Axes, report: JobReport) -> None:
+    """Each test row's prediction against its true value; on the diagonal it is right."""
+    answers = report.answers
+    assert not isinstance(answers, Missing)
+    given = [np.nan if value is None else value for value in answers["predictions"] or []]
+    finite = np.isfinite(given)
+    truth = np.array(answers["truth"], dtype=np.float64)[finite]
+    predicted = np.array(given)[finite]
+    both = np.concatenate([truth, predicted])
+    margin = 0.04 * np.ptp(both) or 0.5
+    ends = (float(both.min() - margin), float(both.max() + margin))
+    few = len(truth) <= 300
+    axes.scatter(truth, predicted, s=26 if few else 9, alpha=0.65 if few else 0.3, color=BLUE, lw=0)
+    axes.plot(ends, ends, color=RED, lw=1.3, ls="--", label="right")
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.ticklabel_format(useOffset=False)
+    target = printable(shortened(answers["target"]))
+    axes.set_xlabel(f"true {target}")
+    axes.set_ylabel(f"predicted {target}")
+    r2 = f", R² {r2_score(truth, predicted):.3f}" if np.ptp(truth) > 0 else ""
+    axes.set_title(f"{PREDICTED} ({rows_text(answers)}{r2})")
+    axes.legend(loc="upper left")
+
+
+def draw_confusion(axes: Axes, report: JobReport) -> None:
+    """Test rows by true and predicted class; the shade is the share of the true class."""
+    answers = report.answers
+    assert not isinstance(answers, Missing)
+    truth, probabilities = class_answers(answers)
+    classes = answers["classes"] or []
+    counts = confusion_matrix(truth, probabilities.argmax(axis=1), labels=np.arange(len(classes)))
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.grid(visible=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    _name_classes(axes, [printable(shortened(class_name(name), 14)) for name in classes])
+    if len(classes) <= _NAMED_CLASSES:
+        _count_cells(axes, counts, shares)
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.9)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    right = float(np.trace(counts) / max(1, counts.sum()))
+    axes.set_title(f"{CONFUSION} ({rows_text(answers)}, accuracy {right:.3f})")
+
+
+def draw_roc(axes: Axes, report: JobReport) -> None:
+    """True against false positives at every threshold; each class against the rest if many."""
+    answers = report.answers
+    assert not isinstance(answers, Missing)
+    curves = roc_curves(answers)
+    for place, (name, false, true, area) in enumerate(curves):
+        if len(curves) <= _CURVES:
+            label = printable(f"class {shortened(name, 18)}: area {area:.3f}")
+            axes.plot(false, true, color=CYCLE[place], lw=2, label=label)
+        else:
+            axes.plot(false, true, color=GREY, lw=0.8, alpha=0.6)
+    if len(curves) > _CURVES:
+        grid = np.linspace(0, 1, 201)
+        mean = np.mean([np.interp(grid, false, true) for _, false, true, _ in curves], axis=0)
+        areas = float(np.mean([area for *_, area in curves]))
+        label = f"mean of {len(curves)} classes: area {areas:.3f}"
+        axes.plot(grid, np.r_[0.0, mean[1:]], color=BLUE, lw=2.4, label=label)
+    axes.plot([0, 1], [0, 1], color=INK, lw=1, ls=":", label="guessing: area 0.5")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_xlabel("false positives (share of the other classes)")
+    axes.set_ylabel("true positives (share of the class)")
+    against = "" if answers["task"] == Task.BINARY else "each class against the rest, "
+    axes.set_title(f"{ROC} ({against}{rows_text(answers)})")
+    axes.legend(loc="lower right")
+
+
+def roc_curves(answers: HeldOutDocument) -> list[tuple[str, Array, Array, float]]:
+    """For each class that some rows have and some have not: name, shares (points,), area.
+
+    Of a binary task the one curve is that of the second class.
+    """
+    truth, probabilities = class_answers(answers)
+    classes = answers["classes"] or []
+    wanted = [1] if answers["task"] == Task.BINARY else range(len(classes))
+    found = []
+    for place in wanted:
+        positive = truth == place
+        if positive.any() and not positive.all():
+            false, true, _ = roc_curve(positive, probabilities[:, place])
+            found.append((class_name(classes[place]), false, true, float(auc(false, true))))
+    return found
+
+
+def class_name(label: Label) -> str:
+    """A class as JSON has it."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def class_answers(answers: HeldOutDocument) -> tuple[Array, Array]:
+    """Class numbers (rows,) and probabilities (rows, classes); what is not finite counts as 0."""
+    numbers: dict[Any, int] = {label: place for place, label in enumerate(answers["classes"] or [])}
+    truth = np.array([numbers[label] for label in answers["truth"]])
+    given = np.array(answers["probabilities"], dtype=np.float64)
+    return truth, np.nan_to_num(given)
+
+
+def rows_text(answers: HeldOutDocument) -> str:
+    """How many test rows a figure is of."""
+    kept = len(answers["truth"])
+    of = f" of {answers['rows']:,}" if kept < answers["rows"] else ""
+    return f"{kept:,}{of} test rows"
+
+
+def _name_classes(axes: Axes, names: list[str]) -> None:
+    places = np.arange(len(names))
+    if len(names) > _NAMED_CLASSES:
+        places = np.unique(np.linspace(0, len(names) - 1, 10).astype(np.int64))
+    shown = [names[place] for place in places]
+    slanted = max(map(len, shown)) > 4 and len(shown) > 3
+    axes.set_xticks(
+        places, shown, rotation=35 if slanted else 0, ha="right" if slanted else "center"
+    )
+    axes.set_yticks(places, shown)
+
+
+def _count_cells(axes: Axes, counts: Array, shares: Array) -> None:
+    size = 11 if len(counts) <= _FEW_CLASSES else 9 if len(counts) <= 12 else 7
+    for (row, column), count in np.ndenumerate(counts):
+        if count or len(counts) <= _FEW_CLASSES:
+            color = "white" if shares[row, column] > 0.55 else INK
+            text = number(float(count)) if count < 10_000 else f"{count:.0e}"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)

@@ -1,0 +1,73 @@
+"""Figures and their units in words."""
+
+from datetime import UTC, datetime
+
+from models.data.tasks import Task
+from models.jobs.records import Job
+
+_PARTS = {"holdout": "validation", "cv": "cross-validated", "train": "training"}
+_CLASS_METRICS = {
+    "loss": "log loss (nats)",
+    "log_loss": "log loss (nats)",
+    "accuracy": "accuracy (share of rows)",
+    "balanced_accuracy": "balanced accuracy (share of rows)",
+    "f1": "F1",
+    "auc": "area under the ROC curve",
+}
+
+
+def metric_label(metric: str, task: Task, target: str) -> str:
+    """A metric with its unit, which for a regression is the target's own."""
+    if task is not Task.REGRESSION:
+        return _CLASS_METRICS.get(metric, metric)
+    known = {
+        "loss": f"mean squared error (unit of {target}, squared)",
+        "mse": f"mean squared error (unit of {target}, squared)",
+        "mae": f"mean absolute error (unit of {target})",
+        "rmse": f"root mean squared error (unit of {target})",
+        "r2": "R²",
+    }
+    return known.get(metric, metric)
+
+
+def score_label(job: Job, target: str | None = None) -> str:
+    """What a job's scores are, with their unit; `target` may be a shortened name."""
+    spec = job.spec
+    part = _PARTS.get(spec.evaluation.method, spec.evaluation.method)
+    return f"{part} {metric_label(spec.objective.metric, spec.task, target or spec.target)}"
+
+
+def better_is(job: Job) -> str:
+    """Which way a job's scores improve."""
+    return "lower is better" if job.spec.objective.direction == "min" else "higher is better"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; a dash for nothing."""
+    if value is None:
+        return "–"
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:.3e}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that a reader would take."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def moment(value: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def shortened(text: str, most: int = 28) -> str:
+    """At most `most` characters on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"

@@ -1,0 +1,107 @@
+"""Everything that a report on one job shows, read once."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.errors import ArtifactError, Conflict, NotFound
+from models.jobs.queries import JobQueries
+from models.jobs.records import Job, Outcome, Trial
+from models.registry.catalog import ModelCatalog, VersionRecord, artifact_folder
+from models.registry.documents import HeldOutDocument
+from models.reports.curves import Curve, best_so_far
+from models.reports.importance import Importance, importance_of
+from models.store.artifacts import Artifacts
+from models.store.tables import now
+
+LEADERS = 10  # trials of the leaderboard
+HELD_OUT_FILE = "held_out.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Stands for a part of a report that is not there, and says why."""
+
+    reason: str  # a sentence for the reader
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What is known of a job at one moment, whatever its state."""
+
+    moment: datetime  # of reading
+    job: Job
+    outcomes: tuple[Outcome, ...]  # of every trial, by number
+    curve: Curve
+    leaders: tuple[Trial, ...]  # trials with a score, whole, best first
+    importance: Importance | Missing
+    version: VersionRecord | Missing
+    answers: HeldOutDocument | Missing  # of the version on the test rows
+
+    @property
+    def scored(self) -> list[Outcome]:
+        """The trials that have a score, by number."""
+        return [item for item in self.outcomes if item.score is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnFigure:
+    """One figure of a report, or why it is not there."""
+
+    name: str
+    title: str
+    alternative: str  # text for those who do not see it
+    png: bytes | None
+    missing: str | None
+
+
+def read_report(
+    job: Job, queries: JobQueries, models: ModelCatalog, artifacts: Artifacts
+) -> JobReport:
+    """Read what is known of `job` now."""
+    outcomes = queries.outcomes(job)
+    leaders = queries.trials(job, sort="score", limit=LEADERS)
+    version = _version(job, models)
+    return JobReport(
+        moment=now(),
+        job=job,
+        outcomes=tuple(outcomes),
+        curve=best_so_far(outcomes, job.spec.objective.direction),
+        leaders=tuple(trial for trial in leaders if trial.score is not None),
+        importance=_importance(outcomes),
+        version=version,
+        answers=_answers(version, artifacts),
+    )
+
+
+def _importance(outcomes: Sequence[Outcome]) -> Importance | Missing:
+    try:
+        return importance_of(outcomes)
+    except Conflict as conflict:
+        return Missing(str(conflict))
+
+
+def _version(job: Job, models: ModelCatalog) -> VersionRecord | Missing:
+    if job.version is None:
+        ended = f"The job {job.state} without registering a version."
+        return Missing(ended if job.state.is_final else "No version is registered yet.")
+    try:
+        return models.version(job.model, job.version)
+    except NotFound as error:
+        return Missing(str(error))
+
+
+def _answers(version: VersionRecord | Missing, artifacts: Artifacts) -> HeldOutDocument | Missing:
+    if isinstance(version, Missing):
+        return version
+    if HELD_OUT_FILE not in version.files:
+        return Missing(f"Version {version.version} was saved without its answers on test rows.")
+    folder = artifact_folder(version.model, version.version)
+    try:
+        document: HeldOutDocument = json.loads(artifacts.read(f"{folder}/{HELD_OUT_FILE}"))
+    except ArtifactError as error:
+        return Missing(str(error))
+    if not document["truth"]:
+        return Missing(document["note"] or "No rows were held out for a test.")
+    return document

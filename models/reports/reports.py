@@ -1,0 +1,54 @@
+"""Reports on jobs as the API asks for them.
+
+Matplotlib and scikit-learn are imported where they are used: a process that only predicts never
+needs them.
+"""
+
+from collections.abc import Sequence
+
+from models.jobs.queries import JobQueries
+from models.registry.catalog import ModelCatalog
+from models.reports.comparison import Comparison, compare
+from models.reports.importance import Importance, importance_of
+from models.reports.report import JobReport, read_report
+from models.store.artifacts import Artifacts
+
+
+class Reports:
+    """Reads jobs, trials and versions; writes nothing. Every method may raise NotFound."""
+
+    def __init__(self, jobs: JobQueries, models: ModelCatalog, artifacts: Artifacts) -> None:
+        self._jobs = jobs
+        self._models = models
+        self._artifacts = artifacts
+
+    def compare(self, jobs: Sequence[str], *, force: bool = False) -> Comparison:
+        """As `models.reports.comparison.compare` says."""
+        return compare(jobs, self._jobs, self._models, force=force)
+
+    def draw_comparison(self, comparison: Comparison) -> bytes:
+        """A comparison as PNG."""
+        from models.reports.comparison_figure import draw_comparison
+
+        return draw_comparison(comparison, self._jobs.get(comparison.jobs[0].id))
+
+    def importance(self, job: str) -> Importance:
+        """As `models.reports.importance.importance_of` says."""
+        return importance_of(self._jobs.outcomes(self._jobs.get(job)))
+
+    def page(self, job: str) -> str:
+        """What is known of a job now, as one HTML page."""
+        from models.reports.figures import draw_each
+        from models.reports.page import write_page
+
+        report = self._read(job)
+        return write_page(report, draw_each(report))
+
+    def picture(self, job: str) -> bytes:
+        """The figures of the page in one PNG."""
+        from models.reports.figures import draw_picture
+
+        return draw_picture(self._read(job))
+
+    def _read(self, job: str) -> JobReport:
+        return read_report(self._jobs.get(job), self._jobs, self._models, self._artifacts)

@@ -1,0 +1,335 @@
+import base64
+import io
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+
+import matplotlib.image
+import numpy as np
+import pytest
+from recorded import job_spec, trial_row
+
+from models.data.splitting import Evaluation
+from models.data.tasks import Task
+from models.trials.objective import Objective
+
+WIDTH = 15 * 120
+SEARCH = ["best_so_far", "importance", "parallel_coordinates", "learning_curves"]
+
+
+class Page(HTMLParser):
+    """What a browser would find in a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.images = [], [], {}
+        self.words, self._figure = "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append(tag)
+        self.attributes += attributes.items()
+        if tag == "figure":
+            self._figure = attributes["id"]
+        if tag == "img":
+            assert attributes["alt"]
+            kind, content = attributes["src"].split(",")
+            assert kind == "data:image/png;base64"
+            self.images[self._figure] = decode(base64.b64decode(content, validate=True))
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def decode(content):
+    pixels = matplotlib.image.imread(io.BytesIO(content), format="png")
+    assert pixels.std() > 0.01
+    return pixels
+
+
+def answers(task, classes=None, rows=40, target="target"):
+    generator = np.random.default_rng(0)
+    document = {
+        "task": task,
+        "target": target,
+        "classes": classes,
+        "rows": rows,
+        "note": None,
+        "row_numbers": list(range(rows)),
+        "predictions": None,
+        "probabilities": None,
+    }
+    if classes is None:
+        truth = generator.uniform(10, 20, rows)
+        return document | {"truth": truth.tolist(), "predictions": (truth + 1).tolist()}
+    numbers = np.arange(rows) % len(classes)
+    shares = generator.dirichlet(np.ones(len(classes)), rows)
+    return document | {
+        "truth": [classes[number] for number in numbers],
+        "probabilities": shares.tolist(),
+    }
+
+
+def rows(count, **changes):
+    return [
+        trial_row(n, 1 / n, {"units": 8 * n, "learning_rate": 0.1 / n, "optimizer": "ab"[n % 2]})
+        | changes
+        for n in range(1, count + 1)
+    ]
+
+
+def classification(task, **changes):
+    return job_spec(task=task, objective=Objective("accuracy", "max"), **changes)
+
+
+def read_page(client, job):
+    answer = client.get(f"/tune/{job}/report")
+    assert answer.status_code == 200
+    assert answer.content_type == "text/html; charset=utf-8"
+    return Page(answer.text)
+
+
+def read_picture(client, job):
+    answer = client.get(f"/tune/{job}/report?format=png")
+    assert answer.status_code == 200
+    assert answer.content_type == "image/png"
+    pixels = decode(answer.data)
+    assert pixels.shape[1] == WIDTH
+    return pixels
+
+
+def test_a_page_needs_no_other_host_and_no_script(app_client, record, register):
+    spec = job_spec(target="see http://example.com/x <script>alert(1)</script>")
+    version = register(spec, answers("regression"), {"loss": 1.0}, {"loss": 2.0})
+    record("job_a", rows(12), spec, version=version)
+    answer = app_client.get("/tune/job_a/report")
+    page = Page(answer.text)
+    assert not {"script", "link", "iframe", "object", "base", "meta-refresh"} & set(page.tags)
+    links = [value for name, value in page.attributes if name in ("src", "href", "action")]
+    assert links
+    assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    style = re.search(r"<style>(.*?)</style>", answer.text, re.S)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert "<script>alert(1)" in page.words
+
+
+def test_nothing_but_what_users_wrote_could_name_another_host(app_client, record):
+    record("job_a", rows(12))
+    text = app_client.get("/tune/job_a/report").text
+    assert text.count("data:image/png;base64,") == 4
+    around = re.sub(r'"data:image/png;base64,[A-Za-z0-9+/=]+"', "", text)
+    assert "base64" not in around
+    assert not re.search(r"https?:|//", around)
+
+
+def test_a_regression_is_reported_in_full(app_client, record, register):
+    spec = job_spec()
+    metrics = {"loss": 1.25, "mse": 1.25, "r2": 0.875}
+    version = register(spec, answers("regression"), metrics, {"loss": 4.5, "mse": 4.5})
+    record("job_a", [*rows(12), trial_row(13, None)], spec, version=version)
+    page = read_page(app_client, "job_a")
+    assert list(page.images) == [*SEARCH, "predicted"]
+    for fact in (
+        "sugar",
+        "job_a",
+        "succeeded (max_trials)",
+        "builtin:diabetes (ds_1)",
+        "13 of 13 planned, 12 completed, 1 failed",
+        "1 min 30 s",
+        "1 trial failed: diverged.",
+        "Trial 12",
+        "0.08333",  # its score
+        "0.008333",  # its learning rate
+        "1.25",
+        "4.5",
+        "0.875",
+        "rows × 8",
+        "40 rows",
+        "Best 10 of 12 trials",
+    ):
+        assert fact in page.words, fact
+    heights = [image.shape[0] for image in page.images.values()]
+    widths = [image.shape[1] for image in page.images.values()]
+    assert (widths, heights) == ([900, 900, 1500, 900, 780], [576, 576, 660, 600, 720])
+    assert read_picture(app_client, "job_a").shape[0] == pytest.approx(
+        (4.8 + 5.5 + 6 + 0.6) * 120, abs=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"),
+    [(Task.BINARY, [False, True]), (Task.MULTICLASS, ["Adelie", "企鹅 $x^$", "Gentoo"])],
+)
+def test_a_classification_shows_confusion_and_roc(app_client, record, register, task, classes):
+    spec = classification(task)
+    metrics = {"loss": 0.5, "accuracy": 0.75}
+    version = register(spec, answers(str(task), classes), metrics, metrics)
+    record("job_a", rows(12), spec, version=version)
+    assert list(read_page(app_client, "job_a").images) == [*SEARCH, "confusion", "roc"]
+    assert read_picture(app_client, "job_a").shape[0] == pytest.approx(
+        (4.8 + 5.5 + 5 + 6.5 + 0.6) * 120, abs=1
+    )
+
+
+def test_many_classes_are_drawn(app_client, record, register):
+    spec = classification(Task.MULTICLASS)
+    version = register(spec, answers("multiclass", list(range(40)), rows=200), {}, {})
+    record("job_a", rows(3), spec, version=version)
+    assert "roc" in read_page(app_client, "job_a").images
+
+
+def test_test_rows_of_one_class_have_no_roc(app_client, record, register):
+    spec = classification(Task.BINARY)
+    given = answers("binary", ["no", "yes"])
+    version = register(spec, given | {"truth": ["no"] * 40}, {}, {})
+    record("job_a", rows(3), spec, version=version)
+    page = read_page(app_client, "job_a")
+    assert "confusion" in page.images
+    assert "roc" not in page.images
+    assert "The test rows hold one class only." in page.words
+    read_picture(app_client, "job_a")
+
+
+def test_without_a_test_part_the_report_says_so(app_client, record, register):
+    spec = job_spec(evaluation=Evaluation(test_fraction=0.0))
+    nothing = answers("regression", rows=0) | {"note": "No rows were held out for a test."}
+    version = register(spec, nothing)
+    record("job_a", rows(3), spec, version=version)
+    page = read_page(app_client, "job_a")
+    assert "predicted" not in page.images
+    assert "No rows were held out for a test." in page.words
+    read_picture(app_client, "job_a")
+
+
+def test_a_version_from_before_answers_were_kept_is_reported(app_client, record, register):
+    spec = job_spec()
+    record("job_a", rows(3), spec, version=register(spec, None, {"loss": 1.0}, {"loss": 2.0}))
+    assert "saved without its answers on test rows" in read_page(app_client, "job_a").words
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "paused", "cancelling"])
+def test_a_job_under_way_is_reported_as_far_as_it_is_known(app_client, record, state):
+    known = [*rows(4), trial_row(5, None, state="running", finished=None, failure_kind=None)]
+    record("job_a", [] if state == "queued" else known, state=state, finished=None)
+    page = read_page(app_client, "job_a")
+    assert "The job has not ended" in page.words
+    assert "No version is registered yet." in page.words
+    assert ("best_so_far" in page.images) == (state != "queued")
+    assert "failed:" not in page.words
+    read_picture(app_client, "job_a")
+
+
+def test_a_failed_job_is_reported_with_its_error(app_client, record):
+    failed = [trial_row(n, None) for n in range(1, 4)]
+    record("job_a", failed, state="failed", error="No trial has a score <b>", stop_reason="x")
+    page = read_page(app_client, "job_a")
+    assert page.images == {}
+    assert "No trial has a score <b>" in page.words
+    assert "3 trials failed: diverged." in page.words
+    assert "The job failed without registering a version." in page.words
+    read_picture(app_client, "job_a")
+
+
+def test_a_job_of_one_trial_is_reported(app_client, record):
+    record("job_a", rows(1))
+    page = read_page(app_client, "job_a")
+    assert list(page.images) == ["best_so_far", "learning_curves"]
+    assert "All trials had the same values." in page.words
+    assert "Importance needs 10" in page.words
+    read_picture(app_client, "job_a")
+
+
+def test_two_hundred_trials_with_outliers_conditions_and_layers_are_drawn(app_client, record):
+    generator = np.random.default_rng(0)
+    many = []
+    for number in range(1, 257):
+        layers = int(generator.integers(1, 6))
+        values = {
+            "num_layers": layers,
+            **{
+                name: [float(generator.random()) for _ in range(layers)]
+                for name in ("units", "dropout", "activation")
+            },
+        }
+        if number % 2:
+            values["momentum"] = 0.5
+        score = 1e30 if number == 9 else float(generator.exponential(5.0))
+        many.append(trial_row(number, score, values))
+    record("job_a", many)
+    assert list(read_page(app_client, "job_a").images) == SEARCH
+    read_picture(app_client, "job_a")
+
+
+def test_odd_scores_and_histories_are_drawn(app_client, record):
+    odd = {"loss": [None, 1.0, 1e9], "val_loss": [None, 2.0, None]}
+    record("job_a", [trial_row(n, -1.0, history=odd) for n in range(1, 4)])
+    assert "learning_curves" in read_page(app_client, "job_a").images
+    none = {"loss": [None], "val_loss": [None]}
+    record("job_b", [trial_row(1, 0.0, history=none), trial_row(2, 0.0, history={})])
+    read_picture(app_client, "job_b")
+
+
+def test_scores_of_training_rows_are_drawn_without_validation(app_client, record):
+    record("job_a", rows(3), job_spec(evaluation=Evaluation(method="train", test_fraction=0.0)))
+    assert "training mean squared error" in read_page(app_client, "job_a").words
+
+
+@pytest.mark.parametrize("target", ["price in $", "$\\frac{1$ and $x$", "体重 (kg)\nnet", "🐧"])
+def test_any_name_of_a_target_is_drawn(app_client, record, register, target):
+    spec = job_spec(target=target)
+    version = register(spec, answers("regression", target=target), {"loss": 1.0}, {"loss": 2.0})
+    record("job_a", rows(3), spec, version=version)
+    read_picture(app_client, "job_a")
+
+
+def test_reports_are_drawn_in_many_threads_at_once(app_client, record):
+    record("job_a", rows(12))
+    wanted = ["/tune/job_a/report?format=png"] * 4 + ["/compare?jobs=job_a,job_b&format=png"] * 4
+    record("job_b", rows(12))
+
+    def fetch(path):
+        return app_client.application.test_client().get(path)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(fetch, wanted))
+    assert {answer.status_code for answer in found} == {200}
+    assert len({decode(answer.data).shape for answer in found}) == 2
+    assert len({answer.data for answer in found[4:]}) == 1
+
+
+def test_the_form_is_chosen_by_query_or_accept(app_client, record):
+    record("job_a", rows(1))
+    asked = app_client.get("/tune/job_a/report", headers={"Accept": "image/png"})
+    assert asked.content_type == "image/png"
+    both = app_client.get("/tune/job_a/report?format=html", headers={"Accept": "image/png"})
+    assert both.content_type.startswith("text/html")
+    assert app_client.get("/tune/job_a/report?format=pdf").status_code == 422
+    assert app_client.get("/tune/job_x/report").status_code == 404
+
+
+def test_the_api_starts_without_drawing_or_learning_libraries():
+    code = (
+        "import sys, api.app;"
+        "heavy = {'matplotlib', 'sklearn', 'pandas', 'tensorflow', 'scipy'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_contract_names_every_form_of_an_answer(app_client):
+    paths = app_client.get("/openapi.json").json["paths"]
+
+    def forms(path):
+        return set(paths[path]["get"]["responses"]["200"]["content"])
+
+    assert forms("/compare") == {"application/json", "text/csv", "image/png"}
+    assert forms("/tune/{job}/report") == {"text/html", "image/png"}
+    assert forms("/tune/{job}/importance") == {"application/json"}
