@@ -4,6 +4,7 @@ import math
 import pytest
 
 from models.oracles.create import create_oracle
+from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.oracle import Told
 from models.oracles.strategy import Bayesian, Random
 from models.space.schema import load_space
@@ -166,4 +167,4 @@ def test_bayesian_stays_in_a_logarithmic_range_of_whole_numbers(run):
 
 
 def test_without_max_trials_a_search_without_end_stops_at_its_default(plane):
-    assert len(create_oracle(Random(), plane, "min", 1, None, 9).ask(1000)) == 100
+    assert len(create_oracle(Random(), plane, "min", 1, None, 9).ask(1000)) == DEFAULT_TRIALS
