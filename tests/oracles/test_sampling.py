@@ -4,8 +4,8 @@ import math
 import pytest
 
 from models.oracles.create import create_oracle
-from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.oracle import Told
+from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.strategy import Bayesian, Random
 from models.space.schema import load_space
 
