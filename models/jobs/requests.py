@@ -67,7 +67,7 @@ class JobRequests:
 
     def resume(self, job: str) -> Job:
         """Queue a paused job again; it goes on where it stopped."""
-        return self._change(job, lambda row: JobState.QUEUED)
+        return self._change(job, _queued_again)
 
     def cancel(self, job: str) -> Job:
         """End a job and its trials; at once if no worker is at it."""
@@ -108,6 +108,12 @@ class JobRequests:
     def _get(self, job: str) -> Job:
         with self._database.read() as connection:
             return job_from_row(connection.execute(select(jobs).where(jobs.c.id == job)).one())
+
+
+def _queued_again(row: Row[Any]) -> JobState:
+    if JobState(row.state).is_final:
+        raise Conflict(f"Job {row.id} is {row.state}; only a raised budget lets it go on.")
+    return JobState.QUEUED
 
 
 def _cancelled_or_cancelling(row: Row[Any]) -> JobState:
