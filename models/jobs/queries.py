@@ -64,7 +64,8 @@ class JobQueries:
                     count(TrialState.RUNNING),
                     count(TrialState.FAILED),
                     count(TrialState.STOPPED),
-                    func.avg(trials.c.seconds),
+                    # Trials that took over a result took no time.
+                    func.avg(case((trials.c.seconds > 0, trials.c.seconds))),
                 ).where(trials.c.job == job.id)
             ).one()
         return Progress(job.planned_trials, *row)

@@ -89,7 +89,7 @@ _OPENAPI = {
 _MOST_TRIALS = 10_000  # that a request may list
 
 
-def _values_of_trials(least: int, **kwargs: Any) -> fields.List:
+def _values_of_trials(least: int, **kwargs: Any) -> "fields.List[Any]":
     count = validate.Length(min=least, max=_MOST_TRIALS)
     return fields.List(fields.Dict(keys=fields.String()), validate=count, **kwargs)
 

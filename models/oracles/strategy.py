@@ -67,10 +67,10 @@ _LISTS = ("trials", "initial_trials")
 
 
 def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
-    """The JSON form: the name and every option."""
+    """The JSON form: the name and every option, `initial_trials` only if there are any."""
     options = asdict(strategy)
-    lists = {name: [dict(trial) for trial in options[name]] for name in _LISTS if name in options}
-    return {"name": strategy.name, **options, **lists}
+    lists = {name: list(options.pop(name)) for name in _LISTS if name in options}
+    return {"name": strategy.name, **options, **{name: own for name, own in lists.items() if own}}
 
 
 def strategy_from_json(document: Mapping[str, Any]) -> Strategy:

@@ -84,7 +84,7 @@ def test_a_job_whose_lease_has_lapsed_is_taken_over(
     assert taken.id == job.id
     assert taken.started == started
     assert one.held() == {}
-    assert other.held() == {job.id: JobState.RUNNING}
+    assert other.held() == {job.id: (JobState.RUNNING, 0)}
 
 
 def test_renewing_keeps_a_job(queued, one: JobQueue, other: JobQueue, lapse) -> None:

@@ -158,9 +158,7 @@ def test_early_stopping_and_best_epoch(line, trial):
 def test_a_child_continues_from_its_parents_best_weights(line, trial):
     first = trial(line, epochs=2)
     parent = run_trial(first)
-    second = trial(
-        line, epochs=4, initial_epoch=2, parent=first, weights="jobs/job_1/trials/2"
-    )
+    second = trial(line, epochs=4, initial_epoch=2, parent=first, weights="jobs/job_1/trials/2")
     child = run_trial(second)
     assert child.failure is None
     assert child.epochs == 4
@@ -172,9 +170,7 @@ def test_a_child_continues_from_its_parents_best_weights(line, trial):
 
 def test_a_parent_whose_weights_are_gone_is_trained_again(line, trial):
     first = trial(line, epochs=2)
-    second = trial(
-        line, epochs=4, initial_epoch=2, parent=first, weights="jobs/job_1/trials/2"
-    )
+    second = trial(line, epochs=4, initial_epoch=2, parent=first, weights="jobs/job_1/trials/2")
     run_trial(first)
     child = run_trial(second)
     artifacts = Artifacts(line.artifacts_root)
