@@ -1,9 +1,13 @@
 """Steering jobs of the whole service, over HTTP, with real trainings."""
 
+import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import httpx
 import pytest
+from waiting import wait_until
 
 SPACE = {
     "num_layers": 0,
@@ -37,24 +41,12 @@ def http(service):
 
 
 @pytest.fixture(scope="module")
-def ask(http):
-    """Send a request that must be accepted; answer its body."""
-
-    def send(method, path, body):
-        response = http.request(method, path, json=body)
-        assert response.status_code == 202, response.text
-        return response.json()
-
-    return send
-
-
-@pytest.fixture(scope="module")
-def ended(ask, client):
+def ended(client):
     """A job of `TINY` and these changes, once it has succeeded."""
 
     def run(**changes):
         changes["budget"] = TINY["budget"] | changes.get("budget", {})
-        return succeeded(client, ask("POST", "/tune", TINY | changes))
+        return succeeded(client, client.tune(TINY | changes))
 
     return run
 
@@ -70,12 +62,11 @@ def predictions(client, job):
     return client.predict(job["model"], rows, version=job["version"])["predictions"]
 
 
-def test_a_running_job_takes_own_trials_and_a_larger_budget(ask, client):
+def test_a_running_job_takes_own_trials_and_a_larger_budget(client):
     slow = {"search_space": SPACE, "budget": {"epochs": 60, "max_trials": 2}, "seed": 11}
-    job = ask("POST", "/tune", TINY | slow | {"model": "own", "parallelism": 1})
-    path = f"/tune/{job['id']}"
-    (given,) = ask("POST", f"{path}/trials", {"values": {"learning_rate": 0.0123}})["items"]
-    ask("PATCH", path, {"budget": {"max_trials": 3}})
+    job = client.tune(TINY | slow | {"model": "own", "parallelism": 1})
+    (given,) = client.try_values(job["id"], {"learning_rate": 0.0123})
+    client.raise_budget(job["id"], max_trials=3)
     done = succeeded(client, job)
     assert done["stop_reason"] == "max_trials"
     assert done["progress"]["completed"] == done["progress"]["total"] == 4
@@ -120,21 +111,20 @@ def test_another_objective_uses_the_same_trainings(client, ended):
     ]
 
 
-def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, ask, client, ended):
+def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, client, ended):
     rates = (0.001, 1e-6, 0.03)
     trials = [{"num_layers": 0, "learning_rate": rate} for rate in rates]
     strategy = {"name": "manual", "trials": trials}
     job = ended(model="longer", strategy=strategy, budget={"max_trials": 1}, seed=15)
-    path = f"/tune/{job['id']}"
     assert (job["version"], job["best_trial"]["number"]) == (1, 1)
 
-    ask("PATCH", path, {"budget": {"max_trials": 2}})
+    client.raise_budget(job["id"], max_trials=2)
     same = succeeded(client, job)
     assert (same["version"], same["best_trial"]["number"]) == (1, 1)
     assert same["progress"]["completed"] == 2
     assert http.get("/models/longer").json()["latest_version"] == 1
 
-    ask("PATCH", path, {"budget": {"max_trials": None}})
+    client.raise_budget(job["id"], max_trials=None)
     better = succeeded(client, job)
     assert (better["version"], better["best_trial"]["number"]) == (2, 3)
     assert better["stop_reason"] == "exhausted"
@@ -142,24 +132,41 @@ def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, ask, clien
     assert client.predict("longer", [[0.0] * 10])["version"] == 2
 
 
-def test_hyperband_goes_on_from_weights_that_it_had_dropped(ask, client, ended):
+def test_a_budget_raised_while_the_winner_is_saved_makes_no_version_of_it(http, client):
+    changes = {"model": "saving", "search_space": SPACE, "budget": {"epochs": 3, "max_trials": 1}}
+    job = client.tune(TINY | changes | {"seed": 19})
+    wait_until(lambda: stopped(client, job), every=0.01)
+    client.raise_budget(job["id"], max_trials=3)
+    done = succeeded(client, job)
+    assert done["progress"]["completed"] == 3
+    version = client.version("saving", done["version"])
+    assert version["evidence"]["lineage"]["trial"] == done["best_trial"]["number"]
+    assert http.get("/models/saving").json()["latest_version"] == done["version"]
+
+
+def stopped(client, job):
+    found = client.job(job["id"])
+    return found if found["stop_reason"] else None
+
+
+def test_hyperband_goes_on_from_weights_that_it_had_dropped(client, ended):
     strategy = {"name": "hyperband", "max_epochs": 4, "factor": 2}
     request = {"search_space": SPACE, "strategy": strategy, "seed": 16, "reuse": False}
     request["parallelism"] = 1
     whole = ended(**request, budget={"max_trials": 7})
     job = ended(**request, budget={"max_trials": 4})
-    ask("PATCH", f"/tune/{job['id']}", {"budget": {"max_trials": 7}})
+    client.raise_budget(job["id"], max_trials=7)
     succeeded(client, job)
     trials = client.trials(job["id"])
     assert [trial["parent"] is None for trial in trials] == [True] * 4 + [False] * 3
     assert [told(trial) for trial in trials] == [told(t) for t in client.trials(whole["id"])]
 
 
-def test_a_narrowed_job_begins_with_what_is_known(http, ask, client, ended):
+def test_a_narrowed_job_begins_with_what_is_known(http, client, ended):
     wide = ended(search_space=SPACE, budget={"max_trials": 8}, seed=17)
     body = {"model": "narrowed", "narrow_from": {"job": wide["id"]}, "budget": {"max_trials": 2}}
     plan = http.post("/tune?dry_run=true", json=body).json()
-    job = ask("POST", "/tune", body)
+    job = client.tune(body)
     assert job["request"]["search_space"] == plan["request"]["search_space"]
     done = succeeded(client, job)
     trials = client.trials(job["id"])
@@ -176,6 +183,17 @@ def test_a_narrowed_job_begins_with_what_is_known(http, ask, client, ended):
 
 def told(trial):
     return trial["values"], trial["score"], trial["epochs"], trial["history"]
+
+
+def test_the_examples_of_the_documentation_run(service, client, tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "steering.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.S)
+    script = "\n".join(blocks).replace("localhost:8000", service.url.removeprefix("http://"))
+    finished = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count('\n"reused_from":{"job":"job_') == 6
 
 
 @pytest.mark.parametrize(
