@@ -21,7 +21,6 @@ from models.registry.onnx_merge import merge
 from models.registry.refit import refit
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
-from models.trials.keras_trainer import KerasTrainer
 from models.trials.run import train_if_missing
 from models.trials.spec import RunReport, TrialSpec
 from models.trials.trainer import Weights
@@ -72,7 +71,7 @@ def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
 
 def _with_weights(spec: ExportSpec) -> ExportSpec:
     """The same with the result of a second training, if the weights of the first are gone."""
-    again = train_if_missing(KerasTrainer(), spec.trial)
+    again = train_if_missing(spec.trial)
     if again is None:
         return spec
     if again.failure is not None:

@@ -42,7 +42,7 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
         return _failed(FailureKind.ERROR, f"{type(error).__name__}: {error}")
 
 
-def train_if_missing(trainer: Trainer, spec: TrialSpec) -> TrialResult | None:
+def train_if_missing(spec: TrialSpec) -> TrialResult | None:
     """Train a scored trial once more if not all of its weights are stored; its result then.
 
     A trial that took over the result of an equal one has weights only if the other kept them.
@@ -55,7 +55,7 @@ def train_if_missing(trainer: Trainer, spec: TrialSpec) -> TrialResult | None:
     ]
     if all(artifacts.exists(name) for name in names):
         return None
-    return run_trial_with(trainer, spec)
+    return run_trial(spec)
 
 
 def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResult:
@@ -64,7 +64,7 @@ def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResul
     data = prepare(spec.data)
     artifacts = Artifacts(spec.data.artifacts_root)
     if spec.parent is not None:
-        train_if_missing(trainer, spec.parent)
+        train_if_missing(spec.parent)
     runs = _plan_runs(spec, data, artifacts)
     results = trainer.train(runs, [fold.training for fold in data.folds], report)
     if results[-1].diverged:

@@ -35,14 +35,15 @@ def combinations(draw, space):
 
 @settings(deadline=None, max_examples=300)
 @given(documents(), st.data())
-def test_a_narrowed_space_is_valid_inside_the_old_one_and_covers_the_best(document, data):
-    space = loadable(document)
+def test_a_narrowed_space_is_valid_inside_the_old_one_and_covers_the_best(drawn, data):
+    network, document = drawn
+    space = loadable(network, document)
     assume(space is not None)
     best = data.draw(st.lists(combinations(space), min_size=1, max_size=4))
     small = narrow(space, best)
 
     written = json.loads(json.dumps(small.document(), allow_nan=False))
-    assert load_space(written, "mlp") == small
+    assert load_space(written, network) == small
     for values in best:
         assert small.covers(values)
     assert space.covers(data.draw(combinations(small)))
@@ -52,8 +53,9 @@ def test_a_narrowed_space_is_valid_inside_the_old_one_and_covers_the_best(docume
 
 @settings(deadline=None, max_examples=100)
 @given(documents(), st.data())
-def test_what_is_fixed_stays_and_nothing_is_added(document, data):
-    space = loadable(document)
+def test_what_is_fixed_stays_and_nothing_is_added(drawn, data):
+    network, document = drawn
+    space = loadable(network, document)
     assume(space is not None)
     small = narrow(space, data.draw(st.lists(combinations(space), min_size=1, max_size=4)))
     assert set(small.parameters) <= set(space.parameters)
