@@ -12,6 +12,7 @@ from models.data.library import DatasetLibrary
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
+from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
@@ -48,14 +49,16 @@ def _build_services(settings: Settings) -> Services:
     artifacts = Artifacts(settings.resolved_artifacts)
     library = DatasetLibrary(DatasetCatalog(database), artifacts)
     requests = JobRequests(database, artifacts)
+    queries = JobQueries(database)
     return Services(
         settings=settings,
         database=database,
         artifacts=artifacts,
         datasets=library,
-        intake=Intake(library, requests),
-        jobs=JobQueries(database),
+        intake=Intake(library, requests, queries),
+        jobs=queries,
         job_requests=requests,
+        steering=Steering(database),
         models=ModelCatalog(database),
         predictions=PredictionEngine(artifacts, settings.model_cache),
         reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),

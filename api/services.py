@@ -8,6 +8,7 @@ from models.data.library import DatasetLibrary
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
+from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
@@ -27,6 +28,7 @@ class Services:
     intake: Intake
     jobs: JobQueries
     job_requests: JobRequests
+    steering: Steering
     models: ModelCatalog
     predictions: PredictionEngine
     reports: Reports

@@ -80,6 +80,16 @@ class Client:
         ]
         return found
 
+    def try_values(self, job: str, *trials: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Queue trials of your own values in a live job; answer them."""
+        body = {"trials": [dict(values) for values in trials]}
+        queued: list[dict[str, Any]] = self._call("POST", f"/tune/{job}/trials", json=body)["items"]
+        return queued
+
+    def raise_budget(self, job: str, **limits: float | None) -> dict[str, Any]:
+        """Raise limits of a job's budget, such as `max_trials`; one that has ended goes on."""
+        return self._call("PATCH", f"/tune/{job}", json={"budget": limits})
+
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel a job."""
         return self._call("POST", f"/tune/{job}/cancel")

@@ -22,6 +22,7 @@ from api.schemas.jobs import (
     job_body,
     trial_body,
 )
+from api.schemas.steering import GivenTrialsSchema, RaiseBudgetSchema
 from api.schemas.tune import TuneSchema
 from api.services import services
 from models.jobs.intake import TuneRequest
@@ -71,6 +72,14 @@ def remove(job: str) -> None:
     services().job_requests.delete(job)
 
 
+@blueprint.route("/<job>", methods=["PATCH"])
+@blueprint.arguments(RaiseBudgetSchema)
+@blueprint.response(202, JobSchema)
+def raise_budget(body: dict[str, Any], job: str) -> dict[str, Any]:
+    """Raise a job's budget; one that has ended goes on where it stopped."""
+    return _body(services().steering.raise_budget(job, body["budget"]))
+
+
 @blueprint.route("/<job>/cancel", methods=["POST"])
 @blueprint.response(202, JobSchema)
 def cancel(job: str) -> dict[str, Any]:
@@ -108,6 +117,15 @@ def trials(query: dict[str, Any], job: str) -> dict[str, Any]:
     return body | {"items": [trial_body(trial) for trial in body["items"]]}
 
 
+@blueprint.route("/<job>/trials", methods=["POST"])
+@blueprint.arguments(GivenTrialsSchema)
+@blueprint.response(202, TrialPageSchema)
+def give(body: dict[str, Any], job: str) -> dict[str, Any]:
+    """Queue trials of your own values, beside those of the job's strategy."""
+    given = services().steering.give(job, body.get("trials") or body["values"])
+    return {"items": [trial_body(trial) for trial in given], "next": None}
+
+
 @blueprint.route(f"/<job>/trials/<int(max={LARGEST_NUMBER}):number>", methods=["GET"])
 @blueprint.response(200, TrialSchema)
 def trial(job: str, number: int) -> dict[str, Any]:
@@ -122,11 +140,12 @@ def _body(job: Job) -> dict[str, Any]:
 
 
 def _plan(wanted: TuneRequest) -> ResponseReturnValue:
-    spec, planned = services().intake.decide(wanted)
+    decision = services().intake.decide(wanted)
     body = {
-        "trials": planned.trials,
-        "space_size": planned.space_size,
-        "schedule": planned.schedule,
-        "request": spec.to_document(),
+        "trials": decision.trials,
+        "taken_over": len(decision.taken_over),
+        "space_size": decision.plan.space_size,
+        "schedule": decision.plan.schedule,
+        "request": decision.spec.to_document(),
     }
     return jsonify(PlanSchema().dump(body))

@@ -1,5 +1,6 @@
 """Tuning jobs and trials as they are answered."""
 
+from dataclasses import asdict
 from typing import Any
 
 import marshmallow as ma
@@ -73,6 +74,13 @@ class FailureSchema(ma.Schema):
     message = ma.fields.String()
 
 
+class TrialRefSchema(ma.Schema):
+    """A trial of any job."""
+
+    job = ma.fields.String()
+    trial = ma.fields.Integer()
+
+
 class TrialSchema(ma.Schema):
     """One set of values, trained and scored."""
 
@@ -98,8 +106,10 @@ class TrialSchema(ma.Schema):
     parent = ma.fields.Integer(
         allow_none=True, metadata=described("Trial whose weights it continues (hyperband).")
     )
-    reused_from = ma.fields.Integer(
-        allow_none=True, metadata=described("Trial of the same values that answered it.")
+    reused_from = ma.fields.Nested(
+        TrialRefSchema,
+        allow_none=True,
+        metadata=described("The equal trial, of this job or another, that answered it."),
     )
     overfit_gap = ma.fields.Float(
         allow_none=True, metadata=described("Validation loss minus training loss.")
@@ -186,7 +196,10 @@ class RoundSchema(ma.Schema):
 class PlanSchema(ma.Schema):
     """What a tuning job would do."""
 
-    trials = ma.fields.Integer(metadata=described("Trials that would be tried."))
+    trials = ma.fields.Integer(metadata=described("Trials that there would be."))
+    taken_over = ma.fields.Integer(
+        metadata=described("How many of them have their results from `narrow_from`.")
+    )
     space_size = ma.fields.Integer(
         allow_none=True, metadata=described("Distinct trials; null where values are continuous.")
     )
@@ -244,7 +257,7 @@ def trial_body(trial: Trial) -> dict[str, Any]:
         "initial_epoch": trial.initial_epoch,
         "epochs_trained": result.get("epochs"),
         "parent": trial.parent,
-        "reused_from": trial.reused_from,
+        "reused_from": asdict(trial.reused_from) if trial.reused_from else None,
         "overfit_gap": result.get("overfit_gap"),
         "overfit": result.get("overfit"),
         "parameters": result.get("parameters"),

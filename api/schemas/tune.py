@@ -1,5 +1,6 @@
 """The request that starts a tuning job."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,9 @@ from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
 from models.jobs.intake import TuneRequest
-from models.jobs.spec import Budget
+from models.jobs.spec import Budget, NarrowFrom
 from models.oracles.plan import DEFAULT_TRIALS
-from models.oracles.schema import StrategyField, check_strategy
+from models.oracles.schema import StrategyField
 from models.oracles.strategy import Bayesian, Random
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
@@ -91,6 +92,21 @@ class BudgetSchema(ma.Schema):
     )
 
 
+class NarrowFromSchema(ma.Schema):
+    """The ended job whose best trials bound the search space."""
+
+    job = ma.fields.String(required=True, validate=Length(1, 64), metadata=described("Its id."))
+    top = StrictFloat(
+        load_default=0.2,
+        validate=Range(min=0, max=1, min_inclusive=False),
+        metadata=described("Share of its scored trials that count as the best; 3 at least."),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> NarrowFrom:
+        return NarrowFrom(**data)
+
+
 class EvaluationSchema(ma.Schema):
     """How trials are judged, and what is held back from them all."""
 
@@ -150,11 +166,14 @@ class EarlyStoppingSchema(ma.Schema):
 
 
 class TuneSchema(ma.Schema):
-    """A tuning job to start. `model`, `dataset` and `target` are required."""
+    """A tuning job to start. `model`, `dataset` and `target` are required.
+
+    With `narrow_from` only `model` is: the data, the network and the aim are those of that job.
+    """
 
     model = model_name(example="house-prices")
     dataset = DatasetField(
-        required=True,
+        load_default=None,
         metadata=described(
             f"Id of a dataset, `{BUILTIN_PREFIX}` and a name, records, or arrays.",
             oneOf=[
@@ -176,7 +195,7 @@ class TuneSchema(ma.Schema):
         ),
     )
     target = ma.fields.String(
-        required=True,
+        load_default=None,
         validate=Length(min=1),
         metadata=described("Column to predict.", example="target"),
     )
@@ -232,14 +251,41 @@ class TuneSchema(ma.Schema):
         ),
     )
 
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> TuneRequest:
-        space = data.pop("search_space") or load_space(None, data["network"])
+    reuse = StrictBoolean(
+        load_default=True,
+        metadata=described("Take over the results of equal trials of other jobs."),
+    )
+    narrow_from = ma.fields.Nested(
+        NarrowFromSchema,
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Search where the best trials of an ended job lie, on the same data and with the same"
+            " aim, and begin with the results that it has there. Leave out `search_space`."
+        ),
+    )
+
+    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _check_source(self, data: Any, original: Any, **_: Any) -> None:
+        if not isinstance(original, Mapping):
+            return
+        if original.get("narrow_from") is None:
+            missing = [name for name in ("dataset", "target") if name not in original]
+            if missing:
+                text = str(ma.fields.Field.default_error_messages["required"])
+                raise ma.ValidationError({name: [text] for name in missing})
+        elif original.get("search_space") is not None:
+            raise ma.ValidationError("It is made from the job of narrow_from.", "search_space")
+
+    @ma.post_load(pass_original=True)
+    def _make(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> TuneRequest:
+        space = data.pop("search_space")
+        if space is None and data["narrow_from"] is None:
+            space = load_space(None, data["network"])
         objective = data.pop("objective")
         budget = Budget(**data.pop("budget"))
         if budget.max_trials is None and isinstance(data["strategy"], Random | Bayesian):
             budget = replace(budget, max_trials=DEFAULT_TRIALS)
-        check_strategy(data["strategy"], space)
         features = data.pop("features")
         executions = data.pop("executions_per_trial")
         return TuneRequest(
@@ -250,4 +296,5 @@ class TuneSchema(ma.Schema):
             budget=budget,
             features=tuple(features) if features is not None else None,
             executions=executions,
+            named=frozenset(original) | {f"budget.{name}" for name in original.get("budget", {})},
         )

@@ -1,7 +1,7 @@
 """A tuning request on its way in: checked against its data, decided in full, queued."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.data.builtin import BUILTINS
@@ -17,11 +17,15 @@ from models.data.tasks import (
     resolve_task,
 )
 from models.errors import Invalid
+from models.jobs.narrowing import Narrowing
+from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
-from models.jobs.spec import Budget, JobSpec
+from models.jobs.spec import Budget, JobSpec, NarrowFrom
 from models.oracles.plan import Plan, plan
+from models.oracles.schema import check_strategy
 from models.oracles.strategy import Strategy
+from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
 from models.trials.objective import resolve_objective
 from models.trials.spec import EarlyStopping
@@ -37,7 +41,7 @@ class TuneRequest:
     features: tuple[str, ...] | None
     task: str  # a task, or "auto"
     network: str
-    space: SearchSpace
+    space: SearchSpace | None  # None: that of `narrow_from`, narrowed
     strategy: Strategy
     metric: str
     direction: str | None
@@ -48,28 +52,62 @@ class TuneRequest:
     parallelism: int | None
     seed: int
     refit: bool
+    reuse: bool
+    narrow_from: NarrowFrom | None
+    named: frozenset[str]  # fields that were given, not left to their defaults, as dotted paths
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The job that a request makes, and what it will try."""
+
+    spec: JobSpec
+    plan: Plan  # of the strategy alone
+    taken_over: Sequence[TrialValues]  # of trials whose results are known from `narrow_from`
+
+    @property
+    def given(self) -> list[TrialValues]:
+        """The full values of the trials that the job begins with."""
+        listed = self.spec.space.check_all(self.spec.strategy.initial_trials)
+        return [*listed, *self.taken_over]
+
+    @property
+    def trials(self) -> int:
+        """How many trials there will be."""
+        return self.plan.trials + len(self.given)
 
 
 class Intake:
     """Turns requests into jobs."""
 
-    def __init__(self, library: DatasetLibrary, requests: JobRequests) -> None:
+    def __init__(self, library: DatasetLibrary, requests: JobRequests, queries: JobQueries) -> None:
         self._library = library
         self._requests = requests
+        self._queries = queries
 
     def accept(self, request: TuneRequest, key: str | None, digest: str) -> Job:
         """Queue a job. `key` is the caller's idempotency key, `digest` that of the whole request.
 
         Raises Invalid with the path of the field, NotFound for an unknown dataset.
         """
-        spec, planned = self.decide(request)
-        return self._requests.create(spec, planned.trials, key, digest)
+        decision = self.decide(request)
+        return self._requests.create(decision.spec, decision.trials, key, digest, decision.given)
 
-    def decide(self, request: TuneRequest) -> tuple[JobSpec, Plan]:
+    def decide(self, request: TuneRequest) -> Decision:
         """The job that `request` would make, and what it would try; nothing is started."""
+        if request.narrow_from is None:
+            return self._decide(request)
+        source = Narrowing(self._queries, request.narrow_from)
+        decision = self._decide(inherit(request, source.job.spec, source.space))
+        source.check_agrees(decision.spec)
+        return replace(decision, taken_over=source.known_to(decision.spec))
+
+    def _decide(self, request: TuneRequest) -> Decision:
         dataset, task = self._resolve_data(request)
-        budget = request.budget
-        planned = plan(request.strategy, request.space, budget.max_trials, budget.epochs)
+        budget, space = request.budget, request.space
+        assert space is not None
+        check_strategy(request.strategy, space)
+        planned = plan(request.strategy, space, budget.max_trials, budget.epochs)
         spec = JobSpec(
             model=request.model,
             dataset=dataset,
@@ -77,7 +115,7 @@ class Intake:
             features=request.features,
             task=task,
             network=request.network,
-            space=request.space,
+            space=space,
             strategy=request.strategy,
             objective=resolve_objective(task, request.metric, request.direction),
             budget=budget,
@@ -87,8 +125,10 @@ class Intake:
             parallelism=request.parallelism,
             seed=request.seed,
             refit=request.refit or request.evaluation.method == "cv",
+            reuse=request.reuse,
+            narrow_from=request.narrow_from,
         )
-        return spec, planned
+        return Decision(spec, planned, taken_over=())
 
     def _resolve_data(self, request: TuneRequest) -> tuple[str, Task]:
         if isinstance(request.dataset, str) and request.dataset.startswith(BUILTIN_PREFIX):
@@ -110,6 +150,28 @@ class Intake:
             validation = self._library.open(request.evaluation.validation_dataset)
             check_validation_dataset(dataset, validation, request.target, features)
         return record.id, task
+
+
+def inherit(request: TuneRequest, spec: JobSpec, space: SearchSpace) -> TuneRequest:
+    """The request with what it does not name taken from the job that it narrows."""
+    own: dict[str, Any] = {
+        "dataset": spec.dataset,
+        "target": spec.target,
+        "features": spec.features,
+        "task": spec.task,
+        "network": spec.network,
+        "evaluation": spec.evaluation,
+        "seed": spec.seed,
+        "early_stopping": spec.early_stopping,
+    }
+    changes = {name: value for name, value in own.items() if name not in request.named}
+    if "objective" not in request.named:
+        changes |= {"metric": spec.objective.metric, "direction": spec.objective.direction}
+    if "executions_per_trial" not in request.named:
+        changes["executions"] = spec.executions
+    if "budget.epochs" not in request.named:
+        changes["budget"] = replace(request.budget, epochs=spec.budget.epochs)
+    return replace(request, **changes, space=space)
 
 
 def _check_builtin(request: TuneRequest) -> Task:

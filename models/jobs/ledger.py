@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from models.errors import LeaseLost
+from models.errors import Conflict, LeaseLost
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition, sources_of
-from models.jobs.records import Trial, trial_from_row
+from models.jobs.records import Job, Trial, TrialRef, job_from_row, trial_from_row
 from models.jobs.requests import cancel_open_trials
 from models.oracles.oracle import Proposal
 from models.store.engine import Database
@@ -33,6 +33,28 @@ class Ledger:
         query = select(trials).where(trials.c.job == self._job).order_by(trials.c.number)
         with self._database.read() as connection:
             return [trial_from_row(row) for row in connection.execute(query)]
+
+    def job(self) -> Job:
+        """The job, as it is stored."""
+        with self._database.read() as connection:
+            query = select(jobs).where(jobs.c.id == self._job)
+            return job_from_row(connection.execute(query).one())
+
+    def equal_elsewhere(self, digest: str) -> tuple[TrialRef, Trial] | None:
+        """The first trial of another job that was completed with this digest."""
+        query = (
+            select(trials)
+            .where(
+                trials.c.digest == digest,
+                trials.c.state == TrialState.COMPLETED,
+                trials.c.job != self._job,
+            )
+            .order_by(trials.c.finished)
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (TrialRef(row.job, row.number), trial_from_row(row))
 
     def trial(self, number: int) -> Trial:
         """One trial of the job, as it is stored."""
@@ -85,14 +107,25 @@ class Ledger:
             self._move(connection, number, TrialState.WAITING, started=None, **retries)
 
     def complete(
-        self, number: int, result: TrialResult, oracle_state: dict[str, Any], seconds: float
+        self,
+        number: int,
+        result: TrialResult,
+        oracle_state: dict[str, Any],
+        seconds: float,
+        digest: str | None = None,
+        source: TrialRef | None = None,
     ) -> None:
-        """A trial was scored; `seconds` is the job's searching time so far."""
+        """A trial was scored; `seconds` is the job's searching time so far.
+
+        `digest` lets equal trials find it; `source` is the equal one that answered it, if any.
+        """
         document = asdict(result)
         score = document.pop("score")
         spent = document.pop("seconds")
         del document["failure"]
         with self.transaction() as connection:
+            if source is not None:
+                self._move(connection, number, TrialState.RUNNING, started=now())
             self._move(
                 connection,
                 number,
@@ -100,25 +133,9 @@ class Ledger:
                 score=score,
                 seconds=spent,
                 result=document,
-                finished=now(),
-            )
-            self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
-
-    def reuse(self, number: int, source: int, oracle_state: dict[str, Any], seconds: float) -> None:
-        """A trial of the same values as the completed trial `source` takes over its result."""
-        with self.transaction() as connection:
-            found = connection.execute(
-                select(trials).where(trials.c.job == self._job, trials.c.number == source)
-            ).one()
-            self._move(connection, number, TrialState.RUNNING, started=now())
-            self._move(
-                connection,
-                number,
-                TrialState.COMPLETED,
-                score=found.score,
-                result=found.result,
-                reused_from=source,
-                seconds=0.0,
+                digest=digest,
+                reused_job=source and source.job,
+                reused_trial=source and source.trial,
                 finished=now(),
             )
             self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
@@ -156,11 +173,22 @@ class Ledger:
         with self.transaction() as connection:
             self._change_state(connection, target)
 
-    def end_search(self, reason: str, seconds: float) -> None:
-        """No more trials will be trained; the ones still open are cancelled."""
+    def end_search(self, reason: str, seconds: float, changes: int) -> bool:
+        """No more trials will be trained; the ones still open are cancelled.
+
+        False, and nothing is done, if the user has changed the job since it had `changes`.
+        """
         with self.transaction() as connection:
+            if self._changes(connection) != changes:
+                return False
             connection.execute(cancel_open_trials(self._job))
             self._update_job(connection, stop_reason=reason, seconds=seconds)
+            if reason == "exhausted":
+                # Fewer than planned, where given trials came first to what a strategy has.
+                count = select(func.count()).where(trials.c.job == self._job)
+                total = connection.execute(count).scalar_one()
+                self._update_job(connection, planned_trials=total)
+            return True
 
     def finish(
         self,
@@ -168,25 +196,26 @@ class Ledger:
         *,
         error: str | None = None,
         version: int | None = None,
+        changes: int | None = None,
         connection: Connection | None = None,
     ) -> None:
         """The job has reached its final state, and is let go.
 
-        A given `connection` makes this part of the transaction that registers the winner.
+        A given `connection` makes this part of the transaction that registers the winner. Raises
+        Conflict if the user has changed the job since it had `changes`.
         """
         if connection is None:
             with self.transaction() as own:
-                self.finish(state, error=error, version=version, connection=own)
+                self.finish(state, error=error, version=version, changes=changes, connection=own)
             return
+        if changes not in (None, self._changes(connection)):
+            raise Conflict(f"Job {self._job} was changed; it goes on.")
         self._change_state(connection, state)
         connection.execute(cancel_open_trials(self._job))
+        # A job that went on keeps the version it had, unless it has a new one.
+        registered = {} if version is None else {"version": version}
         self._update_job(
-            connection,
-            error=error,
-            version=version,
-            finished=now(),
-            owner=None,
-            lease_until=None,
+            connection, error=error, finished=now(), owner=None, lease_until=None, **registered
         )
 
     def release(self, seconds: float) -> None:
@@ -205,6 +234,10 @@ class Ledger:
         query = select(jobs.c.owner).where(jobs.c.id == self._job).with_for_update()
         if connection.execute(query).scalar_one_or_none() != self._owner:
             raise LeaseLost(f"Job {self._job} is no longer held by {self._owner}.")
+
+    def _changes(self, connection: Connection) -> int:
+        query = select(jobs.c.changes).where(jobs.c.id == self._job)
+        return int(connection.execute(query).scalar_one())
 
     def _update_job(self, connection: Connection, **values: Any) -> None:
         connection.execute(update(jobs).where(jobs.c.id == self._job).values(values))

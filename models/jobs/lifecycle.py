@@ -47,8 +47,9 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     ),
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.CANCELLED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
-    JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset(),
+    # With a raised budget a job that has ended goes on.
+    JobState.SUCCEEDED: frozenset({JobState.QUEUED}),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELLED: frozenset(),
 }
 
@@ -66,7 +67,8 @@ TRIAL_TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
     TrialState.COMPLETED: frozenset(),
     TrialState.STOPPED: frozenset(),
     TrialState.FAILED: frozenset(),
-    TrialState.CANCELLED: frozenset(),
+    # Those that the end of a search cut off go on with their job.
+    TrialState.CANCELLED: frozenset({TrialState.WAITING}),
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from models.errors import NotFound
 from models.jobs.lifecycle import TrialState
@@ -64,7 +64,8 @@ class JobQueries:
                     count(TrialState.RUNNING),
                     count(TrialState.FAILED),
                     count(TrialState.STOPPED),
-                    func.avg(trials.c.seconds),
+                    # Trials that took over a result took no time.
+                    func.avg(case((trials.c.seconds > 0, trials.c.seconds))),
                 ).where(trials.c.job == job.id)
             ).one()
         return Progress(job.planned_trials, *row)
@@ -91,7 +92,10 @@ class JobQueries:
 
     def outcomes(self, job: Job) -> list[Outcome]:
         """Every trial of a job by number, without its curves."""
-        columns = [trials.c[item.name] for item in fields(Outcome)]
+        columns: list[ColumnElement[Any]] = [
+            trials.c[item.name] for item in fields(Outcome) if item.name in trials.c
+        ]
+        columns.append((trials.c.reused_job == trials.c.job).label("is_repeat"))
         query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
         with self._database.read() as connection:
             return [outcome_from_row(row) for row in connection.execute(query)]

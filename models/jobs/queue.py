@@ -1,7 +1,7 @@
 """How workers take jobs: an atomic claim, and a lease that a heartbeat renews."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, or_, select, update
 
@@ -9,6 +9,13 @@ from models.jobs.lifecycle import JobState
 from models.jobs.records import Job, job_from_row
 from models.store.engine import Database
 from models.store.tables import jobs, now
+
+
+class Wanted(NamedTuple):
+    """What the user of a job wants of it."""
+
+    state: JobState
+    changes: int
 
 
 class JobQueue:
@@ -67,11 +74,12 @@ class JobQueue:
                 .values(lease_until=self._lease(moment))
             )
 
-    def held(self) -> dict[str, JobState]:
-        """The jobs that are still this worker's, with the states their users want."""
-        query = select(jobs.c.id, jobs.c.state).where(jobs.c.owner == self.owner)
+    def held(self) -> dict[str, Wanted]:
+        """The jobs that are still this worker's, with what their users want."""
+        query = select(jobs.c.id, jobs.c.state, jobs.c.changes).where(jobs.c.owner == self.owner)
         with self._database.read() as connection:
-            return {row.id: JobState(row.state) for row in connection.execute(query)}
+            rows = connection.execute(query).all()
+        return {row.id: Wanted(JobState(row.state), row.changes) for row in rows}
 
     def release(self, job: str) -> None:
         """Let a job go as it is, for any worker to take up."""

@@ -8,6 +8,7 @@ from sqlalchemy import Row
 
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.spec import JobSpec
+from models.trials.spec import RunReport, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,23 @@ class Job:
     error: str | None
     version: int | None  # registered version of the winner
     oracle_state: dict[str, Any] | None
+    changes: int  # times that its user changed it while it could be worked on
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRef:
+    """A trial of any job."""
+
+    job: str
+    trial: int
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One row of `trials`."""
 
-    number: int  # from 1, in the order in which the oracle proposed them
-    key: str  # the oracle's own name for it
+    number: int  # from 1, in the order in which they were proposed or given
+    key: str  # the oracle's own name for it, or one by `given_key`
     state: TrialState
     values: dict[str, Any]
     epochs: int
@@ -46,11 +56,33 @@ class Trial:
     failure_kind: str | None
     failure_message: str | None
     retries: int  # times it was lost with its process and tried again
-    reused_from: int | None  # trial of the same values that answered it
+    digest: str | None  # of all that its result follows from, once there is one
+    reused_from: TrialRef | None  # the equal trial that answered it
     seconds: float | None
     created: datetime
     started: datetime | None
     finished: datetime | None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is the user's, and not one that the oracle proposed."""
+        return self.key == given_key(self.number)
+
+    def stored_result(self) -> TrialResult:
+        """What the process that trained it answered; it must have a score."""
+        document: dict[str, Any] = self.result or {}
+        lists = {
+            "folds": tuple(RunReport(**run) for run in document["folds"]),
+            "weights": tuple(document["weights"]),
+        }
+        return TrialResult(
+            **document | lists | {"score": self.score, "seconds": self.seconds or 0.0}
+        )
+
+
+def given_key(number: int) -> str:
+    """The key of a trial that no oracle proposed; no oracle's own looks like it."""
+    return f"given-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +95,10 @@ class Outcome:
     epochs: int
     score: float | None
     failure_kind: str | None
-    reused_from: int | None
     started: datetime | None
     finished: datetime | None
+    digest: str | None = None
+    is_repeat: bool = False  # took over the result of another trial of its job
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +137,7 @@ def job_from_row(row: Row[Any]) -> Job:
         error=row.error,
         version=row.version,
         oracle_state=row.oracle_state,
+        changes=row.changes,
     )
 
 
@@ -111,9 +145,12 @@ def trial_from_row(row: Row[Any]) -> Trial:
     """A row of `trials` as a Trial."""
     fields = dict(row._mapping)
     del fields["job"]
-    return Trial(**{**fields, "state": TrialState(row.state)})
+    job, number = fields.pop("reused_job"), fields.pop("reused_trial")
+    source = None if number is None else TrialRef(job, number)
+    return Trial(**{**fields, "state": TrialState(row.state), "reused_from": source})
 
 
 def outcome_from_row(row: Row[Any]) -> Outcome:
     """A row of the columns that an Outcome has."""
-    return Outcome(**{**row._mapping, "state": TrialState(row.state)})
+    fields = {**row._mapping, "state": TrialState(row.state), "is_repeat": bool(row.is_repeat)}
+    return Outcome(**fields)

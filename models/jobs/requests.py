@@ -1,16 +1,18 @@
 """What users ask to be done with jobs: start, pause, resume, cancel, delete."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Update, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from models.errors import Conflict, Invalid, NotFound
+from models.jobs.given import insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
 from models.jobs.records import Job, job_from_row
 from models.jobs.spec import JobSpec
+from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
@@ -29,10 +31,12 @@ class JobRequests:
         planned_trials: int,
         idempotency_key: str | None = None,
         request_digest: str | None = None,
+        given: Sequence[TrialValues] = (),
     ) -> Job:
         """Queue a job. A key seen before answers the job that it made.
 
-        Raises Invalid if the key came with another request.
+        `given` are the full values of trials to begin with; `planned_trials` counts them. Raises
+        Invalid if the key came with another request.
         """
         job = f"job_{secrets.token_hex(8)}"
         row = {
@@ -50,6 +54,7 @@ class JobRequests:
         try:
             with self._database.write() as connection:
                 connection.execute(insert(jobs).values(row))
+                insert_given(connection, job, given, spec.budget.epochs)
         except IntegrityError:
             return self._same_request(idempotency_key, request_digest)
         return self._get(job)
@@ -67,7 +72,7 @@ class JobRequests:
 
     def resume(self, job: str) -> Job:
         """Queue a paused job again; it goes on where it stopped."""
-        return self._change(job, lambda row: JobState.QUEUED)
+        return self._change(job, _queued_again)
 
     def cancel(self, job: str) -> Job:
         """End a job and its trials; at once if no worker is at it."""
@@ -108,6 +113,12 @@ class JobRequests:
     def _get(self, job: str) -> Job:
         with self._database.read() as connection:
             return job_from_row(connection.execute(select(jobs).where(jobs.c.id == job)).one())
+
+
+def _queued_again(row: Row[Any]) -> JobState:
+    if JobState(row.state).is_final:
+        raise Conflict(f"Job {row.id} is {row.state}; only a raised budget lets it go on.")
+    return JobState.QUEUED
 
 
 def _cancelled_or_cancelling(row: Row[Any]) -> JobState:

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+
+from sqlalchemy import Connection
 
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.builtin_storing import BuiltinRequest, store_builtin
@@ -62,7 +65,7 @@ class JobRun:
             self._search = Search(self.job, self._ledger, self._parts.artifacts)
             if self.job.stop_reason is not None:
                 # An earlier worker ended the search and was lost before the winner was saved.
-                self._end_search(self._search, self.job.stop_reason)
+                self._crown(self._search)
                 return False
         if self._end_if_due(self._search):
             return False
@@ -82,6 +85,17 @@ class JobRun:
         """Take in the result of a task that has ended."""
         self.in_flight.pop(future)(future)
 
+    def take_changes(self) -> None:
+        """Take in a raised budget and trials of the user's own, also after the search has ended."""
+        had_ended = self.job.stop_reason is not None
+        self.job = self._ledger.job()
+        if had_ended:
+            self._cancel_tasks()
+            self._discard_winner()
+            self._search = None
+        elif self._search is not None:
+            self._search.take_changes(self.job)
+
     def cancel(self) -> None:
         """End every task and the job, as its user asked."""
         self._cancel_tasks()
@@ -93,8 +107,8 @@ class JobRun:
         """End the job with an error for its user."""
         self._cancel_tasks()
         self._discard_winner()
-        with suppress(Conflict):  # paused or cancelled a moment ago: the next look does that
-            self._ledger.finish(JobState.FAILED, error=error)
+        with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
+            self._ledger.finish(JobState.FAILED, error=error, changes=self.job.changes)
             self.is_over = True
 
     def pause(self) -> None:
@@ -174,17 +188,26 @@ class JobRun:
         reason = search.stop_reason()
         if reason is None:
             return False
-        self._end_search(search, reason)
+        if not self._ledger.end_search(reason, search.seconds, self.job.changes):
+            self.take_changes()
+            return self._end_if_due(search)
+        self.job = replace(self.job, stop_reason=reason)
+        self._cancel_tasks()
+        self._crown(search)
         return True
 
-    def _end_search(self, search: Search, reason: str) -> None:
-        self._cancel_tasks()
-        self._ledger.end_search(reason, search.seconds)
+    def _crown(self, search: Search) -> None:
+        """The search has ended: register its best trial, or say why there is none."""
         best = search.best
         if best is None:
             failure = search.last_failure
             why = f" The last failure was {failure}" if failure else ""
-            self.fail(f"No trial has a score; the search ended by {reason}.{why}")
+            self.fail(f"No trial has a score; the search ended by {self.job.stop_reason}.{why}")
+            return
+        version = self._parts.models.version_of(self.job.id, best.number)
+        if version is not None:
+            # A search that went on with a raised budget found nothing better.
+            self._finish(search, version)
             return
         self._winner = Winner(
             self.job,
@@ -204,18 +227,29 @@ class JobRun:
             except Exception as error:
                 self.fail(f"The winner could not be saved: {error}")
                 return
-            with suppress(Conflict):  # paused or cancelled a moment ago: the next look does that
-                with self._ledger.transaction() as connection:
-                    winner.publish(connection, exported)
-                    self._ledger.finish(
-                        JobState.SUCCEEDED, version=winner.version, connection=connection
-                    )
-                self.is_over = True
-                if self._search is not None:
-                    self._search.drop_weights_but_best()
+            assert self._search is not None
+            self._finish(self._search, winner.version, partial(winner.publish, exported=exported))
 
         self._submit(export, winner.export_spec(), self._parts.trial_timeout, on_exported)
         return True
+
+    def _finish(
+        self,
+        search: Search,
+        version: int,
+        publish: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
+            with self._ledger.transaction() as connection:
+                publish(connection)
+                self._ledger.finish(
+                    JobState.SUCCEEDED,
+                    version=version,
+                    changes=self.job.changes,
+                    connection=connection,
+                )
+            self.is_over = True
+            search.drop_weights_but_best()
 
     def _discard_winner(self) -> None:
         if self._winner is not None:

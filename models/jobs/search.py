@@ -1,6 +1,5 @@
 """The search of one job: which trial is next, and what its result means for the rest."""
 
-import json
 import time
 from collections import deque
 from dataclasses import replace
@@ -8,7 +7,8 @@ from typing import Any
 
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import TrialState
-from models.jobs.records import Job, Trial
+from models.jobs.records import Job, Trial, TrialRef
+from models.jobs.reuse import carried_over, copy_weights, training_digest
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Oracle, Told
 from models.oracles.strategy import Hyperband
@@ -16,6 +16,8 @@ from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
 
 MAX_RETRIES = 1  # a trial lost with its process may have been a victim of another one
+# Steps without a training in one `next_trial`, so that other jobs and requests get their turn.
+_STEPS = 1000
 _DONE = (TrialState.COMPLETED, TrialState.STOPPED)
 
 
@@ -33,13 +35,14 @@ class Search:
         self._artifacts = artifacts
         self._trials: dict[int, Trial] = {}
         self._waiting: deque[int] = deque()
-        self._running: dict[str, int] = {}  # identity of values -> trial
-        self._done: dict[str, int] = {}  # identity of values -> trial that trained them
+        self._digests: dict[int, str] = {}
+        self._running: dict[str, int] = {}  # digest -> trial
+        self._done: dict[str, int] = {}  # digest -> trial with that result
         self._failures = 0
         self._best: Trial | None = None
         for trial in ledger.trials():
             self._take_up(trial)
-        self._oracle = self._restore_oracle()
+        self._oracle = self._restore_oracle(job.oracle_state)
         self._clock = _Stopwatch(job.seconds)
 
     def _take_up(self, trial: Trial) -> None:
@@ -52,20 +55,11 @@ class Search:
         elif trial.state == TrialState.FAILED:
             self._failures += 1
         elif trial.state in _DONE:
-            self._done.setdefault(_identity(trial), trial.number)
+            self._done.setdefault(self._digest(trial), trial.number)
             self._best = self._better(self._best, trial)
 
-    def _restore_oracle(self) -> Oracle:
+    def _restore_oracle(self, state: dict[str, Any] | None) -> Oracle:
         spec = self._spec
-        history = [
-            Told(
-                key=trial.key,
-                values=trial.values,
-                score=trial.score,
-                running=not trial.state.is_final,
-            )
-            for trial in self._trials.values()
-        ]
         return create_oracle(
             spec.strategy,
             spec.space,
@@ -73,9 +67,19 @@ class Search:
             spec.seed,
             spec.budget.max_trials,
             spec.budget.epochs,
-            state=self._job.oracle_state,
-            history=history,
+            state=state,
+            history=[_told(trial) for trial in self._trials.values()],
         )
+
+    def take_changes(self, job: Job) -> None:
+        """Take in what the user changed since: the budget of `job`, and trials that were given."""
+        if job.spec != self._spec:
+            self._spec = job.spec
+            self._oracle = self._restore_oracle(self._oracle.state())
+        for trial in self._ledger.trials():
+            if trial.number not in self._trials:
+                self._take_up(trial)
+                self._oracle.learn(_told(trial))
 
     @property
     def seconds(self) -> float:
@@ -98,21 +102,22 @@ class Search:
 
     def next_trial(self) -> TrialSpec | None:
         """Mark the next trial as running and answer it; None when there is none right now."""
-        while True:
+        for _ in range(_STEPS):
             number = self._pick_waiting()
             if number is None:
                 if not self._ask():
                     return None
                 continue
             trial = self._trials[number]
-            source = self._done.get(_identity(trial))
-            if source is not None:
-                self._reuse(trial, self._trials[source])
+            if self._reuse(trial):
+                if self.stop_reason() is not None:
+                    return None
                 continue
             self._ledger.start(number)
-            self._running[_identity(trial)] = number
+            self._running[self._digest(trial)] = number
             self._set(number, state=TrialState.RUNNING)
             return self.spec_of(trial)
+        return None
 
     def stop_reason(self) -> str | None:
         """Why the search must end now, or None while it may go on."""
@@ -125,7 +130,8 @@ class Search:
             return "max_failed_trials"
         if self._waiting or self._running:
             return None
-        if budget.max_trials is not None and len(self._trials) >= budget.max_trials:
+        own = sum(not trial.is_given for trial in self._trials.values())
+        if budget.max_trials is not None and own >= budget.max_trials:
             return "max_trials"
         return "exhausted" if self._oracle.finished else None
 
@@ -134,11 +140,7 @@ class Search:
         if result.failure is not None:
             self.failed(number, result.failure, result)
             return
-        self._oracle.tell(self._trials[number].key, result.score)
-        self._ledger.complete(number, result, self._oracle.state(), self.seconds)
-        trial = self._set(number, state=TrialState.COMPLETED, score=result.score)
-        self._done[_identity(trial)] = number
-        self._keep_best(trial)
+        self._settle(self._trials[number], result)
 
     def failed(self, number: int, failure: Failure, result: TrialResult | None = None) -> None:
         """A trial has no score; one that was lost with its process is tried once more."""
@@ -157,7 +159,7 @@ class Search:
             failure_message=failure.message,
         )
         self._failures += 1
-        self._artifacts.delete(self._weights(number))
+        self._artifacts.delete(self.weights_of(trial))
 
     def hand_back(self, number: int) -> None:
         """A running trial was interrupted through no fault of its own; it waits again."""
@@ -167,9 +169,8 @@ class Search:
 
     def drop_weights_but_best(self) -> None:
         """Remove the weights of every trial but the best, once none can be continued."""
-        best = self._best
-        for trial in [self._trials[number] for number in self._done.values()]:
-            if best is None or self.weights_of(trial) != self.weights_of(best):
+        for trial in self._trials.values():
+            if trial.state in _DONE and trial.number != (self._best and self._best.number):
                 self._artifacts.delete(self.weights_of(trial))
 
     def data(self) -> DataRef:
@@ -188,13 +189,12 @@ class Search:
         )
 
     def weights_of(self, trial: Trial) -> str:
-        """Where the best weights of a trial lie, below the artifact root."""
-        return self._weights(trial.reused_from or trial.number)
+        """Where the best weights of a trial lie, if they do, below the artifact root."""
+        return f"jobs/{self._job.id}/trials/{trial.number}"
 
     def _ask(self) -> bool:
         """Ask the oracle for one more trial; whether it gave one."""
-        limit = self._spec.budget.max_trials
-        if self._oracle.finished or (limit is not None and len(self._trials) >= limit):
+        if self._oracle.finished:
             return False
         proposals = self._oracle.ask(1)
         if not proposals:
@@ -208,33 +208,51 @@ class Search:
     def _pick_waiting(self) -> int | None:
         """The first waiting trial whose values are not being trained at this moment."""
         for number in self._waiting:
-            if _identity(self._trials[number]) not in self._running:
+            if self._digest(self._trials[number]) not in self._running:
                 self._waiting.remove(number)
                 return number
         return None
 
-    def _reuse(self, trial: Trial, source: Trial) -> None:
-        self._oracle.tell(trial.key, source.score)
-        self._ledger.reuse(trial.number, source.number, self._oracle.state(), self.seconds)
-        self._set(
-            trial.number,
-            state=TrialState.COMPLETED,
-            score=source.score,
-            reused_from=source.number,
+    def _reuse(self, trial: Trial) -> bool:
+        """Answer a trial by an equal one of this job or another; whether there is one."""
+        found = self._equal(trial)
+        if found is None:
+            return False
+        reference, source = found
+        result = carried_over(source, self._spec.objective, self.weights_of(trial))
+        if result is None:
+            return False
+        copy_weights(self._artifacts, source, result)
+        self._settle(trial, result, reference)
+        return True
+
+    def _equal(self, trial: Trial) -> tuple[TrialRef, Trial] | None:
+        digest = self._digest(trial)
+        number = self._done.get(digest)
+        if number is not None:
+            return TrialRef(self._job.id, number), self._ledger.trial(number)
+        return self._ledger.equal_elsewhere(digest) if self._spec.reuse else None
+
+    def _settle(self, trial: Trial, result: TrialResult, source: TrialRef | None = None) -> None:
+        digest = self._digest(trial)
+        self._oracle.tell(trial.key, result.score)
+        self._ledger.complete(
+            trial.number, result, self._oracle.state(), self.seconds, digest, source
         )
+        trial = self._set(trial.number, state=TrialState.COMPLETED, score=result.score)
+        self._done.setdefault(digest, trial.number)
+        self._keep_best(trial)
 
     def _set(self, number: int, **changes: Any) -> Trial:
         trial = replace(self._trials[number], **changes)
         self._trials[number] = trial
         if trial.state != TrialState.RUNNING:
-            self._running.pop(_identity(trial), None)
+            self._running.pop(self._digest(trial), None)
         return trial
 
     def spec_of(self, trial: Trial) -> TrialSpec:
         """The trial as the process that trains it is told."""
-        spec = self._spec
-        parent = self._trials.get(trial.parent) if trial.parent else None
-        continues = parent is not None and parent.state in _DONE
+        spec, parent = self._spec, self._parent(trial)
         return TrialSpec(
             job=self._job.id,
             number=trial.number,
@@ -244,12 +262,32 @@ class Search:
             objective=spec.objective,
             epochs=trial.epochs,
             seed=spec.seed,
-            weights=self._weights(trial.number),
-            initial_epoch=trial.initial_epoch if continues else 0,
+            weights=self.weights_of(trial),
+            initial_epoch=trial.initial_epoch if parent else 0,
             executions=spec.executions,
             early_stopping=spec.early_stopping,
-            parent_weights=self.weights_of(parent) if parent and continues else None,
+            parent=self.spec_of(parent) if parent else None,
         )
+
+    def _parent(self, trial: Trial) -> Trial | None:
+        """The trial that `trial` goes on from, unless that has come to nothing."""
+        parent = self._trials.get(trial.parent) if trial.parent else None
+        return parent if parent is not None and parent.state in _DONE else None
+
+    def _digest(self, trial: Trial) -> str:
+        """Equal for trials that would be trained alike."""
+        if trial.number not in self._digests:
+            assert self._job.dataset is not None
+            parent = self._parent(trial)
+            self._digests[trial.number] = training_digest(
+                self._spec,
+                self._job.dataset,
+                trial.values,
+                trial.epochs,
+                trial.initial_epoch if parent else 0,
+                self._digest(parent) if parent else None,
+            )
+        return self._digests[trial.number]
 
     def _keep_best(self, trial: Trial) -> None:
         """Drop weights that nobody needs: all but the best trial's, or those Hyperband may use."""
@@ -267,9 +305,6 @@ class Search:
         if self._spec.objective.direction == "min":
             return other if other.score < one.score else one
         return other if other.score > one.score else one
-
-    def _weights(self, number: int) -> str:
-        return f"jobs/{self._job.id}/trials/{number}"
 
     def _reaches_target(self) -> bool:
         target = self._spec.budget.target
@@ -292,8 +327,5 @@ class _Stopwatch:
         return self._spent + time.monotonic() - self._begin
 
 
-def _identity(trial: Trial) -> str:
-    """Equal for trials that would be trained alike."""
-    return json.dumps(
-        [trial.values, trial.epochs, trial.initial_epoch, trial.parent], sort_keys=True
-    )
+def _told(trial: Trial) -> Told:
+    return Told(trial.key, trial.values, trial.score, running=not trial.state.is_final)

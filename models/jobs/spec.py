@@ -25,6 +25,14 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class NarrowFrom:
+    """The ended job whose best trials bound the search space."""
+
+    job: str
+    top: float = 0.2  # share of its scored trials that count as the best
+
+
+@dataclass(frozen=True, slots=True)
 class JobSpec:
     """One tuning run: dataset, search space, strategy, objective and budget."""
 
@@ -44,6 +52,8 @@ class JobSpec:
     parallelism: int | None  # trials at once; None: as many as the worker has slots
     seed: int
     refit: bool  # retrain the winner on training and validation rows together
+    reuse: bool = True  # take over results of equal trials of other jobs
+    narrow_from: NarrowFrom | None = None  # where `space` comes from
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form that `from_document` reads back to an equal spec."""
@@ -58,14 +68,16 @@ class JobSpec:
             "budget": asdict(self.budget),
             "evaluation": asdict(self.evaluation),
             "early_stopping": self.early_stopping and asdict(self.early_stopping),
+            "narrow_from": self.narrow_from and asdict(self.narrow_from),
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "JobSpec":
         """Read what `to_document` wrote."""
         stopping = document["early_stopping"]
+        narrowed = document.get("narrow_from")
         return cls(
-            **{name: document[name] for name in _PLAIN},
+            **{name: document[name] for name in _PLAIN if name in document},
             features=document["features"] and tuple(document["features"]),
             executions=document["executions_per_trial"],
             task=Task(document["task"]),
@@ -75,6 +87,7 @@ class JobSpec:
             budget=Budget(**document["budget"]),
             evaluation=Evaluation(**document["evaluation"]),
             early_stopping=EarlyStopping(**stopping) if stopping else None,
+            narrow_from=NarrowFrom(**narrowed) if narrowed else None,
         )
 
 
@@ -86,4 +99,5 @@ _PLAIN = (
     "parallelism",
     "seed",
     "refit",
+    "reuse",
 )

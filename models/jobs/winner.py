@@ -9,7 +9,7 @@ from models.jobs.records import Job, Trial
 from models.registry.catalog import ModelCatalog, artifact_folder
 from models.registry.export import ExportResult, ExportSpec
 from models.store.artifacts import Artifacts
-from models.trials.spec import RunReport, TrialResult, TrialSpec
+from models.trials.spec import TrialSpec
 
 
 class Winner:
@@ -31,7 +31,7 @@ class Winner:
             model=self._job.model,
             version=self.version,
             trial=self._spec,
-            result=_result(self._trial),
+            result=self._trial.stored_result(),
             refit=self._job.spec.refit,
         )
 
@@ -47,16 +47,3 @@ class Winner:
         """Give the version number back and remove what was written under it."""
         self._models.discard(self._job.model, self.version)
         self._artifacts.delete(artifact_folder(self._job.model, self.version))
-
-
-def _result(trial: Trial) -> TrialResult:
-    document = dict(trial.result or {})
-    return TrialResult(
-        **document
-        | {
-            "score": trial.score,
-            "seconds": trial.seconds or 0.0,
-            "folds": tuple(RunReport(**run) for run in document["folds"]),
-            "weights": tuple(document["weights"]),
-        }
-    )

@@ -18,7 +18,7 @@ from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
-from models.jobs.queue import JobQueue
+from models.jobs.queue import JobQueue, Wanted
 from models.jobs.run import JobRun, Parts
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
@@ -111,16 +111,21 @@ class Worker:
             # Left behind by a fault: let it be claimed again.
             self._queue.release(job)
         for job, run in self._runs.items():
-            state = wanted.get(job)
-            if state is None:
+            if job in wanted:
+                self._follow(run, wanted[job])
+            else:
                 run.abandon()
-            elif state == JobState.CANCELLING:
-                self._guarded(run, run.cancel)
-            elif state == JobState.PAUSED:
-                self._guarded(run, run.pause)
-            elif state == JobState.QUEUED:
-                self._guarded(run, run.resume)
         self._forget_ended()
+
+    def _follow(self, run: JobRun, wanted: Wanted) -> None:
+        if wanted.changes != run.job.changes:
+            self._guarded(run, run.take_changes)
+        if wanted.state == JobState.CANCELLING:
+            self._guarded(run, run.cancel)
+        elif wanted.state == JobState.PAUSED:
+            self._guarded(run, run.pause)
+        elif wanted.state == JobState.QUEUED:
+            self._guarded(run, run.resume)
 
     def _claim(self) -> None:
         while len(self._runs) < JOBS_AT_ONCE:

@@ -28,6 +28,11 @@ _OPENAPI = {
             "required": ["name"],
             "properties": {
                 "name": {"type": "string", "enum": list(STRATEGIES)},
+                "initial_trials": {
+                    "type": "array",
+                    "items": {"type": "object"},
+                    "description": "Values tried first, beside the strategy's own trials.",
+                },
                 "trials": {
                     "type": "array",
                     "minItems": 1,
@@ -81,27 +86,29 @@ _OPENAPI = {
 }
 
 
+_MOST_TRIALS = 10_000  # that a request may list
+
+
+def _values_of_trials(least: int, **kwargs: Any) -> "fields.List[Any]":
+    count = validate.Length(min=least, max=_MOST_TRIALS)
+    return fields.List(fields.Dict(keys=fields.String()), validate=count, **kwargs)
+
+
 class _StrategySchema(Schema):
     strategy: type[Strategy]
+    initial_trials = _values_of_trials(0)
 
     @post_load
     def _make(self, data: dict[str, Any], **kwargs: Any) -> Strategy:
-        return self.strategy(**data)
+        lists = {name: tuple(given) for name, given in data.items() if isinstance(given, list)}
+        return self.strategy(**data | lists)
 
 
 class ManualSchema(_StrategySchema):
     """Options of `manual`."""
 
     strategy = Manual
-    trials = fields.List(
-        fields.Dict(keys=fields.String()),
-        required=True,
-        validate=validate.Length(min=1, max=10_000),
-    )
-
-    @post_load
-    def _make(self, data: dict[str, Any], **kwargs: Any) -> Strategy:
-        return Manual(trials=tuple(data["trials"]))
+    trials = _values_of_trials(1, required=True)
 
 
 class GridSchema(_StrategySchema):
@@ -112,7 +119,7 @@ class GridSchema(_StrategySchema):
 
 
 class RandomSchema(_StrategySchema):
-    """`random` has no options."""
+    """`random` has no options of its own."""
 
     strategy = Random
 
@@ -172,17 +179,17 @@ class StrategyField(fields.Field[Strategy]):
 
 
 def check_strategy(strategy: Strategy, space: SearchSpace) -> None:
-    """Check what of a strategy depends on the search space: the values of manual trials.
+    """Check what of a strategy depends on the search space: the values of listed trials.
 
-    Raises ValidationError with the messages at `strategy.trials.<index>.<name>`.
+    Raises ValidationError with the messages at `strategy.trials.<index>.<name>`, or the same of
+    `initial_trials`.
     """
-    if not isinstance(strategy, Manual):
-        return
-    errors: dict[int, object] = {}
-    for index, trial in enumerate(strategy.trials):
+    own = strategy.trials if isinstance(strategy, Manual) else ()
+    errors: dict[str, object] = {}
+    for name, listed in (("trials", own), ("initial_trials", strategy.initial_trials)):
         try:
-            space.check(trial)
+            space.check_all(listed)
         except ValidationError as error:
-            errors[index] = error.messages
+            errors[name] = error.messages
     if errors:
-        raise ValidationError({"strategy": {"trials": errors}})
+        raise ValidationError({"strategy": errors})

@@ -5,8 +5,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """What every strategy takes."""
+
+    # Values tried before the strategy's own, and beside them: they use up none of `max_trials`.
+    initial_trials: tuple[Mapping[str, Any], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Manual:
+class Manual(_Options):
     """The user's own trials, in their order."""
 
     name: ClassVar[str] = "manual"
@@ -14,7 +22,7 @@ class Manual:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(_Options):
     """Every combination, once."""
 
     name: ClassVar[str] = "grid"
@@ -22,14 +30,14 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Random:
+class Random(_Options):
     """Combinations drawn at random, none of them twice."""
 
     name: ClassVar[str] = "random"
 
 
 @dataclass(frozen=True, slots=True)
-class Bayesian:
+class Bayesian(_Options):
     """Where a Gaussian process over the results so far expects the best."""
 
     name: ClassVar[str] = "bayesian"
@@ -39,7 +47,7 @@ class Bayesian:
 
 
 @dataclass(frozen=True, slots=True)
-class Hyperband:
+class Hyperband(_Options):
     """Many short trials, of which the best go on for longer (Li et al., JMLR 18, 2018)."""
 
     name: ClassVar[str] = "hyperband"
@@ -55,17 +63,18 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
 }
 
 
+_LISTS = ("trials", "initial_trials")
+
+
 def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
-    """The JSON form: the name and every option."""
+    """The JSON form: the name and every option, `initial_trials` only if there are any."""
     options = asdict(strategy)
-    if isinstance(strategy, Manual):
-        options["trials"] = [dict(trial) for trial in strategy.trials]
-    return {"name": strategy.name, **options}
+    lists = {name: list(options.pop(name)) for name in _LISTS if name in options}
+    return {"name": strategy.name, **options, **{name: own for name, own in lists.items() if own}}
 
 
 def strategy_from_json(document: Mapping[str, Any]) -> Strategy:
     """Read back what `strategy_to_json` wrote; requests are read by `StrategyField`."""
     options = {name: value for name, value in document.items() if name != "name"}
-    if document["name"] == Manual.name:
-        return Manual(trials=tuple(options["trials"]))
-    return STRATEGIES[document["name"]](**options)
+    lists = {name: tuple(options[name]) for name in _LISTS if name in options}
+    return STRATEGIES[document["name"]](**options | lists)

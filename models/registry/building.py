@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from models.networks import families, summary
 from models.registry.catalog import artifact_folder
 from models.registry.comparison import check_parity
 from models.registry.evidence import Training, evidence_document, signature_document
-from models.registry.export import ExportResult, ExportSpec
+from models.registry.export import ExportResult, ExportSpec, RefitError
 from models.registry.held_out import measure_held_out
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
 from models.registry.refit import refit
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
+from models.trials.run import train_if_missing
 from models.trials.spec import RunReport, TrialSpec
 from models.trials.trainer import Weights
 from models.trials.weights import load_weights
@@ -29,6 +30,8 @@ from models.trials.weights import load_weights
 def build_version(spec: ExportSpec) -> ExportResult:
     """As `models.registry.export.export` says."""
     data = load(spec.trial.data)
+    if not _is_refitted(spec, data):
+        spec = _with_weights(spec)
     fold, weights, training = _weights(spec, data)
     network = _network(spec.trial, fold, weights)
     content = merge(fold.preprocessor, fold.encoder, network)
@@ -62,9 +65,26 @@ def build_version(spec: ExportSpec) -> ExportResult:
     )
 
 
+def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
+    return spec.refit or len(data.split.folds) > 1
+
+
+def _with_weights(spec: ExportSpec) -> ExportSpec:
+    """The same with the result of a second training, if the weights of the first are gone."""
+    again = train_if_missing(spec.trial)
+    if again is None:
+        return spec
+    if again.failure is not None:
+        raise RefitError(
+            f"Its weights are gone, and trained again, trial {spec.trial.number} failed: "
+            f"{again.failure.message}"
+        )
+    return replace(spec, result=again)
+
+
 def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:
     spent = spec.result.seconds
-    if spec.refit or len(data.split.folds) > 1:
+    if _is_refitted(spec, data):
         fold, trained = refit(data, spec.trial, spec.result)
         training = Training(
             weights="refitted",

@@ -124,6 +124,14 @@ class ModelCatalog:
             raise NotFound(f"version of model {model!r}", version)
         raise NotFound(f"alias of model {model!r}", alias or CHAMPION)
 
+    def version_of(self, job: str, trial: int) -> int | None:
+        """The published version that was made of a trial; None if there is none."""
+        query = select(versions.c.version).where(
+            versions.c.job == job, versions.c.trial == trial, versions.c.ready
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def models(self, limit: int, after: str | None = None) -> list[ModelRecord]:
         """Up to `limit` models by name, from the one after `after`."""
         query = _models().order_by(versions.c.model).limit(limit)

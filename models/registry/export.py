@@ -47,9 +47,10 @@ def export(spec: ExportSpec) -> ExportResult:
 
     The weights are those of the trial's best run, unless a refit is asked for or the trial was
     cross-validated: then each of its networks missed a part of the rows, and the values are
-    trained once more on all rows but the test rows. Raises ParityError if the ONNX graph does not
-    answer as the network does and RefitError if the second training fails; nothing is written
-    then.
+    trained once more on all rows but the test rows. Where the trial's weights are needed but gone,
+    as those of a result taken over may be, the trial is trained again first. Raises ParityError if
+    the ONNX graph does not answer as the network does and RefitError if the second training fails;
+    nothing is written then.
     """
     # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
     from models.registry.building import build_version

@@ -52,7 +52,7 @@ def importance_of(outcomes: Sequence[Outcome]) -> Importance:
 
     Raises Conflict for fewer than 10 such trials and where their values are all alike.
     """
-    scored = [item for item in outcomes if item.score is not None and item.reused_from is None]
+    scored = [item for item in outcomes if item.score is not None and not item.is_repeat]
     if len(scored) < FEWEST_TRIALS:
         raise Conflict(
             f"Importance needs {FEWEST_TRIALS} different trials that have a score;"

@@ -116,9 +116,17 @@ def _leader(trial: Trial, report: JobReport) -> dict[str, Any]:
         "parameters": result.get("parameters"),
         "overfit": result.get("overfit"),
         "seconds": duration(trial.seconds),
-        "reused_from": trial.reused_from,
+        "reused_from": _source(trial, report),
         "values": trial.values,
     }
+
+
+def _source(trial: Trial, report: JobReport) -> str | None:
+    source = trial.reused_from
+    if source is None:
+        return None
+    elsewhere = "" if source.job == report.job.id else f" of {source.job}"
+    return f"trial {source.trial}{elsewhere}"
 
 
 def _value(value: object) -> str:

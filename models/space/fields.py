@@ -178,7 +178,8 @@ def _check_step(low: float, high: float, step: float, sampling: str) -> None:
     if low == high:
         return
     span = high / low if sampling == "log" else high - low
-    if step > span:
+    # 0.3 - 0.1 is a little below 0.2.
+    if step > span * (1 + 1e-9):
         raise ValidationError("Is larger than the range: no second value fits.", "step")
     steps = math.log(span) / math.log(step) if sampling == "log" else span / step
     if steps > MAX_STEPS:

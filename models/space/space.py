@@ -1,6 +1,6 @@
 """A search space: what may be tried, flattened to dimensions, and back to a trial's values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -147,6 +147,21 @@ class SearchSpace:
         if errors:
             raise ValidationError(errors)
         return {name: full[name] for name in self.known if name in full}
+
+    def check_all(
+        self, listed: Sequence[Mapping[str, object]]
+    ) -> list[dict[str, Value | list[Value]]]:
+        """`check` for each of several trials; the messages are by index, then by name."""
+        full: list[dict[str, Value | list[Value]]] = []
+        errors: dict[int, object] = {}
+        for index, values in enumerate(listed):
+            try:
+                full.append(self.check(values))
+            except ValidationError as error:
+                errors[index] = error.messages
+        if errors:
+            raise ValidationError(errors)
+        return full
 
     def document(self) -> dict[str, object]:
         """The JSON form, which `load_space` reads back to an equal space."""

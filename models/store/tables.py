@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002b"
 
 metadata = MetaData(
     naming_convention={
@@ -91,6 +91,7 @@ jobs = Table(
     Column("error", Text),
     Column("version", Integer),
     Column("oracle_state", JSON),
+    Column("changes", Integer, nullable=False, default=0),
     Column("owner", String(64)),
     Column("lease_until", UtcDateTime),
     Index("ix_jobs_state_created", "state", "created"),
@@ -113,13 +114,16 @@ trials = Table(
     Column("failure_kind", String(16)),
     Column("failure_message", Text),
     Column("retries", Integer, nullable=False, default=0),
-    Column("reused_from", Integer),
+    Column("digest", String(64)),
+    Column("reused_job", String(64)),
+    Column("reused_trial", Integer),
     Column("seconds", Float),
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
     Index("ix_trials_job_state", "job", "state"),
     Index("ix_trials_job_score", "job", "score"),
+    Index("ix_trials_digest", "digest"),
 )
 
 versions = Table(

@@ -29,8 +29,9 @@ def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
 def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = None) -> TrialResult:
     """Train every fold and execution of a trial, store the best weights and combine the scores.
 
-    A trial with `parent_weights` goes on, run by run, from the best weights of the parent; the
-    optimizer's own state starts anew. Whatever goes wrong becomes the result's `failure`.
+    A trial with a `parent` goes on, run by run, from the best weights of the parent, which is
+    trained again if they are gone; the optimizer's own state starts anew. Whatever goes wrong
+    becomes the result's `failure`.
     """
     try:
         return replace(_run(trainer, spec, report), trainer=trainer.name)
@@ -41,11 +42,29 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
         return _failed(FailureKind.ERROR, f"{type(error).__name__}: {error}")
 
 
+def train_if_missing(spec: TrialSpec) -> TrialResult | None:
+    """Train a scored trial once more if not all of its weights are stored; its result then.
+
+    A trial that took over the result of an equal one has weights only if the other kept them.
+    """
+    artifacts = Artifacts(spec.data.artifacts_root)
+    names = [
+        weights_name(spec.weights, fold, execution)
+        for fold in range(len(prepare(spec.data).folds))
+        for execution in range(spec.executions)
+    ]
+    if all(artifacts.exists(name) for name in names):
+        return None
+    return run_trial(spec)
+
+
 def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResult:
     if spec.epochs <= spec.initial_epoch:
         raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
     data = prepare(spec.data)
     artifacts = Artifacts(spec.data.artifacts_root)
+    if spec.parent is not None:
+        train_if_missing(spec.parent)
     runs = _plan_runs(spec, data, artifacts)
     results = trainer.train(runs, [fold.training for fold in data.folds], report)
     if results[-1].diverged:
@@ -69,8 +88,8 @@ def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> lis
             initial_epoch=spec.initial_epoch,
             initial_weights=(
                 None
-                if spec.parent_weights is None
-                else load_weights(artifacts, weights_name(spec.parent_weights, fold, execution))
+                if spec.parent is None
+                else load_weights(artifacts, weights_name(spec.parent.weights, fold, execution))
             ),
             early_stopping=spec.early_stopping,
         )

@@ -52,7 +52,7 @@ class TrialSpec:
     initial_epoch: int = 0  # epochs that the parent trained
     executions: int = 1
     early_stopping: EarlyStopping | None = None
-    parent_weights: str | None = None  # the `weights` of the trial that this one continues
+    parent: "TrialSpec | None" = None  # the trial whose best weights this one continues
 
 
 class FailureKind(StrEnum):

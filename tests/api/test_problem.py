@@ -48,7 +48,7 @@ def test_an_unknown_route_is_not_found(app_client: FlaskClient, refused: Refused
     ("method", "path", "allowed"),
     [
         ("PUT", "/tune", {"GET", "HEAD", "OPTIONS", "POST"}),
-        ("POST", "/tune/job_0", {"GET", "HEAD", "OPTIONS", "DELETE"}),
+        ("POST", "/tune/job_0", {"GET", "HEAD", "OPTIONS", "DELETE", "PATCH"}),
         ("GET", "/predict", {"OPTIONS", "POST"}),
         ("DELETE", "/models/m", {"GET", "HEAD", "OPTIONS"}),
         ("GET", "/tune/job_0/cancel", {"OPTIONS", "POST"}),

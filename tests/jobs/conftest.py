@@ -63,6 +63,7 @@ def make_spec() -> Callable[..., JobSpec]:
             "parallelism": None,
             "seed": 3,
             "refit": False,
+            "reuse": False,
         }
         return JobSpec(**(parts | changes))
 

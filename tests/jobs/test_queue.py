@@ -84,7 +84,7 @@ def test_a_job_whose_lease_has_lapsed_is_taken_over(
     assert taken.id == job.id
     assert taken.started == started
     assert one.held() == {}
-    assert other.held() == {job.id: JobState.RUNNING}
+    assert other.held() == {job.id: (JobState.RUNNING, 0)}
 
 
 def test_renewing_keeps_a_job(queued, one: JobQueue, other: JobQueue, lapse) -> None:
@@ -146,7 +146,7 @@ def test_a_request_that_reached_a_dead_worker_is_taken_over(
         lambda ledger: ledger.fail(1, Failure(FailureKind.LOST, "gone"), None, {"a": 1}, 9.0),
         lambda ledger: ledger.set_dataset("ds_1"),
         lambda ledger: ledger.set_state(JobState.PAUSED),
-        lambda ledger: ledger.end_search("target", 9.0),
+        lambda ledger: ledger.end_search("target", 9.0, 0),
         lambda ledger: ledger.finish(JobState.FAILED, error="no"),
         lambda ledger: ledger.release(9.0),
     ],

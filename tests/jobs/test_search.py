@@ -130,7 +130,7 @@ def test_what_a_trial_is_told(begin: Open) -> None:
     assert (spec.data.dataset, spec.data.target) == ("ds_1", "target")
     assert spec.data.features == ("petal width (cm)",)
     assert spec.seed == spec.data.seed == 3
-    assert spec.parent_weights is None
+    assert spec.parent is None
 
 
 def test_a_validation_dataset_reaches_the_trial(begin: Open) -> None:
@@ -198,7 +198,8 @@ def test_values_tried_before_are_answered_without_training(begin: Open, ledger) 
     assert search.stop_reason() == "exhausted"
     found = ledger().trials()
     assert [trial.score for trial in found] == [1.0, 2.0, 1.0, 2.0, 1.0]
-    assert [trial.reused_from for trial in found] == [None, None, 1, 2, 1]
+    sources = [trial.reused_from and trial.reused_from.trial for trial in found]
+    assert sources == [None, None, 1, 2, 1]
     assert {trial.state for trial in found} == {TrialState.COMPLETED}
     assert found[2].result == found[0].result
     assert found[2].seconds == 0.0
@@ -214,7 +215,7 @@ def test_values_that_are_being_trained_wait_for_the_answer(begin: Open, ledger) 
     assert search.stop_reason() is None
     search.completed(1, scored(0.5))
     assert search.next_trial() is None
-    assert ledger().trial(2).reused_from == 1
+    assert ledger().trial(2).reused_from.trial == 1
     search.completed(3, scored(0.4))
     assert search.stop_reason() == "exhausted"
 
@@ -302,7 +303,7 @@ def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
     fail(search, DIVERGED)
     assert search.stop_reason() == "max_failed_trials"
     search.next_trial()
-    assert ledger().trial(4).reused_from == 1
+    assert ledger().trial(4).reused_from.trial == 1
 
 
 def test_the_earlier_of_two_equal_scores_is_the_best(begin: Open, take_up: Open, crash) -> None:
@@ -344,14 +345,14 @@ def test_hyperband_keeps_what_it_may_continue_until_the_end(
     search = begin(strategy=Hyperband(max_epochs=4, factor=2), space=SPACE, budget={"epochs": 4})
     specs = []
     while spec := search.next_trial():
-        if spec.parent_weights is not None:
-            assert artifacts.exists(spec.parent_weights)
+        if spec.parent is not None:
+            assert artifacts.exists(spec.parent.weights)
             assert spec.initial_epoch > 0
         artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
         search.completed(spec.number, scored(score_of(spec)))
         specs.append(spec)
     assert search.stop_reason() == "exhausted"
-    assert any(spec.parent_weights for spec in specs)
+    assert any(spec.parent for spec in specs)
     assert all(artifacts.exists(spec.weights) for spec in specs)
     search.drop_weights_but_best()
     kept = [spec.weights for spec in specs if artifacts.exists(spec.weights)]

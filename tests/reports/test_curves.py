@@ -23,7 +23,6 @@ def outcome(number, score, seconds, state=None):
         epochs=1,
         score=score,
         failure_kind=None,
-        reused_from=None,
         started=STARTED + timedelta(seconds=number - 1),
         finished=None if seconds is None else STARTED + timedelta(seconds=seconds),
     )

@@ -118,9 +118,12 @@ def test_few_trials_come_with_a_warning_and_fewer_are_refused(app_client, record
 
 def test_repeats_that_took_over_a_result_do_not_count(app_client, record):
     rows = trials(10, by_learning_rate)
-    rows[9] = rows[8] | {"number": 10, "key": "k10", "reused_from": 9}
+    rows[9] = rows[8] | {"number": 10, "key": "k10", "reused_job": "job_a", "reused_trial": 9}
     record("job_a", rows)
     assert app_client.get("/tune/job_a/importance").status_code == 409
+    rows[9] |= {"reused_job": "job_z"}
+    record("job_b", rows)
+    assert app_client.get("/tune/job_b/importance").status_code == 200
 
 
 def test_trials_that_do_not_differ_are_refused(app_client, record):

@@ -156,16 +156,10 @@ def test_early_stopping_and_best_epoch(line, trial):
 
 
 def test_a_child_continues_from_its_parents_best_weights(line, trial):
-    parent = run_trial(trial(line, epochs=2))
-    child = run_trial(
-        trial(
-            line,
-            epochs=4,
-            initial_epoch=2,
-            parent_weights="jobs/job_1/trials/1",
-            weights="jobs/job_1/trials/2",
-        )
-    )
+    first = trial(line, epochs=2)
+    parent = run_trial(first)
+    second = trial(line, epochs=4, initial_epoch=2, parent=first, weights="jobs/job_1/trials/2")
+    child = run_trial(second)
     assert child.failure is None
     assert child.epochs == 4
     assert child.best_epoch in (3, 4)
@@ -174,8 +168,21 @@ def test_a_child_continues_from_its_parents_best_weights(line, trial):
     assert child.weights == ("jobs/job_1/trials/2/weights-0-0.npz",)
 
 
-def test_missing_parent_weights_are_an_error_of_the_trial(line, caplog, trial):
-    result = run_trial(trial(line, initial_epoch=1, parent_weights="jobs/none"))
+def test_a_parent_whose_weights_are_gone_is_trained_again(line, trial):
+    first = trial(line, epochs=2)
+    second = trial(line, epochs=4, initial_epoch=2, parent=first, weights="jobs/job_1/trials/2")
+    run_trial(first)
+    child = run_trial(second)
+    artifacts = Artifacts(line.artifacts_root)
+    artifacts.delete(first.weights)
+    again = run_trial(second)
+    assert artifacts.exists(first.weights)
+    assert (again.score, again.history) == (child.score, child.history)
+
+
+def test_a_parent_that_cannot_be_trained_again_is_an_error_of_the_trial(line, caplog, trial):
+    lost = trial(line, epochs=1, values={"learning_rate": 1e30}, weights="jobs/none")
+    result = run_trial(trial(line, initial_epoch=1, parent=lost))
     assert result.failure.kind is FailureKind.ERROR
     assert "weights-0-0.npz" in result.failure.message
     assert "Trial 1 of job job_1 failed." in caplog.text

@@ -1,0 +1,133 @@
+"""A search space cut down to where good trials lie."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from models.space.hyperparameters import Condition, TrialValues, Value
+from models.space.parameters import Boolean, Choice, Fixed, Float, Int, Parameter
+from models.space.space import SearchSpace, SpaceEntry
+
+MARGIN = 0.1  # of a continuous range, kept on either side; a range of steps keeps one step
+
+
+def narrow(space: SearchSpace, best: Sequence[TrialValues]) -> SearchSpace:
+    """Cut `space` down to its trials `best`, which it must cover.
+
+    Ranges keep what lies between the smallest and the largest value and a margin; choices keep the
+    values that occur; the numbers of layers are a range like any other. What none of the trials
+    has in effect stays as it is, or is left out where it can have no effect any more. The new space
+    lies inside the old one and covers `best`.
+    """
+    entries = dict(space.parameters)
+    for name, entry in entries.items():
+        seen = _seen(name, best)
+        if seen:
+            entries[name] = replace(entry, parameter=_cut(entry.parameter, seen))
+    narrowed = SearchSpace(space.network, entries)
+    while (blocked := _blocked(narrowed)) is not None:
+        name, parent = blocked
+        if _is_idle(narrowed, name) and not _has_children(narrowed, name):
+            del entries[name]
+        else:
+            # Without its condition, `name` would count where it did not: the parent stays wide.
+            entries[parent] = space.parameters[parent]
+        narrowed = SearchSpace(space.network, entries)
+    reachable = {name: _reachable(narrowed, entry) for name, entry in entries.items()}
+    return SearchSpace(space.network, reachable)
+
+
+def _seen(name: str, best: Sequence[TrialValues]) -> list[Value]:
+    """The values of a hyperparameter in all trials and layers."""
+    seen: list[Value] = []
+    for values in best:
+        value = values.get(name, [])
+        seen.extend(value if isinstance(value, list) else [value])
+    return seen
+
+
+def _cut(parameter: Parameter, seen: Sequence[Value]) -> Parameter:
+    match parameter:
+        case Fixed():
+            return parameter
+        case Choice() | Boolean():
+            left = tuple(value for value in parameter.options() if value in seen)
+            return parameter if len(left) == len(parameter.options()) else Choice(left)
+        case Int(step=None):
+            low, high = _widened(parameter, _numbers(seen))
+            return replace(
+                parameter,
+                min=max(parameter.min, math.floor(low)),
+                max=min(parameter.max, math.ceil(high)),
+            )
+        case Int():
+            inner = _neighbours(parameter.options(), seen)
+            return replace(parameter, min=int(inner[0]), max=int(inner[-1]))
+        case Float():
+            return _cut_float(parameter, seen)
+
+
+def _cut_float(parameter: Float, seen: Sequence[Value]) -> Float:
+    options = parameter.options()
+    if options is None:
+        numbers = _numbers(seen)
+        low, high = (float(f"{end:.3g}") for end in _widened(parameter, numbers))
+        # Rounded ends are easier to read; they must not cut off what was seen.
+        low, high = min(low, *numbers), max(high, *numbers)
+        return replace(parameter, min=max(parameter.min, low), max=min(parameter.max, high))
+    inner = _neighbours(options, seen)
+    cut = replace(parameter, min=float(inner[0]), max=float(inner[-1]))
+    # Counted from another start, the same steps may give other last digits.
+    return cut if cut.options() == inner else replace(parameter, max=float(inner[-1]))
+
+
+def _numbers(seen: Iterable[Value]) -> list[float]:
+    return [float(value) for value in seen]
+
+
+def _widened(parameter: Int | Float, seen: Sequence[float]) -> tuple[float, float]:
+    """The ends of `seen`, moved outwards by a share of the old range."""
+    if parameter.sampling == "log":
+        factor = (parameter.max / parameter.min) ** MARGIN
+        return min(seen) / factor, max(seen) * factor
+    margin = (parameter.max - parameter.min) * MARGIN
+    return min(seen) - margin, max(seen) + margin
+
+
+def _neighbours(options: tuple[int | float, ...], seen: Sequence[Value]) -> tuple[int | float, ...]:
+    """The options from one below the smallest seen to one above the largest."""
+    places = [options.index(float(value)) for value in seen]
+    return options[max(0, min(places) - 1) : max(places) + 2]
+
+
+def _blocked(space: SearchSpace) -> tuple[str, str] | None:
+    """A hyperparameter that a parent keeps from ever having an effect, with that parent."""
+    for name in space.parameters:
+        for parent, allowed in space.conditions(name).items():
+            if not set(space.parameter(parent).options() or ()) & set(allowed):
+                return name, parent
+    return None
+
+
+def _is_idle(space: SearchSpace, name: str) -> bool:
+    """Whether `name` has no effect whatever the space says of it."""
+    return any(
+        not set(space.parameter(condition.parent).options() or ()) & set(condition.values)
+        for condition in space.known[name].when
+    )
+
+
+def _has_children(space: SearchSpace, name: str) -> bool:
+    return any(item.parent == name for entry in space.parameters.values() for item in entry.when)
+
+
+def _reachable(space: SearchSpace, entry: SpaceEntry) -> SpaceEntry:
+    """The entry with conditions that name only what their parents still take."""
+    when = tuple(
+        Condition(parent, tuple(value for value in values if value in options))
+        for parent, values, options in (
+            (item.parent, item.values, space.parameter(item.parent).options() or ())
+            for item in entry.when
+        )
+    )
+    return replace(entry, when=when)
