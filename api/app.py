@@ -5,10 +5,12 @@ from flask_smorest import Api
 
 from api import openapi
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
-from api.resources import datasets, models, operations, predict, tune
+from api.resources import datasets, events, models, operations, predict, tune
 from api.services import Services
+from api.streams import EventStreams
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
+from models.jobs.events import EventFeed
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
@@ -36,7 +38,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
     api = ProblemApi(app)
-    for module in (tune, datasets, predict, models, operations):
+    for module in (tune, events, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
@@ -57,4 +59,5 @@ def _build_services(settings: Settings) -> Services:
         job_requests=requests,
         models=ModelCatalog(database),
         predictions=PredictionEngine(artifacts, settings.model_cache),
+        streams=EventStreams(EventFeed(database), settings.api_threads),
     )

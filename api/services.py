@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from api.streams import EventStreams
 from models.data.library import DatasetLibrary
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
@@ -28,6 +29,7 @@ class Services:
     job_requests: JobRequests
     models: ModelCatalog
     predictions: PredictionEngine
+    streams: EventStreams
 
 
 def services() -> Services:

@@ -17,6 +17,7 @@ from models.data.tasks import (
     resolve_task,
 )
 from models.errors import Invalid
+from models.jobs.pruning import Pruning, check_pruning
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
 from models.jobs.spec import Budget, JobSpec
@@ -48,6 +49,7 @@ class TuneRequest:
     parallelism: int | None
     seed: int
     refit: bool
+    pruning: Pruning | None = None
 
 
 class Intake:
@@ -67,8 +69,9 @@ class Intake:
 
     def decide(self, request: TuneRequest) -> tuple[JobSpec, Plan]:
         """The job that `request` would make, and what it would try; nothing is started."""
-        dataset, task = self._resolve_data(request)
         budget = request.budget
+        check_pruning(request.pruning, request.strategy, budget.epochs)
+        dataset, task = self._resolve_data(request)
         planned = plan(request.strategy, request.space, budget.max_trials, budget.epochs)
         spec = JobSpec(
             model=request.model,
@@ -87,6 +90,7 @@ class Intake:
             parallelism=request.parallelism,
             seed=request.seed,
             refit=request.refit or request.evaluation.method == "cv",
+            pruning=request.pruning,
         )
         return spec, planned
 

@@ -1,6 +1,6 @@
 """What a worker writes about the job it holds, each change whole and only while it holds it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from models.errors import LeaseLost
+from models.jobs.events import (
+    Runs,
+    epoch_events,
+    record,
+    runs_of,
+    state_event,
+    trial_event,
+)
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition, sources_of
 from models.jobs.records import Trial, trial_from_row
 from models.jobs.requests import cancel_open_trials
@@ -15,6 +23,7 @@ from models.oracles.oracle import Proposal
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 from models.trials.spec import Failure, TrialResult
+from models.trials.trainer import EpochReport
 
 
 class Ledger:
@@ -65,6 +74,11 @@ class Ledger:
                 for number, proposal in zip(numbers, proposals, strict=True)
             ]
             connection.execute(insert(trials), rows)
+            created = [
+                trial_event(number, TrialState.WAITING, values=dict(proposal.values))
+                for number, proposal in zip(numbers, proposals, strict=True)
+            ]
+            record(connection, self._job, created)
             self._update_job(connection, oracle_state=oracle_state)
             found = connection.execute(
                 select(trials)
@@ -78,6 +92,17 @@ class Ledger:
         with self.transaction() as connection:
             self._move(connection, number, TrialState.RUNNING, started=now())
 
+    def report(self, told: Mapping[int, Sequence[EpochReport]]) -> None:
+        """Running trials have trained some epochs more."""
+        happened = [event for number in told for event in epoch_events(number, told[number])]
+        with self.transaction() as connection:
+            record(connection, self._job, happened)
+
+    def runs(self) -> dict[int, Runs]:
+        """The curves that trials have reported, each since it last began."""
+        with self._database.read() as connection:
+            return runs_of(connection, self._job)
+
     def hand_back(self, number: int, *, retry: bool) -> None:
         """A trial that was running waits again; `retry` counts it as tried once more."""
         with self.transaction() as connection:
@@ -87,16 +112,20 @@ class Ledger:
     def complete(
         self, number: int, result: TrialResult, oracle_state: dict[str, Any], seconds: float
     ) -> None:
-        """A trial was scored; `seconds` is the job's searching time so far."""
+        """A trial was scored, perhaps after it was stopped.
+
+        `seconds` is the job's searching time so far.
+        """
         document = asdict(result)
         score = document.pop("score")
         spent = document.pop("seconds")
         del document["failure"]
+        is_stopped = document.pop("stopped")
         with self.transaction() as connection:
             self._move(
                 connection,
                 number,
-                TrialState.COMPLETED,
+                TrialState.STOPPED if is_stopped else TrialState.COMPLETED,
                 score=score,
                 seconds=spent,
                 result=document,
@@ -105,7 +134,7 @@ class Ledger:
             self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
 
     def reuse(self, number: int, source: int, oracle_state: dict[str, Any], seconds: float) -> None:
-        """A trial of the same values as the completed trial `source` takes over its result."""
+        """A trial of the same values as the scored trial `source` takes over its result."""
         with self.transaction() as connection:
             found = connection.execute(
                 select(trials).where(trials.c.job == self._job, trials.c.number == source)
@@ -114,7 +143,7 @@ class Ledger:
             self._move(
                 connection,
                 number,
-                TrialState.COMPLETED,
+                TrialState(found.state),
                 score=found.score,
                 result=found.result,
                 reused_from=source,
@@ -159,7 +188,7 @@ class Ledger:
     def end_search(self, reason: str, seconds: float) -> None:
         """No more trials will be trained; the ones still open are cancelled."""
         with self.transaction() as connection:
-            connection.execute(cancel_open_trials(self._job))
+            cancel_open_trials(connection, self._job)
             self._update_job(connection, stop_reason=reason, seconds=seconds)
 
     def finish(
@@ -178,8 +207,9 @@ class Ledger:
             with self.transaction() as own:
                 self.finish(state, error=error, version=version, connection=own)
             return
-        self._change_state(connection, state)
-        connection.execute(cancel_open_trials(self._job))
+        # The job's own event is the last: whoever reads it has seen everything.
+        cancel_open_trials(connection, self._job)
+        self._change_state(connection, state, version=version, error=error)
         self._update_job(
             connection,
             error=error,
@@ -209,11 +239,12 @@ class Ledger:
     def _update_job(self, connection: Connection, **values: Any) -> None:
         connection.execute(update(jobs).where(jobs.c.id == self._job).values(values))
 
-    def _change_state(self, connection: Connection, target: JobState) -> None:
+    def _change_state(self, connection: Connection, target: JobState, **details: Any) -> None:
         query = select(jobs.c.state).where(jobs.c.id == self._job)
         current = JobState(connection.execute(query).scalar_one())
         check_job_transition(self._job, current, target)
         self._update_job(connection, state=target)
+        record(connection, self._job, [state_event(target, **details)])
 
     def _move(self, connection: Connection, number: int, target: TrialState, **values: Any) -> None:
         moved = connection.execute(
@@ -227,9 +258,18 @@ class Ledger:
         )
         if moved.rowcount != 1:
             raise LeaseLost(f"Trial {number} of job {self._job} cannot become {target}.")
+        record(connection, self._job, [trial_event(number, target, **_told(values))])
 
     def _number_of(self, connection: Connection, key: str | None) -> int | None:
         if key is None:
             return None
         query = select(trials.c.number).where(trials.c.job == self._job, trials.c.key == key)
         return int(connection.execute(query).scalar_one())
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event tells of a trial's new row; the rest is asked for by the trial's number."""
+    told = {name: values[name] for name in ("score", "seconds", "reused_from") if name in values}
+    if "failure_kind" in values:
+        told["failure"] = {"kind": values["failure_kind"], "message": values["failure_message"]}
+    return told

@@ -1,11 +1,13 @@
 """What readers ask about jobs and trials."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Select, and_, case, func, or_, select
 
 from models.errors import NotFound
+from models.jobs.events import EventFeed
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Job, Progress, Trial, job_from_row, trial_from_row
 from models.store.engine import Database
@@ -17,6 +19,7 @@ class JobQueries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._events = EventFeed(database)
 
     def get(self, job: str) -> Job:
         """One job; NotFound if there is none."""
@@ -61,8 +64,12 @@ class JobQueries:
         return Progress(job.planned_trials, *row)
 
     def best_trial(self, job: Job) -> Trial | None:
-        """The trial with the best score; the earlier of two equals."""
-        found = self._page(job, "score", 1, None, None)
+        """The trial with the best score; the earlier of two equals.
+
+        A stopped trial is the best only where none completed, as in the search itself.
+        """
+        found = self._page(job, "score", 1, None, [TrialState.COMPLETED])
+        found = found or self._page(job, "score", 1, None, None)
         return found[0] if found and found[0].score is not None else None
 
     def trials(
@@ -81,13 +88,17 @@ class JobQueries:
         return self._page(job, sort, limit, after, states)
 
     def trial(self, job: Job, number: int) -> Trial:
-        """One trial; NotFound if there is none."""
+        """One trial, while it runs with its curves so far; NotFound if there is none."""
         query = select(trials).where(trials.c.job == job.id, trials.c.number == number)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("trial", number)
-        return trial_from_row(row)
+        trial = trial_from_row(row)
+        if trial.state != TrialState.RUNNING:
+            return trial
+        history = self._events.history(job.id, number)
+        return replace(trial, result=history and {"history": history})
 
     def _page(
         self,

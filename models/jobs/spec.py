@@ -6,6 +6,7 @@ from typing import Any
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
+from models.jobs.pruning import Pruning, pruning_from_json, pruning_to_json
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
 from models.space.space import SearchSpace
@@ -44,6 +45,7 @@ class JobSpec:
     parallelism: int | None  # trials at once; None: as many as the worker has slots
     seed: int
     refit: bool  # retrain the winner on training and validation rows together
+    pruning: Pruning | None = None  # which trials are stopped as hopeless
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form that `from_document` reads back to an equal spec."""
@@ -58,6 +60,7 @@ class JobSpec:
             "budget": asdict(self.budget),
             "evaluation": asdict(self.evaluation),
             "early_stopping": self.early_stopping and asdict(self.early_stopping),
+            "pruning": pruning_to_json(self.pruning),
         }
 
     @classmethod
@@ -75,6 +78,7 @@ class JobSpec:
             budget=Budget(**document["budget"]),
             evaluation=Evaluation(**document["evaluation"]),
             early_stopping=EarlyStopping(**stopping) if stopping else None,
+            pruning=pruning_from_json(document.get("pruning")),
         )
 
 
