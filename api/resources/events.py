@@ -30,7 +30,7 @@ def events(headers: dict[str, Any], job: str) -> ResponseReturnValue:
     """Follow a job by Server-Sent Events, from its beginning or after `Last-Event-ID`."""
     seen, streams = headers["last_event_id"], services().streams
     services().jobs.get(job)
-    news = streams.feed.after(job, seen)
+    news = streams.feed.after(job, seen, limit=1)
     if news.is_all and not news.events:
         return Response(status=204)  # an EventSource comes back for ever after any other answer
     if not streams.take_place():
