@@ -291,6 +291,7 @@ def test_a_real_job_stops_its_hopeless_trials(client, rule: dict[str, Any]) -> N
     progress = done["progress"]
     assert progress["stopped"] == sum(trial["state"] == "stopped" for trial in found)
     assert progress["completed"] + progress["stopped"] == 4
+    assert all(isinstance(trial["overfit"], bool) for trial in found)
     for whole in found[2:]:
         assert 5 <= len(whole["history"]["val_loss"]) == whole["epochs_trained"] < 100_000
         assert whole["score"] == pytest.approx(min(whole["history"]["val_loss"]), rel=1e-3)
