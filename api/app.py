@@ -5,10 +5,12 @@ from flask_smorest import Api
 
 from api import openapi
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
-from api.resources import compare, datasets, models, operations, predict, reports, tune
+from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
+from api.streams import EventStreams
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
+from models.jobs.events import EventFeed
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
@@ -38,7 +40,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
     api = ProblemApi(app)
-    for module in (tune, reports, compare, datasets, predict, models, operations):
+    for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
@@ -62,4 +64,5 @@ def _build_services(settings: Settings) -> Services:
         models=ModelCatalog(database),
         predictions=PredictionEngine(artifacts, settings.model_cache),
         reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
+        streams=EventStreams(EventFeed(database), settings.api_threads),
     )

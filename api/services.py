@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from api.streams import EventStreams
 from models.data.library import DatasetLibrary
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
@@ -32,6 +33,7 @@ class Services:
     models: ModelCatalog
     predictions: PredictionEngine
     reports: Reports
+    streams: EventStreams
 
 
 def services() -> Services:

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 
+_RECONNECT_AFTER = 1.0  # seconds
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -73,6 +74,27 @@ class Client:
         *_, last = self.watch(job, every)
         return last
 
+    def events(self, job: str, after: int = 0) -> Iterator[dict[str, Any]]:
+        """What happens to a job, as it happens, until it has ended: `id`, `event` and `data`.
+
+        Begins after the event `after`; a connection that is lost is taken up where it broke.
+        """
+        while True:
+            try:
+                with self._http.stream(
+                    "GET", f"/tune/{job}/events", headers={"Last-Event-ID": str(after)}
+                ) as response:
+                    if response.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    if response.is_error:
+                        response.read()
+                        raise RequestRefused(response.status_code, response.json())
+                    for event in _parse_events(response.iter_lines()):
+                        after = event["id"]
+                        yield event
+            except httpx.TransportError:
+                time.sleep(_RECONNECT_AFTER)
+
     def trials(self, job: str, **query: Any) -> list[dict[str, Any]]:
         """A job's trials; `sort="score"` puts the best first."""
         found: list[dict[str, Any]] = self._call("GET", f"/tune/{job}/trials", params=query)[
@@ -111,3 +133,17 @@ class Client:
             raise RequestRefused(response.status_code, response.json())
         body: dict[str, Any] = response.json()
         return body
+
+
+def _parse_events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The events in lines of `text/event-stream`; comments and unfinished events are left out."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif "data" in fields:
+            data = json.loads(fields["data"])
+            yield {"id": int(fields["id"]), "event": fields["event"], "data": data}
+        if not line:
+            fields = {}

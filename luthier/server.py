@@ -56,6 +56,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _end_streams_with(worker: Any) -> None:
+    """Let no client that follows events hold up the end of a gunicorn worker process."""
+    worker.wsgi.extensions["luthier"].streams.is_closing = lambda: not worker.alive
+
+
 class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -71,6 +76,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": 10,
             "timeout": 120,
             "control_socket_disable": True,
+            "post_worker_init": _end_streams_with,
         }
         for key, value in options.items():
             self.cfg.set(key, value)

@@ -98,7 +98,10 @@ class TrialSchema(ma.Schema):
     folds = ma.fields.List(
         ma.fields.Dict(), allow_none=True, metadata=described("One entry a fold and execution.")
     )
-    history = ma.fields.Dict(allow_none=True, metadata=described("Figures per epoch."))
+    history = ma.fields.Dict(
+        allow_none=True,
+        metadata=described("Figures per epoch; those so far where one trial is asked for."),
+    )
     best_epoch = ma.fields.Integer(allow_none=True)
     epochs = ma.fields.Integer(metadata=described("Epochs asked for."))
     initial_epoch = ma.fields.Integer(metadata=described("Epochs that its parent had trained."))
@@ -114,7 +117,13 @@ class TrialSchema(ma.Schema):
     overfit_gap = ma.fields.Float(
         allow_none=True, metadata=described("Validation loss minus training loss.")
     )
-    overfit = ma.fields.Boolean(allow_none=True)
+    overfit = ma.fields.Boolean(
+        allow_none=True,
+        metadata=described(
+            "Whether the validation loss is above 1.5 times the training loss and the gap above 5%"
+            " of the loss of always predicting the mean or the class shares."
+        ),
+    )
     parameters = ma.fields.Integer(allow_none=True)
     seconds = ma.fields.Float(allow_none=True, metadata=described("Seconds of training."))
     retries = ma.fields.Integer(metadata=described("Times it was lost and tried again."))
@@ -137,7 +146,7 @@ class ProgressSchema(ma.Schema):
     completed = ma.fields.Integer()
     running = ma.fields.Integer()
     failed = ma.fields.Integer()
-    stopped = ma.fields.Integer()
+    stopped = ma.fields.Integer(metadata=described("Ended early by the pruning rule."))
     total = ma.fields.Integer(metadata=described("Trials planned."))
     eta_seconds = ma.fields.Float(allow_none=True)
 

@@ -8,6 +8,7 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, described, model_name
+from api.schemas.pruning import PruningSchema
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
@@ -231,6 +232,12 @@ class TuneSchema(ma.Schema):
         load_default=EarlyStopping,
         allow_none=True,
         metadata=described("`null` trains every epoch."),
+    )
+    pruning = ma.fields.Nested(
+        PruningSchema,
+        load_default=None,
+        allow_none=True,
+        metadata=described("Stop hopeless trials early. Default: every trial is trained out."),
     )
     parallelism = StrictInteger(
         load_default=None,

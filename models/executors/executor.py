@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from models.errors import LuthierError
 
@@ -39,6 +39,18 @@ class Executor(Protocol):
 
     def cancel(self, future: "Future[Result]") -> None:
         """End the task now, even if it is running; nothing happens if it is done."""
+        ...
+
+    def reports(self, future: "Future[Any]") -> list[Any]:
+        """What the task has told by `models.executors.reporting.tell` since the last call.
+
+        In the order of telling; nothing is missing once the future is done, unless its process
+        died. Never waits.
+        """
+        ...
+
+    def stop(self, future: "Future[Any]") -> None:
+        """Ask the task to end early with a result: its `tell` answers True from now on."""
         ...
 
     def close(self) -> None:

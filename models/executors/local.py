@@ -1,12 +1,16 @@
 """Trials in warm child processes of this machine."""
 
+import itertools
 import multiprocessing
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -19,6 +23,7 @@ from models.executors.executor import (
     TaskOutOfMemory,
     TaskTimedOut,
 )
+from models.executors.reporting import Channel, Listener, run_task
 
 OUT_OF_MEMORY_EXIT = 86
 _WATCH_SECONDS = 0.2
@@ -35,7 +40,9 @@ class LocalExecutor:
         self, slots: int, memory_limit: int, prepare: Callable[[], None] | None = None
     ) -> None:
         self.slots = slots
-        self._initargs = (memory_limit, os.getpid(), prepare)
+        self._folder = tempfile.mkdtemp(prefix="luthier-")
+        self._tasks = itertools.count()
+        self._initargs = (memory_limit, os.getpid(), self._folder, prepare)
         self._pool = self._open_pool()
         self._unfinished: set[Future[Any]] = set()
 
@@ -43,8 +50,11 @@ class LocalExecutor:
         self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None
     ) -> "Future[Result]":
         """Start `function(payload)` in a free process, or queue it until one is free."""
-        inner = self._working_pool().schedule(function, args=[payload], timeout=timeout)
-        outer: Future[Result] = _LinkedFuture(inner)
+        channel = Channel(f"{self._folder}/{next(self._tasks)}")
+        inner = self._working_pool().schedule(
+            run_task, args=[channel, function, payload], timeout=timeout
+        )
+        outer: Future[Result] = _LinkedFuture(inner, Listener(channel))
         self._unfinished.add(inner)
         inner.add_done_callback(self._unfinished.discard)
         inner.add_done_callback(lambda done: _settle(done, outer, timeout))
@@ -54,6 +64,24 @@ class LocalExecutor:
         """End the task; the process that runs it is killed and replaced."""
         assert isinstance(future, _LinkedFuture)
         future.inner.cancel()
+        future.listener.channel.remove()
+
+    def reports(self, future: "Future[Any]") -> list[Any]:
+        """What the task has told since the last call."""
+        assert isinstance(future, _LinkedFuture)
+        is_done = future.done()
+        reports = future.listener.read()
+        if is_done:
+            future.listener.channel.remove()
+        return reports
+
+    def stop(self, future: "Future[Any]") -> None:
+        """Ask the task to end early; it sees that within 0.2 s, at its next report."""
+        assert isinstance(future, _LinkedFuture)
+        if not future.done():
+            # Without a place to say so, the task goes on to its end: time is lost and nothing else.
+            with suppress(OSError):
+                future.listener.channel.stop.touch()
 
     def close(self) -> None:
         """Kill every process and cancel every task."""
@@ -61,6 +89,7 @@ class LocalExecutor:
         self._pool.join()
         for future in tuple(self._unfinished):
             future.cancel()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _working_pool(self) -> ProcessPool:
         """The pool, opened again if it gave up: Pebble does so when an idle process of it dies."""
@@ -81,9 +110,10 @@ class LocalExecutor:
 class _LinkedFuture(Future[Result]):
     """A future with this package's errors in place of the pool's."""
 
-    def __init__(self, inner: "Future[Result]") -> None:
+    def __init__(self, inner: "Future[Result]", listener: Listener) -> None:
         super().__init__()
         self.inner = inner
+        self.listener = listener
 
 
 def _settle(done: "Future[Result]", outer: "Future[Result]", timeout: float | None) -> None:
@@ -112,18 +142,24 @@ def _explain(expired: ProcessExpired) -> TaskOutOfMemory | TaskLost:
     return TaskLost(f"Its process died with exit code {expired.exitcode}.")
 
 
-def _start_process(memory_limit: int, parent: int, prepare: Callable[[], None] | None) -> None:
-    threading.Thread(target=_watch, args=(memory_limit, parent), daemon=True).start()
+def _start_process(
+    memory_limit: int, parent: int, folder: str, prepare: Callable[[], None] | None
+) -> None:
+    threading.Thread(target=_watch, args=(memory_limit, parent, folder), daemon=True).start()
     if prepare is not None:
         prepare()
 
 
-def _watch(memory_limit: int, parent: int) -> None:
-    """End this process when it outgrows its memory or its parent is gone."""
+def _watch(memory_limit: int, parent: int, folder: str) -> None:
+    """End this process when it outgrows its memory or its parent is gone.
+
+    A parent that was killed could not remove the folder of its tasks' reports.
+    """
     process = psutil.Process()
     pause = threading.Event()
     while not pause.wait(_WATCH_SECONDS):
         if process.memory_info().rss > memory_limit:
             os._exit(OUT_OF_MEMORY_EXIT)
         if os.getppid() != parent:
+            shutil.rmtree(folder, ignore_errors=True)
             os._exit(0)

@@ -1,9 +1,11 @@
 """Trials that a job is given, beside those that its oracle proposes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from models.jobs.events import record, trial_event
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Trial, given_key, trial_from_row
 from models.space.hyperparameters import TrialValues
@@ -20,7 +22,7 @@ def insert_given(
     """
     count = select(func.coalesce(func.max(trials.c.number), 0)).where(trials.c.job == job)
     last = connection.execute(count).scalar_one()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "job": job,
             "number": number,
@@ -37,6 +39,8 @@ def insert_given(
     if not rows:
         return []
     connection.execute(insert(trials), rows)
+    created = [trial_event(row["number"], row["state"], values=row["values"]) for row in rows]
+    record(connection, job, created)
     mine = select(trials).where(trials.c.job == job, trials.c.number > last)
     return [trial_from_row(row) for row in connection.execute(mine.order_by(trials.c.number))]
 

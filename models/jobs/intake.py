@@ -18,6 +18,7 @@ from models.data.tasks import (
 )
 from models.errors import Invalid
 from models.jobs.narrowing import Narrowing
+from models.jobs.pruning import Pruning, check_pruning
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
@@ -55,6 +56,7 @@ class TuneRequest:
     reuse: bool
     narrow_from: NarrowFrom | None
     named: frozenset[str]  # fields that were given, not left to their defaults, as dotted paths
+    pruning: Pruning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,10 @@ class Intake:
         return replace(decision, taken_over=source.known_to(decision.spec))
 
     def _decide(self, request: TuneRequest) -> Decision:
-        dataset, task = self._resolve_data(request)
         budget, space = request.budget, request.space
         assert space is not None
+        check_pruning(request.pruning, request.strategy, budget.epochs)
+        dataset, task = self._resolve_data(request)
         check_strategy(request.strategy, space)
         planned = plan(request.strategy, space, budget.max_trials, budget.epochs)
         spec = JobSpec(
@@ -127,6 +130,7 @@ class Intake:
             refit=request.refit or request.evaluation.method == "cv",
             reuse=request.reuse,
             narrow_from=request.narrow_from,
+            pruning=request.pruning,
         )
         return Decision(spec, planned, taken_over=())
 

@@ -1,6 +1,6 @@
 """What a worker writes about the job it holds, each change whole and only while it holds it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -8,6 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from models.errors import Conflict, LeaseLost
+from models.jobs.events import (
+    Runs,
+    epoch_events,
+    record,
+    runs_of,
+    state_event,
+    trial_event,
+)
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition, sources_of
 from models.jobs.records import Job, Trial, TrialRef, job_from_row, trial_from_row
 from models.jobs.requests import cancel_open_trials
@@ -15,6 +23,7 @@ from models.oracles.oracle import Proposal
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 from models.trials.spec import Failure, TrialResult
+from models.trials.trainer import EpochReport
 
 
 class Ledger:
@@ -87,6 +96,11 @@ class Ledger:
                 for number, proposal in zip(numbers, proposals, strict=True)
             ]
             connection.execute(insert(trials), rows)
+            created = [
+                trial_event(number, TrialState.WAITING, values=dict(proposal.values))
+                for number, proposal in zip(numbers, proposals, strict=True)
+            ]
+            record(connection, self._job, created)
             self._update_job(connection, oracle_state=oracle_state)
             found = connection.execute(
                 select(trials)
@@ -99,6 +113,17 @@ class Ledger:
         """A trial begins to train."""
         with self.transaction() as connection:
             self._move(connection, number, TrialState.RUNNING, started=now())
+
+    def report(self, told: Mapping[int, Sequence[EpochReport]]) -> None:
+        """Running trials have trained some epochs more."""
+        happened = [event for number in told for event in epoch_events(number, told[number])]
+        with self.transaction() as connection:
+            record(connection, self._job, happened)
+
+    def runs(self) -> dict[int, Runs]:
+        """The curves that trials have reported, each since it last began."""
+        with self._database.read() as connection:
+            return runs_of(connection, self._job)
 
     def hand_back(self, number: int, *, retry: bool) -> None:
         """A trial that was running waits again; `retry` counts it as tried once more."""
@@ -115,21 +140,23 @@ class Ledger:
         digest: str | None = None,
         source: TrialRef | None = None,
     ) -> None:
-        """A trial was scored; `seconds` is the job's searching time so far.
+        """A trial was scored, perhaps after it was stopped.
 
-        `digest` lets equal trials find it; `source` is the equal one that answered it, if any.
+        `seconds` is the job's searching time so far. `digest` lets equal trials find it; `source`
+        is the equal one that answered it, if any.
         """
         document = asdict(result)
         score = document.pop("score")
         spent = document.pop("seconds")
         del document["failure"]
+        is_stopped = document.pop("stopped")
         with self.transaction() as connection:
             if source is not None:
                 self._move(connection, number, TrialState.RUNNING, started=now())
             self._move(
                 connection,
                 number,
-                TrialState.COMPLETED,
+                TrialState.STOPPED if is_stopped else TrialState.COMPLETED,
                 score=score,
                 seconds=spent,
                 result=document,
@@ -181,7 +208,7 @@ class Ledger:
         with self.transaction() as connection:
             if self._changes(connection) != changes:
                 return False
-            connection.execute(cancel_open_trials(self._job))
+            cancel_open_trials(connection, self._job)
             self._update_job(connection, stop_reason=reason, seconds=seconds)
             if reason == "exhausted":
                 # Fewer than planned, where given trials came first to what a strategy has.
@@ -210,8 +237,9 @@ class Ledger:
             return
         if changes not in (None, self._changes(connection)):
             raise Conflict(f"Job {self._job} was changed; it goes on.")
-        self._change_state(connection, state)
-        connection.execute(cancel_open_trials(self._job))
+        # The job's own event is the last: whoever reads it has seen everything.
+        cancel_open_trials(connection, self._job)
+        self._change_state(connection, state, version=version, error=error)
         # A job that went on keeps the version it had, unless it has a new one.
         registered = {} if version is None else {"version": version}
         self._update_job(
@@ -242,11 +270,12 @@ class Ledger:
     def _update_job(self, connection: Connection, **values: Any) -> None:
         connection.execute(update(jobs).where(jobs.c.id == self._job).values(values))
 
-    def _change_state(self, connection: Connection, target: JobState) -> None:
+    def _change_state(self, connection: Connection, target: JobState, **details: Any) -> None:
         query = select(jobs.c.state).where(jobs.c.id == self._job)
         current = JobState(connection.execute(query).scalar_one())
         check_job_transition(self._job, current, target)
         self._update_job(connection, state=target)
+        record(connection, self._job, [state_event(target, **details)])
 
     def _move(self, connection: Connection, number: int, target: TrialState, **values: Any) -> None:
         moved = connection.execute(
@@ -260,9 +289,18 @@ class Ledger:
         )
         if moved.rowcount != 1:
             raise LeaseLost(f"Trial {number} of job {self._job} cannot become {target}.")
+        record(connection, self._job, [trial_event(number, target, **_told(values))])
 
     def _number_of(self, connection: Connection, key: str | None) -> int | None:
         if key is None:
             return None
         query = select(trials.c.number).where(trials.c.job == self._job, trials.c.key == key)
         return int(connection.execute(query).scalar_one())
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event tells of a trial's new row; the rest is asked for by the trial's number."""
+    told = {name: values[name] for name in ("score", "seconds", "reused_from") if name in values}
+    if "failure_kind" in values:
+        told["failure"] = {"kind": values["failure_kind"], "message": values["failure_message"]}
+    return told

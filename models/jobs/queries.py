@@ -1,12 +1,13 @@
 """What readers ask about jobs and trials."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from models.errors import NotFound
+from models.jobs.events import EventFeed
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import (
     Job,
@@ -26,6 +27,7 @@ class JobQueries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._events = EventFeed(database)
 
     def get(self, job: str) -> Job:
         """One job; NotFound if there is none."""
@@ -71,8 +73,12 @@ class JobQueries:
         return Progress(job.planned_trials, *row)
 
     def best_trial(self, job: Job) -> Trial | None:
-        """The trial with the best score; the earlier of two equals."""
-        found = self._page(job, "score", 1, None, None)
+        """The trial with the best score; the earlier of two equals.
+
+        A stopped trial is the best only where none completed, as in the search itself.
+        """
+        found = self._page(job, "score", 1, None, [TrialState.COMPLETED])
+        found = found or self._page(job, "score", 1, None, None)
         return found[0] if found and found[0].score is not None else None
 
     def trials(
@@ -101,13 +107,17 @@ class JobQueries:
             return [outcome_from_row(row) for row in connection.execute(query)]
 
     def trial(self, job: Job, number: int) -> Trial:
-        """One trial; NotFound if there is none."""
+        """One trial, while it runs with its curves so far; NotFound if there is none."""
         query = select(trials).where(trials.c.job == job.id, trials.c.number == number)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("trial", number)
-        return trial_from_row(row)
+        trial = trial_from_row(row)
+        if trial.state != TrialState.RUNNING:
+            return trial
+        history = self._events.history(job.id, number)
+        return replace(trial, result=history and {"history": history})
 
     def _page(
         self,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, or_, select, update
 
+from models.jobs.events import record, state_event
 from models.jobs.lifecycle import JobState
 from models.jobs.records import Job, job_from_row
 from models.store.engine import Database
@@ -61,6 +62,8 @@ class JobQueue:
             if row.started is None:
                 values["started"] = moment
             connection.execute(update(jobs).where(jobs.c.id == row.id).values(values))
+            if row.state == JobState.QUEUED:
+                record(connection, row.id, [state_event(JobState.RUNNING)])
             claimed = connection.execute(select(jobs).where(jobs.c.id == row.id)).one()
         return job_from_row(claimed)
 

@@ -4,10 +4,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Update, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from models.errors import Conflict, Invalid, NotFound
+from models.jobs.events import record, state_event, trial_event
 from models.jobs.given import insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
 from models.jobs.records import Job, job_from_row
@@ -54,6 +55,7 @@ class JobRequests:
         try:
             with self._database.write() as connection:
                 connection.execute(insert(jobs).values(row))
+                record(connection, job, [state_event(JobState.QUEUED)])
                 insert_given(connection, job, given, spec.budget.epochs)
         except IntegrityError:
             return self._same_request(idempotency_key, request_digest)
@@ -91,8 +93,9 @@ class JobRequests:
             values: dict[str, Any] = {"state": target}
             if target == JobState.CANCELLED:
                 values["finished"] = now()
-                connection.execute(cancel_open_trials(job))
+                cancel_open_trials(connection, job)
             connection.execute(update(jobs).where(jobs.c.id == job).values(values))
+            record(connection, job, [state_event(target)])
         return self._get(job)
 
     def delete(self, job: str) -> None:
@@ -130,13 +133,16 @@ def _cancelled_or_cancelling(row: Row[Any]) -> JobState:
     return JobState.CANCELLING if held else JobState.CANCELLED
 
 
-def cancel_open_trials(job: str) -> Update:
-    """The statement that cancels every trial of a job that has not ended."""
-    return (
+def cancel_open_trials(connection: Connection, job: str) -> None:
+    """Cancel every trial of a job that has not ended."""
+    cancelled = (
         update(trials)
         .where(
             trials.c.job == job,
             trials.c.state.in_([TrialState.WAITING, TrialState.RUNNING]),
         )
         .values(state=TrialState.CANCELLED, finished=now())
+        .returning(trials.c.number)
     )
+    numbers = sorted(connection.execute(cancelled).scalars())
+    record(connection, job, [trial_event(each, TrialState.CANCELLED) for each in numbers])

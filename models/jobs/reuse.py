@@ -8,6 +8,7 @@ from statistics import pstdev
 from typing import Any
 
 from models.errors import ArtifactError
+from models.jobs.lifecycle import TrialState
 from models.jobs.records import Trial
 from models.jobs.spec import JobSpec
 from models.store.artifacts import Artifacts
@@ -72,6 +73,7 @@ def carried_over(source: Trial, objective: Objective, folder: str) -> TrialResul
         folds=folds,
         weights=tuple(run.weights for run in folds),
         seconds=0.0,
+        stopped=source.state == TrialState.STOPPED,
     )
 
 

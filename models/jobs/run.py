@@ -18,12 +18,12 @@ from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.records import Job
 from models.jobs.search import Search
+from models.jobs.training import train
 from models.jobs.winner import Winner
 from models.registry.catalog import ModelCatalog
 from models.registry.export import export
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.run import run_trial
 from models.trials.spec import Failure, FailureKind, TrialSpec
 
 
@@ -46,6 +46,7 @@ class JobRun:
     def __init__(self, job: Job, parts: Parts) -> None:
         self.job = job
         self.in_flight: dict[Future[Any], Callable[[Future[Any]], None]] = {}
+        self._training: dict[Future[Any], int] = {}  # those in flight that are trials
         self.is_over = False
         self._is_paused = job.state == JobState.PAUSED
         self._parts = parts
@@ -83,6 +84,8 @@ class JobRun:
 
     def settle(self, future: "Future[Any]") -> None:
         """Take in the result of a task that has ended."""
+        self.take_reports()
+        self._training.pop(future, None)
         self.in_flight.pop(future)(future)
 
     def take_changes(self) -> None:
@@ -95,6 +98,18 @@ class JobRun:
             self._search = None
         elif self._search is not None:
             self._search.take_changes(self.job)
+
+    def take_reports(self) -> None:
+        """Write down what the running trials have told, and ask the hopeless ones to stop."""
+        if self._search is None or self.is_over:
+            return
+        executor = self._parts.executor
+        futures = {number: future for future, number in self._training.items()}
+        told = {number: executor.reports(future) for number, future in futures.items()}
+        told = {number: reports for number, reports in told.items() if reports}
+        if told:
+            for number in self._search.reported(told):
+                executor.stop(futures[number])
 
     def cancel(self) -> None:
         """End every task and the job, as its user asked."""
@@ -179,7 +194,8 @@ class JobRun:
                 search.failed(spec.number, _explain(error))
             self._end_if_due(search)
 
-        self._submit(run_trial, spec, self._parts.trial_timeout, on_trained)
+        future = self._submit(train, spec, self._parts.trial_timeout, on_trained)
+        self._training[future] = spec.number
 
     def _end_if_due(self, search: Search) -> bool:
         """End the search if its budget is spent; whether it has ended."""
@@ -262,14 +278,16 @@ class JobRun:
         payload: Any,
         timeout: float | None,
         settle: Callable[[Future[Any]], None],
-    ) -> None:
+    ) -> "Future[Any]":
         future = self._parts.executor.submit(function, payload, timeout)
         self.in_flight[future] = settle
+        return future
 
     def _cancel_tasks(self) -> None:
         for future in self.in_flight:
             self._parts.executor.cancel(future)
         self.in_flight.clear()
+        self._training.clear()
 
 
 _TASK_KINDS: dict[type[Exception], FailureKind] = {

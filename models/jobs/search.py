@@ -2,11 +2,13 @@
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import TrialState
+from models.jobs.pruning import FIRST_RUN, Pruner
 from models.jobs.records import Job, Trial, TrialRef
 from models.jobs.reuse import carried_over, copy_weights, training_digest
 from models.oracles.create import create_oracle
@@ -14,6 +16,7 @@ from models.oracles.oracle import Oracle, Told
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+from models.trials.trainer import EpochReport
 
 MAX_RETRIES = 1  # a trial lost with its process may have been a victim of another one
 # Steps without a training in one `next_trial`, so that other jobs and requests get their turn.
@@ -40,9 +43,12 @@ class Search:
         self._done: dict[str, int] = {}  # digest -> trial with that result
         self._failures = 0
         self._best: Trial | None = None
+        self._pruner = Pruner(job.spec.pruning, job.spec.objective) if job.spec.pruning else None
         for trial in ledger.trials():
             self._take_up(trial)
         self._oracle = self._restore_oracle(job.oracle_state)
+        if self._pruner is not None:
+            self._restore_pruner(self._pruner)
         self._clock = _Stopwatch(job.seconds)
 
     def _take_up(self, trial: Trial) -> None:
@@ -81,6 +87,15 @@ class Search:
                 self._take_up(trial)
                 self._oracle.learn(_told(trial))
 
+    def _restore_pruner(self, pruner: Pruner) -> None:
+        for number, runs in self._ledger.runs().items():
+            trial, first = self._trials[number], runs.get(FIRST_RUN)
+            if trial.state not in _DONE or first is None:
+                continue
+            pruner.observe(number, first[pruner.metric])
+            if trial.state == TrialState.COMPLETED:
+                pruner.complete(number)
+
     @property
     def seconds(self) -> float:
         """Seconds searched so far, by every worker that held the job."""
@@ -88,7 +103,7 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The best scored trial; the earlier of two equals."""
+        """The best scored trial, the earlier of equals; a stopped one only where none completed."""
         return self._best
 
     @property
@@ -135,8 +150,23 @@ class Search:
             return "max_trials"
         return "exhausted" if self._oracle.finished else None
 
+    def reported(self, told: Mapping[int, Sequence[EpochReport]]) -> list[int]:
+        """Running trials have trained some epochs more; answer those that are hopeless."""
+        self._ledger.report(told)
+        pruner = self._pruner
+        if pruner is None:
+            return []
+        return [
+            number
+            for number, reports in told.items()
+            if pruner.observe(
+                number,
+                [r.logs[pruner.metric] for r in reports if (r.fold, r.execution) == FIRST_RUN],
+            )
+        ]
+
     def completed(self, number: int, result: TrialResult) -> None:
-        """A trial was trained; write its score, or why it has none."""
+        """A trial was trained, or stopped before its end; write its score, or why it has none."""
         if result.failure is not None:
             self.failed(number, result.failure, result)
             return
@@ -239,7 +269,10 @@ class Search:
         self._ledger.complete(
             trial.number, result, self._oracle.state(), self.seconds, digest, source
         )
-        trial = self._set(trial.number, state=TrialState.COMPLETED, score=result.score)
+        state = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
+        trial = self._set(trial.number, state=state, score=result.score)
+        if self._pruner is not None and source is None and not result.stopped:
+            self._pruner.complete(trial.number)
         self._done.setdefault(digest, trial.number)
         self._keep_best(trial)
 
@@ -248,6 +281,8 @@ class Search:
         self._trials[number] = trial
         if trial.state != TrialState.RUNNING:
             self._running.pop(self._digest(trial), None)
+        if self._pruner is not None and trial.state not in (TrialState.RUNNING, *_DONE):
+            self._pruner.forget(number)
         return trial
 
     def spec_of(self, trial: Trial) -> TrialSpec:
@@ -302,6 +337,9 @@ class Search:
     def _better(self, one: Trial | None, other: Trial) -> Trial:
         if one is None or one.score is None or other.score is None:
             return other if one is None or one.score is None else one
+        if one.state != other.state:
+            # A stopped trial was judged by less than one that completed: it wins only without any.
+            return one if one.state == TrialState.COMPLETED else other
         if self._spec.objective.direction == "min":
             return other if other.score < one.score else one
         return other if other.score > one.score else one

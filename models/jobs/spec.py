@@ -6,6 +6,7 @@ from typing import Any
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
+from models.jobs.pruning import Pruning, pruning_from_json, pruning_to_json
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
 from models.space.space import SearchSpace
@@ -54,6 +55,7 @@ class JobSpec:
     refit: bool  # retrain the winner on training and validation rows together
     reuse: bool = True  # take over results of equal trials of other jobs
     narrow_from: NarrowFrom | None = None  # where `space` comes from
+    pruning: Pruning | None = None  # which trials are stopped as hopeless
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form that `from_document` reads back to an equal spec."""
@@ -69,6 +71,7 @@ class JobSpec:
             "evaluation": asdict(self.evaluation),
             "early_stopping": self.early_stopping and asdict(self.early_stopping),
             "narrow_from": self.narrow_from and asdict(self.narrow_from),
+            "pruning": pruning_to_json(self.pruning),
         }
 
     @classmethod
@@ -88,6 +91,7 @@ class JobSpec:
             evaluation=Evaluation(**document["evaluation"]),
             early_stopping=EarlyStopping(**stopping) if stopping else None,
             narrow_from=NarrowFrom(**narrowed) if narrowed else None,
+            pruning=pruning_from_json(document.get("pruning")),
         )
 
 

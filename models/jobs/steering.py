@@ -7,6 +7,7 @@ from marshmallow import ValidationError
 from sqlalchemy import Connection, Update, select, update
 
 from models.errors import Conflict, NotFound
+from models.jobs.events import record, state_event
 from models.jobs.given import count_given, insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
 from models.jobs.raising import Limits, check_goes_on, raised_spec
@@ -67,6 +68,7 @@ class Steering:
             if found.state.is_final:
                 check_job_transition(job, found.state, JobState.QUEUED)
                 values["state"] = JobState.QUEUED
+                record(connection, job, [state_event(JobState.QUEUED)])
             _change(connection, found, **values)
             return _locked(connection, job)
 

@@ -90,6 +90,7 @@ class Worker:
         self._fill_slots()
         for run in list(self._runs.values()):
             self._guarded(run, run.check_budget)
+            self._guarded(run, run.take_reports)
         owners = {future: run for run in self._runs.values() for future in run.in_flight}
         if not owners:
             stop.wait(self._poll_seconds)

@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0002b"
+SCHEMA_REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -94,6 +94,7 @@ jobs = Table(
     Column("changes", Integer, nullable=False, default=0),
     Column("owner", String(64)),
     Column("lease_until", UtcDateTime),
+    Column("last_event", Integer, nullable=False, default=0, server_default="0"),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )
@@ -124,6 +125,17 @@ trials = Table(
     Index("ix_trials_job_state", "job", "state"),
     Index("ix_trials_job_score", "job", "score"),
     Index("ix_trials_digest", "digest"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", Integer, primary_key=True),  # from 1 in each job, without gaps
+    Column("kind", String(16), nullable=False),
+    Column("trial", Integer),
+    Column("data", JSON, nullable=False),
+    Index("ix_events_job_trial", "job", "trial"),
 )
 
 versions = Table(

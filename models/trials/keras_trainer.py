@@ -17,7 +17,7 @@ from models.networks.values import value
 from models.trials.epoch_order import epoch_order
 from models.trials.memory import released
 from models.trials.recording import Recorder
-from models.trials.trainer import Array, EpochReport, Report, Run, RunResult, TrainingData
+from models.trials.trainer import Array, Report, Run, RunResult, TrainingData
 
 # Batches in one call of the compiled step. Keras returns to Python only between calls, which takes
 # 1 ms, but compiling several takes 0.3 s more than compiling one: it pays in long trainings only.
@@ -41,7 +41,7 @@ class KerasTrainer:
                     results.append(_train(run, data[run.fold], report))
             except tf.errors.ResourceExhaustedError as error:
                 raise MemoryError(error.message) from None
-            if results[-1].diverged:
+            if results[-1].diverged or results[-1].stopped:
                 break
         return results
 
@@ -97,6 +97,7 @@ def _finish(
         parameters=int(model.count_params()),
         seconds=seconds,
         diverged=recorder.diverged or not finite,
+        stopped=recorder.stopped,
     )
 
 
@@ -137,10 +138,9 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
         )
         if keep:
             self.best_weights = self.model.get_weights()
-        self.model.stop_training = self.recorder.stopped
         if self._report is not None:
-            latest = self.recorder.latest
-            self._report(EpochReport(self._run.fold, self._run.execution, epoch + 1, latest))
+            self.recorder.tell(self._report, epoch + 1)
+        self.model.stop_training = self.recorder.ended
 
 
 def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dataset:

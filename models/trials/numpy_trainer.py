@@ -22,7 +22,7 @@ from models.trials.arrays.types import Floats
 from models.trials.arrays.updates import create_update
 from models.trials.epoch_order import epoch_order
 from models.trials.recording import Recorder
-from models.trials.trainer import Array, EpochReport, Report, Run, RunResult, TrainingData
+from models.trials.trainer import Array, Report, Run, RunResult, TrainingData
 
 # Rows a pass when nothing is learned from them.
 FORWARD_ROWS = 2048
@@ -44,7 +44,7 @@ class NumpyTrainer:
         with np.errstate(all="ignore"):
             for run in runs:
                 results.append(_Training(run, data[run.fold]).train(report))
-                if results[-1].diverged:
+                if results[-1].diverged or results[-1].stopped:
                     break
         return results
 
@@ -91,8 +91,8 @@ class _Training:
             if recorder.record(epoch + 1, loss, val_loss, companion, val_companion):
                 self._best.copy_from(self._weights)
             if report is not None:
-                report(EpochReport(run.fold, run.execution, epoch + 1, recorder.latest))
-            if recorder.stopped:
+                recorder.tell(report, epoch + 1)
+            if recorder.ended:
                 break
             self._rates.end_epoch(val_loss)
         return self._finish(recorder)
@@ -142,6 +142,7 @@ class _Training:
             parameters=self._weights.size,
             seconds=seconds,
             diverged=recorder.diverged or not finite,
+            stopped=recorder.stopped,
         )
 
 

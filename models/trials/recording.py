@@ -4,7 +4,7 @@ import math
 from typing import Self
 
 from models.data.tasks import Task
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainer import EpochReport, Report, Run, TrainingData
 
 
 class Recorder:
@@ -12,8 +12,8 @@ class Recorder:
 
     Kept are the weights of the epoch with the least validation loss. Training ends at an epoch
     whose losses are not finite, or by the early-stopping rule: `patience` epochs in a row whose
-    validation loss is not below the best by more than `min_delta`. The history is in the target's
-    own units.
+    validation loss is not below the best by more than `min_delta`, or when whoever is told of the
+    epochs says so. The history is in the target's own units.
     """
 
     def __init__(
@@ -23,8 +23,10 @@ class Recorder:
         self.history: dict[str, list[float]] = {name: [] for name in names}
         self.best_epoch = 0
         self.diverged = False
-        self.stopped = False
+        self.ended = False
+        self.stopped = False  # from outside, before it would have ended
         self._units = (loss_unit, loss_unit, companion_unit, companion_unit)
+        self._run = run
         self._rule = run.early_stopping
         self._best_loss = math.inf
         self._loss_to_beat = math.inf
@@ -37,10 +39,12 @@ class Recorder:
             return cls(run, data.outputs.companion)
         return cls(run, data.outputs.companion, data.target_scale**2, data.target_scale)
 
-    @property
-    def latest(self) -> dict[str, float]:
-        """The figures of the epoch recorded last."""
-        return {name: figures[-1] for name, figures in self.history.items()}
+    def tell(self, report: Report, epoch: int) -> None:
+        """Report the epoch recorded last, which may end the run."""
+        latest = {name: figures[-1] for name, figures in self.history.items()}
+        is_hopeless = report(EpochReport(self._run.fold, self._run.execution, epoch, latest))
+        if is_hopeless and not self.ended and epoch < self._run.epochs:
+            self.ended = self.stopped = True
 
     def record(
         self, epoch: int, loss: float, val_loss: float, companion: float, val_companion: float
@@ -51,7 +55,7 @@ class Recorder:
             series.append(float(figure) * unit)
         own_loss = self.history["val_loss"][-1]
         if not (math.isfinite(own_loss) and math.isfinite(loss)):
-            self.diverged = self.stopped = True
+            self.diverged = self.ended = True
             return False
         self._stop_early(own_loss)
         if own_loss < self._best_loss:
@@ -68,4 +72,4 @@ class Recorder:
             self._waited = 0
             return
         self._waited += 1
-        self.stopped = self._waited >= self._rule.patience
+        self.ended = self._waited >= self._rule.patience

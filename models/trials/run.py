@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
     """Train and score one trial with the trainer that suits it; what goes wrong is in the result.
 
-    `report` is told of every epoch. The process should be one that `prepare_process` made ready.
+    `report` is told of every epoch, and ends the trial by answering True. The process should be
+    one that `prepare_process` made ready.
     """
     # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
     from models.trials.choice import choose_trainer
@@ -31,7 +32,8 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
 
     A trial with a `parent` goes on, run by run, from the best weights of the parent, which is
     trained again if they are gone; the optimizer's own state starts anew. Whatever goes wrong
-    becomes the result's `failure`.
+    becomes the result's `failure`. A trial that is stopped is scored by the runs it had finished,
+    or by the best epoch of its first.
     """
     try:
         return replace(_run(trainer, spec, report), trainer=trainer.name)
@@ -69,11 +71,16 @@ def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResul
     results = trainer.train(runs, [fold.training for fold in data.folds], report)
     if results[-1].diverged:
         return diverged(results, runs)
+    is_stopped = results[-1].stopped
+    if is_stopped and len(results) > 1:
+        # A run that had just begun would spoil the mean of those that were finished.
+        results = results[:-1]
     reports = [
         _store_and_score(spec, run, result, data, artifacts)
-        for run, result in zip(runs, results, strict=True)
+        for run, result in zip(runs, results, strict=False)
     ]
-    return combine(reports, results, spec.objective, data.reference_loss)
+    combined = combine(reports, results, spec.objective, data.reference_loss)
+    return replace(combined, stopped=is_stopped)
 
 
 def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> list[Run]:

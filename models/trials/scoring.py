@@ -1,12 +1,13 @@
 """From what the runs of a trial came to, to its score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, pstdev
 
 import numpy as np
 
 from models.data.tasks import Task
 from models.trials.data import PreparedFold
+from models.trials.history import mean_history
 from models.trials.metrics import (
     Array,
     Metrics,
@@ -118,19 +119,6 @@ def is_overfit(validation_loss: float, training_loss: float, reference_loss: flo
         validation_loss > OVERFIT_RATIO * training_loss
         and validation_loss - training_loss > OVERFIT_SHARE * reference_loss
     )
-
-
-def mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float | None]]:
-    """Per epoch, the mean over the runs that reached it; None where a figure is not finite."""
-    longest = max(len(history["loss"]) for history in histories)
-    combined: dict[str, list[float | None]] = {}
-    for name in histories[0]:
-        reached = [
-            [history[name][epoch] for history in histories if epoch < len(history[name])]
-            for epoch in range(longest)
-        ]
-        combined[name] = [fmean(v) if np.isfinite(v).all() else None for v in reached]
-    return combined
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -107,3 +107,4 @@ class TrialResult:
     weights: tuple[str, ...] = ()  # artifact names, by fold, then execution
     trainer: str | None = None  # what trained it: numpy, keras; None if nothing did
     failure: Failure | None = None
+    stopped: bool = False  # ended early as hopeless; the score is that of its best epoch so far

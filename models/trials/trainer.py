@@ -59,6 +59,7 @@ class RunResult:
     parameters: int
     seconds: float
     diverged: bool  # a loss or an output was not finite
+    stopped: bool = False  # ended early because `report` said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class EpochReport:
     logs: Mapping[str, float]
 
 
-Report = Callable[[EpochReport], None]
+Report = Callable[[EpochReport], bool | None]  # answers whether the trial is to end here
 
 
 class Trainer(Protocol):
@@ -85,6 +86,6 @@ class Trainer(Protocol):
         """Train each run on `data[run.fold]`.
 
         The results are in the order of the runs and end after the first that diverged, since its
-        trial has failed. Raises MemoryError when the device's memory is full.
+        trial has failed, or that was stopped. Raises MemoryError when the device's memory is full.
         """
         ...

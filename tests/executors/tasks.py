@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from models.executors.reporting import tell
+
 _calls = 0
 _prepared: list[int] = []
 
@@ -79,3 +81,40 @@ def grow(size: int) -> NoReturn:
     while kept:
         time.sleep(0.01)
     raise AssertionError("nothing kept")
+
+
+def tell_numbers(count: int) -> str:
+    for number in range(count):
+        tell(number)
+    return "told"
+
+
+def tell_and_refuse(text: str) -> NoReturn:
+    tell(text)
+    tell(text)
+    refuse(text)
+
+
+def tell_and_die(text: str) -> NoReturn:
+    tell(text)
+    die(None)
+
+
+def tell_and_wait(folder: str) -> None:
+    """Tell the first report, and the second once `go` lies in `folder`."""
+    tell("first")
+    announce_and_wait(folder)
+    tell("second")
+
+
+def tell_until_stopped(_: None) -> int:
+    """Answer how many reports it took until the answer was to stop."""
+    count = 1
+    while not tell(count):
+        count += 1
+        time.sleep(0.001)
+    return count
+
+
+def is_asked_to_stop(_: None) -> bool:
+    return tell("hello")

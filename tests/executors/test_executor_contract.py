@@ -190,3 +190,74 @@ def test_closing_ends_every_process_and_every_task(open_executor: Open, tmp_path
         assert future.done()
         with pytest.raises((CancelledError, TaskLost)):
             future.result()
+
+
+def test_every_report_is_there_once_the_task_is_done(executor: Executor) -> None:
+    future = executor.submit(tasks.tell_numbers, 20_000, None)
+    told: list[int] = []
+    while not future.done():
+        told += executor.reports(future)
+    assert future.result() == "told"
+    told += executor.reports(future)
+    assert told == list(range(20_000))
+    assert executor.reports(future) == []
+
+
+def test_a_task_whose_reports_nobody_reads_is_not_held_up(executor: Executor) -> None:
+    assert executor.submit(tasks.tell_numbers, 100_000, None).result(PATIENCE) == "told"
+
+
+def test_reports_come_while_the_task_runs(executor: Executor, tmp_path: Path) -> None:
+    future = executor.submit(tasks.tell_and_wait, str(tmp_path), None)
+    assert wait_until(lambda: executor.reports(future)) == ["first"]
+    assert not future.done()
+    (tmp_path / "go").touch()
+    future.result(PATIENCE)
+    assert executor.reports(future) == ["second"]
+
+
+def test_reports_are_those_of_the_task(open_executor: Open) -> None:
+    executor = open_executor(2)
+    futures = [executor.submit(tasks.tell_numbers, count, None) for count in (3, 0, 5)]
+    for future, count in zip(futures, (3, 0, 5), strict=True):
+        future.result(PATIENCE)
+        assert executor.reports(future) == list(range(count))
+
+
+def test_reports_of_a_task_that_failed_are_kept(executor: Executor) -> None:
+    future = executor.submit(tasks.tell_and_refuse, "no", None)
+    with pytest.raises(tasks.Refused):
+        future.result(PATIENCE)
+    assert executor.reports(future) == ["no", "no"]
+    future = executor.submit(tasks.tell_and_die, "last words", None)
+    with pytest.raises(TaskLost):
+        future.result(PATIENCE)
+    assert executor.reports(future) == ["last words"]
+
+
+def test_a_task_that_is_asked_to_stop_ends_with_a_result(executor: Executor) -> None:
+    future = executor.submit(tasks.tell_until_stopped, None, None)
+    wait_until(lambda: executor.reports(future))
+    executor.stop(future)
+    count = future.result(PATIENCE)
+    assert executor.reports(future)[-1] == count
+
+
+def test_a_task_can_be_asked_to_stop_before_it_begins(executor: Executor, tmp_path: Path) -> None:
+    before = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
+    pid_in(tmp_path)
+    queued = executor.submit(tasks.is_asked_to_stop, None, None)
+    executor.stop(queued)
+    (tmp_path / "go").touch()
+    before.result(PATIENCE)
+    assert queued.result(PATIENCE)
+
+
+def test_only_the_task_that_is_meant_is_asked_to_stop(executor: Executor) -> None:
+    stopped = executor.submit(tasks.tell_until_stopped, None, None)
+    after = executor.submit(tasks.is_asked_to_stop, None, None)
+    executor.stop(stopped)
+    stopped.result(PATIENCE)
+    assert not after.result(PATIENCE)
+    executor.stop(after)
+    assert not executor.submit(tasks.is_asked_to_stop, None, None).result(PATIENCE)

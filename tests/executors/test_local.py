@@ -1,7 +1,9 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import tasks
 from processes import has_ended
 from waiting import wait_until
@@ -24,7 +26,9 @@ def test_every_new_process_is_prepared_once() -> None:
 
 
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, Path(__file__).parent / "parent.py", tmp_path])
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, Path(__file__).parent / "parent.py", tmp_path]
+    parent = subprocess.Popen(command, env=environment)
     try:
         file = wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid")
     finally:
@@ -32,3 +36,20 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         parent.wait()
     child = int(file.read_text())
     wait_until(lambda: has_ended(child))
+    assert list(tmp_path.glob("luthier-*")) == []
+
+
+def test_nothing_is_left_in_the_folder_of_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    executor = LocalExecutor(1, 2**30)
+    try:
+        future = executor.submit(tasks.tell_numbers, 3, None)
+        future.result(PATIENCE)
+        assert executor.reports(future) == [0, 1, 2]
+        assert list(tmp_path.rglob("*.reports")) == []
+        executor.submit(tasks.tell_numbers, 3, None).result(PATIENCE)
+    finally:
+        executor.close()
+    assert list(tmp_path.iterdir()) == []

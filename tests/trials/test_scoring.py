@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from models.trials.scoring import is_overfit, mean_history
+from models.trials.history import mean_history
+from models.trials.scoring import is_overfit
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Server-Sent Events: a job's events as text, and how many clients may listen at once."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from models.jobs.events import Event, EventFeed
+
+LOOK_SECONDS = 0.5  # between two looks at the database
+KEEP_ALIVE_SECONDS = 15.0  # without an event, until a comment keeps proxies from hanging up
+RETRY_MILLISECONDS = 2000  # after which a client that lost its connection comes back
+
+MEDIA_TYPE = "text/event-stream"
+_KEPT_FREE = 2  # threads that no stream takes
+
+
+class EventStreams:
+    """The streams of one process. Each holds a thread as long as its client listens."""
+
+    def __init__(self, feed: EventFeed, threads: int) -> None:
+        self.feed = feed
+        self.is_closing: Callable[[], bool] = lambda: False  # whether the process is to end
+        self._places = threading.BoundedSemaphore(max(0, threads - _KEPT_FREE))
+
+    def take_place(self) -> bool:
+        """Whether there is a thread for one more stream; `give_back_place` must follow then."""
+        return self._places.acquire(blocking=False)
+
+    def give_back_place(self) -> None:
+        """A stream has ended."""
+        self._places.release()
+
+    def stream(
+        self,
+        job: str,
+        seen: int,
+        look_seconds: float = LOOK_SECONDS,
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    ) -> Iterator[str]:
+        """The events of `job` with ids above `seen`, each as it comes, until the job has ended.
+
+        The pieces are those of the `text/event-stream` format (HTML Living Standard, section 9.2).
+        """
+        yield f"retry: {RETRY_MILLISECONDS}\n\n"
+        spoken = time.monotonic()
+        while not self.is_closing():
+            news = self.feed.after(job, seen)
+            if news.events:
+                seen = news.events[-1].id
+                spoken = time.monotonic()
+                yield "".join(as_text(event) for event in news.events)
+            if news.is_all:
+                return
+            if news.events:
+                continue
+            if time.monotonic() - spoken >= keep_alive_seconds:
+                spoken = time.monotonic()
+                yield ": keep-alive\n\n"
+            time.sleep(look_seconds)
+
+
+def as_text(event: Event) -> str:
+    """One event as `text/event-stream` has it."""
+    data = json.dumps(event.data, allow_nan=False)
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"

@@ -1,0 +1,136 @@
+"""What a running task tells whoever submitted it, and how that one asks it to stop.
+
+Both go through files of the task's own. So a task never waits for a reader, however slow or dead,
+and a task that is killed half-way leaves nothing locked behind; a queue shared between processes
+could not promise either.
+"""
+
+import pickle
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+
+REPORT_SECONDS = 0.2  # least time between two batches of one task
+_SIZE = struct.Struct(">Q")  # stands before every batch
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The two files of one task: its reports, and the wish that it stop."""
+
+    path: str  # without an ending; the folder exists
+
+    @property
+    def reports(self) -> Path:
+        """Batches of reports, appended by the task."""
+        return Path(f"{self.path}.reports")
+
+    @property
+    def stop(self) -> Path:
+        """Is there once the task was asked to stop."""
+        return Path(f"{self.path}.stop")
+
+    def remove(self) -> None:
+        """Forget the task; nothing happens if it told nothing."""
+        self.reports.unlink(missing_ok=True)
+        self.stop.unlink(missing_ok=True)
+
+
+class Teller:
+    """The task's end of a channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._pending: list[Any] = []
+        self._file: BinaryIO | None = None
+        self._next_batch = 0.0  # by the monotonic clock
+        self._is_asked_to_stop = False
+        self._is_broken = False
+
+    def tell(self, report: Any) -> bool:
+        """Keep a report for the next batch; answer whether the task was asked to stop."""
+        self._pending.append(report)
+        if time.monotonic() >= self._next_batch:
+            self.flush()
+            self._is_asked_to_stop = self._channel.stop.exists()
+            self._next_batch = time.monotonic() + REPORT_SECONDS
+        return self._is_asked_to_stop
+
+    def flush(self) -> None:
+        """Write what is kept; a disk that refuses ends the reports, not the task."""
+        pending, self._pending = self._pending, []
+        if not pending or self._is_broken:
+            return
+        batch = pickle.dumps(pending, pickle.HIGHEST_PROTOCOL)
+        try:
+            if self._file is None:
+                self._file = self._channel.reports.open("ab")
+            self._file.write(_SIZE.pack(len(batch)) + batch)
+            self._file.flush()
+        except OSError:
+            self._is_broken = True
+
+    def close(self) -> None:
+        """Write the rest."""
+        self.flush()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+
+
+class Listener:
+    """The submitter's end of a channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._place = 0  # bytes read so far
+
+    def read(self) -> list[Any]:
+        """What was told since the last call; a batch that is being written waits for the next."""
+        try:
+            with self.channel.reports.open("rb") as file:
+                file.seek(self._place)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        reports: list[Any] = []
+        start = 0
+        while start + _SIZE.size <= len(content):
+            (size,) = _SIZE.unpack_from(content, start)
+            end = start + _SIZE.size + size
+            if end > len(content):
+                break
+            reports += pickle.loads(content[start + _SIZE.size : end])
+            start = end
+        self._place += start
+        return reports
+
+
+_teller: Teller | None = None  # of the task that this process runs
+
+
+def tell(report: Any) -> bool:
+    """Tell whoever submitted the present task; answer whether it is asked to end early.
+
+    Reports travel in batches, at most one each 0.2 s and the last when the task ends, and the
+    answer is as old. Takes no time worth counting; outside a task nothing happens.
+    """
+    return _teller is not None and _teller.tell(report)
+
+
+def run_task(channel: Channel, function: Callable[[Payload], Result], payload: Payload) -> Result:
+    """Run a task in its process; every report is written by the time its result is known."""
+    global _teller
+    _teller = Teller(channel)
+    try:
+        return function(payload)
+    finally:
+        _teller.close()
+        _teller = None

@@ -1,0 +1,172 @@
+"""Rules that end hopeless trials early, and the curves they look at.
+
+A trial is judged by its first run alone, that is by the first fold and execution: the runs of a
+trial follow each other, so that only the first can spare the others, and the same fold of two
+trials compares better than different ones. What is compared is the objective where every epoch
+reports it, the validation loss otherwise.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from statistics import median
+from typing import Any, ClassVar
+
+from models.errors import Invalid
+from models.oracles.strategy import Hyperband, Strategy
+from models.trials.objective import Objective
+
+Curve = Sequence[float]  # one figure per epoch, the less the better
+FIRST_RUN = (0, 0)  # fold and execution
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """The trials that one is compared with."""
+
+    curves: Sequence[Curve]  # of all others, as far as they have come
+    running_means: Sequence[Curve]  # of those that were completed: per epoch, the mean until then
+
+
+@dataclass(frozen=True, slots=True)
+class MedianRule:
+    """Stop a trial whose best is worse than what the others were on average.
+
+    The median stopping rule of Golovin et al., "Google Vizier: A Service for Black-Box
+    Optimization", KDD 2017.
+    """
+
+    rule: ClassVar[str] = "median"
+    min_epochs: int = 5  # that every trial gets
+    min_trials: int = 5  # completed before any is stopped
+
+    def is_hopeless(self, curve: Curve, seen: int, rivals: Rivals) -> bool:
+        """Whether `curve`'s best is strictly worse than the median of the completed trials' means.
+
+        These are over as many epochs as `curve` has. The first `seen` epochs were judged before.
+        """
+        epochs, means = len(curve), rivals.running_means
+        if epochs < self.min_epochs or len(means) < self.min_trials:
+            return False
+        return min(curve) > median(each[min(epochs, len(each)) - 1] for each in means)
+
+
+@dataclass(frozen=True, slots=True)
+class AshaRule:
+    """Stop a trial that is not among the best at a rung.
+
+    Asynchronous successive halving of Li et al., "A System for Massively Parallel Hyperparameter
+    Tuning", MLSys 2020, in the variant that stops trials in place of pausing them. The rungs lie at
+    `min_epochs`, `min_epochs` times `reduction_factor`, times its square and so on.
+    """
+
+    rule: ClassVar[str] = "asha"
+    min_epochs: int = 5  # where the first rung lies
+    reduction_factor: int = 4  # one trial in so many goes on from a rung
+
+    def is_hopeless(self, curve: Curve, seen: int, rivals: Rivals) -> bool:
+        """Whether `curve` fails at one of the rungs above `seen` epochs.
+
+        At each, it must be among the best 1 / `reduction_factor` of all trials that came as far,
+        itself included, or the best of them; equals go on.
+        """
+        rung = self.min_epochs
+        while rung <= len(curve):
+            if rung > seen and self._fails(rung, curve, rivals.curves):
+                return True
+            rung *= self.reduction_factor
+        return False
+
+    def _fails(self, rung: int, curve: Curve, others: Iterable[Curve]) -> bool:
+        reached = [curve, *(other for other in others if len(other) >= rung)]
+        bests = sorted(min(each[:rung]) for each in reached)
+        kept = max(1, len(bests) // self.reduction_factor)
+        return min(curve[:rung]) > bests[kept - 1]
+
+
+Pruning = MedianRule | AshaRule
+
+RULES: Mapping[str, type[Pruning]] = {rule.rule: rule for rule in (MedianRule, AshaRule)}
+
+
+def pruning_to_json(pruning: Pruning | None) -> dict[str, Any] | None:
+    """The JSON form: the rule's name and every option."""
+    return None if pruning is None else {"rule": pruning.rule, **asdict(pruning)}
+
+
+def pruning_from_json(document: Mapping[str, Any] | None) -> Pruning | None:
+    """Read back what `pruning_to_json` wrote."""
+    if document is None:
+        return None
+    options = {name: value for name, value in document.items() if name != "rule"}
+    return RULES[document["rule"]](**options)
+
+
+def check_pruning(pruning: Pruning | None, strategy: Strategy, epochs: int) -> None:
+    """Raise Invalid for a rule that has no place in a job; `epochs` are its budget's."""
+    if pruning is None:
+        return
+    if isinstance(strategy, Hyperband):
+        raise Invalid.at(
+            "pruning",
+            "Hyperband itself ends weak trials early and needs those it chose to reach the end of"
+            " their rounds; leave out `pruning` or take another strategy.",
+        )
+    if pruning.min_epochs >= epochs:
+        raise Invalid.at(
+            "pruning.min_epochs",
+            f"A trial has {epochs} epochs, so none could be stopped after {pruning.min_epochs}.",
+        )
+
+
+def judged_metric(objective: Objective) -> tuple[str, bool]:
+    """The figure of an epoch that trials are judged by, and whether more of it is better.
+
+    The least validation loss also makes for the best `rmse`, `mse`, `r2` and `log_loss`.
+    """
+    if objective.metric in ("accuracy", "mae"):
+        return f"val_{objective.metric}", objective.direction == "max"
+    return "val_loss", False
+
+
+class Pruner:
+    """Judges the trials of one job by the curves of their first runs."""
+
+    def __init__(self, pruning: Pruning, objective: Objective) -> None:
+        self.metric, self._more_is_better = judged_metric(objective)
+        self._pruning = pruning
+        self._curves: dict[int, list[float]] = {}
+        self._running_means: dict[int, Curve] = {}  # of completed trials
+
+    def observe(self, trial: int, figures: Sequence[float | None]) -> bool:
+        """Take in `metric` of more epochs of a trial's first run; whether it is hopeless now."""
+        if not figures:
+            return False
+        curve = self._curves.setdefault(trial, [])
+        seen = len(curve)
+        curve += [self._loss(figure) for figure in figures]
+        rivals = Rivals(
+            curves=[each for number, each in self._curves.items() if number != trial],
+            running_means=list(self._running_means.values()),
+        )
+        return self._pruning.is_hopeless(curve, seen, rivals)
+
+    def complete(self, trial: int) -> None:
+        """A trial came to its end without being stopped."""
+        if curve := self._curves.get(trial):
+            self._running_means[trial] = running_means(curve)
+
+    def forget(self, trial: int) -> None:
+        """A trial failed, or begins anew."""
+        self._curves.pop(trial, None)
+
+    def _loss(self, figure: float | None) -> float:
+        if figure is None or not math.isfinite(figure):
+            return math.inf
+        return -figure if self._more_is_better else figure
+
+
+def running_means(curve: Curve) -> list[float]:
+    """Per epoch, the mean of the curve until then."""
+    return [total / epochs for epochs, total in enumerate(accumulate(curve), start=1)]

@@ -1,0 +1,10 @@
+"""What a worker submits for each trial."""
+
+from models.executors.reporting import tell
+from models.trials.run import run_trial
+from models.trials.spec import TrialResult, TrialSpec
+
+
+def train(spec: TrialSpec) -> TrialResult:
+    """Run one trial, telling every epoch to the worker, which may ask the trial to end early."""
+    return run_trial(spec, tell)

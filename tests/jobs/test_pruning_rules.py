@@ -1,0 +1,158 @@
+"""The rules on fixed curves."""
+
+import pytest
+
+from models.errors import Invalid
+from models.jobs.pruning import (
+    AshaRule,
+    MedianRule,
+    Pruner,
+    check_pruning,
+    pruning_from_json,
+    pruning_to_json,
+    running_means,
+)
+from models.oracles.strategy import Grid, Hyperband, Manual, Random
+from models.trials.objective import Objective
+
+LOSS = Objective("loss", "min")
+GOOD = [1.0, 0.5, 0.3, 0.2]
+FAIR = [2.0, 1.0, 0.6, 0.4]
+POOR = [3.0, 2.0, 1.8, 1.6]
+
+
+def completed(pruner: Pruner, *curves: list[float]) -> None:
+    for number, curve in enumerate(curves, start=1):
+        pruner.observe(number, curve)
+        pruner.complete(number)
+
+
+def epochs_survived(pruner: Pruner, trial: int, curve: list[float]) -> int:
+    """After how many epochs the trial is hopeless; all of them if it never is."""
+    for epoch, figure in enumerate(curve, start=1):
+        if pruner.observe(trial, [figure]):
+            return epoch
+    return len(curve)
+
+
+def test_running_means() -> None:
+    assert running_means([4.0, 2.0, 3.0]) == [4.0, 3.0, 3.0]
+
+
+def test_median_compares_the_best_with_the_median_of_the_means_until_then() -> None:
+    # Means until epoch 2: 0.75, 1.5, 2.5; until 3: 0.6, 1.2, 2.27; until 4: 0.5, 1.0, 2.1.
+    pruner = Pruner(MedianRule(min_epochs=2, min_trials=3), LOSS)
+    completed(pruner, GOOD, FAIR, POOR)
+    assert epochs_survived(pruner, 4, [9.0, 1.51, 1.0, 1.0]) == 2
+    assert epochs_survived(pruner, 5, [9.0, 1.5, 1.21, 1.0]) == 3
+    assert epochs_survived(pruner, 6, [9.0, 1.5, 1.2, 1.0]) == 4
+    # One good epoch is enough: it is the best so far that counts.
+    assert epochs_survived(pruner, 7, [0.1, 9.0, 9.0, 9.0]) == 4
+
+
+def test_median_waits_for_its_epochs_and_its_trials() -> None:
+    pruner = Pruner(MedianRule(min_epochs=3, min_trials=2), LOSS)
+    completed(pruner, GOOD)
+    assert epochs_survived(pruner, 2, POOR) == 4
+    pruner.complete(2)
+    assert epochs_survived(pruner, 3, [9.0, 9.0, 9.0, 9.0]) == 3
+
+
+def test_median_counts_completed_trials_only() -> None:
+    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), LOSS)
+    pruner.observe(1, GOOD)  # still running, or stopped
+    assert epochs_survived(pruner, 2, POOR) == 4
+    pruner.complete(1)
+    assert epochs_survived(pruner, 3, POOR) == 1
+
+
+def test_median_takes_the_mean_of_a_shorter_trial_over_all_it_has() -> None:
+    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), LOSS)
+    completed(pruner, [2.0, 1.0])
+    assert epochs_survived(pruner, 2, [2.0, 1.5, 1.5, 1.5]) == 4
+    assert epochs_survived(pruner, 3, [2.0, 1.6, 1.6, 1.6]) == 2
+
+
+def test_asha_lets_the_best_share_go_on_at_each_rung() -> None:
+    pruner = Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS)
+    # The first to come anywhere goes on; later ones must be among the better half.
+    assert epochs_survived(pruner, 1, FAIR) == 4
+    assert epochs_survived(pruner, 2, POOR) == 1
+    assert epochs_survived(pruner, 3, [2.5, 0.9, 0.5, 0.4]) == 1
+    # Of four at the first rung the second still goes on, and fails at the rung of two epochs.
+    assert epochs_survived(pruner, 4, [2.0, 1.1, 0.1, 0.1]) == 2
+    assert epochs_survived(pruner, 5, GOOD) == 4
+
+
+def test_asha_judges_by_the_best_until_the_rung() -> None:
+    pruner = Pruner(AshaRule(min_epochs=2, reduction_factor=2), LOSS)
+    assert epochs_survived(pruner, 1, [1.0, 5.0, 5.0, 5.0]) == 4
+    assert epochs_survived(pruner, 2, [0.9, 9.0, 1.0, 1.0]) == 4
+    assert epochs_survived(pruner, 3, [1.1, 1.1, 0.0, 0.0]) == 2
+
+
+def test_asha_looks_at_every_rung_that_a_batch_of_epochs_has_passed() -> None:
+    pruner = Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS)
+    pruner.observe(1, GOOD)
+    # Worse at epoch 2 and better at epoch 4, all of which were reported at once.
+    assert pruner.observe(2, [0.9, 0.8, 0.1, 0.1])
+    # What was passed before is not looked at again.
+    assert not Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS).observe(1, POOR)
+
+
+def test_asha_has_no_place_for_what_was_forgotten() -> None:
+    pruner = Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS)
+    pruner.observe(1, GOOD)
+    pruner.forget(1)
+    assert not pruner.observe(2, POOR)
+
+
+@pytest.mark.parametrize(
+    ("objective", "metric"),
+    [
+        (Objective("accuracy", "max"), "val_accuracy"),
+        (Objective("mae", "min"), "val_mae"),
+        (Objective("rmse", "min"), "val_loss"),
+        (Objective("r2", "max"), "val_loss"),
+        (Objective("auc", "max"), "val_loss"),
+        (LOSS, "val_loss"),
+    ],
+)
+def test_the_objective_is_judged_where_every_epoch_reports_it(objective, metric) -> None:
+    assert Pruner(MedianRule(), objective).metric == metric
+
+
+def test_more_accuracy_is_better() -> None:
+    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Objective("accuracy", "max"))
+    completed(pruner, [0.5, 0.9])
+    assert not pruner.observe(2, [0.6])
+    assert pruner.observe(3, [0.4])
+
+
+@pytest.mark.parametrize("figure", [None, float("nan"), float("inf")])
+def test_a_figure_that_is_not_finite_is_the_worst(figure) -> None:
+    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), LOSS)
+    completed(pruner, GOOD)
+    assert pruner.observe(2, [figure])
+    assert not pruner.observe(3, [figure, 0.1])
+
+
+@pytest.mark.parametrize("rule", [None, MedianRule(3, 4), AshaRule(2, 5)])
+def test_rules_are_stored_as_json(rule) -> None:
+    assert pruning_from_json(pruning_to_json(rule)) == rule
+
+
+def test_hyperband_takes_no_rule_beside_its_own() -> None:
+    with pytest.raises(Invalid, match="Hyperband itself ends weak trials") as refusal:
+        check_pruning(MedianRule(), Hyperband(), 50)
+    assert list(refusal.value.errors) == ["pruning"]
+    check_pruning(None, Hyperband(), 50)
+    for strategy in (Random(), Grid(), Manual(({},))):
+        check_pruning(AshaRule(), strategy, 50)
+
+
+def test_a_rule_that_could_never_stop_a_trial_is_refused() -> None:
+    check_pruning(MedianRule(min_epochs=9), Random(), 10)
+    with pytest.raises(Invalid, match="none could be stopped after 10") as refusal:
+        check_pruning(MedianRule(min_epochs=10), Random(), 10)
+    assert list(refusal.value.errors) == ["pruning.min_epochs"]
