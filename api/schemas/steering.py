@@ -42,7 +42,9 @@ class RaisedLimitsSchema(ma.Schema):
         validate=Range(min=0, min_inclusive=False),
         metadata=described("Of searching, those already spent included; `null`: no limit."),
     )
-    max_failed_trials = StrictInteger(validate=Range(min=1))
+    max_failed_trials = StrictInteger(
+        validate=Range(min=1), metadata=described("Those that have failed already included.")
+    )
     target = StrictFloat(
         allow_none=True,
         metadata=described("A better score than the present target; `null`: none."),

@@ -175,8 +175,10 @@ class TuneSchema(ma.Schema):
     model = model_name(example="house-prices")
     dataset = DatasetField(
         load_default=None,
+        allow_none=False,
         metadata=described(
-            f"Id of a dataset, `{BUILTIN_PREFIX}` and a name, records, or arrays.",
+            f"Id of a dataset, `{BUILTIN_PREFIX}` and a name, records, or arrays."
+            " Required, unless `narrow_from` names a job.",
             oneOf=[
                 {"type": "string", "example": "builtin:diabetes"},
                 {
@@ -197,8 +199,11 @@ class TuneSchema(ma.Schema):
     )
     target = ma.fields.String(
         load_default=None,
+        allow_none=False,
         validate=Length(min=1),
-        metadata=described("Column to predict.", example="target"),
+        metadata=described(
+            "Column to predict. Required, unless `narrow_from` names a job.", example="target"
+        ),
     )
     features = ma.fields.List(
         ma.fields.String(),

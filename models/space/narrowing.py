@@ -19,21 +19,13 @@ def narrow(space: SearchSpace, best: Sequence[TrialValues]) -> SearchSpace:
     has in effect stays as it is, or is left out where it can have no effect any more. The new space
     lies inside the old one and covers `best`.
     """
-    entries = dict(space.parameters)
-    for name, entry in entries.items():
-        seen = _seen(name, best)
-        if seen:
-            entries[name] = replace(entry, parameter=_cut(entry.parameter, seen))
-    narrowed = SearchSpace(space.network, entries)
-    while (blocked := _blocked(narrowed)) is not None:
-        name, parent = blocked
-        if _is_idle(narrowed, name) and not _has_children(narrowed, name):
-            del entries[name]
-        else:
-            # Without its condition, `name` would count where it did not: the parent stays wide.
-            entries[parent] = space.parameters[parent]
-        narrowed = SearchSpace(space.network, entries)
-    reachable = {name: _reachable(narrowed, entry) for name, entry in entries.items()}
+    cut = {name: _cut_entry(entry, _seen(name, best)) for name, entry in space.parameters.items()}
+    while True:
+        narrowed, parent = _without_idle(SearchSpace(space.network, cut))
+        if parent is None:
+            break
+        cut[parent] = space.parameters[parent]
+    reachable = {name: _reachable(narrowed, entry) for name, entry in narrowed.parameters.items()}
     return SearchSpace(space.network, reachable)
 
 
@@ -44,6 +36,10 @@ def _seen(name: str, best: Sequence[TrialValues]) -> list[Value]:
         value = values.get(name, [])
         seen.extend(value if isinstance(value, list) else [value])
     return seen
+
+
+def _cut_entry(entry: SpaceEntry, seen: Sequence[Value]) -> SpaceEntry:
+    return replace(entry, parameter=_cut(entry.parameter, seen)) if seen else entry
 
 
 def _cut(parameter: Parameter, seen: Sequence[Value]) -> Parameter:
@@ -98,6 +94,21 @@ def _neighbours(options: tuple[int | float, ...], seen: Sequence[Value]) -> tupl
     """The options from one below the smallest seen to one above the largest."""
     places = [options.index(float(value)) for value in seen]
     return options[max(0, min(places) - 1) : max(places) + 2]
+
+
+def _without_idle(space: SearchSpace) -> tuple[SearchSpace, str | None]:
+    """The space without what its parents keep from ever having an effect.
+
+    Or the parent that must stay wide: a hyperparameter that only its `when` keeps from having an
+    effect would begin to have one without its entry.
+    """
+    while (blocked := _blocked(space)) is not None:
+        name, parent = blocked
+        if not _is_idle(space, name) or _has_children(space, name):
+            return space, parent
+        left = {other: entry for other, entry in space.parameters.items() if other != name}
+        space = SearchSpace(space.network, left)
+    return space, None
 
 
 def _blocked(space: SearchSpace) -> tuple[str, str] | None:

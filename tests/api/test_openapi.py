@@ -97,10 +97,20 @@ def test_errors_are_documented_as_problems(contract: dict[str, Any]) -> None:
 
 def test_what_a_user_writes_is_described_field_by_field(contract: dict[str, Any]) -> None:
     schemas = contract["components"]["schemas"]
-    for name in ("Tune", "Budget", "Objective", "Evaluation", "EarlyStopping", "Predict"):
+    for name in (
+        "Tune",
+        "NarrowFrom",
+        "RaisedLimits",
+        "GivenTrials",
+        "Budget",
+        "Objective",
+        "Evaluation",
+        "EarlyStopping",
+        "Predict",
+    ):
         for field, schema in schemas[name]["properties"].items():
             assert "$ref" in schema or "allOf" in schema or schema.get("description"), (name, field)
-    assert schemas["Tune"]["required"] == ["dataset", "model", "target"]
+    assert schemas["Tune"]["required"] == ["model"]
     assert schemas["Predict"]["properties"]["instances"]["example"]
 
 

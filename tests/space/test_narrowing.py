@@ -157,5 +157,6 @@ def test_a_parent_stays_wide_where_its_child_would_begin_to_count():
         "optimizer": {"type": "choice", "values": ["adam", "sgd", "rmsprop"]},
         "dropout": {"type": "float", "min": 0.1, "max": 0.5, "when": {"optimizer": ["sgd"]}},
     }
-    found = narrowed(document, {"optimizer": "adam"})
-    assert found == document
+    assert narrowed(document, {"optimizer": "adam"}) == document
+    document["momentum"] = MOMENTUM
+    assert narrowed(document, {"optimizer": "adam"}) == document
