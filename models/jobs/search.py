@@ -271,8 +271,12 @@ class Search:
         )
         state = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
         trial = self._set(trial.number, state=state, score=result.score)
-        if self._pruner is not None and source is None and not result.stopped:
-            self._pruner.complete(trial.number)
+        if self._pruner is not None:
+            if source is not None and len(result.folds) == 1:
+                # It told nothing here, but the one run that it had is its history.
+                self._pruner.observe(trial.number, (result.history or {})[self._pruner.metric])
+            if not result.stopped:
+                self._pruner.complete(trial.number)
         self._done.setdefault(digest, trial.number)
         self._keep_best(trial)
 
