@@ -11,7 +11,14 @@ from models.store.engine import Database
 
 Refused = Callable[..., dict[str, Any]]
 
-FILES = {"model.onnx", "model.keras", "preprocessing.json", "signature.json", "evidence.json"}
+FILES = {
+    "model.onnx",
+    "model.keras",
+    "preprocessing.json",
+    "signature.json",
+    "held_out.json",
+    "evidence.json",
+}
 
 
 @pytest.fixture
