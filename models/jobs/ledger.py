@@ -300,7 +300,9 @@ class Ledger:
 
 def _told(values: Mapping[str, Any]) -> dict[str, Any]:
     """What an event tells of a trial's new row; the rest is asked for by the trial's number."""
-    told = {name: values[name] for name in ("score", "seconds", "reused_from") if name in values}
+    told = {name: values[name] for name in ("score", "seconds") if name in values}
+    if values.get("reused_trial"):
+        told["reused_from"] = {"job": values["reused_job"], "trial": values["reused_trial"]}
     if "failure_kind" in values:
         told["failure"] = {"kind": values["failure_kind"], "message": values["failure_message"]}
     return told

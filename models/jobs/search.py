@@ -88,11 +88,15 @@ class Search:
                 self._oracle.learn(_told(trial))
 
     def _restore_pruner(self, pruner: Pruner) -> None:
-        for number, runs in self._ledger.runs().items():
-            trial, first = self._trials[number], runs.get(FIRST_RUN)
-            if trial.state not in _DONE or first is None:
+        runs = self._ledger.runs()
+        for number, trial in self._trials.items():
+            if trial.state not in _DONE:
                 continue
-            pruner.observe(number, first[pruner.metric])
+            if trial.reused_from is not None:
+                curve = _only_curve(trial.stored_result(), pruner.metric)
+            else:
+                curve = runs.get(number, {}).get(FIRST_RUN, {}).get(pruner.metric, [])
+            pruner.observe(number, curve)
             if trial.state == TrialState.COMPLETED:
                 pruner.complete(number)
 
@@ -272,9 +276,8 @@ class Search:
         state = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
         trial = self._set(trial.number, state=state, score=result.score)
         if self._pruner is not None:
-            if source is not None and len(result.folds) == 1:
-                # It told nothing here, but the one run that it had is its history.
-                self._pruner.observe(trial.number, (result.history or {})[self._pruner.metric])
+            if source is not None:
+                self._pruner.observe(trial.number, _only_curve(result, self._pruner.metric))
             if not result.stopped:
                 self._pruner.complete(trial.number)
         self._done.setdefault(digest, trial.number)
@@ -371,3 +374,8 @@ class _Stopwatch:
 
 def _told(trial: Trial) -> Told:
     return Told(trial.key, trial.values, trial.score, running=not trial.state.is_final)
+
+
+def _only_curve(result: TrialResult, metric: str) -> list[float | None]:
+    """The curve of a trial that was taken over and told nothing: its history, if of one run."""
+    return (result.history or {}).get(metric, []) if len(result.folds) == 1 else []

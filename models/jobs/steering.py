@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError
-from sqlalchemy import Connection, Update, select, update
+from sqlalchemy import Connection, select, update
 
 from models.errors import Conflict, NotFound
-from models.jobs.events import record, state_event
+from models.jobs.events import record, state_event, trial_event
 from models.jobs.given import count_given, insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
 from models.jobs.raising import Limits, check_goes_on, raised_spec
@@ -64,7 +64,7 @@ class Steering:
             if found.state.is_final or found.stop_reason is not None:
                 check_goes_on(found, spec, limits)
                 values |= {"stop_reason": None, "error": None, "finished": None}
-                connection.execute(_reopen_trials(job))
+                _reopen_trials(connection, job)
             if found.state.is_final:
                 check_job_transition(job, found.state, JobState.QUEUED)
                 values["state"] = JobState.QUEUED
@@ -96,10 +96,13 @@ def _checked(
         raise ValidationError({"values" if one else "trials": error.messages}) from None
 
 
-def _reopen_trials(job: str) -> Update:
-    """The statement that lets the trials wait again that the end of the search cut off."""
-    return (
+def _reopen_trials(connection: Connection, job: str) -> None:
+    """Let the trials wait again that the end of the search cut off."""
+    reopened = (
         update(trials)
         .where(trials.c.job == job, trials.c.state == TrialState.CANCELLED)
         .values(state=TrialState.WAITING, started=None, finished=None)
+        .returning(trials.c.number)
     )
+    numbers = sorted(connection.execute(reopened).scalars())
+    record(connection, job, [trial_event(each, TrialState.WAITING) for each in numbers])

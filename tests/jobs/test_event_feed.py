@@ -11,11 +11,16 @@ from steps import propose, scored
 from models.errors import LeaseLost
 from models.jobs.events import EventFeed
 from models.jobs.lifecycle import JobState
+from models.jobs.records import TrialRef
 from models.jobs.requests import JobRequests
+from models.jobs.steering import Steering
+from models.oracles.strategy import Random
 from models.store.engine import Database
 from models.store.tables import events
 from models.trials.spec import Failure, FailureKind
 from models.trials.trainer import EpochReport
+
+SPACE = {"num_layers": 0, "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1}}
 
 
 @pytest.fixture
@@ -112,6 +117,43 @@ def test_a_job_cancelled_before_its_turn_ends_with_that(
     news = feed.after(job.id, 1)
     assert [event.data for event in news.events] == [{"state": "cancelled"}]
     assert news.is_all
+
+
+def test_a_job_that_goes_on_tells_so_after_its_end(
+    queued, claim, database: Database, feed: EventFeed
+) -> None:
+    queued(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
+    job, ledger = claim()
+    propose(ledger, 2)
+    ledger.start(1)
+    ledger.complete(1, scored(0.5), {}, 1.0)
+    ledger.end_search("max_trials", 1.0, job.changes)
+    ledger.finish(JobState.SUCCEEDED, version=1)
+    before = feed.after(job.id, 0)
+    assert before.is_all
+    Steering(database).raise_budget(job.id, {"max_trials": 5})
+    assert told(feed, job.id, after=before.events[-1].id) == [
+        ("trial", {"trial": 2, "state": "waiting"}),
+        ("state", {"state": "queued"}),
+    ]
+    assert not feed.after(job.id, 0).is_all
+
+
+def test_given_trials_are_told_of(queued, database: Database, feed: EventFeed) -> None:
+    job = queued()
+    (given,) = Steering(database).give(job.id, {"learning_rate": 0.5})
+    assert told(feed, job.id, after=1) == [
+        ("trial", {"trial": 1, "state": "waiting", "values": given.values})
+    ]
+
+
+def test_a_trial_answered_by_an_equal_one_names_it(queued, claim, feed: EventFeed) -> None:
+    queued()
+    job, ledger = claim()
+    propose(ledger, 1)
+    ledger.complete(1, scored(0.5), {}, 1.0, "digest", TrialRef("job_1", 7))
+    (*_, last) = told(feed, job.id)
+    assert last[1]["reused_from"] == {"job": "job_1", "trial": 7}
 
 
 def test_each_run_has_epochs_of_its_own(queued, claim, feed: EventFeed) -> None:

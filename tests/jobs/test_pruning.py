@@ -10,7 +10,7 @@ from steps import LINEAR, manual, scored
 
 from models.errors import LeaseLost
 from models.jobs.ledger import Ledger
-from models.jobs.lifecycle import TrialState
+from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.pruning import AshaRule, MedianRule
 from models.jobs.queries import JobQueries
 from models.jobs.records import TrialRef
@@ -19,7 +19,7 @@ from models.oracles.strategy import Manual
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
-from models.trials.spec import Failure, FailureKind, TrialResult
+from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 from models.trials.trainer import EpochReport
 
 MEDIAN = MedianRule(min_epochs=2, min_trials=1)
@@ -160,6 +160,24 @@ def test_values_of_a_stopped_trial_are_not_trained_again(begin, queries: JobQuer
     again = queries.trial(job, 2)
     assert (again.state, again.score) == (TrialState.STOPPED, 0.5)
     assert again.reused_from == TrialRef(job.id, 1)
+
+
+def test_curves_that_come_with_the_results_of_another_job_count(
+    begin, take_up, crash, queries: JobQueries, database: Database
+) -> None:
+    run = RunReport(0, 0, 1, 0.2, {"loss": 0.2}, 0.1, 3, 3, 1.0, "gone/weights-0-0.npz")
+    first = begin(pruning=None, strategy=manual(1))
+    first.next_trial()
+    history = {"loss": GOOD, "val_loss": GOOD}
+    first.completed(1, scored(0.2, history=history, folds=(run,), weights=(run.weights,)))
+    Ledger(database, queries.page(1)[0].id, "worker-1").finish(JobState.SUCCEEDED)
+    second = begin(strategy=manual(2), reuse=True)
+    assert second.next_trial().number == 2
+    assert second.reported({2: curve(POOR)}) == [2]
+    crash()
+    again = take_up("worker-2")
+    assert again.next_trial().number == 2
+    assert again.reported({2: curve(POOR)}) == [2]
 
 
 @pytest.mark.parametrize("rule", [MEDIAN, AshaRule(min_epochs=2, reduction_factor=2)])
