@@ -101,6 +101,7 @@ def test_uploaded_images_are_tuned_and_predicted(images, digits, network, strate
         strategy=strategy,
         objective={"metric": "val_accuracy"},
         budget=budget,
+        reuse=False,  # other jobs of this test train the same values
     )
     assert len(trials) == (4 if (network, strategy) == ("cnn", "grid") else 2)
     for trial in trials:

@@ -21,7 +21,7 @@ def as_instance(row: dict[str, str]) -> dict[str, Any]:
 
 
 def test_rows_that_were_never_uploaded_are_predicted_well(client, tmp_path):
-    rows = list(csv.DictReader(PENGUINS.open(encoding="utf-8")))
+    rows = list(csv.DictReader(PENGUINS.read_text(encoding="utf-8").splitlines()))
     order = np.random.default_rng(0).permutation(len(rows))
     held_back = [rows[index] for index in order[:70]]
     with (tmp_path / "known.csv").open("w", newline="", encoding="utf-8") as file:

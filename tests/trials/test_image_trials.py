@@ -34,9 +34,13 @@ def bars(stored):
     return stored(columns, Task.BINARY, types={"x": "image"})
 
 
-def tuned(trial, data, **options):
+def spec(trial, data, **options):
     options = {"network": "cnn", "epochs": 4, "objective": Objective("accuracy", "max")} | options
-    return run_trial(trial(data, values=SMALL, **options))
+    return trial(data, values=SMALL, **options)
+
+
+def tuned(trial, data, **options):
+    return run_trial(spec(trial, data, **options))
 
 
 def test_the_same_trial_gives_the_same_scores_again(bars, trial):
@@ -56,7 +60,7 @@ def test_a_bright_row_is_told_from_a_bright_column(bars, trial):
 
 def test_a_trial_goes_on_from_the_kernels_of_its_parent(bars, trial):
     parent = tuned(trial, bars)
-    onward = {"initial_epoch": 4, "parent_weights": "jobs/job_1/trials/1", "weights": "child"}
+    onward = {"initial_epoch": 4, "parent": spec(trial, bars), "weights": "child"}
     child = tuned(trial, bars, epochs=6, **onward)
     assert child.failure is None
     assert child.epochs == 6
