@@ -5,8 +5,7 @@ and a task that is killed half-way leaves nothing locked behind; a queue shared 
 could not promise either.
 """
 
-import pickle
-import struct
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,6 @@ Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
 REPORT_SECONDS = 0.2  # least time between two batches of one task
-_SIZE = struct.Struct(">Q")  # stands before every batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Channel:
 
     @property
     def reports(self) -> Path:
-        """Batches of reports, appended by the task."""
+        """One report a line, as JSON, appended by the task."""
         return Path(f"{self.path}.reports")
 
     @property
@@ -68,11 +66,11 @@ class Teller:
         pending, self._pending = self._pending, []
         if not pending or self._is_broken:
             return
-        batch = pickle.dumps(pending, pickle.HIGHEST_PROTOCOL)
+        batch = "".join(f"{json.dumps(report)}\n" for report in pending).encode()
         try:
             if self._file is None:
                 self._file = self._channel.reports.open("ab")
-            self._file.write(_SIZE.pack(len(batch)) + batch)
+            self._file.write(batch)
             self._file.flush()
         except OSError:
             self._is_broken = True
@@ -93,24 +91,16 @@ class Listener:
         self._place = 0  # bytes read so far
 
     def read(self) -> list[Any]:
-        """What was told since the last call; a batch that is being written waits for the next."""
+        """What was told since the last call; a line that is being written waits for the next."""
         try:
             with self.channel.reports.open("rb") as file:
                 file.seek(self._place)
                 content = file.read()
         except FileNotFoundError:
             return []
-        reports: list[Any] = []
-        start = 0
-        while start + _SIZE.size <= len(content):
-            (size,) = _SIZE.unpack_from(content, start)
-            end = start + _SIZE.size + size
-            if end > len(content):
-                break
-            reports += pickle.loads(content[start + _SIZE.size : end])
-            start = end
-        self._place += start
-        return reports
+        whole = content[: content.rfind(b"\n") + 1]
+        self._place += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 _teller: Teller | None = None  # of the task that this process runs
@@ -119,6 +109,7 @@ _teller: Teller | None = None  # of the task that this process runs
 def tell(report: Any) -> bool:
     """Tell whoever submitted the present task; answer whether it is asked to end early.
 
+    A report is anything that JSON holds, NaN and infinities included.
     Reports travel in batches, at most one each 0.2 s and the last when the task ends, and the
     answer is as old. Takes no time worth counting; outside a task nothing happens.
     """

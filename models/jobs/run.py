@@ -25,6 +25,7 @@ from models.registry.export import export
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, TrialSpec
+from models.trials.trainer import EpochReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,10 @@ class JobRun:
             return
         executor = self._parts.executor
         futures = {number: future for future, number in self._training.items()}
-        told = {number: executor.reports(future) for number, future in futures.items()}
+        told = {
+            number: [EpochReport(**report) for report in executor.reports(future)]
+            for number, future in futures.items()
+        }
         told = {number: reports for number, reports in told.items() if reports}
         if told:
             for number in self._search.reported(told):

@@ -1,5 +1,7 @@
 """What a worker submits for each trial."""
 
+from dataclasses import asdict
+
 from models.executors.reporting import tell
 from models.trials.run import run_trial
 from models.trials.spec import TrialResult, TrialSpec
@@ -7,4 +9,4 @@ from models.trials.spec import TrialResult, TrialSpec
 
 def train(spec: TrialSpec) -> TrialResult:
     """Run one trial, telling every epoch to the worker, which may ask the trial to end early."""
-    return run_trial(spec, tell)
+    return run_trial(spec, lambda report: tell(asdict(report)))
