@@ -219,7 +219,6 @@ class Search:
             evaluation=spec.evaluation,
             seed=spec.seed,
             features=spec.features,
-            validation_dataset=spec.evaluation.validation_dataset,
         )
 
     def weights_of(self, trial: Trial) -> str:

@@ -1,6 +1,5 @@
 """The rows of a trial, read, divided and preprocessed once for all trials of a job."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,8 +9,7 @@ from models.data.dataset import Dataset
 from models.data.preprocessing import Preprocessor, TargetEncoder
 from models.data.splitting import Rows, Split, split
 from models.data.storage import read_dataset
-from models.data.tasks import Task, resolve_features
-from models.errors import Invalid
+from models.data.tasks import Task, check_validation_dataset, resolve_features
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef
@@ -59,28 +57,11 @@ def load(ref: DataRef) -> LoadedData:
     dataset = read_dataset(artifacts, ref.dataset)
     features = resolve_features(dataset, ref.target, ref.features)
     other = None
-    if ref.validation_dataset is not None:
-        other = read_dataset(artifacts, ref.validation_dataset)
-        check_same_columns(dataset, other, (*features, ref.target))
+    if ref.evaluation.validation_dataset is not None:
+        other = read_dataset(artifacts, ref.evaluation.validation_dataset)
+        check_validation_dataset(dataset, other, ref.target, features)
     parts = split(dataset.values[ref.target], ref.task, ref.evaluation, ref.seed)
     return LoadedData(dataset, other, features, parts)
-
-
-def check_same_columns(dataset: Dataset, other: Dataset, names: Sequence[str]) -> None:
-    """Invalid at `evaluation.validation_dataset` unless `other` has the columns of `dataset`.
-
-    The last name is the target's, which must have a value in every row.
-    """
-    path = "evaluation.validation_dataset"
-    for name in names:
-        column = dataset.column(name)
-        if name not in other.names:
-            raise Invalid.at(path, f"It has no column {name!r}.")
-        found = other.column(name)
-        if (found.type, found.shape) != (column.type, column.shape):
-            raise Invalid.at(path, f"Its {name!r} is of type {found.type}, not {column.type}.")
-    if other.column(names[-1]).missing:
-        raise Invalid.at(path, f"Some of its rows have no value in {names[-1]!r}.")
 
 
 @lru_cache(maxsize=2)

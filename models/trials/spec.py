@@ -21,11 +21,6 @@ class DataRef:
     evaluation: Evaluation
     seed: int  # of the division into parts
     features: tuple[str, ...] | None = None  # columns to learn from; None is all that can be
-    validation_dataset: str | None = None  # id of what the evaluation names as such
-
-    def __post_init__(self) -> None:
-        if (self.validation_dataset is None) != (self.evaluation.validation_dataset is None):
-            raise ValueError("A validation dataset must be named by its id and in the evaluation.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def test_what_a_trial_is_told(begin: Open) -> None:
 
 def test_a_validation_dataset_reaches_the_trial(begin: Open) -> None:
     search = begin(evaluation=Evaluation(validation_dataset="ds_2"))
-    assert search.next_trial().data.validation_dataset == "ds_2"
+    assert search.next_trial().data.evaluation.validation_dataset == "ds_2"
 
 
 def test_the_search_ends_when_enough_trials_have_failed(begin: Open, ledger) -> None:

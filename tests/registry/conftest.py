@@ -82,7 +82,6 @@ def tune(artifacts: Artifacts) -> Tune:
         version, identity = next(numbers), dataset.digest()
         write_dataset(dataset, artifacts, identity)
         task = infer_task(dataset, target)
-        other = evaluation.get("validation_dataset")
         trial = TrialSpec(
             job="job_1",
             number=3,
@@ -96,7 +95,6 @@ def tune(artifacts: Artifacts) -> Tune:
                 evaluation=Evaluation(**evaluation),
                 seed=5,
                 features=features,
-                validation_dataset=other,
             ),
             objective=resolve_objective(task),
             epochs=4,

@@ -60,7 +60,7 @@ def validated_on() -> Callable[[DataRef, DataRef], DataRef]:
 
     def name_other(data, other):
         evaluation = replace(data.evaluation, validation_dataset=other.dataset)
-        return replace(data, evaluation=evaluation, validation_dataset=other.dataset)
+        return replace(data, evaluation=evaluation)
 
     return name_other
 
