@@ -35,8 +35,6 @@ from models.trials.trainer import Run, Trainer, TrainingData
 EPOCHS, BATCH = 20, 32
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PEERS = Path(__file__).parent / "tuning_peers.py"
-# What the issue that asked for this trainer measured for Keras Tuner's RandomSearch, a trial.
-KERAS_TUNER_SECONDS = 4.6
 
 Networks = list[list[int]]
 
@@ -163,7 +161,6 @@ def report(figures: dict[str, list[float]], networks: Networks) -> None:
             f"{seconds / fast:.2f}",
         )
     Console(width=100).print(table)
-    print(f"{KERAS_TUNER_SECONDS / fast:.0f} × the {KERAS_TUNER_SECONDS} s of Keras Tuner")
 
 
 def main() -> None:
