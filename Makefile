@@ -31,21 +31,27 @@ bench-serving: $(VENV)/.runtime
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
 
-# Newer versions of everything within the ranges of pyproject.toml.
+# Newer versions of everything within the ranges of pyproject.toml; one version of each in all.
+COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-header -q
 lock:
-	uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
-	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --upgrade -q -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build --upgrade -o requirements/all.lock
+	$(COMPILE) pyproject.toml -c requirements/all.lock -o requirements/api.lock
+	$(COMPILE) pyproject.toml --extra worker -c requirements/all.lock -o requirements/worker.lock
+	$(COMPILE) pyproject.toml --extra worker --extra gpu -c requirements/all.lock -o requirements/worker-gpu.lock
+	$(COMPILE) pyproject.toml --extra worker --extra dev -c requirements/all.lock -o requirements/dev.lock
+	$(COMPILE) --group build -c requirements/all.lock -o requirements/build.lock
+	rm requirements/all.lock
 
 clean:
 	rm -rf $(VENV) .luthier
 
-$(VENV)/.runtime: requirements.lock pyproject.toml
-	@echo "Making $(VENV) from requirements.lock; TensorFlow makes this take a minute or two."
+$(VENV)/.runtime: requirements/worker.lock requirements/build.lock pyproject.toml
+	@echo "Making $(VENV) from requirements/worker.lock; TensorFlow makes this take a minute or two."
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --require-hashes -r requirements/worker.lock -r requirements/build.lock
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
-	$(PIP) --require-hashes -r requirements-dev.lock
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	$(PIP) --require-hashes -r requirements/dev.lock
 	@touch $@
