@@ -41,8 +41,8 @@ RUN /opt/luthier/bin/pip install --quiet --no-deps /tmp/wheels/*.whl \
     && find /opt/luthier -type d -name tests -prune -exec rm -r {} + \
     && /opt/luthier/bin/python -m compileall -q /opt/luthier
 
-# What every target runs in: nobody's account, a root file system that may be read-only, and two
-# places to write, /data and /tmp.
+# What every target runs in: an account without rights, a root file system that may be read-only, and
+# three places to write: /data, /artifacts (shared by API and workers where it is no S3) and /tmp.
 FROM python AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -53,11 +53,11 @@ LABEL org.opencontainers.image.title="Luthier" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 luthier \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp luthier \
-    && install -d -o 10001 -g 10001 /data
+    && install -d -o 10001 -g 10001 /data /artifacts
 ENV PATH=/opt/luthier/bin:$PATH HOME=/tmp LUTHIER_DATA=/data
 USER 10001:10001
 WORKDIR /data
-VOLUME ["/data", "/tmp"]
+VOLUME ["/data", "/artifacts", "/tmp"]
 
 FROM runtime AS api
 COPY --from=api-environment /opt/luthier /opt/luthier
