@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving test lint format openapi lock clean
+.PHONY: demo serve bench-serving test image-test lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -14,6 +14,12 @@ serve: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Needs buildah and root; BASE is an image with Python 3.11 or newer.
+BASE ?= docker.io/library/python:3.11-slim
+BUILD_FLAGS ?=
+image-test: $(VENV)/.dev
+	$(BIN)/python tests/image_test.py --base $(BASE) --build-flags="$(BUILD_FLAGS)"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
