@@ -11,7 +11,7 @@ from models.data.splitting import Fold
 from models.data.tasks import ClassLabel, Task, check_column
 from models.errors import Invalid
 
-# By the training rows of each fold, or a factor for each class by its `label_name`.
+# By the training rows of each fold, or a factor for each class by its `label_name`, sorted.
 ClassWeight = Literal["balanced"] | tuple[tuple[str, float], ...]
 
 # Factors of both kinds lie between these, so that their products keep their meaning in float32.
@@ -45,7 +45,7 @@ def resolve_class_weight(
     unknown = {f"class_weight.{label}": [message] for label in given if label not in labels}
     if unknown:
         raise Invalid(unknown)
-    return tuple((label, given.get(label, 1.0)) for label in labels)
+    return class_weight_from_json({label: given.get(label, 1.0) for label in labels})
 
 
 def class_weight_to_json(weight: ClassWeight | None) -> str | dict[str, float] | None:
@@ -57,7 +57,7 @@ def class_weight_from_json(document: str | Mapping[str, float] | None) -> ClassW
     """What `class_weight_to_json` wrote."""
     if document is None:
         return None
-    return tuple(document.items()) if isinstance(document, Mapping) else "balanced"
+    return tuple(sorted(document.items())) if isinstance(document, Mapping) else "balanced"
 
 
 def check_sample_weight(dataset: Dataset, name: str, target: str) -> None:
