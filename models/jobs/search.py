@@ -219,6 +219,8 @@ class Search:
             evaluation=spec.evaluation,
             seed=spec.seed,
             features=spec.features,
+            class_weight=spec.class_weight,
+            sample_weight=spec.sample_weight,
         )
 
     def weights_of(self, trial: Trial) -> str:

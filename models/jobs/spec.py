@@ -6,6 +6,11 @@ from typing import Any
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
+from models.data.weighting import (
+    ClassWeight,
+    class_weight_from_json,
+    class_weight_to_json,
+)
 from models.jobs.pruning import Pruning, pruning_from_json, pruning_to_json
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
@@ -56,6 +61,8 @@ class JobSpec:
     reuse: bool = True  # take over results of equal trials of other jobs
     narrow_from: NarrowFrom | None = None  # where `space` comes from
     pruning: Pruning | None = None  # which trials are stopped as hopeless
+    class_weight: ClassWeight | None = None  # of training rows, by their class
+    sample_weight: str | None = None  # column with the weights of training rows
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form that `from_document` reads back to an equal spec."""
@@ -72,6 +79,7 @@ class JobSpec:
             "early_stopping": self.early_stopping and asdict(self.early_stopping),
             "narrow_from": self.narrow_from and asdict(self.narrow_from),
             "pruning": pruning_to_json(self.pruning),
+            "class_weight": class_weight_to_json(self.class_weight),
         }
 
     @classmethod
@@ -92,6 +100,7 @@ class JobSpec:
             early_stopping=EarlyStopping(**stopping) if stopping else None,
             narrow_from=NarrowFrom(**narrowed) if narrowed else None,
             pruning=pruning_from_json(document.get("pruning")),
+            class_weight=class_weight_from_json(document.get("class_weight")),
         )
 
 
@@ -104,4 +113,5 @@ _PLAIN = (
     "seed",
     "refit",
     "reuse",
+    "sample_weight",
 )

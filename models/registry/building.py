@@ -91,13 +91,21 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
             rows=len(fold.training_truth),
             epochs=trained.best_epoch,
             seconds=spent + trained.seconds,
+            class_weights=fold.class_factors,
         )
         return fold, trained.weights, training
     rows = data.split.folds[0].train
     best = _best_run(spec)
     weights = load_weights(Artifacts(spec.trial.data.artifacts_root), best.weights)
-    training = Training(weights="kept", rows=len(rows), epochs=best.best_epoch, seconds=spent)
-    return prepare_fold(data, spec.trial.data, rows), weights, training
+    fold = prepare_fold(data, spec.trial.data, rows)
+    training = Training(
+        weights="kept",
+        rows=len(rows),
+        epochs=best.best_epoch,
+        seconds=spent,
+        class_weights=fold.class_factors,
+    )
+    return fold, weights, training
 
 
 def _best_run(spec: ExportSpec) -> RunReport:

@@ -175,6 +175,7 @@ def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: P
         "rows": 84,
         "epochs": spec.result.best_epoch,
         "seconds": spec.result.seconds,
+        "class_weights": None,
     }
     lineage = evidence["lineage"]
     assert (lineage["job"], lineage["trial"], lineage["seed"]) == ("job_1", 3, 11)
