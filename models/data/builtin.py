@@ -19,6 +19,8 @@ class Builtin:
     rows: int
     source: str  # the function that loads it
     target: str = "target"
+    shape: tuple[int, ...] = ()  # of an image that may have to be downloaded
+    classes: int = 0  # of the same
 
     @property
     def is_image(self) -> bool:
@@ -89,6 +91,11 @@ _BOSTON = (
     "lstat",
 )
 
+
+def _downloaded_images(name: str) -> Builtin:
+    return Builtin(name, Task.MULTICLASS, ("x",), 70000, _KERAS + name, shape=(28, 28), classes=10)
+
+
 BUILTINS: Mapping[str, Builtin] = MappingProxyType(
     {
         item.name: item
@@ -99,8 +106,8 @@ BUILTINS: Mapping[str, Builtin] = MappingProxyType(
             Builtin("digits", Task.MULTICLASS, ("x",), 1797, _SKLEARN + "digits"),
             Builtin("diabetes", Task.REGRESSION, _DIABETES, 442, _SKLEARN + "diabetes"),
             Builtin("xor", Task.BINARY, ("x1", "x2"), 4, "luthier"),
-            Builtin("mnist", Task.MULTICLASS, ("x",), 70000, _KERAS + "mnist"),
-            Builtin("fashion_mnist", Task.MULTICLASS, ("x",), 70000, _KERAS + "fashion_mnist"),
+            _downloaded_images("mnist"),
+            _downloaded_images("fashion_mnist"),
             Builtin(
                 "california_housing",
                 Task.REGRESSION,
