@@ -127,6 +127,9 @@ class TrialSchema(ma.Schema):
     )
     parameters = ma.fields.Integer(allow_none=True)
     seconds = ma.fields.Float(allow_none=True, metadata=described("Seconds of training."))
+    memory_bytes = ma.fields.Integer(
+        allow_none=True, metadata=described("Most resident memory of its process meanwhile.")
+    )
     retries = ma.fields.Integer(metadata=described("Times it was lost and tried again."))
     failure = ma.fields.Nested(FailureSchema, allow_none=True)
     created = ma.fields.String()
@@ -288,6 +291,7 @@ def trial_body(trial: Trial) -> dict[str, Any]:
         "overfit": result.get("overfit"),
         "parameters": result.get("parameters"),
         "seconds": trial.seconds,
+        "memory_bytes": result.get("memory_bytes"),
         "retries": trial.retries,
         "failure": {"kind": kind, "message": trial.failure_message} if kind else None,
         "created": trial.created.isoformat(),

@@ -17,10 +17,12 @@ _NAMES = ("metrics", "weights", "weight")
 class ObjectiveField(ma.fields.Nested):
     """One metric and its direction; a weighted sum is refused with advice."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
         if _asks_for_several(value):
             raise ma.ValidationError(ADVICE)
-        return super()._deserialize(value, attr, data, **kwargs)
+        return super()._deserialize(value, attr, data, partial, **kwargs)
 
 
 def _asks_for_several(value: Any) -> bool:

@@ -43,12 +43,17 @@ def choose_points(spec: JobSpec, size: Callable[[Values], Size]) -> Points:
     least, most = corner(space, 0), corner(space, 1)
     smallest = min(least, *drawn, key=products)
     largest = max(most, *drawn, key=products)
-    small_batch, large_batch = least["batch_size"], most["batch_size"]
-    smallest = {**smallest, "batch_size": large_batch}
-    in_large_batches = {**largest, "batch_size": large_batch}
-    largest = {**largest, "batch_size": small_batch}
-    telling = [largest, smallest, in_large_batches, *drawn]
+    smallest, widest = _in_batches_of(most, smallest), _in_batches_of(most, largest)
+    largest = _in_batches_of(least, largest)
+    telling = [largest, smallest, widest, *drawn]
     return Points(drawn, given, smallest, largest, _different(telling))
+
+
+def _in_batches_of(other: Values, values: Values) -> Values:
+    """`values` with the other's batch size, where the space lets both have one."""
+    if "batch_size" not in values or "batch_size" not in other:
+        return values
+    return {**values, "batch_size": other["batch_size"]}
 
 
 def _different(listed: Sequence[Values]) -> list[Values]:

@@ -250,10 +250,11 @@ class JobRun:
         reason = search.stop_reason()
         if reason is None:
             return False
-        if not self._ledger.end_search(reason, search.seconds, self.job.changes):
+        seconds = search.seconds
+        if not self._ledger.end_search(reason, seconds, self.job.changes):
             self.take_changes()
             return self._end_if_due(search)
-        self.job = replace(self.job, stop_reason=reason, seconds=search.seconds)
+        self.job = replace(self.job, stop_reason=reason, seconds=seconds)
         self._cancel_tasks()
         self._crown(search)
         return True
