@@ -11,6 +11,7 @@ from api.streams import EventStreams
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
 from models.jobs.events import EventFeed
+from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
@@ -58,6 +59,7 @@ def _build_services(settings: Settings) -> Services:
         artifacts=artifacts,
         datasets=library,
         intake=Intake(library, requests, queries),
+        forecaster=Forecaster(settings, library.catalog),
         jobs=queries,
         job_requests=requests,
         steering=Steering(database),

@@ -6,6 +6,7 @@ from flask import current_app
 
 from api.streams import EventStreams
 from models.data.library import DatasetLibrary
+from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
@@ -27,6 +28,7 @@ class Services:
     artifacts: Artifacts
     datasets: DatasetLibrary
     intake: Intake
+    forecaster: Forecaster
     jobs: JobQueries
     job_requests: JobRequests
     steering: Steering

@@ -56,6 +56,10 @@ class Client:
         """Start a tuning job; answer it as it is queued."""
         return self._call("POST", "/tune", json=request)
 
+    def plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What a tuning job would do and take; nothing is started."""
+        return self._call("POST", "/tune", json=request, params={"dry_run": True})
+
     def job(self, job: str) -> dict[str, Any]:
         """A job's state, progress and best trial."""
         return self._call("GET", f"/tune/{job}")

@@ -59,7 +59,7 @@ def settings(tmp_path: Path, migrated: Path) -> Settings:
     data = tmp_path / "data"
     data.mkdir()
     shutil.copy(migrated, data / "luthier.db")
-    return Settings(data=str(data), trial_slots=2)
+    return Settings(data=str(data), trial_slots=2, forecast_seconds=0)
 
 
 @pytest.fixture

@@ -141,11 +141,14 @@ def _body(job: Job) -> dict[str, Any]:
 
 def _plan(wanted: TuneRequest) -> ResponseReturnValue:
     decision = services().intake.decide(wanted)
+    outlook = services().forecaster.look_ahead(decision)
     body = {
         "trials": decision.trials,
         "taken_over": len(decision.taken_over),
         "space_size": decision.plan.space_size,
         "schedule": decision.plan.schedule,
+        "forecast": outlook.forecast,
+        "forecast_missing": outlook.missing,
         "request": decision.spec.to_document(),
     }
     return jsonify(PlanSchema().dump(body))

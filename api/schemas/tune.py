@@ -8,6 +8,7 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, described, model_name
+from api.schemas.objective import ObjectiveField
 from api.schemas.pruning import PruningSchema
 from api.schemas.weights import ClassWeightField
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
@@ -255,7 +256,7 @@ class TuneSchema(ma.Schema):
     )
     search_space = SearchSpaceField(load_default=None, allow_none=True)
     strategy = StrategyField(load_default=Random)
-    objective = ma.fields.Nested(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    objective = ObjectiveField(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
     budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
     evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation)
     executions_per_trial = StrictInteger(

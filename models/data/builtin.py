@@ -20,6 +20,7 @@ class Builtin:
     source: str  # the function that loads it
     target: str = "target"
     classes: int = 0  # numbered from 0; 0 for a regression
+    shape: tuple[int, ...] = ()  # of an image that may have to be downloaded
 
     @property
     def is_image(self) -> bool:
@@ -90,6 +91,11 @@ _BOSTON = (
     "lstat",
 )
 
+
+def _downloaded_images(name: str) -> Builtin:
+    return Builtin(name, Task.MULTICLASS, ("x",), 70000, _KERAS + name, shape=(28, 28), classes=10)
+
+
 BUILTINS: Mapping[str, Builtin] = MappingProxyType(
     {
         item.name: item
@@ -107,15 +113,8 @@ BUILTINS: Mapping[str, Builtin] = MappingProxyType(
             Builtin("digits", Task.MULTICLASS, ("x",), 1797, _SKLEARN + "digits", classes=10),
             Builtin("diabetes", Task.REGRESSION, _DIABETES, 442, _SKLEARN + "diabetes"),
             Builtin("xor", Task.BINARY, ("x1", "x2"), 4, "luthier", classes=2),
-            Builtin("mnist", Task.MULTICLASS, ("x",), 70000, _KERAS + "mnist", classes=10),
-            Builtin(
-                "fashion_mnist",
-                Task.MULTICLASS,
-                ("x",),
-                70000,
-                _KERAS + "fashion_mnist",
-                classes=10,
-            ),
+            _downloaded_images("mnist"),
+            _downloaded_images("fashion_mnist"),
             Builtin(
                 "california_housing",
                 Task.REGRESSION,

@@ -195,6 +195,18 @@ class Ledger:
         with self.transaction() as connection:
             self._update_job(connection, dataset=dataset)
 
+    def set_forecast(self, forecast: dict[str, Any]) -> None:
+        """What the job will take was reckoned."""
+        with self.transaction() as connection:
+            self._update_job(connection, forecast=forecast)
+
+    def most_memory(self) -> int | None:
+        """Bytes that the largest trial process took; None where every result was taken over."""
+        taken = func.max(trials.c.result["memory_bytes"].as_integer())
+        query = select(taken).where(trials.c.job == self._job, trials.c.reused_trial.is_(None))
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one() or None
+
     def set_state(self, target: JobState) -> None:
         """Move the job on without ending it."""
         with self.transaction() as connection:
@@ -224,6 +236,7 @@ class Ledger:
         error: str | None = None,
         version: int | None = None,
         changes: int | None = None,
+        actual: dict[str, Any] | None = None,
         connection: Connection | None = None,
     ) -> None:
         """The job has reached its final state, and is let go.
@@ -241,7 +254,7 @@ class Ledger:
         cancel_open_trials(connection, self._job)
         self._change_state(connection, state, version=version, error=error)
         # A job that went on keeps the version it had, unless it has a new one.
-        registered = {} if version is None else {"version": version}
+        registered = {} if version is None else {"version": version, "actual": actual}
         self._update_job(
             connection, error=error, finished=now(), owner=None, lease_until=None, **registered
         )

@@ -1,9 +1,11 @@
 """One job under way in a worker: loading its data, searching, exporting the winner."""
 
+import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,18 +16,21 @@ from models.data.builtin_storing import BuiltinRequest, store_builtin
 from models.data.catalog import DatasetCatalog
 from models.errors import Conflict
 from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.jobs.forecast import Actual, ForecastRequest, make_forecast
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.records import Job
 from models.jobs.search import Search
 from models.jobs.training import train
 from models.jobs.winner import Winner
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog import ModelCatalog, artifact_folder
 from models.registry.export import export
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, TrialSpec
 from models.trials.trainer import EpochReport
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Parts:
     executor: Executor
     owner: str
     trial_timeout: float  # seconds
+    forecast_seconds: float  # that a forecast may take; 0 for none
 
 
 class JobRun:
@@ -54,6 +60,8 @@ class JobRun:
         self._ledger = Ledger(parts.database, job.id, parts.owner)
         self._search: Search | None = None
         self._winner: Winner | None = None
+        self._forecast_due = self._lacks_forecast
+        self._saving_seconds = 0.0
 
     def start_task(self) -> bool:
         """Submit the job's next task, if it has one now; whether it did."""
@@ -63,6 +71,8 @@ class JobRun:
             return self._submit_export(self._winner)
         if self.job.dataset is None:
             return self._submit_loading(self.job.spec.dataset.removeprefix(BUILTIN_PREFIX))
+        if self._forecast_due:
+            return self._submit_forecast()
         if self._search is None:
             self._search = Search(self.job, self._ledger, self._parts.artifacts)
             if self.job.stop_reason is not None:
@@ -93,6 +103,7 @@ class JobRun:
         """Take in a raised budget and trials of the user's own, also after the search has ended."""
         had_ended = self.job.stop_reason is not None
         self.job = self._ledger.job()
+        self._forecast_due = self._lacks_forecast
         if had_ended:
             self._cancel_tasks()
             self._discard_winner()
@@ -184,6 +195,37 @@ class JobRun:
         self._submit(store_builtin, wanted, self._parts.trial_timeout, on_loaded)
         return True
 
+    @property
+    def _lacks_forecast(self) -> bool:
+        wanted = self.job.forecast is None and self._parts.forecast_seconds > 0
+        return wanted and self.job.stop_reason is None
+
+    def _submit_forecast(self) -> bool:
+        self._forecast_due = False
+
+        def on_made(future: "Future[Any]") -> None:
+            try:
+                forecast = asdict(future.result())
+            except Exception as error:
+                log.warning("no forecast of job %s: %s", self.job.id, error)
+                return
+            self._ledger.set_forecast(forecast)
+
+        assert self.job.dataset is not None
+        spec, known = self.job.spec, 0
+        if spec.narrow_from is not None:
+            given = sum(trial.is_given for trial in self._ledger.trials())
+            known = max(0, given - len(spec.strategy.initial_trials))
+        request = ForecastRequest(
+            spec=spec.to_document(),
+            data=spec.data(self.job.dataset, self._parts.artifacts.root),
+            builtin=None,
+            trials=self.job.planned_trials - known,
+            slots=self._parts.executor.slots,
+        )
+        self._submit(make_forecast, request, self._parts.forecast_seconds, on_made)
+        return True
+
     def _use_dataset(self, dataset: str) -> None:
         self._ledger.set_dataset(dataset)
         self.job = replace(self.job, dataset=dataset)
@@ -208,10 +250,11 @@ class JobRun:
         reason = search.stop_reason()
         if reason is None:
             return False
-        if not self._ledger.end_search(reason, search.seconds, self.job.changes):
+        seconds = search.seconds
+        if not self._ledger.end_search(reason, seconds, self.job.changes):
             self.take_changes()
             return self._end_if_due(search)
-        self.job = replace(self.job, stop_reason=reason)
+        self.job = replace(self.job, stop_reason=reason, seconds=seconds)
         self._cancel_tasks()
         self._crown(search)
         return True
@@ -241,7 +284,10 @@ class JobRun:
         if self.in_flight:
             return False
 
+        started = time.monotonic()
+
         def on_exported(future: "Future[Any]") -> None:
+            self._saving_seconds = time.monotonic() - started
             try:
                 exported = future.result()
             except Exception as error:
@@ -259,6 +305,7 @@ class JobRun:
         version: int,
         publish: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
+        actual = self._actual(search, version)
         with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
             with self._ledger.transaction() as connection:
                 publish(connection)
@@ -266,10 +313,22 @@ class JobRun:
                     JobState.SUCCEEDED,
                     version=version,
                     changes=self.job.changes,
+                    actual=asdict(actual),
                     connection=connection,
                 )
             self.is_over = True
             search.drop_weights_but_best()
+
+    def _actual(self, search: Search, version: int) -> Actual:
+        assert search.best is not None
+        artifacts = self._parts.artifacts
+        files = artifacts.size(artifact_folder(self.job.model, version))
+        return Actual(
+            seconds=self.job.seconds,
+            saving_seconds=self._saving_seconds,
+            memory_bytes=self._ledger.most_memory(),
+            disk_bytes=files + artifacts.size(search.weights_of(search.best)),
+        )
 
     def _discard_winner(self) -> None:
         if self._winner is not None:

@@ -209,19 +209,8 @@ class Search:
 
     def data(self) -> DataRef:
         """Which rows the trials of this job train on."""
-        spec = self._spec
         assert self._job.dataset is not None
-        return DataRef(
-            artifacts_root=self._artifacts.root,
-            dataset=self._job.dataset,
-            target=spec.target,
-            task=spec.task,
-            evaluation=spec.evaluation,
-            seed=spec.seed,
-            features=spec.features,
-            class_weight=spec.class_weight,
-            sample_weight=spec.sample_weight,
-        )
+        return self._spec.data(self._job.dataset, self._artifacts.root)
 
     def weights_of(self, trial: Trial) -> str:
         """Where the best weights of a trial lie, if they do, below the artifact root."""

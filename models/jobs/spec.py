@@ -16,7 +16,7 @@ from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_js
 from models.space.schema import load_space
 from models.space.space import SearchSpace
 from models.trials.objective import Objective
-from models.trials.spec import EarlyStopping
+from models.trials.spec import DataRef, EarlyStopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,20 @@ class JobSpec:
     pruning: Pruning | None = None  # which trials are stopped as hopeless
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows
+
+    def data(self, dataset: str, artifacts_root: str) -> DataRef:
+        """Which rows of the stored `dataset` the trials train on."""
+        return DataRef(
+            artifacts_root=artifacts_root,
+            dataset=dataset,
+            target=self.target,
+            task=self.task,
+            evaluation=self.evaluation,
+            seed=self.seed,
+            features=self.features,
+            class_weight=self.class_weight,
+            sample_weight=self.sample_weight,
+        )
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form that `from_document` reads back to an equal spec."""

@@ -58,6 +58,9 @@ class Steering:
             values: dict[str, Any] = {
                 "spec": spec.to_document(),
                 "planned_trials": planned + count_given(connection, job),
+                # They were those of the smaller budget.
+                "forecast": None,
+                "actual": None,
             }
             if found.state in (JobState.CANCELLING, JobState.CANCELLED):
                 raise Conflict(f"Job {job} is {found.state}; it cannot go on.")

@@ -1,7 +1,6 @@
 """The tuning plane: claims jobs, shares the trial slots among them, and keeps its leases."""
 
 import logging
-import os
 import secrets
 import socket
 import threading
@@ -24,7 +23,7 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.process import prepare_process, warm_up
+from models.trials.process import prepare_trials
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +34,12 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Work on jobs until `stop` is set, then hand every job back."""
     database = Database(settings.resolved_database_url)
     slots = settings.resolved_trial_slots
-    threads = max(1, (os.cpu_count() or 1) // slots)
-    executor = LocalExecutor(slots, settings.trial_memory, partial(_prepare_trials, threads))
+    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(slots))
     try:
         Worker(database, executor, settings).work(stop)
     finally:
         executor.close()
         database.close()
-
-
-def _prepare_trials(threads: int) -> None:
-    prepare_process(threads)
-    warm_up()
 
 
 class Worker:
@@ -64,6 +57,7 @@ class Worker:
             executor=executor,
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
+            forecast_seconds=settings.forecast_seconds,
         )
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot

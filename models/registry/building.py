@@ -42,7 +42,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
     evidence = evidence_document(spec.trial, spec.result, data, training, held_out, parity)
     files = {
         "model.onnx": content,
-        "model.keras": _keras_file(network),
+        "model.keras": keras_file(network),
         "preprocessing.json": _json(
             {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
         ),
@@ -124,7 +124,8 @@ def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Mo
     return network
 
 
-def _keras_file(network: keras.Model) -> bytes:
+def keras_file(network: keras.Model) -> bytes:
+    """The content of `model.keras`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         network.save(path)

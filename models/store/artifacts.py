@@ -50,6 +50,11 @@ class Artifacts:
         """Whether something is stored under `name`."""
         return bool(self._filesystem.exists(self._path(name)))
 
+    def size(self, name: str) -> int:
+        """Bytes of the file, or of all files in the folder, `name`; 0 if there is none."""
+        path = self._path(name)
+        return int(self._filesystem.du(path)) if self._filesystem.exists(path) else 0
+
     def delete(self, name: str) -> None:
         """Remove the file or the whole folder `name`; nothing happens if there is none."""
         path = self._path(name)

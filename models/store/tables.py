@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004d"
 
 metadata = MetaData(
     naming_convention={
@@ -95,6 +95,8 @@ jobs = Table(
     Column("owner", String(64)),
     Column("lease_until", UtcDateTime),
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
+    Column("forecast", JSON),
+    Column("actual", JSON),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )

@@ -3,8 +3,20 @@ it reads its log level once, at its import, and the parent of such processes nev
 
 import gc
 import os
+from collections.abc import Callable
+from functools import partial
 
 from models.telemetry import without_import_noise
+
+
+def prepare_trials(slots: int) -> Callable[[], None]:
+    """What makes a new process ready to train, where `slots` of them share the cores."""
+    return partial(_prepare, max(1, (os.cpu_count() or 1) // slots))
+
+
+def _prepare(threads: int) -> None:
+    prepare_process(threads)
+    warm_up()
 
 
 def prepare_process(threads: int) -> None:

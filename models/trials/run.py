@@ -7,6 +7,7 @@ import numpy as np
 
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
+from models.trials.peak_memory import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult, TrialSpec
 from models.trials.trainer import Report, Run, RunResult, Trainer
@@ -36,7 +37,9 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
     or by the best epoch of its first.
     """
     try:
-        return replace(_run(trainer, spec, report), trainer=trainer.name)
+        memory = PeakMemory(report)
+        result = _run(trainer, spec, memory)
+        return replace(result, trainer=trainer.name, memory_bytes=memory.bytes)
     except MemoryError as error:
         return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
     except Exception as error:

@@ -106,3 +106,4 @@ class TrialResult:
     trainer: str | None = None  # what trained it: numpy, keras; None if nothing did
     failure: Failure | None = None
     stopped: bool = False  # ended early as hopeless; the score is that of its best epoch so far
+    memory_bytes: int = 0  # most resident memory of its process at the end of an epoch
