@@ -32,7 +32,8 @@ def prepare_process(threads: int) -> None:
 
 
 def warm_up() -> None:
-    """Train one tiny network, so that the first trial does not wait for imports and start-up.
+    """Train a tiny network with each trainer, so that the first trial does not wait for imports,
+    compilation and start-up.
 
     What is in memory by then is frozen: the garbage collection after every trial skips it, which
     would take 0.2 s each time.
@@ -42,10 +43,13 @@ def warm_up() -> None:
     from models.data.tasks import Task
     from models.networks.outputs import Outputs
     from models.trials.keras_trainer import KerasTrainer
-    from models.trials.trainer import Run, TrainingData
+    from models.trials.numpy_trainer import NumpyTrainer
+    from models.trials.trainer import Run, Trainer, TrainingData
 
     x, y = np.zeros((4, 1), dtype=np.float32), np.zeros(4, dtype=np.float32)
     data = TrainingData(x, y, x, y, Outputs.of(Task.REGRESSION))
     values = {"num_layers": 1, "units": 1, "batch_size": 2}
-    KerasTrainer().train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
+    trainers: tuple[Trainer, ...] = (KerasTrainer(), NumpyTrainer())
+    for trainer in trainers:
+        trainer.train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
     gc.freeze()
