@@ -26,7 +26,7 @@ NOT_ZERO_AT_ZERO = frozenset({"sigmoid", "softplus"})
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a task asks of the last layer: scores (networks, rows, units), truth (networks, rows)."""
+    """What a task asks of scores (networks, rows, units) and the truth (networks, rows)."""
 
     losses: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # of every row, (networks, rows)
     companions: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # the metric beside it

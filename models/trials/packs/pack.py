@@ -153,9 +153,7 @@ class Pack:
         rows = zip(members, weights.numpy(), moments.numpy(), validation, training, strict=True)
         for member, own_weights, own_moments, on_validation, on_training in rows:
             arrays = self._layout.strip(own_weights, own_moments, member.plans)
-            member.work.found(
-                member.number, _result(member, arrays, on_validation, on_training)
-            )
+            member.work.found(member.number, _result(member, arrays, on_validation, on_training))
 
     def _share_time(self, members: Sequence[Member] = ()) -> None:
         """Divide the time since the last call among `members`, or those that are in training."""
@@ -204,7 +202,7 @@ class _SharedRows:
                 starts[1] = total
                 xs.append(data.x_validation)
                 ys.append(data.y_validation)
-                weights.append(np.ones(len(data.x_validation), np.float32))
+                weights.append(np.ones(len(data.x_validation)))
                 total += len(data.x_validation)
             self._starts[id(data)] = starts[0], starts[1]
         x = np.zeros((total, features), np.float32)
@@ -235,7 +233,7 @@ class _SharedRows:
 
 def _row_weights(data: TrainingData) -> Array:
     weights = getattr(data, "weights_train", None)
-    return np.ones(len(data.x_train), np.float32) if weights is None else weights
+    return np.ones(len(data.x_train)) if weights is None else weights
 
 
 def _batches(rows: Sequence[Array], size: int) -> Batches:

@@ -28,7 +28,7 @@ class Rows(NamedTuple):
 
     x: tf.Tensor  # float32 (rows, features)
     y: tf.Tensor  # float32 (rows,)
-    weights: tf.Tensor  # float32 (rows,), of each row in the loss
+    weights: tf.Tensor  # float32 (rows,), of each row in the training loss
 
 
 class Batches(NamedTuple):
@@ -119,8 +119,8 @@ class Program:
 
         `schedule` (steps, numbers, networks) is that of the optimizer, `keys` (networks,) that of
         dropout. Answers the new state and the figures (4, networks): loss and validation loss
-        without penalties and row weights, then the same of the companion metric. Those of training
-        are of the batches before their steps.
+        without penalties, then the same of the companion metric. Those of training are of the
+        batches before their steps; row weights count in the first alone.
         """
         none = tf.zeros([2, tf.shape(state.weights)[0]])
 
@@ -132,7 +132,8 @@ class Program:
         def score(number: tf.Tensor, sums: tf.Tensor) -> tuple[Any, ...]:
             positions, real = validation.positions[number], validation.real[number]
             scores = self._infer(rows, constants, state.weights, state.moments, positions)
-            return number + 1, sums + self._figures(scores, tf.gather(rows.y, positions), real)
+            truth = tf.gather(rows.y, positions)
+            return number + 1, sums + self._figures(scores, truth, real, real)
 
         _, state, training = tf.while_loop(
             lambda number, *_: number < tf.shape(batches.real)[0],
@@ -172,8 +173,9 @@ class Program:
         keys: tf.Tensor,
     ) -> tuple[State, tf.Tensor]:
         truth = tf.gather(rows.y, batch.positions)
-        shares = tf.gather(rows.weights, batch.positions) * batch.real
-        shares /= tf.reduce_sum(batch.real, axis=1, keepdims=True)
+        weights = tf.gather(rows.weights, batch.positions) * batch.real
+        # As Keras has it, the mean is divided by the rows and not by their weights.
+        shares = weights / tf.reduce_sum(batch.real, axis=1, keepdims=True)
         pieces = self._split(constants, state.weights)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(pieces)
@@ -187,12 +189,12 @@ class Program:
         gradient = tf.concat(slopes, axis=1)
         gradient += state.weights * (2.0 * constants.l2 * constants.kernels)
         keep, *rest = tf.unstack(numbers[:, :, None], num=self._update.width)
-        weights, kept = self._update.apply(state.weights * keep, gradient, state.optimizer, rest)
+        updated, kept = self._update.apply(state.weights * keep, gradient, state.optimizer, rest)
+        running = state.moments
         if moments:
-            running = state.moments * _MOMENTUM + tf.concat(moments, axis=1) * _REST
-        else:
-            running = state.moments
-        return State(weights, running, kept), self._figures(scores, truth, batch.real)
+            running = running * _MOMENTUM + tf.concat(moments, axis=1) * _REST
+        figures = self._figures(scores, truth, weights, batch.real)
+        return State(updated, running, kept), figures
 
     def _learn(
         self,
@@ -248,10 +250,13 @@ class Program:
         signal = ACTIVATIONS[name](signal)
         return signal * units[layer][:, None, :] if name in NOT_ZERO_AT_ZERO else signal
 
-    def _figures(self, scores: tf.Tensor, truth: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-        """Sums over real rows of the loss and of its companion, (2, networks)."""
-        figures = (self._loss.losses(scores, truth), self._loss.companions(scores, truth))
-        return tf.stack([tf.reduce_sum(figure * real, axis=1) for figure in figures])
+    def _figures(
+        self, scores: tf.Tensor, truth: tf.Tensor, weights: tf.Tensor, real: tf.Tensor
+    ) -> tf.Tensor:
+        """Sums of the weighted losses and, over real rows, of their companion, (2, networks)."""
+        losses = self._loss.losses(scores, truth) * weights
+        companions = self._loss.companions(scores, truth) * real
+        return tf.stack([tf.reduce_sum(losses, axis=1), tf.reduce_sum(companions, axis=1)])
 
     def _split(self, constants: Constants, weights: tf.Tensor) -> list[tf.Tensor]:
         """Kernels (networks, inputs, units) and biases (networks, 1, units), layer by layer."""

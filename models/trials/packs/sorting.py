@@ -9,8 +9,8 @@ from models.trials.packs.work import Member, Shape
 
 # Networks in one pack: with more, a GPU has long been busy.
 MOST_MEMBERS = 256
-# Of the weights in a large pack at least one in so many belongs to a network, the rest is padding.
-# Padding costs nothing while a pack has few weights: starting a step takes longer than its products.
+# Of the weights in a large pack at least one in so many belongs to a network; the rest is padding,
+# which costs nothing while a pack has few weights: its products take less than starting them.
 MOST_PADDING = 2.0
 FEW_WEIGHTS = 2**22
 
