@@ -40,6 +40,11 @@ class Settings:
     trial_memory: int = _setting(
         8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
     )
+    trainer: str = _setting(
+        "auto",
+        "What trains perceptrons: `auto` takes `pack` where there is a GPU and `numpy` elsewhere.",
+        choices=("auto", "numpy", "pack", "keras"),
+    )
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
     poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
     max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)

@@ -19,6 +19,7 @@ BAD_VALUES = {
     "trial_slots": ["-1", "all"],
     "trial_timeout": ["0", "nan", "inf", "1h"],
     "trial_memory": ["1024", "8GB"],
+    "trainer": ["gpu", "NUMPY", ""],
     "lease_seconds": ["0.5", "-inf", "soon"],
     "poll_seconds": ["0", "nan"],
     "max_body_bytes": ["0", "1e6"],

@@ -13,22 +13,24 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import Conflict, LeaseLost
+from models.errors import Conflict, LeaseLost, LuthierError
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
+from models.jobs.packing import PackingExecutor
 from models.jobs.queue import JobQueue, Wanted
 from models.jobs.run import JobRun, Parts
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.process import prepare_process, warm_up
+from models.trials.process import has_gpu, may_have_gpu, prepare_process, warm_up
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
+_GPU_SECONDS = 300.0  # that a process may take to start and to look for a GPU
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
@@ -36,17 +38,30 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     database = Database(settings.resolved_database_url)
     slots = settings.resolved_trial_slots
     threads = max(1, (os.cpu_count() or 1) // slots)
-    executor = LocalExecutor(slots, settings.trial_memory, partial(_prepare_trials, threads))
+    prepare = partial(_prepare_trials, threads, settings.trainer)
+    executor = LocalExecutor(slots, settings.trial_memory, prepare)
     try:
-        Worker(database, executor, settings).work(stop)
+        packs = _trains_packs(executor, settings.trainer)
+        Worker(database, PackingExecutor(executor) if packs else executor, settings).work(stop)
     finally:
         executor.close()
         database.close()
 
 
-def _prepare_trials(threads: int) -> None:
-    prepare_process(threads)
+def _prepare_trials(threads: int, trainer: str) -> None:
+    prepare_process(threads, trainer)
     warm_up()
+
+
+def _trains_packs(executor: Executor, trainer: str) -> bool:
+    """Whether trials are trained in packs: if that is asked for, or trial processes see a GPU."""
+    if trainer != "auto" or not may_have_gpu():
+        return trainer == "pack"
+    try:
+        return executor.submit(has_gpu, None, _GPU_SECONDS).result()
+    except LuthierError as error:
+        log.warning("no trial process could look for a GPU: %s", error)
+        return False
 
 
 class Worker:
@@ -64,6 +79,7 @@ class Worker:
             executor=executor,
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
+            trial_slots=settings.resolved_trial_slots,
         )
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot

@@ -1,6 +1,5 @@
 """A pack of networks gives each the answers that it would have alone, and those of Keras."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from models.trials.keras_trainer import KerasTrainer
 from models.trials.numpy_trainer import NumpyTrainer
 from models.trials.packs.trainer import PackTrainer
 from models.trials.packs.work import Work
-from models.trials.spec import EarlyStopping
 from models.trials.trainer import Run, TrainingData
 
 # Rounding of float32 over 15 steps: 4e-6 was measured.

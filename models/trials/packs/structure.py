@@ -33,12 +33,6 @@ class Structure:
         )
 
 
-def hidden_widths(values: TrialValues) -> tuple[int, ...]:
-    """Units of every hidden layer."""
-    layers = range(int(value(values, "num_layers")))
-    return tuple(int(layer_value(values, "units", layer)) for layer in layers)
-
-
 def drops(values: TrialValues) -> bool:
     """Whether any layer drops out numbers."""
     layers = range(int(value(values, "num_layers")))
