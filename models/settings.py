@@ -43,6 +43,11 @@ class Settings:
     forecast_seconds: float = _setting(
         45.0, "Seconds that a forecast may take, of a dry run or a job; 0 leaves it out.", 0
     )
+    trainer: str = _setting(
+        "auto",
+        "What trains perceptrons: `auto` takes `pack` where there is a GPU and `numpy` elsewhere.",
+        choices=("auto", "numpy", "pack", "keras"),
+    )
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
     poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
     max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)

@@ -115,6 +115,9 @@ class TrialSchema(ma.Schema):
         allow_none=True,
         metadata=described("The equal trial, of this job or another, that answered it."),
     )
+    trainer = ma.fields.String(
+        allow_none=True, metadata=described("What trained it: `numpy`, `pack` or `keras`.")
+    )
     overfit_gap = ma.fields.Float(
         allow_none=True, metadata=described("Validation loss minus training loss.")
     )
@@ -287,6 +290,7 @@ def trial_body(trial: Trial) -> dict[str, Any]:
         "epochs_trained": result.get("epochs"),
         "parent": trial.parent,
         "reused_from": asdict(trial.reused_from) if trial.reused_from else None,
+        "trainer": result.get("trainer"),
         "overfit_gap": result.get("overfit_gap"),
         "overfit": result.get("overfit"),
         "parameters": result.get("parameters"),

@@ -92,10 +92,13 @@ def trial_event(trial: int, state: TrialState, **details: Any) -> NewEvent:
 
 def epoch_events(trial: int, reports: Sequence[EpochReport]) -> list[NewEvent]:
     """One event for all new epochs of each run of a trial."""
-    return [
-        _epoch_event(trial, list(together))
-        for _, together in groupby(reports, key=lambda each: (each.fold, each.execution))
-    ]
+
+    def run(report: EpochReport) -> tuple[int, int]:
+        return report.fold, report.execution
+
+    # Runs that are trained at once take turns in telling their epochs.
+    by_run = groupby(sorted(reports, key=run), key=run)
+    return [_epoch_event(trial, list(together)) for _, together in by_run]
 
 
 def _epoch_event(trial: int, reports: Sequence[EpochReport]) -> NewEvent:

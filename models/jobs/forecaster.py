@@ -87,7 +87,7 @@ class Forecaster:
             if self._executor is None:
                 slots = self._settings.resolved_trial_slots
                 self._executor = LocalExecutor(
-                    1, self._settings.trial_memory, prepare_trials(slots)
+                    1, self._settings.trial_memory, prepare_trials(slots, self._settings.trainer)
                 )
             self._asking += 1
             executor = self._executor

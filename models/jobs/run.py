@@ -23,6 +23,7 @@ from models.jobs.records import Job
 from models.jobs.search import Search
 from models.jobs.training import train
 from models.jobs.winner import Winner
+from models.oracles.strategy import Bayesian
 from models.registry.catalog import ModelCatalog, artifact_folder
 from models.registry.export import export
 from models.store.artifacts import Artifacts
@@ -45,6 +46,7 @@ class Parts:
     owner: str
     trial_timeout: float  # seconds
     forecast_seconds: float  # that a forecast may take; 0 for none
+    trial_slots: int  # trials at once where each follows from the results of others
 
 
 class JobRun:
@@ -172,7 +174,10 @@ class JobRun:
     def _at_once(self) -> int:
         if self._search is None or self._winner is not None:
             return 1
-        return self.job.spec.parallelism or self._parts.executor.slots
+        spec, parts = self.job.spec, self._parts
+        # More at once than processes makes packs larger; a strategy that learns would learn less.
+        learns = isinstance(spec.strategy, Bayesian)
+        return spec.parallelism or (parts.trial_slots if learns else parts.executor.slots)
 
     def _submit_loading(self, name: str) -> bool:
         known = self._parts.datasets.find_builtin(name)

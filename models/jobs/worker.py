@@ -12,34 +12,48 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import Conflict, LeaseLost
+from models.errors import Conflict, LeaseLost, LuthierError
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
+from models.jobs.packing import PackingExecutor
 from models.jobs.queue import JobQueue, Wanted
 from models.jobs.run import JobRun, Parts
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.process import prepare_trials
+from models.trials.process import has_gpu, may_have_gpu, prepare_trials
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
+_GPU_SECONDS = 300.0  # that a process may take to start and to look for a GPU
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Work on jobs until `stop` is set, then hand every job back."""
     database = Database(settings.resolved_database_url)
     slots = settings.resolved_trial_slots
-    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(slots))
+    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(slots, settings.trainer))
     try:
-        Worker(database, executor, settings).work(stop)
+        packs = _trains_packs(executor, settings.trainer)
+        Worker(database, PackingExecutor(executor) if packs else executor, settings).work(stop)
     finally:
         executor.close()
         database.close()
+
+
+def _trains_packs(executor: Executor, trainer: str) -> bool:
+    """Whether trials are trained in packs: if that is asked for, or trial processes see a GPU."""
+    if trainer != "auto" or not may_have_gpu():
+        return trainer == "pack"
+    try:
+        return executor.submit(has_gpu, None, _GPU_SECONDS).result()
+    except LuthierError as error:
+        log.warning("no trial process could look for a GPU: %s", error)
+        return False
 
 
 class Worker:
@@ -58,6 +72,7 @@ class Worker:
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
             forecast_seconds=settings.forecast_seconds,
+            trial_slots=settings.resolved_trial_slots,
         )
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot

@@ -5,26 +5,28 @@ import gc
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from models.telemetry import without_import_noise
 
 
-def prepare_trials(slots: int) -> Callable[[], None]:
+def prepare_trials(slots: int, trainer: str) -> Callable[[], None]:
     """What makes a new process ready to train, where `slots` of them share the cores."""
-    return partial(_prepare, max(1, (os.cpu_count() or 1) // slots))
+    return partial(_prepare, max(1, (os.cpu_count() or 1) // slots), trainer)
 
 
-def _prepare(threads: int) -> None:
-    prepare_process(threads)
+def _prepare(threads: int, trainer: str) -> None:
+    prepare_process(threads, trainer)
     warm_up()
 
 
-def prepare_process(threads: int) -> None:
+def prepare_process(threads: int, trainer: str = "auto") -> None:
     """Set TensorFlow and NumPy's BLAS up to train in this process on `threads` CPU threads.
 
     Must be called before TensorFlow does anything; RuntimeError otherwise. Log lines below errors
-    are left out, operations are deterministic, and a GPU's memory is taken as it is needed, so that
-    several processes can share it. Which GPUs are visible is left to `CUDA_VISIBLE_DEVICES`.
+    are left out, operations are deterministic, a GPU's products are in float32, and its memory is
+    taken as it is needed, so that several processes can share it. Which GPUs are visible is left to
+    `CUDA_VISIBLE_DEVICES`; `trainer` is what `models.trials.choice.prefer` takes.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -40,7 +42,25 @@ def prepare_process(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
+    # Products rounded to TensorFloat-32 are wrong by 1e-3.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
+
+    from models.trials.choice import prefer
+
+    prefer(trainer)
+
+
+def may_have_gpu() -> bool:
+    """Whether this machine has the device file of a GPU's driver: NVIDIA's, AMD's, or WSL's."""
+    return any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+
+
+def has_gpu(_: None = None) -> bool:
+    """Whether TensorFlow sees a GPU; to be asked in a process that trains."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def warm_up() -> None:

@@ -103,7 +103,7 @@ class TrialResult:
     overfit_gap: float | None = None  # validation loss minus training loss, mean over the runs
     overfit: bool | None = None  # the rule is `models.trials.scoring.is_overfit`
     weights: tuple[str, ...] = ()  # artifact names, by fold, then execution
-    trainer: str | None = None  # what trained it: numpy, keras; None if nothing did
+    trainer: str | None = None  # what trained it: numpy, pack, keras; None if nothing did
     failure: Failure | None = None
     stopped: bool = False  # ended early as hopeless; the score is that of its best epoch so far
     memory_bytes: int = 0  # most resident memory of its process at the end of an epoch
