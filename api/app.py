@@ -3,11 +3,14 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import openapi
+from api import auth, browsers, openapi
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
+from models.access.catalog import KeyCatalog
+from models.access.keyring import KeyRing
+from models.access.keys import parse_static_keys
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
 from models.jobs.events import EventFeed
@@ -39,7 +42,9 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
-    api = ProblemApi(app)
+    browsers.register(app)
+    auth.register(app)
+    api = ProblemApi(app, spec_kwargs={"extra_plugins": [auth.ScopesPlugin()]})
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
@@ -56,6 +61,7 @@ def _build_services(settings: Settings) -> Services:
         settings=settings,
         database=database,
         artifacts=artifacts,
+        keys=KeyRing(KeyCatalog(database), parse_static_keys(settings.api_keys)),
         datasets=library,
         intake=Intake(library, requests, queries),
         jobs=queries,

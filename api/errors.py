@@ -20,6 +20,8 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -116,7 +118,10 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.path, error)
     field_errors = error.errors if isinstance(error, errors.Invalid) else None
-    return problem(status, str(error), field_errors)
+    response = problem(status, str(error), field_errors)
+    if isinstance(error, errors.TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _on_database_error(error: DBAPIError) -> Response:
