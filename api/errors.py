@@ -31,6 +31,11 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
 # webargs names the place of an argument first; callers only know the field.
 _LOCATIONS = frozenset({"json", "query", "form", "files", "headers", "path"})
 
+# Flask's own limits, MAX_FORM_MEMORY_SIZE and MAX_FORM_PARTS; ours name their setting.
+_LARGE_FORM = (
+    "The form has more than 1,000 parts, or its parts beside the file take more than 500,000 bytes."
+)
+
 
 class ProblemSchema(ma.Schema):
     """The body of every error, `application/problem+json`."""
@@ -94,6 +99,8 @@ def on_http_exception(error: HTTPException) -> Response:
         messages = {key: value for place in messages.values() for key, value in _items(place)}
     field_errors = flatten(messages) if messages else {}
     detail = summarise(field_errors) if field_errors else str(error.description)
+    if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = _LARGE_FORM
     response = problem(code, detail, field_errors)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
+from models.errors import Invalid
 from models.jobs.pruning import Pruning, pruning_from_json, pruning_to_json
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
@@ -105,3 +106,13 @@ _PLAIN = (
     "refit",
     "reuse",
 )
+
+
+def check_trials(trials: int, limit: int | None, path: str = "budget.max_trials") -> None:
+    """Raise Invalid at `path` for a job of more trials than the service allows."""
+    if limit is not None and trials > limit:
+        raise Invalid.at(
+            path,
+            f"The job would have {trials:,} trials, more than the {limit:,} of"
+            " LUTHIER_MAX_TRIALS_PER_JOB.",
+        )
