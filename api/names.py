@@ -1,6 +1,7 @@
 """Names and addresses from callers: none may break a header, a log line or a database."""
 
 import re
+from itertools import chain
 
 import marshmallow as ma
 from flask import Flask, request
@@ -11,14 +12,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def register(app: Flask) -> None:
-    """Refuse requests to `app` whose address holds control characters."""
+    """Refuse requests to `app` whose address holds control characters or is spelled otherwise."""
+    app.url_map.merge_slashes = False
     app.before_request(check_address)
 
 
 def check_address() -> None:
     """Raise Malformed for control characters in path or query, which no name of ours has."""
-    texts = (request.path, *request.args, *request.args.values())
-    if any(_CONTROL.search(text) for text in texts):
+    query = chain.from_iterable(request.args.items(multi=True))
+    if any(_CONTROL.search(text) for text in (request.path, *query)):
         raise Malformed("The address holds control characters.")
 
 

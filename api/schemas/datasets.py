@@ -52,7 +52,7 @@ def check_file_name(name: str) -> None:
     try:
         check_printable(Length(max=200, error="The name is longer than 200.")(name))
     except ma.ValidationError as error:
-        raise ma.ValidationError(error.messages, "file") from None
+        raise ma.ValidationError({"file": error.messages}) from None
 
 
 class UploadFormSchema(ma.Schema):

@@ -14,6 +14,7 @@ from models.store.artifacts import Artifacts
 
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
+    from models.data.fetching import Fetcher
     from models.data.limits import TableLimits
 
 
@@ -66,7 +67,13 @@ class DatasetLibrary:
         hosts = parse_hosts(self._settings.dataset_url_hosts)
         if not hosts:
             raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
-        found = Fetcher(hosts, self._settings.max_body_bytes).fetch(url)
+        return self.add_fetched(Fetcher(hosts, self._settings.max_body_bytes), url, types, name)
+
+    def add_fetched(
+        self, fetcher: "Fetcher", url: str, types: Mapping[str, str], name: str | None = None
+    ) -> DatasetRecord:
+        """Keep the file that `fetcher` finds at `url`."""
+        found = fetcher.fetch(url)
         return self.add_file(found.content, found.filename, found.content_type, types, name)
 
     def add(
