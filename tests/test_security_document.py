@@ -17,7 +17,7 @@ ROWS = [
 
 
 @cache
-def tests_of(file: str) -> set[str]:
+def names_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -31,4 +31,4 @@ def test_the_threats_are_a_table() -> None:
 def test_a_threat_has_its_test(row: list[str]) -> None:
     found = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[2])
     assert found, row[2]
-    assert found[2] in tests_of(found[1])
+    assert found[2] in names_in(found[1])
