@@ -24,16 +24,18 @@ class LimitedRequest(flask.Request):
     @cached_property
     def stream(self) -> Any:
         """The body as the client meant it, as a binary stream."""
-        limit = services().settings.max_body_bytes
+        settings = services().settings
+        sent, limit = super().stream, settings.max_body_bytes
         if (self.content_length or 0) > limit:
             raise _too_large(limit)
-        body = _Counted(super().stream, limit)
-        coding = self.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding == "identity":
-            return io.BufferedReader(body)
-        if coding != "gzip":
+        coding = self.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+        if coding not in ("identity", "gzip"):
             raise UnsupportedMediaType(f"The content coding {coding!r} is not read; gzip is.")
-        return io.BufferedReader(_Inflated(body, services().settings.max_inflated_bytes))
+        if coding == "gzip":
+            packed = _Counted(sent, limit)
+            return io.BufferedReader(_Inflated(packed, settings.max_inflated_bytes))
+        # Servers read no further than the length that a request names.
+        return io.BufferedReader(_Counted(sent, limit)) if self.content_length is None else sent
 
 
 class _Counted(io.RawIOBase):

@@ -19,6 +19,8 @@ def register(app: Flask) -> None:
 
 def check_address() -> None:
     """Raise Malformed for control characters in path or query, which no name of ours has."""
+    if request.path.isprintable() and not request.query_string:
+        return
     query = chain.from_iterable(request.args.items(multi=True))
     if any(_CONTROL.search(text) for text in (request.path, *query)):
         raise Malformed("The address holds control characters.")
