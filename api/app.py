@@ -3,11 +3,15 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import openapi
+from api import auth, browsers, names, openapi
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
+from api.limits import LimitedRequest
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
+from models.access.catalog import KeyCatalog
+from models.access.keyring import KeyRing
+from models.access.keys import parse_static_keys
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
 from models.jobs.events import EventFeed
@@ -34,13 +38,16 @@ class ProblemApi(Api):  # type: ignore[misc]
 def create_app(settings: Settings) -> Flask:
     """The WSGI application over the database and artifacts that `settings` name."""
     app = Flask("api", static_folder=None)
+    app.request_class = LimitedRequest
     app.config.update(openapi.CONFIGURATION)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
-    api = ProblemApi(app)
+    names.register(app)
+    browsers.register(app)
+    auth.register(app)
+    api = ProblemApi(app, spec_kwargs={"extra_plugins": [auth.ScopesPlugin()]})
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
@@ -50,21 +57,22 @@ def create_app(settings: Settings) -> Flask:
 def _build_services(settings: Settings) -> Services:
     database = Database(settings.resolved_database_url)
     artifacts = Artifacts(settings.resolved_artifacts)
-    library = DatasetLibrary(DatasetCatalog(database), artifacts)
-    requests = JobRequests(database, artifacts)
+    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
+    requests = JobRequests(database, artifacts, settings.max_queued_jobs)
     queries = JobQueries(database)
     return Services(
         settings=settings,
         database=database,
         artifacts=artifacts,
+        keys=KeyRing(KeyCatalog(database), parse_static_keys(settings.api_keys)),
         datasets=library,
-        intake=Intake(library, requests, queries),
+        intake=Intake(library, requests, queries, settings.max_trials_per_job),
         forecaster=Forecaster(settings, library.catalog),
         jobs=queries,
         job_requests=requests,
-        steering=Steering(database),
+        steering=Steering(database, settings.max_trials_per_job),
         models=ModelCatalog(database),
-        predictions=PredictionEngine(artifacts, settings.model_cache),
+        predictions=PredictionEngine(artifacts, settings.model_cache, settings.max_instances),
         reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
         streams=EventStreams(EventFeed(database), settings.api_threads),
     )

@@ -1,6 +1,7 @@
 """Strict reading of JSON bodies, and blueprints that use it."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 import flask
@@ -9,7 +10,10 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 
+from api.limits import check_depth
 from models.errors import Malformed, UnsupportedMediaType
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class StrictParser(FlaskParser):
@@ -36,17 +40,24 @@ class StrictParser(FlaskParser):
 
 
 def parse_json(body: bytes) -> Any:
-    """The value that `body` holds; Malformed if it is not JSON as RFC 8259 has it."""
+    """The value that `body` holds; Malformed if it is not JSON as RFC 8259 has it.
+
+    Raises Invalid for what is nested too deeply, and Malformed for NUL characters, which neither
+    names nor databases can hold.
+    """
+    if b"\\u0000" in body and _NUL.search(body):
+        raise Malformed("The body holds a NUL character.")
     try:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         if b"\\ud" in body.lower():
             # Half a surrogate pair is no character: nothing could store or send it.
             json.dumps(value, ensure_ascii=False).encode()
-        return value
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}") from None
+    check_depth(value)
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

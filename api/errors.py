@@ -20,6 +20,8 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -28,6 +30,11 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
 
 # webargs names the place of an argument first; callers only know the field.
 _LOCATIONS = frozenset({"json", "query", "form", "files", "headers", "path"})
+
+# Flask's own limits, MAX_FORM_MEMORY_SIZE and MAX_FORM_PARTS; ours name their setting.
+_LARGE_FORM = (
+    "The form has more than 1,000 parts, or its parts beside the file take more than 500,000 bytes."
+)
 
 
 class ProblemSchema(ma.Schema):
@@ -92,6 +99,8 @@ def on_http_exception(error: HTTPException) -> Response:
         messages = {key: value for place in messages.values() for key, value in _items(place)}
     field_errors = flatten(messages) if messages else {}
     detail = summarise(field_errors) if field_errors else str(error.description)
+    if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = _LARGE_FORM
     response = problem(code, detail, field_errors)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -116,7 +125,10 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.path, error)
     field_errors = error.errors if isinstance(error, errors.Invalid) else None
-    return problem(status, str(error), field_errors)
+    response = problem(status, str(error), field_errors)
+    if isinstance(error, errors.TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _on_database_error(error: DBAPIError) -> Response:

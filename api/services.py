@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from api.streams import EventStreams
+from models.access.keyring import KeyRing
 from models.data.library import DatasetLibrary
 from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
@@ -26,6 +27,7 @@ class Services:
     settings: Settings
     database: Database
     artifacts: Artifacts
+    keys: KeyRing
     datasets: DatasetLibrary
     intake: Intake
     forecaster: Forecaster

@@ -14,15 +14,31 @@ _IMPORT_NOISE = re.compile(
     rb"^(I0000 .*(port\.cc|cudart_stub\.cc)|WARNING: All log messages before absl)"
 )
 
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
+_WRITTEN_OUT = {code: f"\\x{code:02x}" for code in _CONTROLS}
+
+
+class OneLineFormatter(logging.Formatter):
+    """Writes control characters of a message out, so that no caller can forge a line of the log.
+
+    Tracebacks, which follow the message, keep their lines.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (it is logging's name)
+        """The line without its traceback."""
+        return super().formatMessage(record).translate(_WRITTEN_OUT)
+
 
 def configure_logging(level: str) -> None:
     """Send log lines of `level` and above to standard error, with UTC times."""
     logging.Formatter.converter = time.gmtime
-    logging.basicConfig(
-        level=level,
-        format="%(asctime)sZ %(levelname)s %(processName)s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        OneLineFormatter(
+            "%(asctime)sZ %(levelname)s %(processName)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
     )
+    logging.basicConfig(level=level, handlers=[handler])
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -37,6 +37,7 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.arguments(TuneSchema, example=examples.TUNE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
+@blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
 def start(
     query: dict[str, Any], headers: dict[str, Any], wanted: TuneRequest
 ) -> ResponseReturnValue:

@@ -96,7 +96,7 @@ def _plain(name: str, cells: Any) -> Any:
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     kind = cells.type
-    if pa.types.is_null(kind) or _is_text(kind):
+    if pa.types.is_null(kind) or is_text(kind):
         texts = cells.cast(pa.string())
         missing = pc.is_in(texts, pa.array(MISSING_TEXTS))
         return pc.if_else(missing, None, texts)
@@ -110,7 +110,8 @@ def _plain(name: str, cells: Any) -> Any:
     raise Invalid.at("file", f"Column {name!r} holds {kind} values, which are not read here.")
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is one of text."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )

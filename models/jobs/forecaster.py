@@ -1,5 +1,6 @@
 """Forecasts of jobs that nobody has started."""
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -9,11 +10,9 @@ from dataclasses import dataclass
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.catalog import DatasetCatalog
 from models.executors.executor import Executor
-from models.executors.local import LocalExecutor
 from models.jobs.forecast import Forecast, ForecastRequest, make_forecast
 from models.jobs.intake import Decision
 from models.settings import Settings
-from models.trials.process import prepare_trials
 
 IDLE_SECONDS = 120.0  # after which the process is ended
 
@@ -46,6 +45,10 @@ class Forecaster:
         limit = self._settings.forecast_seconds
         if not limit:
             return Outlook(None, "LUTHIER_FORECAST_SECONDS is 0.")
+        if importlib.util.find_spec("tensorflow") is None:
+            return Outlook(
+                None, "The API is installed without what trains; a job's worker makes it."
+            )
         with self._process() as executor:
             future = executor.submit(make_forecast, self._request(decision), None)
             try:
@@ -85,6 +88,10 @@ class Forecaster:
             if self._closing is not None:
                 self._closing.cancel()
             if self._executor is None:
+                # An API that is installed without what trains has no use for these.
+                from models.executors.local import LocalExecutor
+                from models.trials.process import prepare_trials
+
                 slots = self._settings.resolved_trial_slots
                 self._executor = LocalExecutor(
                     1, self._settings.trial_memory, prepare_trials(slots, self._settings.trainer)

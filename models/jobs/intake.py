@@ -31,7 +31,7 @@ from models.jobs.pruning import Pruning, check_pruning
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
-from models.jobs.spec import Budget, JobSpec, NarrowFrom
+from models.jobs.spec import Budget, JobSpec, NarrowFrom, check_trials
 from models.oracles.plan import Plan, plan
 from models.oracles.schema import check_strategy
 from models.oracles.strategy import Strategy
@@ -93,10 +93,17 @@ class Decision:
 class Intake:
     """Turns requests into jobs."""
 
-    def __init__(self, library: DatasetLibrary, requests: JobRequests, queries: JobQueries) -> None:
+    def __init__(
+        self,
+        library: DatasetLibrary,
+        requests: JobRequests,
+        queries: JobQueries,
+        max_trials: int | None = None,
+    ) -> None:
         self._library = library
         self._requests = requests
         self._queries = queries
+        self._max_trials = max_trials
 
     def accept(self, request: TuneRequest, key: str | None, digest: str) -> Job:
         """Queue a job. `key` is the caller's idempotency key, `digest` that of the whole request.
@@ -108,6 +115,11 @@ class Intake:
 
     def decide(self, request: TuneRequest) -> Decision:
         """The job that `request` would make, and what it would try; nothing is started."""
+        decision = self._decide_narrowed(request)
+        check_trials(decision.trials, self._max_trials)
+        return decision
+
+    def _decide_narrowed(self, request: TuneRequest) -> Decision:
         if request.narrow_from is None:
             return self._decide(request)
         source = Narrowing(self._queries, request.narrow_from)

@@ -4,10 +4,10 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, Invalid, NotFound
+from models.errors import Conflict, Invalid, NotFound, TooMany
 from models.jobs.events import record, state_event, trial_event
 from models.jobs.given import insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
@@ -18,13 +18,18 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 
+RETRY_AFTER = 30  # seconds until a full queue may have room
+
 
 class JobRequests:
     """Writes what users want; workers see it at their next look."""
 
-    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+    def __init__(
+        self, database: Database, artifacts: Artifacts, max_queued: int | None = None
+    ) -> None:
         self._database = database
         self._artifacts = artifacts
+        self._max_queued = max_queued
 
     def create(
         self,
@@ -37,7 +42,7 @@ class JobRequests:
         """Queue a job. A key seen before answers the job that it made.
 
         `given` are the full values of trials to begin with; `planned_trials` counts them. Raises
-        Invalid if the key came with another request.
+        Invalid if the key came with another request, TooMany when as many jobs wait as may.
         """
         job = f"job_{secrets.token_hex(8)}"
         row = {
@@ -55,11 +60,25 @@ class JobRequests:
         try:
             with self._database.write() as connection:
                 connection.execute(insert(jobs).values(row))
+                self._check_queue(connection)
                 record(connection, job, [state_event(JobState.QUEUED)])
                 insert_given(connection, job, given, spec.budget.epochs)
         except IntegrityError:
             return self._same_request(idempotency_key, request_digest)
         return self._get(job)
+
+    def _check_queue(self, connection: Connection) -> None:
+        """Raise TooMany when the queue, with the job just written, is too long.
+
+        After it was written, so that a request that is only repeated is answered as ever.
+        """
+        waiting = select(func.count()).where(jobs.c.state == JobState.QUEUED)
+        limit = self._max_queued
+        if limit is not None and connection.execute(waiting).scalar_one() > limit:
+            raise TooMany(
+                f"{limit:,} jobs wait already, the most that LUTHIER_MAX_QUEUED_JOBS allows.",
+                RETRY_AFTER,
+            )
 
     def _same_request(self, key: str | None, digest: str | None) -> Job:
         with self._database.read() as connection:

@@ -11,6 +11,7 @@ from models.data.weighting import (
     class_weight_from_json,
     class_weight_to_json,
 )
+from models.errors import Invalid
 from models.jobs.pruning import Pruning, pruning_from_json, pruning_to_json
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
@@ -129,3 +130,13 @@ _PLAIN = (
     "reuse",
     "sample_weight",
 )
+
+
+def check_trials(trials: int, limit: int | None, path: str = "budget.max_trials") -> None:
+    """Raise Invalid at `path` for a job of more trials than the service allows."""
+    if limit is not None and trials > limit:
+        raise Invalid.at(
+            path,
+            f"The job would have {trials:,} trials, more than the {limit:,} of"
+            " LUTHIER_MAX_TRIALS_PER_JOB.",
+        )

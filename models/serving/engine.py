@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from models.errors import ArtifactError
+from models.errors import ArtifactError, Invalid
 from models.registry.catalog import artifact_folder
 from models.registry.documents import Label
 from models.serving.cells import Array
@@ -72,18 +72,28 @@ class PredictionEngine:
     engine; when several ask for a version that is not loaded, one loads it and the others wait.
     """
 
-    def __init__(self, artifacts: Artifacts, capacity: int) -> None:
+    def __init__(
+        self, artifacts: Artifacts, capacity: int, max_instances: int | None = None
+    ) -> None:
         self._artifacts = artifacts
         self._capacity = capacity
+        self._max_instances = max_instances
         self._loaded: OrderedDict[tuple[str, int], Future[LoadedVersion]] = OrderedDict()
         self._lock = Lock()
 
     def predict(self, model: str, version: int, instances: Sequence[object]) -> Prediction:
         """Answer `instances` with one version.
 
-        Raises Invalid for instances that do not fit and ArtifactError where a file of the version
-        is missing or cannot be read.
+        Raises Invalid for instances that do not fit or are too many, and ArtifactError where a file
+        of the version is missing or cannot be read.
         """
+        limit = self._max_instances
+        if limit is not None and len(instances) > limit:
+            raise Invalid.at(
+                "instances",
+                f"There are {len(instances):,} rows, more than the {limit:,} of"
+                " LUTHIER_MAX_INSTANCES.",
+            )
         return self.load(model, version).predict(instances)
 
     def warm(self, model: str, version: int) -> None:
