@@ -47,7 +47,7 @@ class Forecaster:
             return Outlook(None, "LUTHIER_FORECAST_SECONDS is 0.")
         if importlib.util.find_spec("tensorflow") is None:
             return Outlook(
-                None, "The API is installed without what trains; a job's worker makes it."
+                None, "This API is installed without what trains; workers make it."
             )
         with self._process() as executor:
             future = executor.submit(make_forecast, self._request(decision), None)
