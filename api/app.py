@@ -1,15 +1,20 @@
 """The one place where the parts of the API are put together."""
 
+from functools import partial
+
 from flask import Flask
 from flask_smorest import Api
 
-from api import openapi
+from api import openapi, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
+from api.metrics import ApiMetrics
+from api.readiness import Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
+from models.jobs.census import take_census
 from models.jobs.events import EventFeed
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
@@ -38,6 +43,7 @@ def create_app(settings: Settings) -> Flask:
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["luthier"] = _build_services(settings)
+    request_log.register(app)
     register_error_handlers(app)
     api = ProblemApi(app)
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
@@ -65,4 +71,6 @@ def _build_services(settings: Settings) -> Services:
         predictions=PredictionEngine(artifacts, settings.model_cache),
         reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
         streams=EventStreams(EventFeed(database), settings.api_threads),
+        metrics=ApiMetrics(partial(take_census, database)),
+        readiness=Readiness(database, artifacts),
     )

@@ -47,6 +47,15 @@ class Settings:
     log_level: str = _setting(
         "INFO", "Lowest level that is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
+    log_format: str = _setting(
+        "text", "How log lines look: `text` or `json`.", choices=("text", "json")
+    )
+    drain_seconds: float = _setting(
+        0.0, "Seconds that the API answers on after SIGTERM, as not ready, before it stops.", 0
+    )
+    worker_bind: str = _setting(
+        "", "Address and port of a worker's own `/healthz` and `/metrics`; empty means none."
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

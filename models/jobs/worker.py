@@ -5,8 +5,9 @@ import os
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import suppress
 from functools import partial
 
@@ -20,41 +21,71 @@ from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.queue import JobQueue, Wanted
 from models.jobs.run import JobRun, Parts
+from models.jobs.vitals import Vitals
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.process import prepare_process, warm_up
+from models.telemetry import about, configure_logging
+from models.trials.process import prepare_process, visible_gpus, warm_up
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
+MOST_BETWEEN_HEARTBEATS = 60.0  # seconds
 
 
-def run_worker(settings: Settings, stop: threading.Event) -> None:
-    """Work on jobs until `stop` is set, then hand every job back."""
+def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
+    """Work on jobs until `stop` is set, then hand every job back; `vitals` is kept up to date."""
     database = Database(settings.resolved_database_url)
     slots = settings.resolved_trial_slots
     threads = max(1, (os.cpu_count() or 1) // slots)
-    executor = LocalExecutor(slots, settings.trial_memory, partial(_prepare_trials, threads))
+    executor = LocalExecutor(
+        slots, settings.trial_memory, partial(_prepare_trials, settings, threads)
+    )
+    if settings.worker_bind:
+        # Starts the trials' processes before there is a job, for a worker that is watched.
+        _ask_for_gpus(executor, vitals)
     try:
-        Worker(database, executor, settings).work(stop)
+        Worker(database, executor, settings, vitals).work(stop)
     finally:
         executor.close()
         database.close()
 
 
-def _prepare_trials(threads: int) -> None:
+def _prepare_trials(settings: Settings, threads: int) -> None:
+    configure_logging(settings.log_level, settings.log_format)
     prepare_process(threads)
     warm_up()
+
+
+def _ask_for_gpus(executor: Executor, vitals: Vitals) -> None:
+    """Only the processes that train import TensorFlow; one of them says which GPUs it sees."""
+
+    def told(future: "Future[list[str]]") -> None:
+        try:
+            vitals.gpus = Counter(future.result())
+        except CancelledError:
+            pass
+        except Exception:
+            log.exception("the trials' processes do not say which GPUs they see")
+
+    executor.submit(_visible_gpus, None, None).add_done_callback(told)
+
+
+def _visible_gpus(_: None) -> list[str]:
+    return visible_gpus()
 
 
 class Worker:
     """One claimant of jobs; everything but the heartbeat happens in the thread of `work`."""
 
-    def __init__(self, database: Database, executor: Executor, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, executor: Executor, settings: Settings, vitals: Vitals
+    ) -> None:
         self.owner = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
         self._poll_seconds = settings.poll_seconds
+        self._vitals = vitals
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
         self._parts = Parts(
             database=database,
@@ -80,9 +111,9 @@ class Worker:
             except DBAPIError:
                 log.exception("the database does not answer; trying again")
                 stop.wait(1.0)
-        for run in self._runs.values():
-            self._guarded(run, run.hand_back)
+        self._hand_back()
         heartbeat.join()
+        log.info("worker %s has handed its jobs back", self.owner)
 
     def _step(self, stop: threading.Event) -> None:
         self._follow_requests()
@@ -91,6 +122,7 @@ class Worker:
         for run in list(self._runs.values()):
             self._guarded(run, run.check_budget)
             self._guarded(run, run.take_reports)
+        self._vitals.loop_turned(self._busy, len(self._runs))
         owners = {future: run for run in self._runs.values() for future in run.in_flight}
         if not owners:
             stop.wait(self._poll_seconds)
@@ -101,6 +133,16 @@ class Worker:
             if future in run.in_flight:
                 self._guarded(run, partial(run.settle, future))
         self._forget_ended()
+
+    def _hand_back(self) -> None:
+        """Let every job go, with all that has ended by now written down."""
+        for run in self._runs.values():
+            with suppress(DBAPIError):  # then its lease has to run out
+                for future in [future for future in run.in_flight if future.done()]:
+                    if future in run.in_flight:
+                        self._guarded(run, partial(run.settle, future))
+                if not run.is_over:
+                    self._guarded(run, run.hand_back)
 
     def _forget_ended(self) -> None:
         self._runs = {job: run for job, run in self._runs.items() if not run.is_over}
@@ -133,7 +175,7 @@ class Worker:
             job = self._queue.claim()
             if job is None:
                 return
-            log.info("claimed job %s", job.id)
+            log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
             self._runs[job.id] = JobRun(job, self._parts)
 
     def _fill_slots(self) -> None:
@@ -157,6 +199,10 @@ class Worker:
 
     def _guarded(self, run: JobRun, action: Callable[[], object]) -> None:
         """Keep a fault of one job from the others."""
+        with about(job=run.job.id):
+            self._try(run, action)
+
+    def _try(self, run: JobRun, action: Callable[[], object]) -> None:
         try:
             action()
         except LeaseLost as lost:
@@ -177,8 +223,11 @@ class Worker:
                 )
 
     def _keep_leases(self, stop: threading.Event) -> None:
-        while not stop.wait(self._queue.lease_seconds / 3):
+        while not stop.wait(min(self._queue.lease_seconds / 3, MOST_BETWEEN_HEARTBEATS)):
+            renewed = False
             try:
                 self._queue.renew()
+                renewed = True
             except DBAPIError:
                 log.exception("leases could not be renewed")
+            self._vitals.heartbeat_turned(renewed=renewed)

@@ -31,6 +31,15 @@ def prepare_process(threads: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def visible_gpus() -> list[str]:
+    """The device name of each GPU that TensorFlow sees here; `prepare_process` comes first."""
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details
+    return [details(device).get("device_name", device.name) for device in found]
+
+
 def warm_up() -> None:
     """Train a tiny network with each trainer, so that the first trial does not wait for imports,
     compilation and start-up.
