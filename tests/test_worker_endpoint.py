@@ -64,7 +64,7 @@ def test_without_an_address_nothing_is_listened_on() -> None:
 @pytest.mark.parametrize("bind", ["9000", "127.0.0.1:many"])
 def test_a_bad_address_is_refused(bind: str) -> None:
     with (
-        pytest.raises(SettingError, match="LUTHIER_WORKER_BIND=.*expected address and port"),
+        pytest.raises(SettingError, match=r"LUTHIER_WORKER_BIND=.*expected address and port"),
         serve_vitals(Settings(worker_bind=bind), Vitals(slots=1)),
     ):
         pass
