@@ -1,11 +1,15 @@
 """The one place where the parts of the API are put together."""
 
+from functools import partial
+
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, browsers, names, openapi
+from api import auth, browsers, names, openapi, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
+from api.metrics import ApiMetrics
+from api.readiness import Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
@@ -14,6 +18,7 @@ from models.access.keyring import KeyRing
 from models.access.keys import parse_static_keys
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
+from models.jobs.census import take_census
 from models.jobs.events import EventFeed
 from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
@@ -43,6 +48,7 @@ def create_app(settings: Settings) -> Flask:
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["luthier"] = _build_services(settings)
+    request_log.register(app)
     register_error_handlers(app)
     names.register(app)
     browsers.register(app)
@@ -75,4 +81,6 @@ def _build_services(settings: Settings) -> Services:
         predictions=PredictionEngine(artifacts, settings.model_cache, settings.max_instances),
         reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
         streams=EventStreams(EventFeed(database), settings.api_threads),
+        metrics=ApiMetrics(partial(take_census, database)),
+        readiness=Readiness(database, artifacts),
     )

@@ -10,6 +10,7 @@ from flask import Flask, Response, json, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 
+from api.request_log import request_id
 from models import errors
 
 PROBLEM_TYPE = "application/problem+json"
@@ -46,6 +47,9 @@ class ProblemSchema(ma.Schema):
     detail = ma.fields.String(metadata={"description": "What is wrong, for people."})
     instance = ma.fields.String(metadata={"description": "The path that was asked for."})
     error = ma.fields.String(metadata={"description": "The same text as `detail`."})
+    request_id = ma.fields.String(
+        metadata={"description": "The answer's `X-Request-ID`, by which the logs know the request."}
+    )
     errors = ma.fields.Dict(
         keys=ma.fields.String(),
         values=ma.fields.List(ma.fields.String()),
@@ -54,9 +58,12 @@ class ProblemSchema(ma.Schema):
 
 
 def problem(
-    status: int, detail: str, field_errors: Mapping[str, list[str]] | None = None
+    status: int,
+    detail: str,
+    field_errors: Mapping[str, list[str]] | None = None,
+    **more: object,
 ) -> Response:
-    """An error response."""
+    """An error response; `more` are further members of its body."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -64,6 +71,8 @@ def problem(
         "detail": detail,
         "instance": request.path,
         "error": detail,
+        "request_id": request_id(),
+        **more,
     }
     if field_errors:
         body["errors"] = dict(field_errors)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from api.metrics import ApiMetrics
+from api.readiness import Readiness
 from api.streams import EventStreams
 from models.access.keyring import KeyRing
 from models.data.library import DatasetLibrary
@@ -38,6 +40,8 @@ class Services:
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams
+    metrics: ApiMetrics
+    readiness: Readiness
 
 
 def services() -> Services:

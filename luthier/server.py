@@ -6,9 +6,12 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
+from luthier.draining import DrainingArbiter, SharedFlag
+from luthier.metrics_folder import metrics_folder
 from models.access.catalog import KeyCatalog
 from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
@@ -18,9 +21,10 @@ from models.store.tables import api_keys
 
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM; requests under way are finished first."""
+    """Serve until SIGTERM; requests under way, and those of the drain seconds, are finished."""
     check_bind(settings)
-    _Server(settings).run()
+    with metrics_folder():
+        _Server(settings).run()
 
 
 def check_bind(settings: Settings) -> None:
@@ -70,14 +74,18 @@ def check_free(settings: Settings) -> None:
         raise SettingError(f"LUTHIER_BIND={settings.bind!r}: {error.strerror}.") from None
 
 
-def _end_streams_with(worker: Any) -> None:
-    """Let no client that follows events hold up the end of a gunicorn worker process."""
-    worker.wsgi.extensions["luthier"].streams.is_closing = lambda: not worker.alive
+def _forget_process(_arbiter: Any, worker: Any) -> None:
+    """What a process that has ended was doing is no longer counted; what it has done is."""
+    # Only now: the folder must be known when it is imported.
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._draining = SharedFlag()
         super().__init__()
 
     def load_config(self) -> None:
@@ -87,10 +95,14 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.api_threads,
             "worker_class": "gthread",
             "loglevel": self._settings.log_level.lower(),
+            "errorlog": None,
+            "logger_class": _Logger,
             "graceful_timeout": 10,
             "timeout": 120,
             "control_socket_disable": True,
-            "post_worker_init": _end_streams_with,
+            "post_worker_init": self._prepare_to_end,
+            "pre_request": self._close_when_draining,
+            "child_exit": _forget_process,
         }
         for key, value in options.items():
             self.cfg.set(key, value)
@@ -101,3 +113,27 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from api.app import create_app
 
         return create_app(self._settings)
+
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        DrainingArbiter(self, self._draining, self._settings.drain_seconds).run()
+
+    def _prepare_to_end(self, worker: Any) -> None:
+        services = worker.wsgi.extensions["luthier"]
+        services.readiness.is_draining = lambda: self._draining.is_raised
+        # No client that follows events may hold up the end of the process.
+        services.streams.is_closing = lambda: not worker.alive
+
+    def _close_when_draining(self, _worker: Any, request: Any) -> None:
+        """Send a client that keeps its connection to another process for its next request."""
+        if self._draining.is_raised:
+            request.force_close()
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines, among all others."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave the format to the root logger."""
+        super().setup(cfg)
+        self.error_log.propagate = True

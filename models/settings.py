@@ -59,6 +59,9 @@ class Settings:
     forecast_seconds: float = _setting(
         45.0, "Seconds that a forecast may take, of a dry run or a job; 0 leaves it out.", 0
     )
+    require_gpu: bool = _setting(
+        False, "Let a worker end with an error where its trials see no GPU."
+    )
     trainer: str = _setting(
         "auto",
         "What trains perceptrons: `auto` takes `pack` where there is a GPU and `numpy` elsewhere.",
@@ -83,6 +86,15 @@ class Settings:
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
     log_level: str = _setting(
         "INFO", "Lowest level that is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+    log_format: str = _setting(
+        "text", "How log lines look: `text` or `json`.", choices=("text", "json")
+    )
+    drain_seconds: float = _setting(
+        0.0, "Seconds that the API answers on after SIGTERM, as not ready, before it stops.", 0
+    )
+    worker_bind: str = _setting(
+        "", "Address and port of a worker's own `/healthz` and `/metrics`; empty means none."
     )
 
     @classmethod
@@ -116,12 +128,12 @@ class Settings:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of `bind`; SettingError if it is not both."""
-        host, _, port = self.bind.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise SettingError(
-                f"LUTHIER_BIND={self.bind!r}: expected address and port, as in 127.0.0.1:8000."
-            )
-        return host.strip("[]"), int(port)
+        return _host_and_port("LUTHIER_BIND", self.bind)
+
+    @property
+    def worker_address(self) -> tuple[str, int]:
+        """Host and port of `worker_bind`; SettingError if it is not both."""
+        return _host_and_port("LUTHIER_WORKER_BIND", self.worker_bind)
 
     @property
     def binds_loopback(self) -> bool:
@@ -141,6 +153,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _host_and_port(variable: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise SettingError(f"{variable}={text!r}: expected address and port, as in 127.0.0.1:8000.")
+    return host.strip("[]"), int(port)
 
 
 def _parse(key: str, text: str, kind: Any) -> Any:

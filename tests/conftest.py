@@ -22,6 +22,7 @@ class Service:
     url: str
     data: Path
     log: Path
+    worker_url: str
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +30,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The whole service on a free port; it must stop cleanly at the end."""
     folder = tmp_path_factory.mktemp("service")
     bind, data, log = free_bind(), folder / "data", folder / "service.log"
-    with running("serve", log, bind=bind, data=data, trial_slots=2) as process:
+    worker = free_bind()
+    with running("serve", log, bind=bind, data=data, trial_slots=2, worker_bind=worker) as process:
         wait_until(lambda: process.poll() is not None or "Luthier is ready" in log.read_text())
         assert process.poll() is None, log.read_text()
-        yield Service(f"http://{bind}", data, log)
+        yield Service(f"http://{bind}", data, log, f"http://{worker}")
         assert stop(process) == 0, log.read_text()
         assert "SIGABRT" not in log.read_text()
 

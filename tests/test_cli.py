@@ -56,7 +56,7 @@ def served(tmp_path: Path) -> Iterator[Started]:
 
 def test_serve_says_when_it_is_ready_and_stops_cleanly(served: Started) -> None:
     assert f"Luthier is ready at http://{served.bind}\n" in served.log.read_text()
-    assert httpx.get(f"http://{served.bind}/readyz").json() == {"status": "ready"}
+    assert httpx.get(f"http://{served.bind}/readyz").json()["status"] == "ready"
     everything = descendants(served.process)
     assert len(everything) >= 3
     served.process.terminate()

@@ -36,6 +36,9 @@ BAD_VALUES = {
     "dataset_url_hosts": [],  # any text is a list of hosts: tests/api/test_dataset_urls.py
     "model_cache": ["0", "none"],
     "log_level": ["info", "LOUD", ""],
+    "log_format": ["JSON", "xml", ""],
+    "drain_seconds": ["-1", "nan", "soon"],
+    "worker_bind": [],  # checked where it is used: tests/test_worker_endpoint.py
 }
 GOOD_VALUES = {
     "bind": ("0.0.0.0:80", "0.0.0.0:80"),
@@ -44,6 +47,8 @@ GOOD_VALUES = {
     "trial_timeout": ("1.5", 1.5),
     "lease_seconds": ("2", 2.0),
     "log_level": ("DEBUG", "DEBUG"),
+    "log_format": ("json", "json"),
+    "drain_seconds": ("0.5", 0.5),
 }
 
 

@@ -27,6 +27,7 @@ from api.schemas.tune import TuneSchema
 from api.services import services
 from models.jobs.intake import TuneRequest
 from models.jobs.records import Job
+from models.telemetry import add_about
 
 blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning jobs")
 
@@ -46,6 +47,7 @@ def start(
         return _plan(wanted)
     digest = hashlib.sha256(request.get_data(cache=True)).hexdigest()
     job = services().intake.accept(wanted, headers["idempotency_key"], digest)
+    add_about(job=job.id, model=job.model)
     return _body(job), 202, {"Location": url_for("tune.show", job=job.id)}
 
 

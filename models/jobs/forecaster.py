@@ -46,9 +46,7 @@ class Forecaster:
         if not limit:
             return Outlook(None, "LUTHIER_FORECAST_SECONDS is 0.")
         if importlib.util.find_spec("tensorflow") is None:
-            return Outlook(
-                None, "This API is installed without what trains; workers make it."
-            )
+            return Outlook(None, "This API is installed without what trains; workers make it.")
         with self._process() as executor:
             future = executor.submit(make_forecast, self._request(decision), None)
             try:
@@ -92,9 +90,8 @@ class Forecaster:
                 from models.executors.local import LocalExecutor
                 from models.trials.process import prepare_trials
 
-                slots = self._settings.resolved_trial_slots
                 self._executor = LocalExecutor(
-                    1, self._settings.trial_memory, prepare_trials(slots, self._settings.trainer)
+                    1, self._settings.trial_memory, prepare_trials(self._settings)
                 )
             self._asking += 1
             executor = self._executor

@@ -159,6 +159,7 @@ class Ledger:
                 TrialState.STOPPED if is_stopped else TrialState.COMPLETED,
                 score=score,
                 seconds=spent,
+                trainer=result.trainer,
                 result=document,
                 digest=digest,
                 reused_job=source and source.job,
@@ -185,6 +186,7 @@ class Ledger:
                 failure_kind=str(failure.kind),
                 failure_message=failure.message,
                 seconds=document.get("seconds"),
+                trainer=document.get("trainer"),
                 result={"history": document["history"]} if document else None,
                 finished=now(),
             )

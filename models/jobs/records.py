@@ -148,7 +148,7 @@ def job_from_row(row: Row[Any]) -> Job:
 def trial_from_row(row: Row[Any]) -> Trial:
     """A row of `trials` as a Trial."""
     fields = dict(row._mapping)
-    del fields["job"]
+    del fields["job"], fields["trainer"]
     job, number = fields.pop("reused_job"), fields.pop("reused_trial")
     source = None if number is None else TrialRef(job, number)
     return Trial(**{**fields, "state": TrialState(row.state), "reused_from": source})

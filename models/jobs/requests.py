@@ -54,7 +54,8 @@ class JobRequests:
             "planned_trials": planned_trials,
             "idempotency_key": idempotency_key,
             "request_digest": request_digest,
-            "created": now(),
+            "created": (moment := now()),
+            "queued": moment,
             "seconds": 0.0,
         }
         try:
@@ -110,6 +111,8 @@ class JobRequests:
                 return job_from_row(row)
             check_job_transition(job, current, target)
             values: dict[str, Any] = {"state": target}
+            if target == JobState.QUEUED:
+                values["queued"] = now()
             if target == JobState.CANCELLED:
                 values["finished"] = now()
                 cancel_open_trials(connection, job)

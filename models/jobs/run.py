@@ -157,7 +157,11 @@ class JobRun:
 
     def hand_back(self) -> None:
         """Interrupt the job and let another worker go on from the last committed trial."""
+        interrupted = tuple(self._training.values())
         self._cancel_tasks()
+        if self._search is not None:
+            for number in interrupted:
+                self._search.hand_back(number)
         self._ledger.release(self._seconds)
         self.is_over = True
 

@@ -17,7 +17,7 @@ from models.oracles.plan import plan
 from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
 from models.store.engine import Database
-from models.store.tables import jobs, trials
+from models.store.tables import jobs, now, trials
 
 
 class Steering:
@@ -75,7 +75,7 @@ class Steering:
                 _reopen_trials(connection, job)
             if found.state.is_final:
                 check_job_transition(job, found.state, JobState.QUEUED)
-                values["state"] = JobState.QUEUED
+                values |= {"state": JobState.QUEUED, "queued": now()}
                 record(connection, job, [state_event(JobState.QUEUED)])
             _change(connection, found, **values)
             return _locked(connection, job)

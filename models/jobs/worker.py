@@ -4,6 +4,7 @@ import logging
 import secrets
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
@@ -12,7 +13,7 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import Conflict, LeaseLost, LuthierError
+from models.errors import Conflict, LeaseLost, LuthierError, SettingError
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
@@ -20,48 +21,70 @@ from models.jobs.lifecycle import JobState
 from models.jobs.packing import PackingExecutor
 from models.jobs.queue import JobQueue, Wanted
 from models.jobs.run import JobRun, Parts
+from models.jobs.vitals import Vitals
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.process import has_gpu, may_have_gpu, prepare_trials
+from models.telemetry import about
+from models.trials.process import may_have_gpu, prepare_trials, visible_gpus
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
 _GPU_SECONDS = 300.0  # that a process may take to start and to look for a GPU
+MOST_BETWEEN_HEARTBEATS = 60.0  # seconds
 
 
-def run_worker(settings: Settings, stop: threading.Event) -> None:
-    """Work on jobs until `stop` is set, then hand every job back."""
+def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
+    """Work on jobs until `stop` is set, then hand every job back; `vitals` is kept up to date."""
     database = Database(settings.resolved_database_url)
     slots = settings.resolved_trial_slots
-    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(slots, settings.trainer))
+    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(settings))
     try:
-        packs = _trains_packs(executor, settings.trainer)
-        Worker(database, PackingExecutor(executor) if packs else executor, settings).work(stop)
+        gpus = _look_for_gpus(executor, settings)
+        vitals.gpus = Counter(gpus)
+        packs = settings.trainer == "pack" or (settings.trainer == "auto" and bool(gpus))
+        trials = PackingExecutor(executor) if packs else executor
+        Worker(database, trials, settings, vitals).work(stop)
     finally:
         executor.close()
         database.close()
 
 
-def _trains_packs(executor: Executor, trainer: str) -> bool:
-    """Whether trials are trained in packs: if that is asked for, or trial processes see a GPU."""
-    if trainer != "auto" or not may_have_gpu():
-        return trainer == "pack"
-    try:
-        return executor.submit(has_gpu, None, _GPU_SECONDS).result()
-    except LuthierError as error:
-        log.warning("no trial process could look for a GPU: %s", error)
-        return False
+def _look_for_gpus(executor: Executor, settings: Settings) -> list[str]:
+    """The GPUs that a trial process sees; only those processes import TensorFlow.
+
+    Raises SettingError if one is required and there is none.
+    """
+    gpus: list[str] = []
+    if settings.require_gpu or may_have_gpu():
+        try:
+            gpus = executor.submit(_visible_gpus, None, _GPU_SECONDS).result()
+        except LuthierError as error:
+            log.warning("no trial process could look for a GPU: %s", error)
+        log.info("GPUs that trials can use: %s", ", ".join(gpus) or "none")
+    if settings.require_gpu and not gpus:
+        raise SettingError(
+            "LUTHIER_REQUIRE_GPU=1: TensorFlow sees no GPU. Is this the image worker-gpu, does the"
+            " container have a GPU, and does its driver fit? CUDA_VISIBLE_DEVICES may hide it."
+        )
+    return gpus
+
+
+def _visible_gpus(_: None) -> list[str]:
+    return visible_gpus()
 
 
 class Worker:
     """One claimant of jobs; everything but the heartbeat happens in the thread of `work`."""
 
-    def __init__(self, database: Database, executor: Executor, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, executor: Executor, settings: Settings, vitals: Vitals
+    ) -> None:
         self.owner = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
         self._poll_seconds = settings.poll_seconds
+        self._vitals = vitals
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
         self._parts = Parts(
             database=database,
@@ -89,9 +112,9 @@ class Worker:
             except DBAPIError:
                 log.exception("the database does not answer; trying again")
                 stop.wait(1.0)
-        for run in self._runs.values():
-            self._guarded(run, run.hand_back)
+        self._hand_back()
         heartbeat.join()
+        log.info("worker %s has handed its jobs back", self.owner)
 
     def _step(self, stop: threading.Event) -> None:
         self._follow_requests()
@@ -100,6 +123,7 @@ class Worker:
         for run in list(self._runs.values()):
             self._guarded(run, run.check_budget)
             self._guarded(run, run.take_reports)
+        self._vitals.loop_turned(self._busy, len(self._runs))
         owners = {future: run for run in self._runs.values() for future in run.in_flight}
         if not owners:
             stop.wait(self._poll_seconds)
@@ -110,6 +134,16 @@ class Worker:
             if future in run.in_flight:
                 self._guarded(run, partial(run.settle, future))
         self._forget_ended()
+
+    def _hand_back(self) -> None:
+        """Let every job go, with all that has ended by now written down."""
+        for run in self._runs.values():
+            with suppress(DBAPIError):  # then its lease has to run out
+                for future in [future for future in run.in_flight if future.done()]:
+                    if future in run.in_flight:
+                        self._guarded(run, partial(run.settle, future))
+                if not run.is_over:
+                    self._guarded(run, run.hand_back)
 
     def _forget_ended(self) -> None:
         self._runs = {job: run for job, run in self._runs.items() if not run.is_over}
@@ -142,7 +176,7 @@ class Worker:
             job = self._queue.claim()
             if job is None:
                 return
-            log.info("claimed job %s", job.id)
+            log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
             self._runs[job.id] = JobRun(job, self._parts)
 
     def _fill_slots(self) -> None:
@@ -166,6 +200,10 @@ class Worker:
 
     def _guarded(self, run: JobRun, action: Callable[[], object]) -> None:
         """Keep a fault of one job from the others."""
+        with about(job=run.job.id):
+            self._try(run, action)
+
+    def _try(self, run: JobRun, action: Callable[[], object]) -> None:
         try:
             action()
         except LeaseLost as lost:
@@ -186,8 +224,11 @@ class Worker:
                 )
 
     def _keep_leases(self, stop: threading.Event) -> None:
-        while not stop.wait(self._queue.lease_seconds / 3):
+        while not stop.wait(min(self._queue.lease_seconds / 3, MOST_BETWEEN_HEARTBEATS)):
+            renewed = False
             try:
                 self._queue.renew()
+                renewed = True
             except DBAPIError:
                 log.exception("leases could not be renewed")
+            self._vitals.heartbeat_turned(renewed=renewed)

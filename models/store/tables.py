@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -84,6 +84,7 @@ jobs = Table(
     Column("idempotency_key", String(255), unique=True),
     Column("request_digest", String(64)),
     Column("created", UtcDateTime, nullable=False),
+    Column("queued", UtcDateTime),  # when it last began to wait for a worker
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
     Column("seconds", Float, nullable=False, default=0.0),
@@ -121,12 +122,15 @@ trials = Table(
     Column("reused_job", String(64)),
     Column("reused_trial", Integer),
     Column("seconds", Float),
+    Column("trainer", String(16)),
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
     Index("ix_trials_job_state", "job", "state"),
     Index("ix_trials_job_score", "job", "score"),
     Index("ix_trials_digest", "digest"),
+    # Holds all that monitoring counts: the rows themselves are large.
+    Index("ix_trials_census", "state", "failure_kind", "trainer", "seconds"),
 )
 
 events = Table(
@@ -152,6 +156,7 @@ versions = Table(
     Column("files", JSON, nullable=False),
     Column("details", JSON, nullable=False),
     Column("ready", Boolean, nullable=False, default=False),
+    Index("ix_versions_ready", "ready"),
 )
 
 aliases = Table(
