@@ -28,8 +28,10 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8000", "Address and port that the API listens on.")
     data: str = _setting(".luthier", "Folder of the embedded database and artifacts.")
-    database_url: str = _setting("", "SQLAlchemy URL; empty means SQLite under `data`.")
-    artifacts: str = _setting("", "Artifact root (folder or fsspec URL); empty means under `data`.")
+    database_url: str = _setting(
+        "", "sqlite:// or postgresql:// URL; empty means SQLite under `data`."
+    )
+    artifacts: str = _setting("", "Artifact root, a folder or s3:// URL; empty means under `data`.")
     allow_anonymous: bool = _setting(
         False, "Let anyone who reaches the address use the service, beyond this machine."
     )
@@ -44,6 +46,9 @@ class Settings:
     poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
     max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
+    file_cache: int = _setting(
+        1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0
+    )
     log_level: str = _setting(
         "INFO", "Lowest level that is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )

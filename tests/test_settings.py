@@ -23,6 +23,7 @@ BAD_VALUES = {
     "poll_seconds": ["0", "nan"],
     "max_body_bytes": ["0", "1e6"],
     "model_cache": ["0", "none"],
+    "file_cache": ["-1", "1GB"],
     "log_level": ["info", "LOUD", ""],
 }
 GOOD_VALUES = {

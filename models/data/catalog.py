@@ -49,21 +49,32 @@ class DatasetCatalog:
             "columns": columns,
             "created": now(),
         }
-        try:
-            with self._database.write() as connection:
-                connection.execute(insert(datasets).values(row))
-        except IntegrityError:
-            if builtin is not None:
-                self._mark_builtin(dataset, builtin)
-        return self.get(dataset)
+        while True:
+            try:
+                with self._database.write() as connection:
+                    connection.execute(insert(datasets).values(row))
+            except IntegrityError:
+                # Known already, unless it is deleted in this very moment.
+                if builtin is not None:
+                    self._mark_builtin(dataset, builtin)
+            found = self._find(dataset)
+            if found is None and builtin is not None:
+                # Another library had other rows under this name, and was first.
+                found = self.find_builtin(builtin)
+            if found is not None:
+                return found
 
     def get(self, dataset: str) -> DatasetRecord:
         """One dataset by id; NotFound if there is none."""
+        found = self._find(dataset)
+        if found is None:
+            raise NotFound("dataset", dataset)
+        return found
+
+    def _find(self, dataset: str) -> DatasetRecord | None:
         with self._database.read() as connection:
             row = connection.execute(select(datasets).where(datasets.c.id == dataset)).one_or_none()
-        if row is None:
-            raise NotFound("dataset", dataset)
-        return _record(row)
+        return None if row is None else _record(row)
 
     def find_builtin(self, name: str) -> DatasetRecord | None:
         """The stored copy of a builtin dataset, once it was loaded."""

@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import Conflict, LeaseLost
+from models.errors import Conflict, LeaseLost, Unavailable
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
@@ -24,16 +24,22 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from models.store.readiness import missing_part
+from models.store.schema import check_schema
 from models.trials.process import prepare_process, warm_up
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
+_LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
     """Work on jobs until `stop` is set, then hand every job back."""
     database = Database(settings.resolved_database_url)
+    artifacts = Artifacts(settings.resolved_artifacts)
+    if not _wait_for_parts(database, artifacts, stop):
+        return
     slots = settings.resolved_trial_slots
     threads = max(1, (os.cpu_count() or 1) // slots)
     executor = LocalExecutor(slots, settings.trial_memory, partial(_prepare_trials, threads))
@@ -42,6 +48,25 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
     finally:
         executor.close()
         database.close()
+
+
+def _wait_for_parts(database: Database, artifacts: Artifacts, stop: threading.Event) -> bool:
+    """Wait until database and artifacts answer; False if `stop` is set before.
+
+    Raises SchemaError for a database of another version, which waiting would not mend.
+    """
+    told = None
+    while not stop.is_set():
+        missing = missing_part(database, artifacts)
+        if missing is None:
+            return True
+        with suppress(DBAPIError):
+            check_schema(database)
+        if missing != told:
+            log.error("%s Waiting for it.", missing)
+            told = missing
+        stop.wait(_LOOK_AGAIN)
+    return False
 
 
 def _prepare_trials(threads: int) -> None:
@@ -77,11 +102,13 @@ class Worker:
         while not stop.is_set():
             try:
                 self._step(stop)
-            except DBAPIError:
-                log.exception("the database does not answer; trying again")
-                stop.wait(1.0)
+            except (DBAPIError, Unavailable) as error:
+                log.error("database or artifacts do not answer; trying again: %s", error)
+                stop.wait(_LOOK_AGAIN)
         for run in self._runs.values():
-            self._guarded(run, run.hand_back)
+            # Without an answer the lease of the job runs out instead.
+            with suppress(DBAPIError, Unavailable):
+                self._guarded(run, run.hand_back)
         heartbeat.join()
 
     def _step(self, stop: threading.Event) -> None:
@@ -162,8 +189,8 @@ class Worker:
         except LeaseLost as lost:
             log.warning("%s", lost)
             run.abandon()
-        except DBAPIError:
-            # What was not committed is done again once the database answers.
+        except (DBAPIError, Unavailable):
+            # What was not committed is done again once database and artifacts answer.
             run.abandon()
             raise
         except Exception as error:
@@ -180,5 +207,5 @@ class Worker:
         while not stop.wait(self._queue.lease_seconds / 3):
             try:
                 self._queue.renew()
-            except DBAPIError:
-                log.exception("leases could not be renewed")
+            except DBAPIError as error:
+                log.error("leases could not be renewed: %s", error)
