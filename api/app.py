@@ -6,6 +6,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from api import openapi
+from api.bodies import refuse_nul_in_address
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["luthier"] = _build_services(settings)
     register_error_handlers(app)
+    app.before_request(refuse_nul_in_address)
     api = ProblemApi(app)
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)

@@ -1,6 +1,7 @@
 """Strict reading of JSON bodies, and blueprints that use it."""
 
 import json
+from itertools import chain
 from typing import Any, NoReturn
 
 import flask
@@ -9,7 +10,8 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 
-from models.errors import Malformed, UnsupportedMediaType
+from models.data.columns import NUL, NUL_RULE
+from models.errors import Invalid, Malformed, UnsupportedMediaType
 
 
 class StrictParser(FlaskParser):
@@ -42,11 +44,37 @@ def parse_json(body: bytes) -> Any:
         if b"\\ud" in body.lower():
             # Half a surrogate pair is no character: nothing could store or send it.
             json.dumps(value, ensure_ascii=False).encode()
+        if b"\\u0000" in body.lower():
+            refuse_nul(value)
         return value
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}") from None
+
+
+def refuse_nul(value: Any, path: str = "") -> None:
+    """Raise Invalid at the path of the first text in `value` with a character that is no text.
+
+    It is refused whichever database is used: what one keeps, another must keep as well.
+    """
+    if isinstance(value, str):
+        if NUL in value:
+            raise Invalid.at(path or "body", NUL_RULE)
+        return
+    listed = isinstance(value, list)
+    items = enumerate(value) if listed else value.items() if isinstance(value, dict) else ()
+    for name, item in items:
+        below = f"{path}.{name}".lstrip(".").replace(NUL, r"\u0000")
+        refuse_nul(name if not listed else None, below)
+        refuse_nul(item, below)
+
+
+def refuse_nul_in_address() -> None:
+    """Raise Malformed for a path or a query that names what nothing can be called."""
+    pairs = flask.request.args.items(multi=True)
+    if any(NUL in text for text in chain([flask.request.path], *pairs)):
+        raise Malformed(f"The address: {NUL_RULE}")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,20 +1,42 @@
 """The API under gunicorn."""
 
 import ipaddress
+import logging
 import socket
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from sqlalchemy.exc import DBAPIError
 
 from models.errors import SettingError
 from models.settings import Settings
+from models.store.engine import Database
+from models.store.schema import check_schema
+
+log = logging.getLogger(__name__)
 
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM; requests under way are finished first."""
+    """Serve until SIGTERM; requests under way are finished first.
+
+    Raises SettingError for an address that is not allowed and SchemaError for a database of another
+    version.
+    """
     check_bind(settings)
+    _check_database(settings)
     _Server(settings).run()
+
+
+def _check_database(settings: Settings) -> None:
+    """One that does not answer now may do so soon; until then `/readyz` says so."""
+    database = Database(settings.resolved_database_url)
+    try:
+        check_schema(database)
+    except DBAPIError as error:
+        log.warning("The database does not answer: %s", error.orig)
+    finally:
+        database.close()
 
 
 def check_bind(settings: Settings) -> None:

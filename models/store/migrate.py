@@ -5,7 +5,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from models.errors import Unavailable
 from models.store.engine import Database
 from models.store.schema import check_not_newer
 
@@ -17,10 +19,18 @@ def migrate(database: Database) -> None:
     """Run every migration that `database` lacks, all or none; safe to call again.
 
     Of several processes that call it at once, one migrates and the others wait for it. Raises
-    SchemaError for a database that a newer version of Luthier has migrated.
+    SchemaError for a database that a newer version of Luthier has migrated, and Unavailable for
+    one that does not answer.
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
+    try:
+        _upgrade(database, config)
+    except OperationalError as error:
+        raise Unavailable(f"The database does not answer: {error.orig}") from None
+
+
+def _upgrade(database: Database, config: Config) -> None:
     with database.write() as connection:
         if database.is_postgresql:
             connection.execute(text("SET LOCAL statement_timeout = 0"))

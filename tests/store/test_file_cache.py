@@ -72,6 +72,6 @@ def test_a_cached_file_is_not_fetched_again_and_a_corrupt_one_is_never_kept(
     assert files.read("m", 1, "model.onnx") == b"graph"
     artifacts.delete("models/m/1/ab/model.onnx")
     assert files.read("m", 1, "model.onnx") == b"graph"
-    with pytest.raises(ArtifactError, match="'models/m/1/ab/bad.onnx' is not the one"):
+    with pytest.raises(ArtifactError, match=r"'models/m/1/ab/bad\.onnx' is not the one"):
         files.read("m", 1, "bad.onnx")
     assert [path.name for path in folder.iterdir()] == [digest(b"graph")]
