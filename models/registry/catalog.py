@@ -72,7 +72,7 @@ class ModelCatalog:
                 with self._database.write() as connection:
                     version, is_mine = _next_version(connection, model, job)
                     if not is_mine:
-                        connection.execute(insert(versions).values(row, version=version))
+                        connection.execute(insert(versions).values(row | {"version": version}))
                     return version
             except IntegrityError:
                 continue  # another job took this number between the question and the answer
