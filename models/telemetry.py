@@ -23,7 +23,7 @@ def configure_logging(level: str) -> None:
         format="%(asctime)sZ %(levelname)s %(processName)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
-    for chatty in ("alembic", "httpx"):
+    for chatty in ("aiobotocore", "alembic", "botocore", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
