@@ -6,7 +6,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ _OPTIONS = (
 class PostgresServer:
     """Listens on a free loopback port, in a folder that only its own account can enter.
 
-    PostgreSQL refuses to run as root; for root it runs as `nobody`, from a copy of its programs,
-    since the folders around the installed ones may be closed to others.
+    PostgreSQL refuses to run as root; for root it runs as `nobody`, from a copy of its programs if
+    the folders around the installed ones are closed to others.
     """
 
     def __init__(self) -> None:
@@ -44,10 +43,11 @@ class PostgresServer:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._account = {"user": nobody.pw_uid, "group": nobody.pw_gid}
-            for part in (str(Path(_PROGRAMS).parent), f"{_PACKAGE}.libs"):
-                shutil.copytree(installed / part, self._folder / part, symlinks=True)
-            self._programs = self._folder / _PROGRAMS
             shutil.chown(self._folder, **self._account)
+            if not self._can_be_run():
+                for part in (str(Path(_PROGRAMS).parent), f"{_PACKAGE}.libs"):
+                    shutil.copytree(installed / part, self._folder / part, symlinks=True)
+                self._programs = self._folder / _PROGRAMS
         self._data = self._folder / "data"
         host, _, self._port = free_bind().rpartition(":")
         self._host = host
@@ -57,6 +57,10 @@ class PostgresServer:
     def url(self, database: str) -> str:
         """Where a database of this server is reached."""
         return f"postgresql://luthier@{self._host}:{self._port}/{database}"
+
+    @property
+    def _as_account(self) -> dict[str, Any]:
+        return {**self._account, "extra_groups": []} if self._account else {}
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -70,9 +74,16 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Stop it and remove its files."""
-        with suppress(subprocess.CalledProcessError):
-            self.stop()
+        self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
         shutil.rmtree(self._folder)
+
+    def _can_be_run(self) -> bool:
+        """Whether its account may start the programs where they are."""
+        try:
+            command = [str(self._programs / "postgres"), "--version"]
+            return not subprocess.run(command, capture_output=True, **self._as_account).returncode
+        except PermissionError:
+            return False
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self._data), *arguments]
@@ -84,7 +95,7 @@ class PostgresServer:
                 stderr=output,
                 cwd=self._folder,
                 check=False,
-                **({**self._account, "extra_groups": []} if self._account else {}),
+                **self._as_account,
             )
             output.seek(0)
             assert done.returncode == 0, output.read().decode()

@@ -20,14 +20,14 @@ def migrate(database: Database) -> None:
 
     Of several processes that call it at once, one migrates and the others wait for it. Raises
     SchemaError for a database that a newer version of Luthier has migrated, and Unavailable for
-    one that does not answer.
+    one that does not answer or has no room.
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     try:
         _upgrade(database, config)
     except OperationalError as error:
-        raise Unavailable(f"The database does not answer: {error.orig}") from None
+        raise Unavailable(f"The database cannot be migrated: {error.orig}") from None
 
 
 def _upgrade(database: Database, config: Config) -> None:
