@@ -1,5 +1,6 @@
 """Which datasets are stored; their rows lie in the artifact root."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -95,8 +96,11 @@ class DatasetCatalog:
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
-    def remove(self, dataset: str) -> None:
-        """Forget a dataset; Conflict while a job that has not ended needs it."""
+    def remove(self, dataset: str, remove_rows: Callable[[], None] = lambda: None) -> None:
+        """Forget a dataset; Conflict while a job that has not ended needs it.
+
+        `remove_rows` is called while whoever stores the same dataset again has to wait.
+        """
         with self._database.write() as connection:
             validated_on = jobs.c.spec["evaluation"]["validation_dataset"].as_string()
             user = connection.execute(
@@ -110,8 +114,9 @@ class DatasetCatalog:
             if user is not None:
                 raise Conflict(f"Dataset {dataset} is in use by job {user}.")
             gone = connection.execute(delete(datasets).where(datasets.c.id == dataset))
-        if gone.rowcount == 0:
-            raise NotFound("dataset", dataset)
+            if gone.rowcount == 0:
+                raise NotFound("dataset", dataset)
+            remove_rows()
 
     def _mark_builtin(self, dataset: str, builtin: str) -> None:
         with self._database.write() as connection:

@@ -1,11 +1,11 @@
 """Files by name under one root: a folder, or object storage that fsspec reaches."""
 
+import errno
 import hashlib
-import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import PurePosixPath
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
@@ -13,6 +13,7 @@ import fsspec
 from models.errors import ArtifactError, Unavailable
 
 _MARKER = ".luthier"  # read to see whether the root can be used
+_TRIES = 10  # at what several processes do to one folder
 _S3_OPTIONS = {
     # Listings that other processes have made old by now.
     "use_listings_cache": False,
@@ -54,7 +55,7 @@ class Artifacts:
         target = self._path(name)
         with self._answering():
             if self.is_folder:
-                self._write_and_move(target, content)
+                self._write_to_folder(target, content)
             else:
                 self._filesystem.pipe_file(target, content)
         return hashlib.sha256(content).hexdigest()
@@ -94,8 +95,18 @@ class Artifacts:
     def delete(self, name: str) -> None:
         """Remove the file or the whole folder `name`; nothing happens if there is none."""
         path = self._path(name)
-        with self._answering(), suppress(FileNotFoundError):
-            self._filesystem.rm(path, recursive=True)
+        with self._answering():
+            for _ in range(_TRIES):
+                try:
+                    self._filesystem.rm(path, recursive=True)
+                    return
+                except FileNotFoundError:
+                    if not self._filesystem.exists(path):
+                        return
+                except OSError as error:
+                    if error.errno != errno.ENOTEMPTY:
+                        raise
+            # What is there now was written after this began.
 
     def check(self) -> None:
         """Raise ArtifactError or Unavailable, saying why, unless files can be read and written."""
@@ -104,16 +115,20 @@ class Artifacts:
         except ArtifactError:
             self.write(_MARKER, b"The root of Luthier's artifacts.\n")
 
-    def _write_and_move(self, target: str, content: bytes) -> None:
-        self._filesystem.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
-        try:
-            self._filesystem.pipe_file(temporary, content)
-            self._filesystem.mv(temporary, target)
-        except BaseException:
-            if self._filesystem.exists(temporary):
-                self._filesystem.rm_file(temporary)
-            raise
+    def _write_to_folder(self, target: str, content: bytes) -> None:
+        temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
+        for attempt in range(1, _TRIES + 1):
+            try:
+                temporary.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_bytes(content)
+                temporary.replace(target)
+                return
+            except FileNotFoundError:
+                # Another process deleted the folder between its making and its use.
+                if attempt == _TRIES:
+                    raise
+            finally:
+                temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from sqlalchemy import func, insert, select
 
 from models.data.catalog import DatasetCatalog
 from models.data.columns import Column, ColumnType
+from models.data.library import DatasetLibrary
+from models.data.reading import from_records
 from models.errors import Conflict, NotFound, SettingError
 from models.jobs.lifecycle import JobState
 from models.jobs.queue import JobQueue
@@ -137,21 +140,25 @@ def test_the_same_rows_stored_together_are_one_dataset(databases: list[Database]
     assert len(DatasetCatalog(databases[0]).page(10)) == 1
 
 
-def test_a_dataset_deleted_while_it_is_stored_again_is_no_error(databases: list[Database]) -> None:
-    first, *others = (DatasetCatalog(database) for database in databases)
-
-    def store(catalog: DatasetCatalog) -> None:
-        for _ in range(20):
-            catalog.add("ds_1", 3, [], "a", None)
+def test_a_dataset_deleted_while_it_is_stored_again_has_its_rows_or_is_gone(
+    databases: list[Database], settings: Settings
+) -> None:
+    artifacts = Artifacts(settings.resolved_artifacts)
+    rows = from_records([{"a": 1.0}, {"a": 2.0}])
+    libraries = [DatasetLibrary(DatasetCatalog(database), artifacts) for database in databases[:3]]
 
     def remove() -> None:
-        for _ in range(40):
-            try:
-                first.remove("ds_1")
-            except NotFound:
-                continue
+        for _ in range(15):
+            with suppress(NotFound):
+                libraries[0].delete(rows.digest())
 
-    at_once([remove, *(lambda at=other: store(at) for other in others)])
+    def store(library: DatasetLibrary) -> None:
+        for _ in range(10):
+            library.add(rows, None)
+
+    at_once([remove, *(lambda at=library: store(at) for library in libraries[1:])])
+    libraries[1].add(rows, None)
+    assert libraries[0].open(rows.digest()).rows == 2
 
 
 def test_a_builtin_dataset_with_other_rows_is_the_one_that_came_first(
