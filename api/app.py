@@ -1,6 +1,7 @@
 """The one place where the parts of the API are put together."""
 
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 from flask_smorest import Api
@@ -26,11 +27,13 @@ from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
+from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from models.store.file_cache import FileCache
 
 
 class ProblemApi(Api):  # type: ignore[misc]
@@ -60,10 +63,19 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
+def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
+    """Copies of model files, unless they lie in a folder already."""
+    if artifacts.is_folder:
+        return None
+    return FileCache(Path(settings.data) / "cache", settings.file_cache)
+
+
 def _build_services(settings: Settings) -> Services:
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url, settings.api_threads)
     artifacts = Artifacts(settings.resolved_artifacts)
     library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
+    models = ModelCatalog(database)
+    files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
     requests = JobRequests(database, artifacts, settings.max_queued_jobs)
     queries = JobQueries(database)
     return Services(
@@ -77,9 +89,10 @@ def _build_services(settings: Settings) -> Services:
         jobs=queries,
         job_requests=requests,
         steering=Steering(database, settings.max_trials_per_job),
-        models=ModelCatalog(database),
-        predictions=PredictionEngine(artifacts, settings.model_cache, settings.max_instances),
-        reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
+        models=models,
+        version_files=files,
+        predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
+        reports=Reports(queries, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
         metrics=ApiMetrics(partial(take_census, database)),
         readiness=Readiness(database, artifacts),

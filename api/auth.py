@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 SCOPES: Mapping[str, Scope | None] = {
     "operations.healthz": None,
     "operations.readyz": None,
+    "operations.metrics": Scope.READ,
     "openapi.home": None,
     "openapi.openapi_yaml": None,
     "openapi.swagger_asset": None,

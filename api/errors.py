@@ -7,7 +7,8 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Flask, Response, json, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.request_log import request_id
@@ -84,6 +85,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(errors.LuthierError, _on_luthier_error)
     app.register_error_handler(ma.ValidationError, _on_validation_error)
     app.register_error_handler(DBAPIError, _on_database_error)
+    app.register_error_handler(PoolTimeout, _on_database_error)
     app.register_error_handler(HTTPException, on_http_exception)
 
 
@@ -140,8 +142,11 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
     return response
 
 
-def _on_database_error(error: DBAPIError) -> Response:
+def _on_database_error(error: DBAPIError | PoolTimeout) -> Response:
     log.error("%s %s: %s", request.method, request.path, error)
+    if isinstance(error, DataError | IntegrityError):
+        # It answers: what it was asked to keep cannot be kept, and trying again would not help.
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The database refused what it was given.")
     response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
     response.headers["Retry-After"] = "1"
     return response

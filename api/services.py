@@ -15,6 +15,7 @@ from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
+from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
@@ -37,6 +38,7 @@ class Services:
     job_requests: JobRequests
     steering: Steering
     models: ModelCatalog
+    version_files: VersionFiles
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams

@@ -1,5 +1,6 @@
 """The API under gunicorn."""
 
+import logging
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,33 @@ from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
 from models.settings import Settings, is_loopback
 from models.store.engine import Database
+from models.store.schema import check_schema
 from models.store.tables import api_keys
+
+log = logging.getLogger(__name__)
 
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM; requests under way, and those of the drain seconds, are finished."""
+    """Serve until SIGTERM; requests under way, and those of the drain seconds, are finished.
+
+    Raises SettingError for an address that is not allowed and SchemaError for a database of another
+    version.
+    """
     check_bind(settings)
+    _check_database(settings)
     with metrics_folder():
         _Server(settings).run()
+
+
+def _check_database(settings: Settings) -> None:
+    """One that does not answer now may do so soon; until then `/readyz` says so."""
+    database = Database(settings.resolved_database_url)
+    try:
+        check_schema(database)
+    except DBAPIError as error:
+        log.warning("The database does not answer: %s", error.orig)
+    finally:
+        database.close()
 
 
 def check_bind(settings: Settings) -> None:

@@ -83,5 +83,9 @@ class SettingError(LuthierError):
     """A setting has a value that cannot be used; names key and value."""
 
 
+class SchemaError(LuthierError):
+    """The database was migrated to another schema than this version of Luthier knows."""
+
+
 class LeaseLost(LuthierError):
     """Another worker owns the job now; this one must stop writing to it."""

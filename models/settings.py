@@ -38,9 +38,9 @@ class Settings:
     bind: str = _setting("127.0.0.1:8000", "Address and port that the API listens on.")
     data: str = _setting(".luthier", "Folder of the embedded database and artifacts.")
     database_url: str = _setting(
-        "", "SQLAlchemy URL; empty means SQLite under `data`.", secret=True
+        "", "sqlite:// or postgresql:// URL; empty means SQLite under `data`.", secret=True
     )
-    artifacts: str = _setting("", "Artifact root (folder or fsspec URL); empty means under `data`.")
+    artifacts: str = _setting("", "Artifact root, a folder or s3:// URL; empty means under `data`.")
     api_keys: str = _setting(
         "",
         "Keys beside those of `luthier keys`: `name:scopes:key`, commas between.",
@@ -84,6 +84,9 @@ class Settings:
         "", "Hosts that datasets are fetched from, `*.` for all below one; empty means none."
     )
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
+    file_cache: int = _setting(
+        1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0
+    )
     log_level: str = _setting(
         "INFO", "Lowest level that is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )

@@ -28,7 +28,7 @@ def configure_logging(level: str, log_format: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
-    for chatty in ("alembic", "httpx"):
+    for chatty in ("aiobotocore", "alembic", "botocore", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -35,6 +35,7 @@ BAD_VALUES = {
     "max_trials_per_job": ["0", "2.5"],
     "dataset_url_hosts": [],  # any text is a list of hosts: tests/api/test_dataset_urls.py
     "model_cache": ["0", "none"],
+    "file_cache": ["-1", "1GB"],
     "log_level": ["info", "LOUD", ""],
     "log_format": ["JSON", "xml", ""],
     "drain_seconds": ["-1", "nan", "soon"],

@@ -6,7 +6,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import examples
-from api.bodies import Blueprint, parse_json
+from api.bodies import Blueprint, parse_json, refuse_nul
 from api.schemas.datasets import (
     UPLOAD_BODY,
     DatasetPageSchema,
@@ -85,6 +85,7 @@ def preview(query: dict[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _from_form() -> DatasetRecord:
+    refuse_nul(request.form.to_dict())
     form = UploadFormSchema().load(request.form.to_dict())
     file = UploadFileSchema().load(request.files.to_dict())["file"]
     check_file_name(file.filename)

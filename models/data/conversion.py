@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.data.columns import MISSING_TEXTS, Column, ColumnType, measure
+from models.data.columns import MISSING_TEXTS, NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import END, FIRST
 from models.data.inference import (
@@ -35,6 +35,8 @@ def to_dataset(cells: Mapping[str, Any], types: Mapping[str, str] | None) -> Dat
     columns: list[Column] = []
     values: dict[str, Values] = {}
     for name, column_cells in cells.items():
+        if NUL in name:
+            raise Invalid.at("file", f"The name of column {name!r}: {NUL_RULE}")
         column, values[name] = _convert(name, column_cells, given.get(name))
         columns.append(column)
     return Dataset(tuple(columns), values)
@@ -118,7 +120,9 @@ def is_text(kind: Any) -> bool:
 
 
 def _texts(cells: Any) -> Values:
-    values: Values = cells.cast(pa.string()).to_numpy(zero_copy_only=False)
+    texts = cells.cast(pa.string())
+    _require(cells, pc.invert(pc.match_substring(texts, NUL)), "holds the character U+0000")
+    values: Values = texts.to_numpy(zero_copy_only=False)
     return values
 
 

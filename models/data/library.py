@@ -81,11 +81,15 @@ class DatasetLibrary:
     ) -> DatasetRecord:
         """Store the rows first and the record last, so that every record has its rows."""
         from models.data.profile import profile
-        from models.data.storage import write_dataset
+        from models.data.storage import is_stored, write_dataset
 
         digest = dataset.digest()
         write_dataset(dataset, self._artifacts, digest)
-        return self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
+        record = self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
+        if not is_stored(dataset, self._artifacts, digest):
+            # Between the two, another process deleted the same dataset with its rows.
+            write_dataset(dataset, self._artifacts, digest)
+        return record
 
     def open(self, dataset: str) -> "Dataset":
         """The rows of a stored dataset; NotFound if there is none."""
@@ -101,8 +105,7 @@ class DatasetLibrary:
 
     def delete(self, dataset: str) -> None:
         """Remove a dataset and its rows; Conflict while a job needs it."""
-        self.catalog.remove(dataset)
-        self._artifacts.delete(f"datasets/{dataset}")
+        self.catalog.remove(dataset, lambda: self._artifacts.delete(f"datasets/{dataset}"))
 
     def _limits(self) -> "TableLimits":
         from models.data.limits import TableLimits

@@ -341,7 +341,8 @@ class JobRun:
 
     def _discard_winner(self) -> None:
         if self._winner is not None:
-            self._winner.discard()
+            with self._ledger.transaction() as connection:
+                self._winner.discard(connection)
             self._winner = None
 
     def _submit(

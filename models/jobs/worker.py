@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import Conflict, LeaseLost, LuthierError, SettingError
+from models.errors import Conflict, LeaseLost, LuthierError, SettingError, Unavailable
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
@@ -26,6 +26,8 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from models.store.readiness import missing_part
+from models.store.schema import check_schema
 from models.telemetry import about
 from models.trials.process import may_have_gpu, prepare_trials, visible_gpus
 
@@ -34,11 +36,15 @@ log = logging.getLogger(__name__)
 JOBS_AT_ONCE = 8
 _GPU_SECONDS = 300.0  # that a process may take to start and to look for a GPU
 MOST_BETWEEN_HEARTBEATS = 60.0  # seconds
+_LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
 
 
 def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """Work on jobs until `stop` is set, then hand every job back; `vitals` is kept up to date."""
     database = Database(settings.resolved_database_url)
+    artifacts = Artifacts(settings.resolved_artifacts)
+    if not _wait_for_parts(database, artifacts, stop):
+        return
     slots = settings.resolved_trial_slots
     executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(settings))
     try:
@@ -50,6 +56,25 @@ def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> Non
     finally:
         executor.close()
         database.close()
+
+
+def _wait_for_parts(database: Database, artifacts: Artifacts, stop: threading.Event) -> bool:
+    """Wait until database and artifacts answer; False if `stop` is set before.
+
+    Raises SchemaError for a database of another version, which waiting would not mend.
+    """
+    told = None
+    while not stop.is_set():
+        missing = missing_part(database, artifacts)
+        if missing is None:
+            return True
+        with suppress(DBAPIError):
+            check_schema(database)
+        if missing != told:
+            log.error("%s Waiting for it.", missing)
+            told = missing
+        stop.wait(_LOOK_AGAIN)
+    return False
 
 
 def _look_for_gpus(executor: Executor, settings: Settings) -> list[str]:
@@ -109,9 +134,9 @@ class Worker:
         while not stop.is_set():
             try:
                 self._step(stop)
-            except DBAPIError:
-                log.exception("the database does not answer; trying again")
-                stop.wait(1.0)
+            except (DBAPIError, Unavailable) as error:
+                log.error("database or artifacts do not answer; trying again: %s", error)
+                stop.wait(_LOOK_AGAIN)
         self._hand_back()
         heartbeat.join()
         log.info("worker %s has handed its jobs back", self.owner)
@@ -209,8 +234,8 @@ class Worker:
         except LeaseLost as lost:
             log.warning("%s", lost)
             run.abandon()
-        except DBAPIError:
-            # What was not committed is done again once the database answers.
+        except (DBAPIError, Unavailable):
+            # What was not committed is done again once database and artifacts answer.
             run.abandon()
             raise
         except Exception as error:
@@ -229,6 +254,6 @@ class Worker:
             try:
                 self._queue.renew()
                 renewed = True
-            except DBAPIError:
-                log.exception("leases could not be renewed")
+            except DBAPIError as error:
+                log.error("leases could not be renewed: %s", error)
             self._vitals.heartbeat_turned(renewed=renewed)

@@ -15,6 +15,7 @@ from models.registry.catalog import artifact_folder
 from models.registry.comparison import check_parity
 from models.registry.evidence import Training, evidence_document, signature_document
 from models.registry.export import ExportResult, ExportSpec, RefitError
+from models.registry.files import entry_path
 from models.registry.held_out import measure_held_out
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
@@ -49,11 +50,11 @@ def build_version(spec: ExportSpec) -> ExportResult:
         "signature.json": _json(signature),
         "held_out.json": json.dumps(held_out.answers, allow_nan=False, ensure_ascii=False).encode(),
     }
-    evidence["files"] = {name: _entry(file) for name, file in files.items()}
+    evidence["files"] = {name: _entry(name, file) for name, file in files.items()}
     files["evidence.json"] = _json(evidence)
     _write(spec, files)
     return ExportResult(
-        files={name: _entry(file) for name, file in files.items()},
+        files={name: _entry(name, file) for name, file in files.items()},
         metrics=held_out.metrics,
         baseline=held_out.baseline,
         parity=parity,
@@ -136,12 +137,13 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode()
 
 
-def _entry(content: bytes) -> dict[str, Any]:
-    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+def _entry(name: str, content: bytes) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"sha256": sha256, "bytes": len(content), "path": entry_path(name, sha256)}
 
 
 def _write(spec: ExportSpec, files: Mapping[str, bytes]) -> None:
     artifacts = Artifacts(spec.trial.data.artifacts_root)
     folder = artifact_folder(spec.model, spec.version)
     for name, content in files.items():
-        artifacts.write(f"{folder}/{name}", content)
+        artifacts.write(f"{folder}/{_entry(name, content)['path']}", content)

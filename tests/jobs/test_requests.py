@@ -15,6 +15,8 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
 
+pytestmark = pytest.mark.both_databases
+
 
 def count(database: Database, table: Any) -> int:
     with database.read() as connection:
