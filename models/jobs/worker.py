@@ -163,7 +163,7 @@ class Worker:
     def _hand_back(self) -> None:
         """Let every job go, with all that has ended by now written down."""
         for run in self._runs.values():
-            with suppress(DBAPIError):  # then its lease has to run out
+            with suppress(DBAPIError, Unavailable):  # then its lease has to run out
                 for future in [future for future in run.in_flight if future.done()]:
                     if future in run.in_flight:
                         self._guarded(run, partial(run.settle, future))
