@@ -1,0 +1,1 @@
+"""Measurements: each prints a table of Luthier beside baselines that ran in the same call."""
