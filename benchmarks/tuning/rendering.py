@@ -95,13 +95,18 @@ def notes(document: Document) -> Iterable[str]:
         yield f"{name}: " + "; ".join(lines) + "."
     if "target" in document:
         yield _target_note(document["target"])
+    rounds, note = document["options"]["rounds"], machine_note(document)
+    yield f"Median of {rounds} alternating rounds. {note}"
+
+
+def machine_note(document: Document) -> str:
+    """On what, when and by which command."""
     machine = document["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
-    yield (
+    return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, load"
         f" {machine['load']} at the start; Python {machine['python']}, {libraries};"
-        f" {document['date'][:10]}, revision {document['revision']}; `{document['command']}`,"
-        f" median of {document['options']['rounds']} alternating rounds."
+        f" {document['date'][:10]}, revision {document['revision']}; `{document['command']}`."
     )
 
 

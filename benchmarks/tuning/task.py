@@ -57,3 +57,10 @@ def in_turns(task: Task, turns: Turns, train: Train) -> Callable[[], Any]:
                     train(task.networks[number], fold, number * task.executions + execution)
 
     return run
+
+
+def part(networks: tuple[Layers, ...], process: int, processes: int) -> tuple[Layers, ...]:
+    """Those of one process, dealt to and fro, so that sorted networks make equal parts."""
+    rounds = [networks[start : start + processes] for start in range(0, len(networks), processes)]
+    dealt = [dealing if number % 2 == 0 else dealing[::-1] for number, dealing in enumerate(rounds)]
+    return tuple(dealing[process] for dealing in dealt if process < len(dealing))

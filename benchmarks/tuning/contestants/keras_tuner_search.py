@@ -13,7 +13,7 @@ import keras_tuner
 
 from benchmarks.tuning.contestants.keras_models import build, fit_arguments, start
 from benchmarks.tuning.rows import load
-from benchmarks.tuning.task import Layers, Task, Turns
+from benchmarks.tuning.task import Task, Turns, part
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
@@ -42,10 +42,3 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
             raise RuntimeError("The search ended before every network was trained.")
 
     return run
-
-
-def part(networks: tuple[Layers, ...], process: int, processes: int) -> tuple[Layers, ...]:
-    """Those of one process, dealt to and fro, so that sorted networks make equal parts."""
-    rounds = [networks[start : start + processes] for start in range(0, len(networks), processes)]
-    dealt = [dealing if number % 2 == 0 else dealing[::-1] for number, dealing in enumerate(rounds)]
-    return tuple(dealing[process] for dealing in dealt if process < len(dealing))
