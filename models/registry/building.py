@@ -50,7 +50,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
         "signature.json": _json(signature),
         "held_out.json": json.dumps(held_out.answers, allow_nan=False, ensure_ascii=False).encode(),
     }
-    evidence["files"] = {name: _entry(name, file) for name, file in files.items()}
+    evidence["files"] = {name: _digest(file) for name, file in files.items()}
     files["evidence.json"] = _json(evidence)
     _write(spec, files)
     return ExportResult(
@@ -137,9 +137,13 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode()
 
 
+def _digest(content: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
 def _entry(name: str, content: bytes) -> dict[str, Any]:
-    sha256 = hashlib.sha256(content).hexdigest()
-    return {"sha256": sha256, "bytes": len(content), "path": entry_path(name, sha256)}
+    digest = _digest(content)
+    return digest | {"path": entry_path(name, digest["sha256"])}
 
 
 def _write(spec: ExportSpec, files: Mapping[str, bytes]) -> None:

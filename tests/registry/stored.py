@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from models.registry.files import VersionFiles
+from models.registry.files import VersionFiles, entry_path
 from models.store.artifacts import Artifacts
 
 
@@ -16,7 +16,10 @@ def stored(artifacts: Artifacts) -> VersionFiles:
             for name in artifacts.names(f"models/{model}/{version}")
             if name.endswith("/evidence.json")
         )
-        entries: dict[str, Any] = json.loads(artifacts.read(evidence))["files"]
-        return entries
+        entries = json.loads(artifacts.read(evidence))["files"]
+        return {
+            name: entry | {"path": entry_path(name, entry["sha256"])}
+            for name, entry in entries.items()
+        }
 
     return VersionFiles(artifacts, entries_of)
