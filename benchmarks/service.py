@@ -1,9 +1,10 @@
 """What the service adds to the trials of a job.
 
-`python -m benchmarks.service` runs whole jobs through a worker over a database of its own. Of each it
-prints the milliseconds that a trial takes from start to end of the search, those of the processor
-that the worker itself spends on it (trials run in processes of their own), those of training, and
-how much of the slots' time that is. `--only NAME` runs one job, `--trials N` changes its length.
+`python -m benchmarks.service` runs whole jobs through a worker over a database of its own. Of each
+it prints the milliseconds that a trial takes from start to end of the search, those of the
+processor that the worker itself spends on it (trials run in processes of their own), those of
+training, and how much of the slots' time that is. `--only NAME` runs one job, `--trials N` changes
+its length.
 """
 
 import argparse
