@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 _IMPORT_NOISE = re.compile(
     rb"^(I0000 .*(port\.cc|cudart_stub\.cc)|WARNING: All log messages before absl)"
 )
+
+_exchanging = threading.RLock()
 
 
 def configure_logging(level: str) -> None:
@@ -31,11 +34,12 @@ def configure_logging(level: str) -> None:
 def without_import_noise() -> Iterator[None]:
     """Leave out what TensorFlow writes to standard error when it is imported; keep the rest.
 
-    It writes past Python, so the file descriptor itself is exchanged for the time of the block.
+    It writes past Python, so the file descriptor itself is exchanged for the time of the block; one
+    thread at a time, or the first to leave would hand the others' file back for the real one.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as written:
+    with _exchanging, tempfile.TemporaryFile() as written:
+        sys.stderr.flush()
+        kept = os.dup(2)
         os.dup2(written.fileno(), 2)
         try:
             yield

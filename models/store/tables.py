@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004o"
 
 metadata = MetaData(
     naming_convention={
@@ -122,7 +122,7 @@ trials = Table(
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
-    Index("ix_trials_job_state", "job", "state"),
+    Index("ix_trials_job_state", "job", "state", "seconds"),  # all that progress is told by
     Index("ix_trials_job_score", "job", "score"),
     Index("ix_trials_digest", "digest"),
 )

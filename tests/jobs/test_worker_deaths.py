@@ -16,7 +16,7 @@ PATIENCE = 120.0  # seconds, on a busy machine
 def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
     queued, queries: JobQueries, settings: Settings, tmp_path: Path
 ) -> None:
-    job = queued(1, strategy=manual(1), budget={"epochs": 100_000})
+    job = queued(1, dataset="ds_1", strategy=manual(1))
     for death in range(3):
         log = tmp_path / f"worker-{death}.log"
         with running(
