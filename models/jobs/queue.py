@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from models.jobs.events import record, state_event
+from models.jobs.interrupted import let_wait
 from models.jobs.lifecycle import JobState
 from models.jobs.records import Job, job_from_row
 from models.store.engine import Database, moment
@@ -73,13 +74,15 @@ class JobQueue:
         return {row.id: Wanted(JobState(row.state), row.changes) for row in rows}
 
     def release(self, job: str) -> None:
-        """Let a job go as it is, for any worker to take up."""
+        """Let a job go as it is, for any worker to take up; what was running waits again."""
         with self._database.write() as connection:
-            connection.execute(
+            released = connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job, jobs.c.owner == self.owner)
                 .values(owner=None, lease_until=None)
             )
+            if released.rowcount:
+                let_wait(connection, job)
 
     def _lease(self, present: datetime) -> datetime:
         return present + timedelta(seconds=self.lease_seconds)

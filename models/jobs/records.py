@@ -57,7 +57,7 @@ class Trial:
     result: dict[str, Any] | None
     failure_kind: str | None
     failure_message: str | None
-    retries: int  # times it was lost with its process and tried again
+    retries: int  # times it was lost with its process or worker and tried again
     digest: str | None  # of all that its result follows from, once there is one
     reused_from: TrialRef | None  # the equal trial that answered it
     seconds: float | None

@@ -4,11 +4,13 @@ import logging
 import secrets
 import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, wait
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -125,6 +127,7 @@ class Worker:
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
         self._turn = 0
+        self._next_look = 0.0  # by the monotonic clock
 
     def work(self, stop: threading.Event) -> None:
         """Claim and drive jobs until `stop` is set."""
@@ -142,31 +145,42 @@ class Worker:
         log.info("worker %s has handed its jobs back", self.owner)
 
     def _step(self, stop: threading.Event) -> None:
+        if time.monotonic() >= self._next_look:
+            self._look()
+            self._next_look = time.monotonic() + self._poll_seconds
+            self._advance({})
+        owners = {future: run for run in self._runs.values() for future in run.awaited}
+        patience = max(0.0, self._next_look - time.monotonic())
+        if not owners:
+            stop.wait(patience)
+            return
+        done, _ = wait(owners, timeout=patience, return_when=FIRST_COMPLETED)
+        if done:
+            ended: dict[str, set[Future[Any]]] = {}
+            for future in done:
+                run = owners[future]
+                tasks = ended.setdefault(run.job.id, set())
+                if future in run.in_flight:
+                    tasks.add(future)
+            self._advance(ended)
+
+    def _look(self) -> None:
+        """See what came from outside: requests, jobs, the time, and the reports of trials."""
         self._follow_requests()
         self._claim()
-        self._fill_slots()
         for run in list(self._runs.values()):
             self._guarded(run, run.check_budget)
             self._guarded(run, run.take_reports)
-        self._vitals.loop_turned(self._busy, len(self._runs))
-        owners = {future: run for run in self._runs.values() for future in run.in_flight}
-        if not owners:
-            stop.wait(self._poll_seconds)
-            return
-        done, _ = wait(owners, timeout=self._poll_seconds, return_when=FIRST_COMPLETED)
-        for future in done:
-            run = owners[future]
-            if future in run.in_flight:
-                self._guarded(run, partial(run.settle, future))
+        busy = sum(len(run.in_flight) for run in self._runs.values())
+        self._vitals.loop_turned(busy, len(self._runs))
         self._forget_ended()
 
     def _hand_back(self) -> None:
         """Let every job go, with all that has ended by now written down."""
         for run in self._runs.values():
             with suppress(DBAPIError, Unavailable):  # then its lease has to run out
-                for future in [future for future in run.in_flight if future.done()]:
-                    if future in run.in_flight:
-                        self._guarded(run, partial(run.settle, future))
+                ended = [future for future in run.in_flight if future.done()]
+                self._guarded(run, partial(run.advance, ended, 0))
                 if not run.is_over:
                     self._guarded(run, run.hand_back)
 
@@ -204,24 +218,42 @@ class Worker:
             log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
             self._runs[job.id] = JobRun(job, self._parts)
 
-    def _fill_slots(self) -> None:
-        """Give each free slot to the job with the fewest tasks under way, in turns."""
+    def _advance(self, done: Mapping[str, Collection[Future[Any]]]) -> None:
+        """Take in the tasks that are done, by job, and fill the slots until no job wants one."""
         idle: set[str] = set()
-        while self._busy < self._parts.executor.slots:
-            ready = [run for run in self._runs.values() if run.job.id not in idle]
-            if not ready:
-                return
-            run = min(ready, key=lambda run: (len(run.in_flight), self._turns.get(run.job.id, 0)))
-            before = len(run.in_flight)
-            self._guarded(run, run.start_task)
-            self._turn += 1
-            self._turns[run.job.id] = self._turn
-            if len(run.in_flight) <= before:
-                idle.add(run.job.id)
+        while True:
+            shares = self._shares(done, idle)
+            if not done and not shares:
+                break
+            for job in {*done, *shares}:
+                run, share = self._runs[job], shares.get(job, 0)
+                ended = done.get(job, ())
+                before = len(run.in_flight) - len(ended)
+                self._guarded(run, partial(run.advance, ended, share))
+                if len(run.in_flight) - before < share:
+                    idle.add(job)
+            done = {}
+        self._forget_ended()
 
-    @property
-    def _busy(self) -> int:
-        return sum(len(run.in_flight) for run in self._runs.values())
+    def _shares(
+        self, done: Mapping[str, Collection[Future[Any]]], idle: Collection[str]
+    ) -> dict[str, int]:
+        """Give each free slot to the job with the fewest tasks under way, in turns."""
+        ended = {job: len(done.get(job, ())) for job in self._runs}
+        tasks = {job: len(run.in_flight) - ended[job] for job, run in self._runs.items()}
+        room = {job: run.room + ended[job] for job, run in self._runs.items() if job not in idle}
+        shares: dict[str, int] = {}
+        for _ in range(self._parts.executor.slots - sum(tasks.values())):
+            ready = [job for job, places in room.items() if places > 0]
+            if not ready:
+                break
+            job = min(ready, key=lambda job: (tasks[job], self._turns.get(job, 0)))
+            shares[job] = shares.get(job, 0) + 1
+            tasks[job] += 1
+            room[job] -= 1
+            self._turn += 1
+            self._turns[job] = self._turn
+        return shares
 
     def _guarded(self, run: JobRun, action: Callable[[], object]) -> None:
         """Keep a fault of one job from the others."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0007"  # as text, a later revision is greater
+SCHEMA_REVISION = "0008"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -143,7 +143,7 @@ trials = Table(
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
-    Index("ix_trials_job_state", "job", "state"),
+    Index("ix_trials_job_state", "job", "state", "seconds"),  # all that progress is told by
     Index("ix_trials_job_score", "job", "score"),
     Index("ix_trials_digest", "digest"),
     # Holds all that monitoring counts: the rows themselves are large.
