@@ -1,7 +1,5 @@
 """Names and addresses that try paths, headers, log lines or scripts."""
 
-import io
-import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +9,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from models.settings import Settings
-from models.telemetry import OneLineFormatter
 
 Refused = Callable[..., dict[str, Any]]
 
@@ -144,18 +141,3 @@ def test_an_answer_s_headers_hold_nothing_of_the_caller(
     refused(app_client.post("/tune", json=TUNE, headers=key), 422)
     made = app_client.post("/tune", json=TUNE, headers={"Idempotency-Key": "<script>"})
     assert re.fullmatch(r"/tune/job_[0-9a-f]{16}", made.headers["Location"])
-
-
-def test_a_message_of_the_log_is_one_line() -> None:
-    written = io.StringIO()
-    handler = logging.StreamHandler(written)
-    handler.setFormatter(OneLineFormatter("%(levelname)s %(message)s"))
-    log = logging.Logger("test")
-    log.addHandler(handler)
-    log.error("GET %s", "/tune/x\r\nERROR forged\x1b[2J\u2028\x85y")
-    assert written.getvalue() == ("ERROR GET /tune/x\\x0d\\x0aERROR forged\\x1b[2J\\x2028\\x85y\n")
-    try:
-        raise ValueError("two\nlines")
-    except ValueError:
-        log.exception("failed")
-    assert "\nTraceback (most recent call last):\n" in written.getvalue()
