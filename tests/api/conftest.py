@@ -19,6 +19,18 @@ TINY = {
     "budget": {"epochs": 2, "max_trials": 2},
 }
 
+SMALL_LIMITS = {
+    "max_body_bytes": 20_000,
+    "max_inflated_bytes": 50_000,
+    "max_rows": 100,
+    "max_columns": 20,
+    "max_cell_length": 50,
+    "max_instances": 3,
+    "max_queued_jobs": 2,
+    "max_trials_per_job": 5,
+    "max_json_depth": 8,
+}
+
 
 @pytest.fixture(scope="module")
 def shared_client(
@@ -46,6 +58,26 @@ def refused() -> Callable[..., dict[str, Any]]:
         assert body["detail"] == body["error"]
         assert body["instance"] == response.request.path
         return body.get("errors", {})
+
+    return check
+
+
+@pytest.fixture
+def small(settings: Settings, connect: Callable[[Settings], FlaskClient]) -> FlaskClient:
+    return connect(Settings(data=settings.data, **SMALL_LIMITS))
+
+
+@pytest.fixture
+def names(
+    small: FlaskClient, refused: Callable[..., dict[str, Any]]
+) -> Callable[..., dict[str, Any]]:
+    """Send a request; it must be refused with this status and name this setting."""
+
+    def check(setting: str, status: int, path: str, **request: Any) -> dict[str, Any]:
+        response = small.post(path, **request)
+        errors = refused(response, status)
+        assert f"LUTHIER_{setting.upper()}" in response.get_json()["detail"]
+        return errors
 
     return check
 
