@@ -4,13 +4,18 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from api.metrics import ApiMetrics
+from api.readiness import Readiness
 from api.streams import EventStreams
+from models.access.keyring import KeyRing
 from models.data.library import DatasetLibrary
+from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
+from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
@@ -25,15 +30,20 @@ class Services:
     settings: Settings
     database: Database
     artifacts: Artifacts
+    keys: KeyRing
     datasets: DatasetLibrary
     intake: Intake
+    forecaster: Forecaster
     jobs: JobQueries
     job_requests: JobRequests
     steering: Steering
     models: ModelCatalog
+    version_files: VersionFiles
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams
+    metrics: ApiMetrics
+    readiness: Readiness
 
 
 def services() -> Services:

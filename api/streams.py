@@ -58,6 +58,8 @@ class EventStreams:
                 spoken = time.monotonic()
                 yield ": keep-alive\n\n"
             time.sleep(look_seconds)
+        # The client comes back with `Last-Event-ID`, and goes on with another process.
+        yield ": this process ends\n\n"
 
 
 def as_text(event: Event) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from luthier.keys import keys
 from models.errors import LuthierError
 from models.settings import Settings
 from models.telemetry import configure_logging
@@ -30,7 +31,10 @@ class _Commands(click.Group):
 def main(context: click.Context) -> None:
     """Read the settings once, for every command."""
     context.obj = Settings.from_environment()
-    configure_logging(context.obj.log_level)
+    configure_logging(context.obj.log_level, context.obj.log_format)
+
+
+main.add_command(keys)
 
 
 @main.command()
@@ -57,12 +61,16 @@ def worker(settings: Settings) -> None:
     """Run a worker alone: it trains what the API has queued."""
     # TensorFlow reads it once, when it is imported, here and in the trials' processes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from luthier.worker_endpoint import serve_vitals
+    from models.jobs.vitals import Vitals
     from models.jobs.worker import run_worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_worker(settings, stop)
+    vitals = Vitals(settings.resolved_trial_slots)
+    with serve_vitals(settings, vitals):
+        run_worker(settings, stop, vitals)
 
 
 @main.command()

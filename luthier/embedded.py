@@ -50,7 +50,7 @@ def run_embedded(settings: Settings) -> int:
                 worker = _start("worker")
         return 0
     finally:
-        _end([api, worker])
+        _end([api, worker], _STOP_WITHIN + settings.drain_seconds)
 
 
 def _migrate(settings: Settings) -> None:
@@ -88,10 +88,10 @@ def _wait_until_ready(
     return False
 
 
-def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+def _end(processes: Sequence["subprocess.Popen[bytes]"], within: float) -> None:
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + _STOP_WITHIN
+    deadline = time.monotonic() + within
     for process in processes:
         try:
             process.wait(timeout=max(0.1, deadline - time.monotonic()))

@@ -1,16 +1,17 @@
-"""Probes."""
+"""Probes and metrics."""
 
 from typing import Any
 
+from flask import Response, request
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import DBAPIError
 
 from api.bodies import Blueprint
 from api.errors import problem
-from api.schemas.operations import ProbeSchema
+from api.readiness import OK
+from api.schemas.operations import ProbeSchema, ReadySchema
 from api.services import services
 
-blueprint = Blueprint("operations", __name__, description="Probes")
+blueprint = Blueprint("operations", __name__, description="Probes and metrics")
 
 
 @blueprint.route("/healthz", methods=["GET"])
@@ -21,21 +22,26 @@ def healthz() -> dict[str, str]:
 
 
 @blueprint.route("/readyz", methods=["GET"])
-@blueprint.response(200, ProbeSchema)
+@blueprint.response(200, ReadySchema)
+@blueprint.alt_response(503, description="Something is missing: see `checks`")
 def readyz() -> ResponseReturnValue:
     """Say whether requests can be served, or what is missing."""
-    missing = _missing()
+    checks = services().readiness.checks()
+    missing = [found for found in checks.values() if found != OK]
     if missing:
-        return problem(503, missing)
-    body: dict[str, Any] = {"status": "ready"}
+        return problem(503, " ".join(missing), checks=checks)
+    body: dict[str, Any] = {"status": "ready", "checks": checks}
     return body
 
 
-def _missing() -> str | None:
-    database = services().database
-    try:
-        if not database.is_current:
-            return "The database lacks migrations; run: luthier migrate"
-    except DBAPIError:
-        return "The database does not answer."
-    return None
+@blueprint.route("/metrics", methods=["GET"])
+@blueprint.response(
+    200,
+    {"type": "string"},
+    content_type="text/plain",
+    description="Every metric, in a text format of Prometheus; see docs/observability.md",
+)
+def metrics() -> ResponseReturnValue:
+    """Show the metrics of all processes of this server, and figures from the database."""
+    content, media_type = services().metrics.exposition(request.headers.get("Accept", ""))
+    return Response(content, content_type=media_type)

@@ -9,6 +9,7 @@ from api import examples
 from api.bodies import Blueprint
 from api.schemas.predict import PredictionSchema, PredictSchema, prediction_body
 from api.services import services
+from models.telemetry import add_about
 
 blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="Predictions")
 
@@ -22,6 +23,7 @@ def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
     """Predict rows with a registered model."""
     model = wanted["model"]
     version = services().models.resolve(model, wanted["version"], wanted["alias"])
-    return jsonify(
-        prediction_body(services().predictions.predict(model, version, wanted["instances"]))
-    )
+    add_about(model=model, version=version)
+    prediction = services().predictions.predict(model, version, wanted["instances"])
+    services().metrics.predicted(model, version, len(wanted["instances"]))
+    return jsonify(prediction_body(prediction))

@@ -27,6 +27,7 @@ from api.schemas.tune import TuneSchema
 from api.services import services
 from models.jobs.intake import TuneRequest
 from models.jobs.records import Job
+from models.telemetry import add_about
 
 blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning jobs")
 
@@ -37,6 +38,7 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.arguments(TuneSchema, example=examples.TUNE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
+@blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
 def start(
     query: dict[str, Any], headers: dict[str, Any], wanted: TuneRequest
 ) -> ResponseReturnValue:
@@ -45,6 +47,7 @@ def start(
         return _plan(wanted)
     digest = hashlib.sha256(request.get_data(cache=True)).hexdigest()
     job = services().intake.accept(wanted, headers["idempotency_key"], digest)
+    add_about(job=job.id, model=job.model)
     return _body(job), 202, {"Location": url_for("tune.show", job=job.id)}
 
 
@@ -141,11 +144,14 @@ def _body(job: Job) -> dict[str, Any]:
 
 def _plan(wanted: TuneRequest) -> ResponseReturnValue:
     decision = services().intake.decide(wanted)
+    outlook = services().forecaster.look_ahead(decision)
     body = {
         "trials": decision.trials,
         "taken_over": len(decision.taken_over),
         "space_size": decision.plan.space_size,
         "schedule": decision.plan.schedule,
+        "forecast": outlook.forecast,
+        "forecast_missing": outlook.missing,
         "request": decision.spec.to_document(),
     }
     return jsonify(PlanSchema().dump(body))

@@ -6,6 +6,17 @@ from api.schemas.fields import described
 
 
 class ProbeSchema(ma.Schema):
-    """That all is well."""
+    """That the process answers."""
 
-    status = ma.fields.String(metadata=described("`ok` or `ready`."))
+    status = ma.fields.String(metadata=described("`ok`."))
+
+
+class ReadySchema(ma.Schema):
+    """That requests can be served."""
+
+    status = ma.fields.String(metadata=described("`ready`."))
+    checks = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.String(),
+        metadata=described("`ok` by the name of each check: `process`, `database`, `artifacts`."),
+    )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from models.executors.reporting import tell
+from models.telemetry import about
 from models.trials.run import run_trial
 from models.trials.spec import TrialResult, TrialSpec
 from models.trials.together import run_trials
@@ -11,7 +12,8 @@ from models.trials.together import run_trials
 
 def train(spec: TrialSpec) -> TrialResult:
     """Run one trial, telling every epoch to the worker, which may ask the trial to end early."""
-    return run_trial(spec, lambda report: tell(asdict(report)))
+    with about(job=spec.job, trial=spec.number):
+        return run_trial(spec, lambda report: tell(asdict(report)))
 
 
 def train_together(specs: Sequence[TrialSpec]) -> list[TrialResult]:

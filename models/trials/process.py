@@ -3,9 +3,24 @@ it reads its log level once, at its import, and the parent of such processes nev
 
 import gc
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from models.telemetry import without_import_noise
+from models.settings import Settings
+from models.telemetry import configure_logging, without_import_noise
+
+
+def prepare_trials(settings: Settings) -> Callable[[], None]:
+    """What makes a new process ready to train, where all slots share the cores."""
+    return partial(_prepare, settings)
+
+
+def _prepare(settings: Settings) -> None:
+    configure_logging(settings.log_level, settings.log_format)
+    threads = max(1, (os.cpu_count() or 1) // settings.resolved_trial_slots)
+    prepare_process(threads, settings.trainer)
+    warm_up()
 
 
 def prepare_process(threads: int, trainer: str = "auto") -> None:
@@ -44,11 +59,13 @@ def may_have_gpu() -> bool:
     return any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 
-def has_gpu(_: None = None) -> bool:
-    """Whether TensorFlow sees a GPU; to be asked in a process that trains."""
+def visible_gpus() -> list[str]:
+    """The device name of each GPU that TensorFlow sees here; `prepare_process` comes first."""
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    found = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details
+    return [details(device).get("device_name", device.name) for device in found]
 
 
 def warm_up() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
+from models.trials.peak_memory import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult, TrialSpec
 from models.trials.trainer import Report, Run, RunResult, Trainer, TrainingData
@@ -38,8 +39,9 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
     """
     try:
         plan = plan_trial(spec)
-        results = trainer.train(plan.runs, plan.training, report)
-        return score_trial(plan, results, trainer.name)
+        memory = PeakMemory(report)
+        results = trainer.train(plan.runs, plan.training, memory)
+        return replace(score_trial(plan, results, trainer.name), memory_bytes=memory.bytes)
     except Exception as error:
         return failed_by(error, spec)
 

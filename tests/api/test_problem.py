@@ -14,7 +14,7 @@ Refused = Callable[..., dict[str, Any]]
 
 
 def test_the_body_is_that_of_rfc_9457(app_client: FlaskClient) -> None:
-    response = app_client.get("/tune/job_0")
+    response = app_client.get("/tune/job_0", headers={"X-Request-ID": "this-one"})
     assert response.mimetype == "application/problem+json"
     detail = "There is no job 'job_0'."
     assert response.get_json() == {
@@ -24,6 +24,7 @@ def test_the_body_is_that_of_rfc_9457(app_client: FlaskClient) -> None:
         "detail": detail,
         "instance": "/tune/job_0",
         "error": detail,
+        "request_id": "this-one",
     }
 
 

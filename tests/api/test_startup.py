@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def test_it_is_alive_before_it_is_ready_and_says_what_is_missing(
     database = Database(settings.resolved_database_url)
     migrate(database)
     database.close()
-    assert client.get("/readyz").get_json() == {"status": "ready"}
+    assert client.get("/readyz").get_json() == {
+        "status": "ready",
+        "checks": {"process": "ok", "database": "ok", "artifacts": "ok"},
+    }
 
 
 def test_a_database_that_does_not_answer_is_told_apart(
@@ -70,7 +74,28 @@ def test_a_database_that_does_not_answer_is_told_apart(
     response = client.get("/readyz")
     refused(response, 503)
     assert response.get_json()["detail"] == "The database does not answer."
+    assert response.get_json()["checks"] == {
+        "process": "ok",
+        "database": "The database does not answer.",
+        "artifacts": "ok",
+    }
     assert client.get("/healthz").status_code == 200
+
+
+def test_artifacts_that_cannot_be_used_are_told_until_they_can(
+    settings: Settings, connect: Callable[[Settings], FlaskClient], tmp_path: Path
+) -> None:
+    root = tmp_path / "artifacts"
+    root.write_text("a file where a folder should be")
+    client = connect(replace(settings, artifacts=str(root)))
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    checks = response.get_json()["checks"]
+    assert checks.pop("artifacts").startswith("The artifacts cannot be written and read: ")
+    assert set(checks.values()) == {"ok"}
+    root.unlink()
+    assert client.get("/readyz").status_code == 200
+    assert list(root.iterdir()) == [], "the probe leaves nothing behind"
 
 
 def _answers(bind: str) -> bool:

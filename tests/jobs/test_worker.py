@@ -1,6 +1,8 @@
 """Real `luthier worker` processes, some of which are really killed."""
 
 import contextlib
+import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from processes import Process, descendants, running
+from processes import STOP_WITHIN, Process, descendants, running
 from sqlalchemy import select
 from steps import LINEAR, manual
 from waiting import wait_until
@@ -141,6 +143,32 @@ def test_a_killed_worker_loses_and_doubles_no_trial(plane: Plane, start) -> None
     assert {_key(trial) for trial in committed} <= {_key(trial) for trial in found}
     assert _versions(plane, job) == [1]
     wait_until(lambda: not any(child.is_running() for child in children))
+
+
+def test_a_worker_that_is_stopped_hands_its_job_back(plane: Plane, start) -> None:
+    """Two workers: one is held up until its lease has run out, the other is stopped meanwhile."""
+    job = start(12, strategy=manual(12), budget={"epochs": 20})
+    ((warm, _),) = plane.alive()
+    plane.until_trials(job, 3, TrialState.COMPLETED)
+    wait_until(lambda: _held_up(plane, warm), PATIENCE)
+    try:
+        committed = plane.trials(job, TrialState.COMPLETED)
+        plane.start_worker(trial_slots=1)
+        second, log = plane.workers[-1]
+        wait_until(lambda: job.id in log.read_text(), PATIENCE)
+        wait_until(lambda: plane.trials(job, TrialState.RUNNING), PATIENCE)
+        second.terminate()
+        assert second.wait(STOP_WITHIN) == 0, log.read_text()
+        assert _owner_is_gone(plane, job), "another need not wait for the end of the lease"
+        assert plane.trials(job, TrialState.RUNNING) == []
+        assert plane.trials(job, TrialState.COMPLETED) == committed
+    finally:
+        warm.send_signal(signal.SIGCONT)
+    plane.until(job, JobState.SUCCEEDED)
+    found = plane.trials(job)
+    assert [trial.number for trial in found] == list(range(1, 13))
+    assert {trial.state for trial in found} == {TrialState.COMPLETED}
+    assert {_key(trial) for trial in committed} <= {_key(trial) for trial in found}
 
 
 def test_max_trials_are_trained_and_no_more(plane: Plane, start) -> None:
@@ -284,6 +312,20 @@ def _trial_processes(worker: Process) -> list[psutil.Process]:
         for child in descendants(worker)
         if any("spawn_main" in arg for arg in child.cmdline())
     ]
+
+
+def _held_up(plane: Plane, worker: Process) -> bool:
+    """Stop a worker's process, unless it is inside a transaction: that would hold up all others."""
+    worker.send_signal(signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED, every=0.001)
+    path = plane.data / "luthier.db"
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            worker.send_signal(signal.SIGCONT)
+            return False
+    return True
 
 
 def _is_running(plane: Plane, job: Job, retries: int) -> bool:

@@ -1,0 +1,136 @@
+"""What `/metrics` answers: this server's counts, and figures from the database."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.jobs.census import Census
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+
+log = logging.getLogger(__name__)
+
+
+class ApiMetrics:
+    """The counts of one server, which may have several processes.
+
+    With PROMETHEUS_MULTIPROC_DIR set before prometheus_client was imported, each process writes
+    its counts to a file there, and every process answers for all. Labels take only values that
+    the service knows: routes, methods of HTTP, and versions that have answered.
+    """
+
+    def __init__(self, take_census: Callable[[], Census]) -> None:
+        own = CollectorRegistry()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._requests = Counter(
+            "luthier_http_requests",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=own,
+        )
+        self._seconds = Histogram(
+            "luthier_http_request_seconds",
+            "Seconds until an answer began.",
+            ["method", "route"],
+            buckets=BUCKETS,
+            registry=own,
+        )
+        self.in_flight = Gauge(
+            "luthier_http_requests_in_flight",
+            "Requests being answered, streams of events included.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self._predictions = Counter(
+            "luthier_predictions", "Requests predicted.", ["model", "version"], registry=own
+        )
+        self._rows = Counter(
+            "luthier_predicted_rows", "Rows predicted.", ["model", "version"], registry=own
+        )
+        self._shown = own
+        if folder is not None:
+            self._shown = CollectorRegistry()
+            self._shown.register(_AllProcesses(Path(folder)))
+        self._shown.register(_CensusCollector(take_census))
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request of `route` was answered after `seconds`."""
+        self._requests.labels(method, route, f"{status // 100}xx").inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def predicted(self, model: str, version: int, rows: int) -> None:
+        """A version has predicted `rows` rows of one request."""
+        self._predictions.labels(model, version).inc()
+        self._rows.labels(model, version).inc(rows)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Every metric in the format that the header `Accept` asks for, and its media type."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._shown), media_type
+
+
+class _AllProcesses(Collector):
+    """The counts in the files of a folder, those of processes that have ended included."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Add up what the processes have counted."""
+        # A file that another process is just making is still empty, and cannot be read.
+        files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+        found: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        return found
+
+
+class _CensusCollector(Collector):
+    """Figures that are the same whichever process or replica is asked."""
+
+    def __init__(self, take_census: Callable[[], Census]) -> None:
+        self._take_census = take_census
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask the database once; without an answer only that is told."""
+        up = GaugeMetricFamily("luthier_database_up", "Whether the database answers: 1 or 0.")
+        try:
+            census = self._take_census()
+        except SQLAlchemyError as error:
+            log.warning("no figures from the database: %s", error)
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield _labelled("luthier_jobs", "Jobs by state.", "state", census.jobs)
+        yield _labelled("luthier_trials", "Trials by state.", "state", census.trials)
+        yield _labelled(
+            "luthier_trial_failures", "Failed trials by what went wrong.", "kind", census.failures
+        )
+        yield _labelled(
+            "luthier_trainer_seconds",
+            "Seconds of training, of all trials that have ended, by trainer.",
+            "trainer",
+            census.trainer_seconds,
+        )
+        for name, text, value in (
+            ("queue_age_seconds", "Age of the oldest queued job; 0 for none.", census.queue_age),
+            ("jobs_without_worker", "Begun jobs that no worker holds.", census.without_worker),
+            ("versions", "Published versions of all models.", census.versions),
+        ):
+            yield GaugeMetricFamily(f"luthier_{name}", text, value)
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([str(key)], value)
+    return family

@@ -1,0 +1,87 @@
+"""What is noted of every request: an id, a line in the log, and its place in the metrics."""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from flask import Flask, Response, g, request
+
+from api.services import services
+from models.telemetry import about, add_about, present
+
+HEADER = "X-Request-ID"
+
+_SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+_PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")
+
+log = logging.getLogger(__name__)
+
+
+def register(app: Flask) -> None:
+    """Take note of every request of `app`; comes before all other hooks."""
+    app.wsgi_app = _Identified(app.wsgi_app)  # type: ignore[method-assign]
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def request_id() -> str:
+    """The id of the present request: its own `X-Request-ID` where that is sane, or a new one."""
+    return str(present().get("request_id", ""))
+
+
+class _Identified:
+    """WSGI: everything that is logged while a request is handled carries its id."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        sane = given if _SANE.fullmatch(given) else secrets.token_hex(16)
+        with about(request_id=sane):
+            answer: Iterable[bytes] = self._application(environ, start_response)
+            return answer
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    services().metrics.in_flight.inc()
+    known = request.view_args or {}
+    if "job" in known:
+        add_about(job=known["job"])
+    if "number" in known:
+        add_about(trial=known["number"])
+    if "model" in known:
+        add_about(model=known["model"])
+
+
+def _end(response: Response) -> Response:
+    metrics = services().metrics
+    seconds = time.perf_counter() - g.began
+    # Paths and methods that are not ours are one: anyone can make up any number of them.
+    route = _template(request.url_rule.rule) if request.url_rule else "none"
+    method = request.method if request.method in _METHODS else "other"
+    metrics.answered(method, route, response.status_code, seconds)
+    response.call_on_close(metrics.in_flight.dec)
+    response.headers[HEADER] = request_id()
+    level = logging.DEBUG if route in _QUIET else logging.INFO
+    if log.isEnabledFor(level):
+        fields = {
+            "route": route,
+            "status": response.status_code,
+            "milliseconds": round(1000 * seconds, 2),
+        }
+        log.log(level, "%s %s", request.method, request.path, extra={"fields": fields})
+    return response
+
+
+@lru_cache
+def _template(rule: str) -> str:
+    """A rule as the OpenAPI document has it: `/tune/{job}`."""
+    return _PARAMETER.sub(r"{\1}", rule)

@@ -1,0 +1,127 @@
+"""A worker's own `/healthz` and `/metrics`, for those that watch over it."""
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import psutil
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
+
+from models.errors import SettingError
+from models.jobs.vitals import Vitals
+from models.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def serve_vitals(settings: Settings, vitals: Vitals) -> Iterator[None]:
+    """Answer in threads of its own while the block runs; nothing happens without an address.
+
+    Raises SettingError where the address cannot be listened on.
+    """
+    if not settings.worker_bind:
+        yield
+        return
+    host, port = settings.worker_address
+    server_class = _Server6 if ":" in host else ThreadingWSGIServer
+    try:
+        server = make_server(host, port, _application(vitals), server_class, _QuietHandler)
+    except OSError as error:
+        raise SettingError(
+            f"LUTHIER_WORKER_BIND={settings.worker_bind!r}: {error.strerror}."
+        ) from None
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        log.info("the worker's metrics are at http://%s/metrics", settings.worker_bind)
+        yield
+        server.shutdown()
+
+
+class _Server6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 10.0  # seconds that a client may be silent
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Probes come every few seconds; none is worth a line."""
+
+
+def _application(vitals: Vitals) -> Any:
+    registry = CollectorRegistry()
+    registry.register(_VitalsCollector(vitals))
+    metrics = make_wsgi_app(registry)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        fault = vitals.fault()
+        if path != "/healthz":
+            status, body = "404 Not Found", {"detail": "Ask for /healthz or /metrics."}
+        elif fault:
+            status, body = "503 Service Unavailable", {"status": "stuck", "detail": fault}
+        else:
+            status, body = "200 OK", {"status": "ok"}
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps(body).encode()]
+
+    return application
+
+
+class _VitalsCollector(Collector):
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+        self._process = psutil.Process()
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything at the moment of the scrape."""
+        vitals = self._vitals
+        for name, text, value in (
+            ("slots", "Trials that the worker runs at once.", vitals.slots),
+            ("busy_slots", "Slots that run a task.", vitals.busy),
+            ("jobs", "Jobs that the worker holds.", vitals.jobs),
+            ("loop_age_seconds", "Since the worker last looked after its jobs.", vitals.loop_age),
+            ("lease_age_seconds", "Since the leases were last renewed.", vitals.renewal_age),
+        ):
+            yield GaugeMetricFamily(f"luthier_worker_{name}", text, value)
+        yield self._memory()
+        if vitals.gpus is not None:
+            yield self._gpus(vitals.gpus or {"none": 0})
+
+    def _memory(self) -> Metric:
+        memory = GaugeMetricFamily(
+            "luthier_worker_memory_bytes",
+            "Resident memory of the worker itself and of its trials' processes together.",
+            labels=["process"],
+        )
+        memory.add_metric(["worker"], self._process.memory_info().rss)
+        memory.add_metric(["trials"], sum(map(_resident, self._process.children(recursive=True))))
+        return memory
+
+    def _gpus(self, gpus: Mapping[str, int]) -> Metric:
+        family = GaugeMetricFamily(
+            "luthier_worker_gpus",
+            "GPUs that TensorFlow sees in the trials' processes, by device name.",
+            labels=["device"],
+        )
+        for device, number in gpus.items():
+            family.add_metric([device], number)
+        return family
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
