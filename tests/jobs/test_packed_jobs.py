@@ -10,12 +10,14 @@ from steps import manual
 from waiting import wait_until
 
 from models.data.splitting import Evaluation
+from models.jobs.events import epoch_events
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job, Trial
 from models.jobs.requests import JobRequests
 from models.jobs.spec import JobSpec
 from models.settings import Settings
+from models.trials.trainer import EpochReport
 
 PATIENCE = 180.0
 
@@ -57,3 +59,15 @@ def test_trials_in_packs_are_told_scored_and_cancelled_like_others(
     requests.cancel(endless.id)
     wait_until(lambda: queries.get(endless.id).state == JobState.CANCELLED, PATIENCE)
     assert len(in_state(endless, TrialState.CANCELLED)) == 3
+
+
+def test_runs_that_take_turns_make_one_event_each() -> None:
+    reports = [
+        EpochReport(fold, 0, epoch, {"loss": float(epoch)}) for epoch in (1, 2) for fold in (0, 1)
+    ]
+    told = [event.data for event in epoch_events(7, reports)]
+    assert [(data["fold"], data["first_epoch"], data["epoch"]) for data in told] == [
+        (0, 1, 2),
+        (1, 1, 2),
+    ]
+    assert told[1]["history"] == {"loss": [1.0, 2.0]}

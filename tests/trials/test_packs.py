@@ -1,6 +1,6 @@
 """A pack of networks gives each the answers that it would have alone, and those of Keras."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -236,10 +236,6 @@ def test_dropout_leaves_out_its_share():
     assert 0.4 < (kept == (later[0] != 0)).mean() < 0.6
 
 
-@pytest.mark.skipif(
-    "weights_train" not in {each.name for each in fields(TrainingData)},
-    reason="rows have no weights",
-)
 def test_weights_of_rows():
     weights = GENERATOR.uniform(0, 3, 37).astype(np.float32)
     runs = [run({"units": 8}), run({"units": [4, 9], "l2": 0.01}, 1)]

@@ -232,7 +232,7 @@ class _SharedRows:
 
 
 def _row_weights(data: TrainingData) -> Array:
-    weights = getattr(data, "weights_train", None)
+    weights = data.weights_train
     return np.ones(len(data.x_train)) if weights is None else weights
 
 
