@@ -21,6 +21,7 @@ BAD_VALUES = {
     "trial_timeout": ["0", "nan", "inf", "1h"],
     "trial_memory": ["1024", "8GB"],
     "forecast_seconds": ["-1", "nan", "soon"],
+    "require_gpu": ["yes", "2"],
     "trainer": ["gpu", "NUMPY", ""],
     "lease_seconds": ["0.5", "-inf", "soon"],
     "poll_seconds": ["0", "nan"],

@@ -83,17 +83,14 @@ def test_a_model_s_name_is_safe_everywhere(
     bodies = {"/tune": TUNE | {"model": name}, "/predict": {"model": name, "instances": [[1]]}}
     for path, body in bodies.items():
         response = shared_client.post(path, json=body)
-        if "\x00" in name:
-            refused(response, 400)
-        else:
-            assert "model" in refused(response, 422)
+        assert "model" in refused(response, 422)
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b'{"model": "m", "instances": [["\\u0000"]]}', 400),
-        (b'{"model": "m\\\\\\u0000", "instances": [[1]]}', 400),
+        (b'{"model": "m", "instances": [["\\u0000"]]}', 422),
+        (b'{"model": "m\\\\\\u0000", "instances": [[1]]}', 422),
         (b'{"model": "m", "instances": [["\\\\u0000"]]}', 404),  # a backslash, and text
     ],
 )

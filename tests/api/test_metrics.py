@@ -44,7 +44,12 @@ def test_what_anyone_can_make_up_makes_no_label(app_client, scrape) -> None:
 def test_without_a_database_the_process_still_answers_for_itself(
     tmp_path: Path, connect: Callable[[Settings], FlaskClient]
 ) -> None:
-    client = connect(Settings(database_url=f"sqlite:///{tmp_path}", data=str(tmp_path)))
+    key = "k" * 32  # of the settings: the database need not be asked for it
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path}", data=str(tmp_path), api_keys=f"scraper:read:{key}"
+    )
+    client = connect(settings)
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     assert client.get("/healthz").status_code == 200
     assert client.get("/models").status_code == 503
     answer = client.get("/metrics")

@@ -91,11 +91,11 @@ def test_artifacts_that_cannot_be_used_are_told_until_they_can(
     response = client.get("/readyz")
     assert response.status_code == 503
     checks = response.get_json()["checks"]
-    assert checks.pop("artifacts").startswith("The artifacts cannot be written and read: ")
+    assert checks.pop("artifacts").startswith(f"The artifact root {root} cannot be used: ")
     assert set(checks.values()) == {"ok"}
     root.unlink()
     assert client.get("/readyz").status_code == 200
-    assert list(root.iterdir()) == [], "the probe leaves nothing behind"
+    assert [file.name for file in root.iterdir()] == [".luthier"], "its mark is all it leaves"
 
 
 def _answers(bind: str) -> bool:
