@@ -47,7 +47,7 @@ def url(tmp_path_factory):
     bind, log = free_bind(), folder / "service.log"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(folder / "keras"))
-        settings = {"bind": bind, "data": folder / "data", "trial_slots": 2}
+        settings = {"bind": bind, "data": folder / "data", "trial_slots": 2, "forecast_seconds": 0}
         with running("serve", log, **settings) as process:
             wait_until(lambda: process.poll() is not None or "Luthier is ready" in log.read_text())
             assert process.poll() is None, log.read_text()

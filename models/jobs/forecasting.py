@@ -26,7 +26,7 @@ from models.trials.data import LoadedData, PreparedFold, prepare, prepare_fold
 SECONDS_BESIDE_TRAINING = 0.025
 
 _MEASURED_SECONDS = 0.5  # of measuring, after which no further point is begun
-_MOST_MEASURED = 7
+_MOST_MEASURED = 5
 _MOST_SAVED = 2_000_000  # parameters of a network that is saved to measure it, which takes 1.5 s
 _BYTES = 4  # of a parameter
 
