@@ -60,13 +60,13 @@ def compare(seeds: int, epochs: int, say: Callable[[str], None]) -> dict[str, An
         rows = Path(folder) / "rows.npz"
         prepare_given("regression", training, validation, rows)
         for seed in range(1, seeds + 1):
+            ours = _search_luthier(training, validation, seed, target, epochs)
             for strategy, runs in found.items():
-                runs["luthier"].append(
-                    _search_luthier(training, validation, strategy, seed, target, epochs)
-                )
+                runs["luthier"].append(ours[strategy])
                 if has_peer:
                     runs[KERAS_TUNER].append(_search_peer(rows, strategy, seed, target, epochs))
-                say(f"E, {strategy}, seed {seed}: { ({k: v[-1] for k, v in runs.items() if v}) }")
+                latest = {name: searches[-1] for name, searches in runs.items() if searches}
+                say(f"E, {strategy}, seed {seed}: {latest}")
     return {
         "title": TITLE,
         "epochs": epochs,
@@ -107,16 +107,20 @@ def _find_target(training: Rows, validation: Rows, epochs: int) -> float:
 
 
 def _search_luthier(
-    training: Rows, validation: Rows, strategy: str, seed: int, target: float, epochs: int
-) -> dict[str, Any]:
+    training: Rows, validation: Rows, seed: int, target: float, epochs: int
+) -> dict[str, dict[str, Any]]:
+    found = {}
     with service.running() as running:
         request = _request(running, training, validation, epochs)
-        budget = {"max_trials": MAX_TRIALS, "epochs": epochs, "target": target}
-        seconds, job = running.tune(
-            {**request, "strategy": strategy, "budget": budget, "seed": seed}
-        )
-        trials = job["progress"]["completed"]
-    return {"seconds": seconds, "reached": job["stop_reason"] == "target", "trials": trials}
+        request |= {"budget": {"max_trials": MAX_TRIALS, "epochs": epochs, "target": target}}
+        for strategy in STRATEGIES:
+            seconds, job = running.tune({**request, "strategy": strategy, "seed": seed})
+            found[strategy] = {
+                "seconds": seconds,
+                "reached": job["stop_reason"] == "target",
+                "trials": job["progress"]["completed"],
+            }
+    return found
 
 
 def _search_peer(

@@ -9,8 +9,6 @@ import numpy as np
 from benchmarks.tuning.rows import Array, Fold
 from benchmarks.tuning.task import Layers, Task, Turns, in_turns
 
-Layer = tuple[Array, Array, Array]  # weights, signal, gradient
-
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
     """Do the products of every step, and of the validation after every epoch."""
@@ -24,28 +22,39 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
 def multiply(layers: Layers, fold: Fold, batch: int, epochs: int) -> None:
     """The products of one training, in memory that is taken once."""
     rows, features = fold.x_train.shape
-    sizes = (features, *layers, fold.classes)
+    weights = [_numbers(*pair) for pair in pairwise((features, *layers, fold.classes))]
     batches = [batch] * (rows // batch) + [rows % batch] * (rows % batch > 0)
-    steps = {count: _arrays(sizes, count) for count in set(batches)}
-    validation = _arrays(sizes, len(fold.x_validation))
+    steps = {count: [_Layer(matrix, count) for matrix in weights] for count in set(batches)}
+    validation = [_Layer(matrix, len(fold.x_validation)) for matrix in weights]
     for _ in range(epochs):
         for count in batches:
-            for number, (weights, signal, gradient) in enumerate(steps[count]):
-                np.matmul(weights.T, signal)
-                np.matmul(signal, gradient.T)
-                if number:
-                    np.matmul(weights, gradient)
-        for weights, signal, _ in validation:
-            np.matmul(weights.T, signal)
+            for layer in steps[count]:
+                layer.forward()
+            for number in range(len(weights) - 1, -1, -1):
+                steps[count][number].back(with_inputs=number > 0)
+        for layer in validation:
+            layer.forward()
 
 
-def _arrays(sizes: tuple[int, ...], rows: int) -> list[Layer]:
-    draw = np.random.default_rng(0)
+class _Layer:
+    """The arrays of one layer for a number of rows, feature-major as in the trainer."""
 
-    def numbers(*shape: int) -> Array:
-        return draw.standard_normal(shape, dtype=np.float32)
+    def __init__(self, weights: Array, rows: int) -> None:
+        inputs, units = weights.shape
+        self._weights = weights
+        self._signal, self._gradient = _numbers(inputs, rows), _numbers(units, rows)
+        self._output, self._before = _numbers(units, rows), _numbers(inputs, rows)
+        self._slope = _numbers(inputs, units)
 
-    return [
-        (numbers(inputs, units), numbers(inputs, rows), numbers(units, rows))
-        for inputs, units in pairwise(sizes)
-    ]
+    def forward(self) -> None:
+        np.matmul(self._weights.T, self._signal, out=self._output)
+
+    def back(self, *, with_inputs: bool) -> None:
+        np.matmul(self._signal, self._gradient.T, out=self._slope)
+        if with_inputs:
+            np.matmul(self._weights, self._gradient, out=self._before)
+
+
+def _numbers(*shape: int) -> Array:
+    # Any will do that are neither 0 nor grow.
+    return np.full(shape, 0.01, np.float32)
