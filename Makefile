@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving test lint format openapi lock clean
+.PHONY: demo serve bench-serving test image-test lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -14,6 +14,12 @@ serve: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Needs buildah and root; BASE is an image with Python 3.11 or newer.
+BASE ?= docker.io/library/python:3.11-slim
+BUILD_FLAGS ?=
+image-test: $(VENV)/.dev
+	$(BIN)/python tests/image_test.py --base $(BASE) --build-flags="$(BUILD_FLAGS)"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -31,21 +37,27 @@ bench-serving: $(VENV)/.runtime
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
 
-# Newer versions of everything within the ranges of pyproject.toml.
+# Newer versions of everything within the ranges of pyproject.toml; one version of each in all.
+COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-header -q
 lock:
-	uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
-	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --upgrade -q -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build --upgrade -o requirements/all.lock
+	$(COMPILE) pyproject.toml -c requirements/all.lock -o requirements/api.lock
+	$(COMPILE) pyproject.toml --extra worker -c requirements/all.lock -o requirements/worker.lock
+	$(COMPILE) pyproject.toml --extra worker --extra gpu -c requirements/all.lock -o requirements/worker-gpu.lock
+	$(COMPILE) pyproject.toml --extra worker --extra dev -c requirements/all.lock -o requirements/dev.lock
+	$(COMPILE) --group build -c requirements/all.lock -o requirements/build.lock
+	rm requirements/all.lock
 
 clean:
 	rm -rf $(VENV) .luthier
 
-$(VENV)/.runtime: requirements.lock pyproject.toml
-	@echo "Making $(VENV) from requirements.lock; TensorFlow makes this take a minute or two."
+$(VENV)/.runtime: requirements/worker.lock requirements/build.lock pyproject.toml
+	@echo "Making $(VENV) from requirements/worker.lock; TensorFlow makes this take a minute or two."
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --require-hashes -r requirements/worker.lock -r requirements/build.lock
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
-	$(PIP) --require-hashes -r requirements-dev.lock
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.lock
+	$(PIP) --require-hashes -r requirements/dev.lock
 	@touch $@

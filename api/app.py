@@ -1,31 +1,39 @@
 """The one place where the parts of the API are put together."""
 
 from functools import partial
+from pathlib import Path
 
 from flask import Flask
 from flask_smorest import Api
 
-from api import openapi, request_log
+from api import auth, browsers, names, openapi, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
+from api.limits import LimitedRequest
 from api.metrics import ApiMetrics
 from api.readiness import Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
+from models.access.catalog import KeyCatalog
+from models.access.keyring import KeyRing
+from models.access.keys import parse_static_keys
 from models.data.catalog import DatasetCatalog
 from models.data.library import DatasetLibrary
 from models.jobs.census import take_census
 from models.jobs.events import EventFeed
+from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
+from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from models.store.file_cache import FileCache
 
 
 class ProblemApi(Api):  # type: ignore[misc]
@@ -38,38 +46,53 @@ class ProblemApi(Api):  # type: ignore[misc]
 def create_app(settings: Settings) -> Flask:
     """The WSGI application over the database and artifacts that `settings` name."""
     app = Flask("api", static_folder=None)
+    app.request_class = LimitedRequest
     app.config.update(openapi.CONFIGURATION)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["luthier"] = _build_services(settings)
     request_log.register(app)
     register_error_handlers(app)
-    api = ProblemApi(app)
+    names.register(app)
+    browsers.register(app)
+    auth.register(app)
+    api = ProblemApi(app, spec_kwargs={"extra_plugins": [auth.ScopesPlugin()]})
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
 
 
+def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
+    """Copies of model files, unless they lie in a folder already."""
+    if artifacts.is_folder:
+        return None
+    return FileCache(Path(settings.data) / "cache", settings.file_cache)
+
+
 def _build_services(settings: Settings) -> Services:
-    database = Database(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url, settings.api_threads)
     artifacts = Artifacts(settings.resolved_artifacts)
-    library = DatasetLibrary(DatasetCatalog(database), artifacts)
-    requests = JobRequests(database, artifacts)
+    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
+    models = ModelCatalog(database)
+    files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
+    requests = JobRequests(database, artifacts, settings.max_queued_jobs)
     queries = JobQueries(database)
     return Services(
         settings=settings,
         database=database,
         artifacts=artifacts,
+        keys=KeyRing(KeyCatalog(database), parse_static_keys(settings.api_keys)),
         datasets=library,
-        intake=Intake(library, requests, queries),
+        intake=Intake(library, requests, queries, settings.max_trials_per_job),
+        forecaster=Forecaster(settings, library.catalog),
         jobs=queries,
         job_requests=requests,
-        steering=Steering(database),
-        models=ModelCatalog(database),
-        predictions=PredictionEngine(artifacts, settings.model_cache),
-        reports=Reports(JobQueries(database), ModelCatalog(database), artifacts),
+        steering=Steering(database, settings.max_trials_per_job),
+        models=models,
+        version_files=files,
+        predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
+        reports=Reports(queries, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
         metrics=ApiMetrics(partial(take_census, database)),
         readiness=Readiness(database, artifacts),

@@ -9,7 +9,9 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 
-from models.errors import Malformed, UnsupportedMediaType
+from api.limits import check_depth
+from models.data.columns import NUL, NUL_RULE
+from models.errors import Invalid, Malformed, UnsupportedMediaType
 
 
 class StrictParser(FlaskParser):
@@ -36,17 +38,41 @@ class StrictParser(FlaskParser):
 
 
 def parse_json(body: bytes) -> Any:
-    """The value that `body` holds; Malformed if it is not JSON as RFC 8259 has it."""
+    """The value that `body` holds; Malformed if it is not JSON as RFC 8259 has it.
+
+    Raises Invalid for what is nested too deeply and for NUL characters, which neither names nor
+    databases can hold.
+    """
     try:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
         if b"\\ud" in body.lower():
             # Half a surrogate pair is no character: nothing could store or send it.
             json.dumps(value, ensure_ascii=False).encode()
-        return value
+        if b"\\u0000" in body.lower():
+            refuse_nul(value)
     except RecursionError:
         raise Malformed("The body is nested too deeply.") from None
     except ValueError as error:
         raise Malformed(f"The body is not JSON: {error}") from None
+    check_depth(value)
+    return value
+
+
+def refuse_nul(value: Any, path: str = "") -> None:
+    """Raise Invalid at the path of the first text in `value` with a character that is no text.
+
+    It is refused whichever database is used: what one keeps, another must keep as well.
+    """
+    if isinstance(value, str):
+        if NUL in value:
+            raise Invalid.at(path or "body", NUL_RULE)
+        return
+    listed = isinstance(value, list)
+    items = enumerate(value) if listed else value.items() if isinstance(value, dict) else ()
+    for name, item in items:
+        below = f"{path}.{name}".lstrip(".").replace(NUL, r"\u0000")
+        refuse_nul(name if not listed else None, below)
+        refuse_nul(item, below)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -7,7 +7,8 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Flask, Response, json, request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.request_log import request_id
@@ -21,6 +22,8 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -29,6 +32,11 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
 
 # webargs names the place of an argument first; callers only know the field.
 _LOCATIONS = frozenset({"json", "query", "form", "files", "headers", "path"})
+
+# Flask's own limits, MAX_FORM_MEMORY_SIZE and MAX_FORM_PARTS; ours name their setting.
+_LARGE_FORM = (
+    "The form has more than 1,000 parts, or its parts beside the file take more than 500,000 bytes."
+)
 
 
 class ProblemSchema(ma.Schema):
@@ -77,6 +85,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(errors.LuthierError, _on_luthier_error)
     app.register_error_handler(ma.ValidationError, _on_validation_error)
     app.register_error_handler(DBAPIError, _on_database_error)
+    app.register_error_handler(PoolTimeout, _on_database_error)
     app.register_error_handler(HTTPException, on_http_exception)
 
 
@@ -101,6 +110,8 @@ def on_http_exception(error: HTTPException) -> Response:
         messages = {key: value for place in messages.values() for key, value in _items(place)}
     field_errors = flatten(messages) if messages else {}
     detail = summarise(field_errors) if field_errors else str(error.description)
+    if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = _LARGE_FORM
     response = problem(code, detail, field_errors)
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -125,11 +136,17 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.path, error)
     field_errors = error.errors if isinstance(error, errors.Invalid) else None
-    return problem(status, str(error), field_errors)
+    response = problem(status, str(error), field_errors)
+    if isinstance(error, errors.TooMany):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
-def _on_database_error(error: DBAPIError) -> Response:
+def _on_database_error(error: DBAPIError | PoolTimeout) -> Response:
     log.error("%s %s: %s", request.method, request.path, error)
+    if isinstance(error, DataError | IntegrityError):
+        # It answers: what it was asked to keep cannot be kept, and trying again would not help.
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The database refused what it was given.")
     response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
     response.headers["Retry-After"] = "1"
     return response

@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response, current_app, redirect, send_from_d
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 
+from api.auth import SECURITY_SCHEMES
 from api.errors import PROBLEM_TYPE
 
 CONFIGURATION: dict[str, Any] = {
@@ -32,6 +33,8 @@ blueprint = Blueprint("openapi", __name__)
 
 def register(app: Flask, api: Api) -> None:
     """Serve the document as `/openapi.yaml`; `/docs` is Swagger UI from a bundled package."""
+    for name, scheme in SECURITY_SCHEMES.items():
+        api.spec.components.security_scheme(name, dict(scheme))
     for response in api.spec.components.responses.values():
         # flask-smorest takes errors for plain JSON.
         response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}

@@ -7,12 +7,15 @@ from flask import current_app
 from api.metrics import ApiMetrics
 from api.readiness import Readiness
 from api.streams import EventStreams
+from models.access.keyring import KeyRing
 from models.data.library import DatasetLibrary
+from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries
 from models.jobs.requests import JobRequests
 from models.jobs.steering import Steering
 from models.registry.catalog import ModelCatalog
+from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
@@ -27,12 +30,15 @@ class Services:
     settings: Settings
     database: Database
     artifacts: Artifacts
+    keys: KeyRing
     datasets: DatasetLibrary
     intake: Intake
+    forecaster: Forecaster
     jobs: JobQueries
     job_requests: JobRequests
     steering: Steering
     models: ModelCatalog
+    version_files: VersionFiles
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from luthier.keys import keys
 from models.errors import LuthierError
 from models.settings import Settings
 from models.telemetry import configure_logging
@@ -31,6 +32,9 @@ def main(context: click.Context) -> None:
     """Read the settings once, for every command."""
     context.obj = Settings.from_environment()
     configure_logging(context.obj.log_level, context.obj.log_format)
+
+
+main.add_command(keys)
 
 
 @main.command()

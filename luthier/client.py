@@ -1,6 +1,7 @@
 """A Python client of the service."""
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+
+from models.settings import CLIENT_KEY
 
 _RECONNECT_AFTER = 1.0  # seconds
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
@@ -23,10 +26,20 @@ class RequestRefused(Exception):
 
 
 class Client:
-    """Calls one Luthier service. Every method raises RequestRefused for an error it answers."""
+    """Calls one Luthier service. Every method raises RequestRefused for an error it answers.
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", timeout: float = 60.0) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+    `api_key` goes with every request; it defaults to the variable LUTHIER_API_KEY.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        timeout: float = 60.0,
+        api_key: str | None = None,
+    ) -> None:
+        key = api_key or os.environ.get(CLIENT_KEY)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers)
 
     def __enter__(self) -> "Client":
         return self
@@ -55,6 +68,10 @@ class Client:
     def tune(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Start a tuning job; answer it as it is queued."""
         return self._call("POST", "/tune", json=request)
+
+    def plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What a tuning job would do and take; nothing is started."""
+        return self._call("POST", "/tune", json=request, params={"dry_run": True})
 
     def job(self, job: str) -> dict[str, Any]:
         """A job's state, progress and best trial."""

@@ -1,35 +1,84 @@
 """The API under gunicorn."""
 
-import ipaddress
+import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from sqlalchemy import inspect, make_url
+from sqlalchemy.exc import DBAPIError
 
-from luthier.addresses import parse_address
 from luthier.draining import DrainingArbiter, SharedFlag
 from luthier.metrics_folder import metrics_folder
-from models.errors import SettingError
-from models.settings import Settings
+from models.access.catalog import KeyCatalog
+from models.access.keys import parse_static_keys
+from models.errors import SettingError, Unavailable
+from models.settings import Settings, is_loopback
+from models.store.engine import Database
+from models.store.schema import check_schema
+from models.store.tables import api_keys
+
+log = logging.getLogger(__name__)
 
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM; requests under way, and those of the drain seconds, are finished."""
+    """Serve until SIGTERM; requests under way, and those of the drain seconds, are finished.
+
+    Raises SettingError for an address that is not allowed and SchemaError for a database of another
+    version.
+    """
     check_bind(settings)
+    _check_database(settings)
     with metrics_folder():
         _Server(settings).run()
 
 
+def _check_database(settings: Settings) -> None:
+    """One that does not answer now may do so soon; until then `/readyz` says so."""
+    database = Database(settings.resolved_database_url)
+    try:
+        check_schema(database)
+    except DBAPIError as error:
+        log.warning("The database does not answer: %s", error.orig)
+    finally:
+        database.close()
+
+
 def check_bind(settings: Settings) -> None:
-    """Raise SettingError for an address beyond this machine that was not asked for by name."""
-    host, _ = _address(settings)
-    if not settings.allow_anonymous and not _is_loopback(host):
-        raise SettingError(
-            f"LUTHIER_BIND={settings.bind!r}: anyone who reaches this address could start jobs;"
-            " set LUTHIER_ALLOW_ANONYMOUS=1 if that is meant."
-        )
+    """Raise SettingError for an address beyond this machine that anyone could use.
+
+    Raises Unavailable where the database does not tell whether there are keys.
+    """
+    host, _ = settings.address
+    has_keys = bool(parse_static_keys(settings.api_keys))
+    if has_keys or settings.allow_anonymous or is_loopback(host) or _has_stored_keys(settings):
+        return
+    raise SettingError(
+        f"LUTHIER_BIND={settings.bind!r}: there is no API key, and anyone who reaches this address"
+        " could start jobs. Make a key with `luthier keys create`, give one in LUTHIER_API_KEYS,"
+        " or set LUTHIER_ALLOW_ANONYMOUS=1 if that is meant."
+    )
+
+
+def _has_stored_keys(settings: Settings) -> bool:
+    url = make_url(settings.resolved_database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return False  # looking would make the file
+    database = Database(settings.resolved_database_url)
+    try:
+        with database.read() as connection:
+            is_there = inspect(connection).has_table(api_keys.name)
+        return is_there and not KeyCatalog(database).is_empty()
+    except DBAPIError:
+        raise Unavailable(
+            f"LUTHIER_BIND={settings.bind!r} is served only with API keys, and the database does"
+            " not answer whether there are any."
+        ) from None
+    finally:
+        database.close()
 
 
 def check_free(settings: Settings) -> None:
@@ -37,23 +86,12 @@ def check_free(settings: Settings) -> None:
 
     Otherwise another service there would answer for the one that is being started.
     """
-    host, port = _address(settings)
+    host, port = settings.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise SettingError(f"LUTHIER_BIND={settings.bind!r}: {error.strerror}.") from None
-
-
-def _address(settings: Settings) -> tuple[str, int]:
-    return parse_address("LUTHIER_BIND", settings.bind)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _forget_process(_arbiter: Any, worker: Any) -> None:

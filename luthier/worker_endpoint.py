@@ -15,7 +15,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from luthier.addresses import parse_address
 from models.errors import SettingError
 from models.jobs.vitals import Vitals
 from models.settings import Settings
@@ -32,7 +31,7 @@ def serve_vitals(settings: Settings, vitals: Vitals) -> Iterator[None]:
     if not settings.worker_bind:
         yield
         return
-    host, port = parse_address("LUTHIER_WORKER_BIND", settings.worker_bind)
+    host, port = settings.worker_address
     server_class = _Server6 if ":" in host else ThreadingWSGIServer
     try:
         server = make_server(host, port, _application(vitals), server_class, _QuietHandler)

@@ -48,6 +48,21 @@ class Conflict(LuthierError):
     """The request is well formed, but the present state forbids it."""
 
 
+class TooLarge(LuthierError):
+    """What the caller sent has, or unpacks to, more bytes than a setting allows."""
+
+
+class TooMany(LuthierError):
+    """There is no room now; `retry_after` seconds later there may be."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (TooMany, (str(self), self.retry_after))
+
+
 class Malformed(LuthierError):
     """The bytes are not what their content type says."""
 
@@ -66,6 +81,10 @@ class ArtifactError(LuthierError):
 
 class SettingError(LuthierError):
     """A setting has a value that cannot be used; names key and value."""
+
+
+class SchemaError(LuthierError):
+    """The database was migrated to another schema than this version of Luthier knows."""
 
 
 class LeaseLost(LuthierError):

@@ -1,24 +1,33 @@
 """The one table of settings, read once from `LUTHIER_*` variables."""
 
+import ipaddress
 import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from models.errors import SettingError
 
 PREFIX = "LUTHIER_"
+CLIENT_KEY = "LUTHIER_API_KEY"  # what `luthier.client` sends; no setting of the service
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 _EXPECTED = {int: "a whole number", float: "a number", bool: "1 or 0", str: "text"}
 
 
 def _setting(
-    default: Any, help_text: str, minimum: float | None = None, choices: Sequence[str] = ()
+    default: Any,
+    help_text: str,
+    minimum: float | None = None,
+    choices: Sequence[str] = (),
+    secret: bool = False,
 ) -> Any:
     return field(
-        default=default, metadata={"help": help_text, "minimum": minimum, "choices": choices}
+        default=default,
+        repr=not secret,
+        metadata={"help": help_text, "minimum": minimum, "choices": choices},
     )
 
 
@@ -28,10 +37,17 @@ class Settings:
 
     bind: str = _setting("127.0.0.1:8000", "Address and port that the API listens on.")
     data: str = _setting(".luthier", "Folder of the embedded database and artifacts.")
-    database_url: str = _setting("", "SQLAlchemy URL; empty means SQLite under `data`.")
-    artifacts: str = _setting("", "Artifact root (folder or fsspec URL); empty means under `data`.")
+    database_url: str = _setting(
+        "", "sqlite:// or postgresql:// URL; empty means SQLite under `data`.", secret=True
+    )
+    artifacts: str = _setting("", "Artifact root, a folder or s3:// URL; empty means under `data`.")
+    api_keys: str = _setting(
+        "",
+        "Keys beside those of `luthier keys`: `name:scopes:key`, commas between.",
+        secret=True,
+    )
     allow_anonymous: bool = _setting(
-        False, "Let anyone who reaches the address use the service, beyond this machine."
+        False, "Let anyone who reaches the address use the service, as long as there is no key."
     )
     api_processes: int = _setting(1, "Number of gunicorn worker processes.", 1)
     api_threads: int = _setting(8, "Threads in each gunicorn worker process.", 1)
@@ -40,10 +56,37 @@ class Settings:
     trial_memory: int = _setting(
         8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
     )
+    forecast_seconds: float = _setting(
+        45.0, "Seconds that a forecast may take, of a dry run or a job; 0 leaves it out.", 0
+    )
+    require_gpu: bool = _setting(
+        False, "Let a worker end with an error where its trials see no GPU."
+    )
+    trainer: str = _setting(
+        "auto",
+        "What trains perceptrons: `auto` takes `pack` where there is a GPU and `numpy` elsewhere.",
+        choices=("auto", "numpy", "pack", "keras"),
+    )
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
     poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
     max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)
+    max_inflated_bytes: int = _setting(
+        1024**3, "Most bytes that a compressed body, an archive or a table may unpack to.", 1024
+    )
+    max_json_depth: int = _setting(64, "Deepest nesting of a JSON body.", 8)
+    max_rows: int = _setting(5_000_000, "Most rows of a dataset.", 1)
+    max_columns: int = _setting(10_000, "Most columns of a dataset.", 1)
+    max_cell_length: int = _setting(100_000, "Most characters of one cell.", 1)
+    max_instances: int = _setting(10_000, "Most rows of one prediction request.", 1)
+    max_queued_jobs: int = _setting(1000, "Most jobs that wait for a worker.", 1)
+    max_trials_per_job: int = _setting(10_000, "Most trials of one job.", 1)
+    dataset_url_hosts: str = _setting(
+        "", "Hosts that datasets are fetched from, `*.` for all below one; empty means none."
+    )
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
+    file_cache: int = _setting(
+        1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0
+    )
     log_level: str = _setting(
         "INFO", "Lowest level that is logged.", choices=("DEBUG", "INFO", "WARNING", "ERROR")
     )
@@ -66,7 +109,7 @@ class Settings:
         known = {PREFIX + item.name.upper(): item for item in fields(cls)}
         values: dict[str, Any] = {}
         for key, text in environ.items():
-            if not key.startswith(PREFIX):
+            if not key.startswith(PREFIX) or key == CLIENT_KEY:
                 continue
             if key not in known:
                 raise SettingError(f"{key}={text!r}: there is no such setting.")
@@ -86,9 +129,40 @@ class Settings:
         return self.artifacts or str(Path(self.data).absolute() / "artifacts")
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `bind`; SettingError if it is not both."""
+        return _host_and_port("LUTHIER_BIND", self.bind)
+
+    @property
+    def worker_address(self) -> tuple[str, int]:
+        """Host and port of `worker_bind`; SettingError if it is not both."""
+        return _host_and_port("LUTHIER_WORKER_BIND", self.worker_bind)
+
+    @property
+    def binds_loopback(self) -> bool:
+        """Whether only this machine reaches the API."""
+        return is_loopback(self.address[0])
+
+    @property
     def resolved_trial_slots(self) -> int:
         """Trials at once: the number given, or one per core."""
         return self.trial_slots or os.cpu_count() or 1
+
+
+@lru_cache(maxsize=256)
+def is_loopback(host: str) -> bool:
+    """Whether a host name or an address means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _host_and_port(variable: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise SettingError(f"{variable}={text!r}: expected address and port, as in 127.0.0.1:8000.")
+    return host.strip("[]"), int(port)
 
 
 def _parse(key: str, text: str, kind: Any) -> Any:

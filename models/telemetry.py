@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,13 +23,15 @@ _PLAIN = re.compile(r"[\w.:/{}+-]+", re.ASCII)
 
 _about: ContextVar[Mapping[str, object]] = ContextVar("about", default=MappingProxyType({}))
 
+_exchanging = threading.RLock()
+
 
 def configure_logging(level: str, log_format: str) -> None:
     """Send log lines of `level` and above to standard error, as `text` or as `json`."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
-    for chatty in ("alembic", "httpx"):
+    for chatty in ("aiobotocore", "alembic", "botocore", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -107,11 +110,12 @@ def _shown(value: object) -> str:
 def without_import_noise() -> Iterator[None]:
     """Leave out what TensorFlow writes to standard error when it is imported; keep the rest.
 
-    It writes past Python, so the file descriptor itself is exchanged for the time of the block.
+    It writes past Python, so the file descriptor itself is exchanged for the time of the block; one
+    thread at a time, or the first to leave would hand the others' file back for the real one.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as written:
+    with _exchanging, tempfile.TemporaryFile() as written:
+        sys.stderr.flush()
+        kept = os.dup(2)
         os.dup2(written.fileno(), 2)
         try:
             yield

@@ -1,3 +1,4 @@
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -5,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from object_store import s3_server
+from postgres import PostgresServer
 from processes import free_bind, running, stop
 from waiting import wait_until
 
@@ -13,6 +16,24 @@ from luthier.client import Client
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
+from models.store.tables import metadata
+
+# Marks for tests, or modules, that hold over either kind: mark -> fixture, its kinds.
+_KINDS = {
+    "both_databases": ("backend", ["sqlite", "postgresql"]),
+    "both_stores": ("store", ["folder", "s3"]),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for mark, (_, kinds) in _KINDS.items():
+        config.addinivalue_line("markers", f"{mark}: run over each of {', '.join(kinds)}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for mark, (fixture, kinds) in _KINDS.items():
+        if fixture in metafunc.fixturenames and metafunc.definition.get_closest_marker(mark):
+            metafunc.parametrize(fixture, kinds, indirect=True)
 
 
 @dataclass(frozen=True)
@@ -55,13 +76,67 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgres: PostgresServer) -> Iterator[Database]:
+    """A database of the server at the newest schema."""
+    database = Database(postgres.url("postgres"))
+    migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """An S3 server for all tests; the URL of its bucket."""
+    with s3_server() as url:
+        yield url
+
+
 @pytest.fixture
-def settings(tmp_path: Path, migrated: Path) -> Settings:
-    """Settings of a migrated data folder of its own."""
+def backend(request: pytest.FixtureRequest) -> str:
+    """The kind of database; SQLite unless a test is marked with `both_databases`."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> str:
+    """The kind of artifact root; a folder unless a test is marked with `both_stores`."""
+    return str(getattr(request, "param", "folder"))
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, migrated: Path, backend: str, store: str, request: pytest.FixtureRequest
+) -> Settings:
+    """Settings of a migrated, empty database and an empty artifact root of its own."""
     data = tmp_path / "data"
     data.mkdir()
-    shutil.copy(migrated, data / "luthier.db")
-    return Settings(data=str(data), trial_slots=2)
+    url = artifacts = ""
+    if backend == "sqlite":
+        shutil.copy(migrated, data / "luthier.db")
+    else:
+        database: Database = request.getfixturevalue("migrated_postgresql")
+        _empty(database)
+        url = database.engine.url.render_as_string(hide_password=False)
+    if store == "s3":
+        artifacts = f"{request.getfixturevalue('s3')}/{secrets.token_hex(8)}"
+    return Settings(
+        data=str(data), database_url=url, artifacts=artifacts, trial_slots=2, forecast_seconds=0
+    )
+
+
+def _empty(database: Database) -> None:
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from processes import (
     running,
     subcommand,
 )
+from sqlalchemy import text
 from waiting import wait_until
 
 from luthier.server import check_bind
@@ -131,9 +132,11 @@ def test_an_address_without_a_port_is_refused(bind: str) -> None:
     assert f"LUTHIER_BIND={bind!r}: expected address and port" in str(refusal.value)
 
 
-def test_an_address_beyond_this_machine_is_served_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_an_address_beyond_this_machine_is_served_when_it_is_asked_for(
+    tmp_path: Path, settings: Settings
+) -> None:
     bind, log = free_bind().replace("127.0.0.1", "0.0.0.0"), tmp_path / "log"
-    with running("api", log, bind=bind, data=tmp_path, allow_anonymous=1) as process:
+    with running("api", log, bind=bind, data=settings.data, allow_anonymous=1) as process:
         wait_until(lambda: process.poll() is not None or "Listening at" in log.read_text())
         assert process.poll() is None
 
@@ -154,7 +157,32 @@ def test_migrate_brings_a_database_to_the_newest_schema(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize(
+    ("revision", "says"),
+    [("0001", "stands at 0001, this version of Luthier needs"), ("9999", "newer than this")],
+)
+def test_api_and_worker_refuse_a_schema_that_they_do_not_know(
+    settings: Settings, database: Database, revision: str, says: str
+) -> None:
+    with database.write() as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+    for command in ("api", "worker"):
+        refused = run(command, bind=free_bind(), data=settings.data)
+        assert refused.returncode == 1
+        assert says in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password() -> None:
+    url = f"postgresql://luthier:secret@{free_bind()}/luthier"
+    refused = run("migrate", database_url=url)
+    assert refused.returncode == 1
+    assert "The database cannot be migrated: " in refused.stderr
+    assert "secret" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_help_and_version_are_told() -> None:
-    text = run("--help").stdout
-    assert all(command in text for command in ("serve", "api", "worker", "migrate", "openapi"))
+    shown = run("--help").stdout
+    assert all(command in shown for command in ("serve", "api", "worker", "migrate", "openapi"))
     assert "0.1.0" in run("--version").stdout

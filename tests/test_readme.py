@@ -3,29 +3,24 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from readme import README, ROOT, curl_commands, predicted_grams
 
 from models.space.hyperparameters import HYPERPARAMETERS
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
 
 def test_the_curl_quickstart_runs_as_it_stands(service, tmp_path):
-    blocks = [text for text in re.findall(r"```bash\n(.*?)```", README, re.S) if "curl" in text]
-    assert len(blocks) == 2
-    script = "\n".join(blocks).replace("localhost:8000", service.url.removeprefix("http://"))
-    script = script.replace("@examples", f"@{ROOT}/examples")
     finished = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        ["bash", "-euc", curl_commands(service.url)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
-    grams = re.search(r'"predictions":\[([0-9.]+)\]', finished.stdout)
-    assert grams, finished.stdout
     # A Gentoo penguin weighs between 3.9 and 6.3 kg in the data.
-    assert 3900 < float(grams[1]) < 6300
+    assert 3900 < predicted_grams(finished.stdout) < 6300
 
 
 def test_the_python_quickstart_runs_as_it_stands(service):

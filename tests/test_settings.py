@@ -13,16 +13,29 @@ BAD_VALUES = {
     "data": [],
     "database_url": [],
     "artifacts": [],
+    "api_keys": [],  # checked where they are read: tests/test_key_commands.py
     "allow_anonymous": ["yes", "", "2"],
     "api_processes": ["0", "-1", "two", "1.5", ""],
     "api_threads": ["0", "many"],
     "trial_slots": ["-1", "all"],
     "trial_timeout": ["0", "nan", "inf", "1h"],
     "trial_memory": ["1024", "8GB"],
+    "forecast_seconds": ["-1", "nan", "soon"],
+    "trainer": ["gpu", "NUMPY", ""],
     "lease_seconds": ["0.5", "-inf", "soon"],
     "poll_seconds": ["0", "nan"],
     "max_body_bytes": ["0", "1e6"],
+    "max_inflated_bytes": ["0", "1GB"],
+    "max_json_depth": ["1", "deep"],
+    "max_rows": ["0", "1e6"],
+    "max_columns": ["0", ""],
+    "max_cell_length": ["0", "-1"],
+    "max_instances": ["0", "all"],
+    "max_queued_jobs": ["0", "none"],
+    "max_trials_per_job": ["0", "2.5"],
+    "dataset_url_hosts": [],  # any text is a list of hosts: tests/api/test_dataset_urls.py
     "model_cache": ["0", "none"],
+    "file_cache": ["-1", "1GB"],
     "log_level": ["info", "LOUD", ""],
     "log_format": ["JSON", "xml", ""],
     "drain_seconds": ["-1", "nan", "soon"],
@@ -68,6 +81,15 @@ def test_a_good_value_is_taken(name: str) -> None:
 def test_an_unknown_variable_is_refused() -> None:
     with pytest.raises(SettingError, match="LUTHIER_BNID='x': there is no such setting"):
         Settings.from_environment({"LUTHIER_BNID": "x"})
+
+
+def test_the_client_s_key_is_no_setting() -> None:
+    assert Settings.from_environment({"LUTHIER_API_KEY": "x"}) == Settings()
+
+
+def test_secrets_are_not_shown_with_the_settings() -> None:
+    text = repr(Settings(api_keys="ci:read:secret", database_url="postgresql://me:secret@db/l"))
+    assert "secret" not in text
 
 
 def test_variables_of_others_do_not_matter() -> None:

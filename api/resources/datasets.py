@@ -6,7 +6,7 @@ from flask import request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import examples
-from api.bodies import Blueprint, parse_json
+from api.bodies import Blueprint, parse_json, refuse_nul
 from api.schemas.datasets import (
     UPLOAD_BODY,
     DatasetPageSchema,
@@ -16,6 +16,7 @@ from api.schemas.datasets import (
     PreviewSchema,
     UploadFileSchema,
     UploadFormSchema,
+    check_file_name,
     dataset_body,
 )
 from api.schemas.fields import PageQuery, page
@@ -38,7 +39,7 @@ blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description=
     }
 )
 def create() -> ResponseReturnValue:
-    """Store a dataset: a file as multipart form, or rows as JSON."""
+    """Store a dataset: a file as multipart form, or rows or a file's address as JSON."""
     if request.mimetype == "multipart/form-data":
         record = _from_form()
     elif request.is_json:
@@ -84,8 +85,10 @@ def preview(query: dict[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _from_form() -> DatasetRecord:
+    refuse_nul(request.form.to_dict())
     form = UploadFormSchema().load(request.form.to_dict())
     file = UploadFileSchema().load(request.files.to_dict())["file"]
+    check_file_name(file.filename)
     return services().datasets.add_file(
         file.read(), file.filename, file.mimetype, form["types"], form["name"]
     )
@@ -94,4 +97,6 @@ def _from_form() -> DatasetRecord:
 def _from_body() -> DatasetRecord:
     body = InlineDatasetSchema().load(parse_json(request.get_data(cache=False)))
     name, types = body.pop("name"), body.pop("types")
+    if "url" in body:
+        return services().datasets.add_url(body["url"], types, name)
     return services().datasets.add_inline(body, types, name)

@@ -21,8 +21,7 @@ from api.schemas.models import (
     version_summary_body,
 )
 from api.services import services
-from models.errors import Invalid, NotFound
-from models.registry.catalog import artifact_folder
+from models.errors import Invalid
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
@@ -62,15 +61,13 @@ def show_version(model: str, version: int) -> dict[str, Any]:
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type="*/*")
 def download(model: str, version: int, file: str) -> ResponseReturnValue:
     """Download one file of a version."""
-    record = services().models.version(model, version)
-    if file not in record.files:
-        raise NotFound(f"file of version {version} of model {model!r}", file)
-    content = services().artifacts.read(f"{artifact_folder(model, version)}/{file}")
+    files = services().version_files
+    content = files.read(model, version, file)
     response = Response(
         content,
         mimetype=_MEDIA_TYPES.get(file.rpartition(".")[2], "application/octet-stream"),
     )
-    response.set_etag(record.files[file]["sha256"])
+    response.set_etag(files.entry(model, version, file)["sha256"])
     response.headers["Content-Disposition"] = f'attachment; filename="{file}"'
     return response
 

@@ -14,7 +14,7 @@ blueprint = Blueprint("reports", __name__, url_prefix="/tune", description="Repo
 
 _MEDIA_TYPES = {"html": "text/html", "png": "image/png"}
 # The page shows what users called their columns and models; whatever that is, nothing may run.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 @blueprint.route("/<job>/importance", methods=["GET"])

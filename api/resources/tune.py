@@ -38,6 +38,7 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.arguments(TuneSchema, example=examples.TUNE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
+@blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
 def start(
     query: dict[str, Any], headers: dict[str, Any], wanted: TuneRequest
 ) -> ResponseReturnValue:
@@ -143,11 +144,14 @@ def _body(job: Job) -> dict[str, Any]:
 
 def _plan(wanted: TuneRequest) -> ResponseReturnValue:
     decision = services().intake.decide(wanted)
+    outlook = services().forecaster.look_ahead(decision)
     body = {
         "trials": decision.trials,
         "taken_over": len(decision.taken_over),
         "space_size": decision.plan.space_size,
         "schedule": decision.plan.schedule,
+        "forecast": outlook.forecast,
+        "forecast_missing": outlook.missing,
         "request": decision.spec.to_document(),
     }
     return jsonify(PlanSchema().dump(body))

@@ -8,6 +8,7 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow.validate import Length, OneOf, Range
 
+from api.names import check_printable
 from api.schemas.fields import described
 from models.data.catalog import DatasetRecord
 from models.data.columns import ColumnType
@@ -46,10 +47,18 @@ class UploadFileSchema(ma.Schema):
     )
 
 
+def check_file_name(name: str) -> None:
+    """Raise ValidationError at `file` for a file name that cannot name a dataset."""
+    try:
+        check_printable(Length(max=200, error="The name is longer than 200.")(name))
+    except ma.ValidationError as error:
+        raise ma.ValidationError({"file": error.messages}) from None
+
+
 class UploadFormSchema(ma.Schema):
     """The other parts of an upload."""
 
-    name = ma.fields.String(load_default=None, validate=Length(1, 200))
+    name = ma.fields.String(load_default=None, validate=[Length(1, 200), check_printable])
     types = TypesField(load_default=dict, metadata=_TYPES_HELP)
 
 
@@ -74,7 +83,7 @@ UPLOAD_BODY = {
 
 
 class InlineDatasetSchema(ma.Schema):
-    """Rows in the body: `records`, or arrays `x` and `y`."""
+    """Rows in the body: `records`, or arrays `x` and `y`; or the address of a file, `url`."""
 
     records = ma.fields.List(
         ma.fields.Raw(metadata={"type": "object"}),
@@ -85,13 +94,17 @@ class InlineDatasetSchema(ma.Schema):
         metadata=described("Rows of numbers, or images (rows × height × width [× channels])."),
     )
     y = ma.fields.List(ma.fields.Raw(), metadata=described("One target a row."))
-    name = ma.fields.String(load_default=None, validate=Length(1, 200))
+    url = ma.fields.String(
+        validate=[Length(1, 2000), check_printable],
+        metadata=described("An https address of one of the hosts that the service fetches from."),
+    )
+    name = ma.fields.String(load_default=None, validate=[Length(1, 200), check_printable])
     types = TypesField(load_default=dict, metadata=_TYPES_HELP)
 
     @ma.validates_schema
     def _one_form(self, data: Mapping[str, Any], **_: Any) -> None:
-        if set(data) - {"name", "types"} not in ({"records"}, {"x", "y"}):
-            raise ma.ValidationError("Give either records, or both x and y.", "records")
+        if set(data) - {"name", "types"} not in ({"records"}, {"x", "y"}, {"url"}):
+            raise ma.ValidationError("Give either records, or both x and y, or url.", "records")
 
 
 class DatasetSchema(ma.Schema):

@@ -7,6 +7,7 @@ import marshmallow as ma
 from marshmallow.validate import OneOf, Range
 
 from api.schemas.fields import LARGEST_NUMBER, PageQuery, described
+from api.schemas.forecast import ActualSchema, ForecastSchema
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.records import Job, Progress, Trial
 
@@ -114,6 +115,9 @@ class TrialSchema(ma.Schema):
         allow_none=True,
         metadata=described("The equal trial, of this job or another, that answered it."),
     )
+    trainer = ma.fields.String(
+        allow_none=True, metadata=described("What trained it: `numpy`, `pack` or `keras`.")
+    )
     overfit_gap = ma.fields.Float(
         allow_none=True, metadata=described("Validation loss minus training loss.")
     )
@@ -126,6 +130,9 @@ class TrialSchema(ma.Schema):
     )
     parameters = ma.fields.Integer(allow_none=True)
     seconds = ma.fields.Float(allow_none=True, metadata=described("Seconds of training."))
+    memory_bytes = ma.fields.Integer(
+        allow_none=True, metadata=described("Most resident memory of its process meanwhile.")
+    )
     retries = ma.fields.Integer(metadata=described("Times it was lost and tried again."))
     failure = ma.fields.Nested(FailureSchema, allow_none=True)
     created = ma.fields.String()
@@ -178,6 +185,16 @@ class JobSchema(ma.Schema):
         metadata=described("Whether the winner keeps its weights or is trained anew."),
     )
     seconds = ma.fields.Float(metadata=described("Seconds of searching so far."))
+    forecast = ma.fields.Nested(
+        ForecastSchema,
+        allow_none=True,
+        metadata=described("Made by the worker before the first trial; null until then."),
+    )
+    actual = ma.fields.Nested(
+        ActualSchema,
+        allow_none=True,
+        metadata=described("What the forecast came to; null until the job has succeeded."),
+    )
     created = ma.fields.String()
     started = ma.fields.String(allow_none=True)
     finished = ma.fields.String(allow_none=True)
@@ -216,6 +233,10 @@ class PlanSchema(ma.Schema):
         ma.fields.Nested(RoundSchema),
         metadata=described("Hyperband's rounds; empty for other strategies."),
     )
+    forecast = ma.fields.Nested(ForecastSchema, allow_none=True)
+    forecast_missing = ma.fields.String(
+        allow_none=True, metadata=described("Why there is no forecast.")
+    )
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))
 
 
@@ -241,6 +262,8 @@ def job_body(job: Job, progress: Progress, best: Trial | None, slots: int) -> di
         "version": job.version,
         "weights": "refitted" if job.spec.refit else "kept",
         "seconds": job.seconds,
+        "forecast": job.forecast,
+        "actual": job.actual,
         "created": job.created.isoformat(),
         "started": job.started.isoformat() if job.started else None,
         "finished": job.finished.isoformat() if job.finished else None,
@@ -267,10 +290,12 @@ def trial_body(trial: Trial) -> dict[str, Any]:
         "epochs_trained": result.get("epochs"),
         "parent": trial.parent,
         "reused_from": asdict(trial.reused_from) if trial.reused_from else None,
+        "trainer": result.get("trainer"),
         "overfit_gap": result.get("overfit_gap"),
         "overfit": result.get("overfit"),
         "parameters": result.get("parameters"),
         "seconds": trial.seconds,
+        "memory_bytes": result.get("memory_bytes"),
         "retries": trial.retries,
         "failure": {"kind": kind, "message": trial.failure_message} if kind else None,
         "created": trial.created.isoformat(),

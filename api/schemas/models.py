@@ -106,5 +106,8 @@ def version_body(record: VersionRecord, model: ModelRecord) -> dict[str, Any]:
         "aliases": [name for name, at in model.aliases.items() if at == record.version],
         **version_summary_body(record),
         **{name: record.details[name] for name in kept},
-        "files": record.files,
+        "files": {
+            name: {"sha256": entry["sha256"], "bytes": entry["bytes"]}
+            for name, entry in record.files.items()
+        },
     }

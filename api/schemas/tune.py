@@ -8,7 +8,9 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, described, model_name
+from api.schemas.objective import ObjectiveField
 from api.schemas.pruning import PruningSchema
+from api.schemas.weights import ClassWeightField
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
@@ -217,6 +219,36 @@ class TuneSchema(ma.Schema):
         validate=OneOf(["auto", *Task]),
         metadata=described("What is predicted; `auto` follows from the target."),
     )
+    class_weight = ClassWeightField(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "What the training rows of each class count in the training loss: `balanced` for rows /"
+            " (classes * rows of the class), or numbers by label; classes left out count 1."
+            " Classification only.",
+            oneOf=[
+                {"type": "string", "enum": ["balanced"]},
+                {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "number",
+                        "minimum": 0,
+                        "exclusiveMinimum": True,
+                    },
+                    "example": {"healthy": 1.0, "ill": 10.0},
+                },
+            ],
+        ),
+    )
+    sample_weight = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=Length(min=1),
+        metadata=described(
+            "Column of numbers from 0 up that says what each training row counts in the training"
+            " loss. It is no feature, and predictions do not ask for it."
+        ),
+    )
     network = ma.fields.String(
         load_default="mlp",
         validate=OneOf(list(NETWORKS)),
@@ -224,7 +256,7 @@ class TuneSchema(ma.Schema):
     )
     search_space = SearchSpaceField(load_default=None, allow_none=True)
     strategy = StrategyField(load_default=Random)
-    objective = ma.fields.Nested(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    objective = ObjectiveField(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
     budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
     evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation)
     executions_per_trial = StrictInteger(

@@ -1,6 +1,7 @@
 """NumPy arrays to columns."""
 
 import io
+import math
 import zipfile
 import zlib
 from typing import Any
@@ -8,9 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from models.data.limits import DEFAULT_LIMITS, TableLimits
 from models.errors import Invalid
-
-MAX_UNPACKED_BYTES = 4 * 1024**3  # of one NPZ file
 
 _UNREADABLE = (
     ValueError,
@@ -24,14 +24,14 @@ _UNREADABLE = (
 )
 
 
-def read_npz(content: bytes) -> dict[str, Any]:
+def read_npz(content: bytes, limits: TableLimits) -> dict[str, Any]:
     """Columns of an NPZ file: arrays `x` and `y`, or arrays of one axis and images, by name.
 
-    Raises Invalid at `file`.
+    Raises Invalid at `file`, and TooLarge before anything is unpacked that `limits` forbid.
     """
-    arrays = _unpack(content)
+    arrays = _unpack(content, limits)
     if set(arrays) == {"x", "y"}:
-        return to_columns(arrays["x"], arrays["y"])
+        return to_columns(arrays["x"], arrays["y"], limits)
     if not arrays or "" in arrays:
         raise Invalid.at("file", "The file holds no array, or one without a name.")
     if len({array.shape[:1] for array in arrays.values()}) > 1:
@@ -47,14 +47,14 @@ def read_npz(content: bytes) -> dict[str, Any]:
     return cells
 
 
-def to_columns(x: Any, y: Any) -> dict[str, Any]:
+def to_columns(x: Any, y: Any, limits: TableLimits = DEFAULT_LIMITS) -> dict[str, Any]:
     """Columns of the features `x` and the targets `y`, as arrays or nested lists.
 
     `x` of shape (rows, columns) becomes `x0`, `x1`…; (rows,) becomes `x0`; (rows, height, width)
     and (rows, height, width, channels) become one image `x`. `y` has shape (rows,) or (rows, 1).
-    Raises Invalid at `x` or `y`.
+    Raises Invalid at `x` or `y`, TooLarge for more than `limits` allow.
     """
-    features, targets = _array("x", x), _array("y", y)
+    features, targets = _array("x", x, limits), _array("y", y, limits)
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if targets.ndim != 1:
@@ -67,25 +67,48 @@ def to_columns(x: Any, y: Any) -> dict[str, Any]:
         raise Invalid.at("y", f"Has {len(targets)} rows, but `x` has {len(features)}.")
     if features.ndim >= 3:
         return {"x": _images("x", features), "y": _cells("y", targets)}
-    features = _numbers("x", features.reshape(len(features), -1))
+    features = features.reshape(len(features), -1)
+    limits.check_shape("x", *features.shape)
+    features = _numbers("x", features)
     cells = {f"x{number}": _cells("x", column) for number, column in enumerate(features.T)}
     return {**cells, "y": _cells("y", targets)}
 
 
-def _unpack(content: bytes) -> dict[str, np.ndarray[Any, Any]]:
+def _unpack(content: bytes, limits: TableLimits) -> dict[str, np.ndarray[Any, Any]]:
+    # Opening an archive takes memory for each member, however small the file is.
+    limits.check_columns("file", content.count(b"PK\x01\x02"))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > MAX_UNPACKED_BYTES:
-            raise Invalid.at("file", f"Unpacked, the file has {unpacked} bytes: too many.")
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files}
+            members = archive.infolist()
+            limits.check_bytes(sum(member.file_size for member in members), "The file")
+            for member in members:
+                _check_header(archive, member, limits)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: np.asarray(arrays[name]) for name in arrays.files}
     except _UNREADABLE as error:
         raise Invalid.at("file", f"The file is not a plain NPZ file: {error}") from None
 
 
-def _array(path: str, values: Any) -> np.ndarray[Any, Any]:
+def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: TableLimits) -> None:
+    """Refuse an array whose header claims more than its member holds, or holds objects."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds pickled objects")
+    elements = math.prod(shape)
+    if elements * max(1, dtype.itemsize) > member.file_size:
+        raise ValueError(f"{member.filename} claims {elements:,} elements, which it does not hold")
+    limits.check_shape("file", shape[0] if shape else 0, 1)
+
+
+def _array(path: str, values: Any, limits: TableLimits) -> np.ndarray[Any, Any]:
     try:
+        if isinstance(values, list):
+            _check_texts(values, limits)
         array = np.asarray(values)
     except OverflowError:
         raise Invalid.at(path, "A number is too large.") from None
@@ -94,6 +117,13 @@ def _array(path: str, values: Any) -> np.ndarray[Any, Any]:
     if array.dtype == object:
         array = _from_objects(path, array)
     return array
+
+
+def _check_texts(values: list[Any], limits: TableLimits) -> None:
+    """Refuse text that NumPy, which gives every cell the room of the longest, makes too much of."""
+    cells = np.asarray(values, dtype=object).ravel()
+    longest = max((len(cell) for cell in cells if isinstance(cell, str)), default=0)
+    limits.check_bytes(4 * longest * len(cells), "The text")
 
 
 def _from_objects(path: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -19,6 +19,8 @@ class Builtin:
     rows: int
     source: str  # the function that loads it
     target: str = "target"
+    classes: int = 0  # numbered from 0; 0 for a regression
+    shape: tuple[int, ...] = ()  # of an image that may have to be downloaded
 
     @property
     def is_image(self) -> bool:
@@ -89,18 +91,30 @@ _BOSTON = (
     "lstat",
 )
 
+
+def _downloaded_images(name: str) -> Builtin:
+    return Builtin(name, Task.MULTICLASS, ("x",), 70000, _KERAS + name, shape=(28, 28), classes=10)
+
+
 BUILTINS: Mapping[str, Builtin] = MappingProxyType(
     {
         item.name: item
         for item in (
-            Builtin("iris", Task.MULTICLASS, _IRIS, 150, _SKLEARN + "iris"),
-            Builtin("wine", Task.MULTICLASS, _WINE, 178, _SKLEARN + "wine"),
-            Builtin("breast_cancer", Task.BINARY, _BREAST_CANCER, 569, _SKLEARN + "breast_cancer"),
-            Builtin("digits", Task.MULTICLASS, ("x",), 1797, _SKLEARN + "digits"),
+            Builtin("iris", Task.MULTICLASS, _IRIS, 150, _SKLEARN + "iris", classes=3),
+            Builtin("wine", Task.MULTICLASS, _WINE, 178, _SKLEARN + "wine", classes=3),
+            Builtin(
+                "breast_cancer",
+                Task.BINARY,
+                _BREAST_CANCER,
+                569,
+                _SKLEARN + "breast_cancer",
+                classes=2,
+            ),
+            Builtin("digits", Task.MULTICLASS, ("x",), 1797, _SKLEARN + "digits", classes=10),
             Builtin("diabetes", Task.REGRESSION, _DIABETES, 442, _SKLEARN + "diabetes"),
-            Builtin("xor", Task.BINARY, ("x1", "x2"), 4, "luthier"),
-            Builtin("mnist", Task.MULTICLASS, ("x",), 70000, _KERAS + "mnist"),
-            Builtin("fashion_mnist", Task.MULTICLASS, ("x",), 70000, _KERAS + "fashion_mnist"),
+            Builtin("xor", Task.BINARY, ("x1", "x2"), 4, "luthier", classes=2),
+            _downloaded_images("mnist"),
+            _downloaded_images("fashion_mnist"),
             Builtin(
                 "california_housing",
                 Task.REGRESSION,

@@ -1,5 +1,6 @@
 """Which datasets are stored; their rows lie in the artifact root."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,21 +50,32 @@ class DatasetCatalog:
             "columns": columns,
             "created": now(),
         }
-        try:
-            with self._database.write() as connection:
-                connection.execute(insert(datasets).values(row))
-        except IntegrityError:
-            if builtin is not None:
-                self._mark_builtin(dataset, builtin)
-        return self.get(dataset)
+        while True:
+            try:
+                with self._database.write() as connection:
+                    connection.execute(insert(datasets).values(row))
+            except IntegrityError:
+                # Known already, unless it is deleted in this very moment.
+                if builtin is not None:
+                    self._mark_builtin(dataset, builtin)
+            found = self._find(dataset)
+            if found is None and builtin is not None:
+                # Another library had other rows under this name, and was first.
+                found = self.find_builtin(builtin)
+            if found is not None:
+                return found
 
     def get(self, dataset: str) -> DatasetRecord:
         """One dataset by id; NotFound if there is none."""
+        found = self._find(dataset)
+        if found is None:
+            raise NotFound("dataset", dataset)
+        return found
+
+    def _find(self, dataset: str) -> DatasetRecord | None:
         with self._database.read() as connection:
             row = connection.execute(select(datasets).where(datasets.c.id == dataset)).one_or_none()
-        if row is None:
-            raise NotFound("dataset", dataset)
-        return _record(row)
+        return None if row is None else _record(row)
 
     def find_builtin(self, name: str) -> DatasetRecord | None:
         """The stored copy of a builtin dataset, once it was loaded."""
@@ -84,8 +96,11 @@ class DatasetCatalog:
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
-    def remove(self, dataset: str) -> None:
-        """Forget a dataset; Conflict while a job that has not ended needs it."""
+    def remove(self, dataset: str, remove_rows: Callable[[], None] = lambda: None) -> None:
+        """Forget a dataset; Conflict while a job that has not ended needs it.
+
+        `remove_rows` is called while whoever stores the same dataset again has to wait.
+        """
         with self._database.write() as connection:
             validated_on = jobs.c.spec["evaluation"]["validation_dataset"].as_string()
             user = connection.execute(
@@ -99,8 +114,9 @@ class DatasetCatalog:
             if user is not None:
                 raise Conflict(f"Dataset {dataset} is in use by job {user}.")
             gone = connection.execute(delete(datasets).where(datasets.c.id == dataset))
-        if gone.rowcount == 0:
-            raise NotFound("dataset", dataset)
+            if gone.rowcount == 0:
+                raise NotFound("dataset", dataset)
+            remove_rows()
 
     def _mark_builtin(self, dataset: str, builtin: str) -> None:
         with self._database.write() as connection:

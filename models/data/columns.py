@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# PostgreSQL keeps every character but this one, and C libraries end a text there.
+NUL = "\0"
+NUL_RULE = "Holds the character U+0000, which no text may hold."
 MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
 """Text cells that mean "no value", in every format and in predictions."""
 

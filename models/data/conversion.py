@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.data.columns import MISSING_TEXTS, Column, ColumnType, measure
+from models.data.columns import MISSING_TEXTS, NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import END, FIRST
 from models.data.inference import (
@@ -35,6 +35,8 @@ def to_dataset(cells: Mapping[str, Any], types: Mapping[str, str] | None) -> Dat
     columns: list[Column] = []
     values: dict[str, Values] = {}
     for name, column_cells in cells.items():
+        if NUL in name:
+            raise Invalid.at("file", f"The name of column {name!r}: {NUL_RULE}")
         column, values[name] = _convert(name, column_cells, given.get(name))
         columns.append(column)
     return Dataset(tuple(columns), values)
@@ -96,7 +98,7 @@ def _plain(name: str, cells: Any) -> Any:
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     kind = cells.type
-    if pa.types.is_null(kind) or _is_text(kind):
+    if pa.types.is_null(kind) or is_text(kind):
         texts = cells.cast(pa.string())
         missing = pc.is_in(texts, pa.array(MISSING_TEXTS))
         return pc.if_else(missing, None, texts)
@@ -110,14 +112,17 @@ def _plain(name: str, cells: Any) -> Any:
     raise Invalid.at("file", f"Column {name!r} holds {kind} values, which are not read here.")
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is one of text."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
 
 
 def _texts(cells: Any) -> Values:
-    values: Values = cells.cast(pa.string()).to_numpy(zero_copy_only=False)
+    texts = cells.cast(pa.string())
+    _require(cells, pc.invert(pc.match_substring(texts, NUL)), "holds the character U+0000")
+    values: Values = texts.to_numpy(zero_copy_only=False)
     return values
 
 

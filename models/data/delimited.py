@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from models.data.columns import MISSING_TEXTS
+from models.data.limits import TableLimits
 from models.errors import Invalid
 
 _BLOCK_BYTES = 16 * 1024**2  # the longest row that can be read
@@ -18,7 +19,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = r"^[+-]?\d+(,\d+)?([eE][+-]?\d+)?$"
 
 
-def read_delimited(content: bytes, delimiter: str | None) -> dict[str, Any]:
+def read_delimited(content: bytes, delimiter: str | None, limits: TableLimits) -> dict[str, Any]:
     """Columns by name as Arrow text arrays, null for a missing cell, without outer spaces.
 
     The first line names the columns. `delimiter` None means comma or semicolon, whichever the
@@ -28,9 +29,12 @@ def read_delimited(content: bytes, delimiter: str | None) -> dict[str, Any]:
     content = check_utf8(content)
     if not content.strip():
         raise Invalid.at("file", "The file is empty.")
+    if len(content.lstrip().split(b"\n", 1)[0]) > _BLOCK_BYTES:
+        raise Invalid.at("file", f"The first line is longer than {_BLOCK_BYTES:,} bytes.")
     if delimiter is None:
         delimiter = _sniff(content)
     names = _header(content, delimiter)
+    limits.check_columns("file", len(names))
     table = _parse(content, delimiter, len(names))
     cells = {name: _trimmed(column) for name, column in zip(names, table.columns, strict=True)}
     if delimiter == ";":

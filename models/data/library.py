@@ -8,18 +8,25 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.data.catalog import DatasetCatalog, DatasetRecord
+from models.errors import Invalid
+from models.settings import Settings
 from models.store.artifacts import Artifacts
 
 if TYPE_CHECKING:
     from models.data.dataset import Dataset
+    from models.data.fetching import Fetcher
+    from models.data.limits import TableLimits
 
 
 class DatasetLibrary:
     """The catalog of datasets together with their rows."""
 
-    def __init__(self, catalog: DatasetCatalog, artifacts: Artifacts) -> None:
+    def __init__(
+        self, catalog: DatasetCatalog, artifacts: Artifacts, settings: Settings | None = None
+    ) -> None:
         self.catalog = catalog
         self._artifacts = artifacts
+        self._settings = settings or Settings()
 
     def add_file(
         self,
@@ -35,7 +42,7 @@ class DatasetLibrary:
         """
         from models.data.reading import detect_format, read
 
-        dataset = read(content, detect_format(filename, content_type), types)
+        dataset = read(content, detect_format(filename, content_type), types, self._limits())
         return self.add(dataset, name or filename)
 
     def add_inline(
@@ -45,21 +52,44 @@ class DatasetLibrary:
         from models.data.reading import from_arrays, from_records
 
         if "records" in document:
-            dataset = from_records(document["records"], types)
+            dataset = from_records(document["records"], types, self._limits())
         else:
-            dataset = from_arrays(document["x"], document["y"], types)
+            dataset = from_arrays(document["x"], document["y"], types, self._limits())
         return self.add(dataset, name)
+
+    def add_url(self, url: str, types: Mapping[str, str], name: str | None = None) -> DatasetRecord:
+        """Fetch a file from one of the hosts that the settings name, and keep it.
+
+        Raises Invalid at `url` for what may not or cannot be fetched, TooLarge, and as `add_file`.
+        """
+        from models.data.fetching import Fetcher, parse_hosts
+
+        hosts = parse_hosts(self._settings.dataset_url_hosts)
+        if not hosts:
+            raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
+        return self.add_fetched(Fetcher(hosts, self._settings.max_body_bytes), url, types, name)
+
+    def add_fetched(
+        self, fetcher: "Fetcher", url: str, types: Mapping[str, str], name: str | None = None
+    ) -> DatasetRecord:
+        """Keep the file that `fetcher` finds at `url`."""
+        found = fetcher.fetch(url)
+        return self.add_file(found.content, found.filename, found.content_type, types, name)
 
     def add(
         self, dataset: "Dataset", name: str | None, builtin: str | None = None
     ) -> DatasetRecord:
         """Store the rows first and the record last, so that every record has its rows."""
         from models.data.profile import profile
-        from models.data.storage import write_dataset
+        from models.data.storage import is_stored, write_dataset
 
         digest = dataset.digest()
         write_dataset(dataset, self._artifacts, digest)
-        return self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
+        record = self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
+        if not is_stored(dataset, self._artifacts, digest):
+            # Between the two, another process deleted the same dataset with its rows.
+            write_dataset(dataset, self._artifacts, digest)
+        return record
 
     def open(self, dataset: str) -> "Dataset":
         """The rows of a stored dataset; NotFound if there is none."""
@@ -75,5 +105,9 @@ class DatasetLibrary:
 
     def delete(self, dataset: str) -> None:
         """Remove a dataset and its rows; Conflict while a job needs it."""
-        self.catalog.remove(dataset)
-        self._artifacts.delete(f"datasets/{dataset}")
+        self.catalog.remove(dataset, lambda: self._artifacts.delete(f"datasets/{dataset}"))
+
+    def _limits(self) -> "TableLimits":
+        from models.data.limits import TableLimits
+
+        return TableLimits.of(self._settings)

@@ -17,7 +17,7 @@ from models.data.features import (
     ScaledFeature,
     components,
 )
-from models.data.tasks import Task
+from models.data.tasks import ClassLabel, Task, class_labels
 from models.errors import Invalid
 
 MAX_CATEGORIES = 64  # places of one category column, the rare one included
@@ -25,7 +25,6 @@ MIN_FREQUENCY = 2  # rows that a value needs for a place of its own
 _IMAGES_AT_ONCE = 1024
 
 Rows = Array | slice
-ClassLabel = str | bool | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +144,10 @@ class TargetEncoder:
     @classmethod
     def fit(cls, dataset: Dataset, rows: Rows, target: str, task: Task) -> "TargetEncoder":
         """Mean and scale from the training `rows`, or all classes of the whole column."""
-        values = dataset.values[target]
         if task is Task.REGRESSION:
-            _, mean, scale = _statistics(values[rows].reshape(-1, 1))
+            _, mean, scale = _statistics(dataset.values[target][rows].reshape(-1, 1))
             return cls(task, (), float(mean[0]), float(scale[0]))
-        labels = np.unique(values)
-        if dataset.column(target).type is ColumnType.BOOLEAN:
-            return cls(task, tuple(bool(label) for label in labels))
-        if dataset.column(target).type is ColumnType.NUMBER:
-            return cls(task, tuple(int(label) for label in labels))
-        return cls(task, tuple(str(label) for label in labels))
+        return cls(task, class_labels(dataset, target))
 
     def encode(self, values: Array) -> Array:
         """Values as the dataset holds them, (rows,), to (rows,) float32 or int64 class numbers.

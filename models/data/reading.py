@@ -1,19 +1,16 @@
 """Files, records and arrays to datasets."""
 
-import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet
-
 from models.data import arrays, records
 from models.data.conversion import to_dataset
 from models.data.dataset import Dataset
-from models.data.delimited import check_names, read_delimited
+from models.data.delimited import read_delimited
+from models.data.limits import DEFAULT_LIMITS, TableLimits
+from models.data.parquet import read_parquet
 from models.errors import Invalid, UnsupportedMediaType
 
 
@@ -67,56 +64,67 @@ def detect_format(filename: str | None, content_type: str | None) -> Format:
     return found
 
 
-def read(source: bytes | BinaryIO, format: str, types: Mapping[str, str] | None = None) -> Dataset:
+def read(
+    source: bytes | BinaryIO,
+    format: str,
+    types: Mapping[str, str] | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> Dataset:
     """The dataset in a file of the given format.
 
     `types` sets the type of columns by name; the others are inferred. Raises Invalid at `file`,
-    `types.<column>` or, for JSON, `records.<index>…`; UnsupportedMediaType for another format.
+    `types.<column>` or, for JSON, `records.<index>…`; UnsupportedMediaType for another format;
+    TooLarge for a file that unpacks to more than `limits` allow.
     """
     if format not in _READERS:
         raise UnsupportedMediaType(f"{format!r} is not one of {', '.join(Format)}.")
     content = source if isinstance(source, bytes) else source.read()
     if not content:
         raise Invalid.at("file", "The file is empty.")
-    return to_dataset(_READERS[Format(format)](content), types)
+    cells = _READERS[Format(format)](content, limits)
+    limits.check_cells("file", cells)
+    return to_dataset(cells, types)
 
 
-def from_records(rows: Sequence[Any], types: Mapping[str, str] | None = None) -> Dataset:
+def from_records(
+    rows: Sequence[Any],
+    types: Mapping[str, str] | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> Dataset:
     """The dataset of JSON objects, one a row; a key that a row lacks is a missing cell.
 
-    Raises Invalid at `records`, `records.<index>`, `records.<index>.<column>` or `types.<column>`.
+    Raises Invalid at `records`, `records.<index>`, `records.<index>.<column>` or `types.<column>`,
+    TooLarge for more than `limits` allow.
     """
-    return to_dataset(records.to_columns(rows), types)
+    cells = records.to_columns(rows, limits)
+    limits.check_cells("records", cells)
+    return to_dataset(cells, types)
 
 
-def from_arrays(x: Any, y: Any, types: Mapping[str, str] | None = None) -> Dataset:
+def from_arrays(
+    x: Any,
+    y: Any,
+    types: Mapping[str, str] | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> Dataset:
     """The dataset of features `x` and targets `y`, NumPy arrays or nested lists.
 
     `x` of shape (rows, columns) becomes columns `x0`, `x1`…; images of shape (rows, height, width)
     or (rows, height, width, channels) become one column `x`. `y` of shape (rows,) becomes `y`.
-    Raises Invalid at `x`, `y` or `types.<column>`.
+    Raises Invalid at `x`, `y` or `types.<column>`, TooLarge for more than `limits` allow.
     """
-    return to_dataset(arrays.to_columns(x, y), types)
+    cells = arrays.to_columns(x, y, limits)
+    limits.check_cells("x", cells)
+    return to_dataset(cells, types)
 
 
-def _read_parquet(content: bytes) -> dict[str, Any]:
-    try:
-        table = pa.parquet.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError) as error:
-        raise Invalid.at("file", f"The file is not Parquet: {error}") from None
-    # pandas adds such columns for an index that is not a plain count.
-    names = [name for name in table.column_names if not re.fullmatch(r"__index_level_\d+__", name)]
-    check_names(names)
-    if not names or len(table) == 0:
-        raise Invalid.at("file", "There is no row.")
-    return {name: table.column(name) for name in names}
-
-
-_READERS: dict[Format, Callable[[bytes], dict[str, Any]]] = {
-    Format.CSV: lambda content: read_delimited(content, None),
-    Format.TSV: lambda content: read_delimited(content, "\t"),
-    Format.JSON: lambda content: records.to_columns(records.read_json(content)),
-    Format.JSONL: lambda content: records.to_columns(records.read_json_lines(content)),
-    Format.PARQUET: _read_parquet,
+_READERS: dict[Format, Callable[[bytes, TableLimits], dict[str, Any]]] = {
+    Format.CSV: lambda content, limits: read_delimited(content, None, limits),
+    Format.TSV: lambda content, limits: read_delimited(content, "\t", limits),
+    Format.JSON: lambda content, limits: records.to_columns(records.read_json(content), limits),
+    Format.JSONL: lambda content, limits: records.to_columns(
+        records.read_json_lines(content), limits
+    ),
+    Format.PARQUET: read_parquet,
     Format.NPZ: arrays.read_npz,
 }

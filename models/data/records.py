@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from models.data.delimited import check_utf8
+from models.data.limits import TableLimits
 from models.errors import Invalid
 
 _SCALARS = {bool, int, float, str}
@@ -35,12 +36,12 @@ def read_json_lines(content: bytes) -> list[Any]:
     ]
 
 
-def to_columns(records: Sequence[Any]) -> dict[str, Any]:
+def to_columns(records: Sequence[Any], limits: TableLimits) -> dict[str, Any]:
     """Columns by name, in order of first appearance, as Arrow arrays.
 
     A missing key or null is a missing cell. A column of numbers and text becomes text, of numbers
     and booleans becomes numbers. Raises Invalid at `records`, `records.<index>` or
-    `records.<index>.<column>`; the index counts from 0.
+    `records.<index>.<column>`, whose index counts from 0, TooLarge for more than `limits` allow.
     """
     if not records:
         raise Invalid.at("records", "There is no row.")
@@ -50,6 +51,8 @@ def to_columns(records: Sequence[Any]) -> dict[str, Any]:
     names = dict.fromkeys(chain.from_iterable(records))
     if not names:
         raise Invalid.at("records", "The rows have no columns.")
+    # Rows that each have a key of their own make a table of the square of their number.
+    limits.check_shape("records", len(records), len(names))
     for name in names:
         if not isinstance(name, str) or not name or not _is_unicode(name):
             raise Invalid.at("records", f"{name!r} cannot name a column.")

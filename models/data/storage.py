@@ -39,6 +39,16 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> No
     artifacts.write(_table_file(dataset_id), sink.getvalue())
 
 
+def is_stored(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> bool:
+    """Whether every file of the dataset is there."""
+    images = [
+        _image_file(dataset_id, number)
+        for number, column in enumerate(dataset.columns)
+        if column.type is ColumnType.IMAGE
+    ]
+    return all(artifacts.exists(name) for name in [*images, _table_file(dataset_id)])
+
+
 def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
     """The dataset stored under an id; ArtifactError if it is missing or damaged."""
     content = artifacts.read(_table_file(dataset_id))

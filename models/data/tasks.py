@@ -16,6 +16,9 @@ MAX_INFERRED_CLASSES = 20  # distinct whole numbers that still look like class l
 ROWS_PER_INFERRED_CLASS = 5
 
 
+ClassLabel = str | bool | int
+
+
 class Task(StrEnum):
     """What is predicted."""
 
@@ -66,23 +69,40 @@ def resolve_task(dataset: Dataset, target: str, asked: str = "auto") -> Task:
     return task
 
 
+def class_labels(dataset: Dataset, target: str) -> tuple[ClassLabel, ...]:
+    """The different values of a target whose task is no regression, sorted."""
+    labels = np.unique(dataset.values[target])
+    match dataset.column(target).type:
+        case ColumnType.BOOLEAN:
+            return tuple(bool(label) for label in labels)
+        case ColumnType.NUMBER:
+            return tuple(int(label) for label in labels)
+    return tuple(str(label) for label in labels)
+
+
 def resolve_features(
-    dataset: Dataset, target: str, asked: Sequence[str] | None = None
+    dataset: Dataset,
+    target: str,
+    asked: Sequence[str] | None = None,
+    sample_weight: str | None = None,
 ) -> tuple[str, ...]:
     """The columns to predict `target` from: those `asked`, or all others that are not ignored.
 
-    An image can only be used alone. Raises Invalid at `features`.
+    The column `sample_weight` is none of them. An image can only be used alone. Raises Invalid at
+    `features`.
     """
     if asked is None:
         names: tuple[str, ...] = tuple(
             column.name
             for column in dataset.columns
-            if column.name != target and column.type is not ColumnType.IGNORED
+            if column.name not in (target, sample_weight) and column.type is not ColumnType.IGNORED
         )
     else:
         names = tuple(asked)
         for position, name in enumerate(names):
             _check_feature(dataset, target, name, f"features.{position}")
+            if name == sample_weight:
+                raise Invalid.at(f"features.{position}", f"{name!r} is the sample_weight.")
         if len(set(names)) != len(names):
             raise Invalid.at("features", "A column is named twice.")
     if not names:

@@ -49,8 +49,11 @@ class Executor(Protocol):
         """
         ...
 
-    def stop(self, future: "Future[Any]") -> None:
-        """Ask the task to end early with a result: its `tell` answers True from now on."""
+    def stop(self, future: "Future[Any]", part: int = 0) -> None:
+        """Ask the task to end early with a result: its `tell` answers True from now on.
+
+        A task that does several things at once is asked for each `part` apart.
+        """
         ...
 
     def close(self) -> None:

@@ -75,13 +75,13 @@ class LocalExecutor:
             future.listener.channel.remove()
         return reports
 
-    def stop(self, future: "Future[Any]") -> None:
-        """Ask the task to end early; it sees that within 0.2 s, at its next report."""
+    def stop(self, future: "Future[Any]", part: int = 0) -> None:
+        """Ask the task to end `part` early; it sees that within 0.2 s, at its next report."""
         assert isinstance(future, _LinkedFuture)
         if not future.done():
             # Without a place to say so, the task goes on to its end: time is lost and nothing else.
             with suppress(OSError):
-                future.listener.channel.stop.touch()
+                future.listener.channel.stop(part).touch()
 
     def close(self) -> None:
         """Kill every process and cancel every task."""

@@ -21,7 +21,7 @@ REPORT_SECONDS = 0.2  # least time between two batches of one task
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The two files of one task: its reports, and the wish that it stop."""
+    """The files of one task: its reports, and the wishes that it stop."""
 
     path: str  # without an ending; the folder exists
 
@@ -30,15 +30,22 @@ class Channel:
         """One report a line, as JSON, appended by the task."""
         return Path(f"{self.path}.reports")
 
-    @property
-    def stop(self) -> Path:
-        """Is there once the task was asked to stop."""
-        return Path(f"{self.path}.stop")
+    def stop(self, part: int) -> Path:
+        """Is there once a part of the task was asked to stop."""
+        return Path(f"{self.path}.{part}.stop")
+
+    def stopped(self) -> set[int]:
+        """The parts that were asked to stop."""
+        return {int(file.suffixes[-2][1:]) for file in self._stops()}
 
     def remove(self) -> None:
         """Forget the task; nothing happens if it told nothing."""
-        self.reports.unlink(missing_ok=True)
-        self.stop.unlink(missing_ok=True)
+        for file in (self.reports, *self._stops()):
+            file.unlink(missing_ok=True)
+
+    def _stops(self) -> list[Path]:
+        path = Path(self.path)
+        return list(path.parent.glob(f"{path.name}.*.stop"))
 
 
 class Teller:
@@ -49,17 +56,17 @@ class Teller:
         self._pending: list[Any] = []
         self._file: BinaryIO | None = None
         self._next_batch = 0.0  # by the monotonic clock
-        self._is_asked_to_stop = False
+        self._stopped: set[int] = set()
         self._is_broken = False
 
-    def tell(self, report: Any) -> bool:
-        """Keep a report for the next batch; answer whether the task was asked to stop."""
+    def tell(self, report: Any, part: int = 0) -> bool:
+        """Keep a report for the next batch; answer whether `part` was asked to stop."""
         self._pending.append(report)
         if time.monotonic() >= self._next_batch:
             self.flush()
-            self._is_asked_to_stop = self._channel.stop.exists()
+            self._stopped = self._channel.stopped()
             self._next_batch = time.monotonic() + REPORT_SECONDS
-        return self._is_asked_to_stop
+        return part in self._stopped
 
     def flush(self) -> None:
         """Write what is kept; a disk that refuses ends the reports, not the task."""
@@ -106,14 +113,14 @@ class Listener:
 _teller: Teller | None = None  # of the task that this process runs
 
 
-def tell(report: Any) -> bool:
-    """Tell whoever submitted the present task; answer whether it is asked to end early.
+def tell(report: Any, part: int = 0) -> bool:
+    """Tell whoever submitted the present task; answer whether `part` of it is to end early.
 
     A report is anything that JSON holds, NaN and infinities included.
     Reports travel in batches, at most one each 0.2 s and the last when the task ends, and the
     answer is as old. Takes no time worth counting; outside a task nothing happens.
     """
-    return _teller is not None and _teller.tell(report)
+    return _teller is not None and _teller.tell(report, part)
 
 
 def run_task(channel: Channel, function: Callable[[Payload], Result], payload: Payload) -> Result:

@@ -51,21 +51,27 @@ class News:
     is_all: bool  # nothing is to come any more
 
 
-def record(connection: Connection, job: str, happened: Sequence[NewEvent]) -> None:
+def record(
+    connection: Connection,
+    job: str,
+    happened: Sequence[NewEvent],
+    columns: Mapping[str, Any] | None = None,
+) -> None:
     """Write events in the transaction of the rows that they tell of.
 
     Their ids are taken from a counter in the job's row, which stays locked until the transaction
-    ends: no reader sees an event before one with a smaller id.
+    ends: no reader sees an event before one with a smaller id. `columns` of that row are written
+    along.
     """
+    values: dict[str, Any] = dict(columns or {})
+    if happened:
+        values["last_event"] = jobs.c.last_event + len(happened)
+    if not values:
+        return
+    changed = update(jobs).where(jobs.c.id == job).values(values).returning(jobs.c.last_event)
+    last = connection.execute(changed).scalar_one()
     if not happened:
         return
-    taken = (
-        update(jobs)
-        .where(jobs.c.id == job)
-        .values(last_event=jobs.c.last_event + len(happened))
-        .returning(jobs.c.last_event)
-    )
-    last = connection.execute(taken).scalar_one()
     first = last - len(happened) + 1
     rows = [
         {
@@ -92,10 +98,13 @@ def trial_event(trial: int, state: TrialState, **details: Any) -> NewEvent:
 
 def epoch_events(trial: int, reports: Sequence[EpochReport]) -> list[NewEvent]:
     """One event for all new epochs of each run of a trial."""
-    return [
-        _epoch_event(trial, list(together))
-        for _, together in groupby(reports, key=lambda each: (each.fold, each.execution))
-    ]
+
+    def run(report: EpochReport) -> tuple[int, int]:
+        return report.fold, report.execution
+
+    # Runs that are trained at once take turns in telling their epochs.
+    by_run = groupby(sorted(reports, key=run), key=run)
+    return [_epoch_event(trial, list(together)) for _, together in by_run]
 
 
 def _epoch_event(trial: int, reports: Sequence[EpochReport]) -> NewEvent:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.data.builtin import BUILTINS
+from models.data.builtin import BUILTINS, Builtin
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.columns import ColumnType
 from models.data.library import DatasetLibrary
@@ -13,8 +13,17 @@ from models.data.tasks import (
     Task,
     check_network,
     check_validation_dataset,
+    class_labels,
     resolve_features,
     resolve_task,
+)
+from models.data.weighting import (
+    ClassWeight,
+    check_sample_weight,
+    check_weights,
+    check_weights_of_folds,
+    label_name,
+    resolve_class_weight,
 )
 from models.errors import Invalid
 from models.jobs.narrowing import Narrowing
@@ -22,7 +31,7 @@ from models.jobs.pruning import Pruning, check_pruning
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
-from models.jobs.spec import Budget, JobSpec, NarrowFrom
+from models.jobs.spec import Budget, JobSpec, NarrowFrom, check_trials
 from models.oracles.plan import Plan, plan
 from models.oracles.schema import check_strategy
 from models.oracles.strategy import Strategy
@@ -57,6 +66,8 @@ class TuneRequest:
     narrow_from: NarrowFrom | None
     named: frozenset[str]  # fields that were given, not left to their defaults, as dotted paths
     pruning: Pruning | None = None
+    class_weight: ClassWeight | None = None
+    sample_weight: str | None = None  # a column
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +93,17 @@ class Decision:
 class Intake:
     """Turns requests into jobs."""
 
-    def __init__(self, library: DatasetLibrary, requests: JobRequests, queries: JobQueries) -> None:
+    def __init__(
+        self,
+        library: DatasetLibrary,
+        requests: JobRequests,
+        queries: JobQueries,
+        max_trials: int | None = None,
+    ) -> None:
         self._library = library
         self._requests = requests
         self._queries = queries
+        self._max_trials = max_trials
 
     def accept(self, request: TuneRequest, key: str | None, digest: str) -> Job:
         """Queue a job. `key` is the caller's idempotency key, `digest` that of the whole request.
@@ -97,6 +115,11 @@ class Intake:
 
     def decide(self, request: TuneRequest) -> Decision:
         """The job that `request` would make, and what it would try; nothing is started."""
+        decision = self._decide_narrowed(request)
+        check_trials(decision.trials, self._max_trials)
+        return decision
+
+    def _decide_narrowed(self, request: TuneRequest) -> Decision:
         if request.narrow_from is None:
             return self._decide(request)
         source = Narrowing(self._queries, request.narrow_from)
@@ -108,7 +131,7 @@ class Intake:
         budget, space = request.budget, request.space
         assert space is not None
         check_pruning(request.pruning, request.strategy, budget.epochs)
-        dataset, task = self._resolve_data(request)
+        dataset, task, class_weight = self._resolve_data(request)
         check_strategy(request.strategy, space)
         planned = plan(request.strategy, space, budget.max_trials, budget.epochs)
         spec = JobSpec(
@@ -131,12 +154,17 @@ class Intake:
             reuse=request.reuse,
             narrow_from=request.narrow_from,
             pruning=request.pruning,
+            class_weight=class_weight,
+            sample_weight=request.sample_weight,
         )
         return Decision(spec, planned, taken_over=())
 
-    def _resolve_data(self, request: TuneRequest) -> tuple[str, Task]:
+    def _resolve_data(self, request: TuneRequest) -> tuple[str, Task, ClassWeight | None]:
         if isinstance(request.dataset, str) and request.dataset.startswith(BUILTIN_PREFIX):
-            return request.dataset, _check_builtin(request)
+            builtin = _check_builtin(request)
+            labels = [label_name(number) for number in range(builtin.classes)]
+            weight = resolve_class_weight(request.class_weight, builtin.task, labels)
+            return request.dataset, builtin.task, weight
         if isinstance(request.dataset, str):
             record = self._library.catalog.get(request.dataset)
         else:
@@ -146,14 +174,27 @@ class Intake:
                 raise error.under("dataset") from None
         dataset = self._library.open(record.id)
         task = resolve_task(dataset, request.target, request.task)
-        features = resolve_features(dataset, request.target, request.features)
+        labels = []
+        if task is not Task.REGRESSION:
+            labels = [label_name(label) for label in class_labels(dataset, request.target)]
+        weight = resolve_class_weight(request.class_weight, task, labels)
+        own = request.sample_weight
+        if own is not None:
+            check_sample_weight(dataset, own, request.target)
+        features = resolve_features(dataset, request.target, request.features, own)
         kinds = {dataset.column(name).type for name in features}
         check_network(request.network, ColumnType.IMAGE in kinds)
-        split(dataset.values[request.target], task, request.evaluation, request.seed)
+        parts = split(dataset.values[request.target], task, request.evaluation, request.seed)
+        if own is not None:
+            check_weights_of_folds(dataset.values[own], parts.folds)
         if request.evaluation.validation_dataset is not None:
             validation = self._library.open(request.evaluation.validation_dataset)
-            check_validation_dataset(dataset, validation, request.target, features)
-        return record.id, task
+            # Only a refit trains on these rows too.
+            needed = (*features, own) if own is not None and request.refit else features
+            check_validation_dataset(dataset, validation, request.target, needed)
+            if own in needed:
+                check_weights(validation.values[own], "evaluation.validation_dataset")
+        return record.id, task, weight
 
 
 def inherit(request: TuneRequest, spec: JobSpec, space: SearchSpace) -> TuneRequest:
@@ -167,6 +208,8 @@ def inherit(request: TuneRequest, spec: JobSpec, space: SearchSpace) -> TuneRequ
         "evaluation": spec.evaluation,
         "seed": spec.seed,
         "early_stopping": spec.early_stopping,
+        "class_weight": spec.class_weight,
+        "sample_weight": spec.sample_weight,
     }
     changes = {name: value for name, value in own.items() if name not in request.named}
     if "objective" not in request.named:
@@ -178,7 +221,7 @@ def inherit(request: TuneRequest, spec: JobSpec, space: SearchSpace) -> TuneRequ
     return replace(request, **changes, space=space)
 
 
-def _check_builtin(request: TuneRequest) -> Task:
+def _check_builtin(request: TuneRequest) -> Builtin:
     """Check against the table of builtin datasets; a worker loads the rows themselves."""
     assert isinstance(request.dataset, str)
     name = request.dataset.removeprefix(BUILTIN_PREFIX)
@@ -194,10 +237,15 @@ def _check_builtin(request: TuneRequest) -> Task:
             raise Invalid.at("features", f"{request.dataset} has no feature {name!r}.")
     if request.task not in ("auto", builtin.task):
         raise Invalid.at("task", f"{request.dataset} poses a {builtin.task} task.")
+    if request.sample_weight is not None:
+        raise Invalid.at(
+            "sample_weight",
+            f"{request.dataset} has no column of weights; upload its rows with one.",
+        )
     check_network(request.network, builtin.is_image)
     if builtin.rows < MIN_ROWS and request.evaluation.method != "train":
         raise Invalid.at(
             "evaluation",
             f"{builtin.rows} rows are too few to hold some out; use method 'train'.",
         )
-    return builtin.task
+    return builtin

@@ -1,7 +1,6 @@
 """What a worker writes about the job it holds, each change whole and only while it holds it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,36 +15,36 @@ from models.jobs.events import (
     state_event,
     trial_event,
 )
+from models.jobs.interrupted import let_wait
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition, sources_of
 from models.jobs.records import Job, Trial, TrialRef, job_from_row, trial_from_row
 from models.jobs.requests import cancel_open_trials
+from models.jobs.writing import JobWriter, Page
 from models.oracles.oracle import Proposal
-from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 from models.trials.spec import Failure, TrialResult
 from models.trials.trainer import EpochReport
 
 
-class Ledger:
-    """Every write is one transaction that first checks that `owner` still holds the job.
+class Ledger(JobWriter):
+    """Reads and writes the job that `owner` holds.
 
-    All methods raise LeaseLost if it does not; nothing is written then.
+    All writing methods raise LeaseLost if it no longer does; nothing is written then.
     """
 
-    def __init__(self, database: Database, job: str, owner: str) -> None:
-        self._database = database
-        self._job = job
-        self._owner = owner
-
-    def trials(self) -> list[Trial]:
-        """Every trial of the job, by number."""
-        query = select(trials).where(trials.c.job == self._job).order_by(trials.c.number)
-        with self._database.read() as connection:
+    def trials(self, first: int = 1) -> list[Trial]:
+        """The trials of the job from the number `first` on, in order."""
+        query = (
+            select(trials)
+            .where(trials.c.job == self._job, trials.c.number >= first)
+            .order_by(trials.c.number)
+        )
+        with self._reading() as connection:
             return [trial_from_row(row) for row in connection.execute(query)]
 
     def job(self) -> Job:
         """The job, as it is stored."""
-        with self._database.read() as connection:
+        with self._reading() as connection:
             query = select(jobs).where(jobs.c.id == self._job)
             return job_from_row(connection.execute(query).one())
 
@@ -61,26 +60,26 @@ class Ledger:
             .order_by(trials.c.finished)
             .limit(1)
         )
-        with self._database.read() as connection:
+        with self._reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (TrialRef(row.job, row.number), trial_from_row(row))
 
     def trial(self, number: int) -> Trial:
         """One trial of the job, as it is stored."""
         query = select(trials).where(trials.c.job == self._job, trials.c.number == number)
-        with self._database.read() as connection:
+        with self._reading() as connection:
             return trial_from_row(connection.execute(query).one())
 
     def propose(
         self, proposals: Sequence[Proposal], epochs: int, oracle_state: dict[str, Any]
     ) -> list[Trial]:
         """Record what the oracle asked for, together with its state after asking."""
-        with self.transaction() as connection:
+        with self._writing() as page:
+            connection = page.connection
             last = connection.execute(
                 select(func.coalesce(func.max(trials.c.number), 0)).where(trials.c.job == self._job)
             ).scalar_one()
-            numbers = range(last + 1, last + 1 + len(proposals))
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {
                     "job": self._job,
                     "number": number,
@@ -93,43 +92,37 @@ class Ledger:
                     "retries": 0,
                     "created": now(),
                 }
-                for number, proposal in zip(numbers, proposals, strict=True)
+                for number, proposal in enumerate(proposals, last + 1)
             ]
-            connection.execute(insert(trials), rows)
-            created = [
-                trial_event(number, TrialState.WAITING, values=dict(proposal.values))
-                for number, proposal in zip(numbers, proposals, strict=True)
+            created = insert(trials).returning(trials, sort_by_parameter_order=True)
+            found = connection.execute(created, rows).all()
+            page.events += [
+                trial_event(row["number"], TrialState.WAITING, values=row["values"]) for row in rows
             ]
-            record(connection, self._job, created)
-            self._update_job(connection, oracle_state=oracle_state)
-            found = connection.execute(
-                select(trials)
-                .where(trials.c.job == self._job, trials.c.number > last)
-                .order_by(trials.c.number)
-            )
+            page.columns["oracle_state"] = oracle_state
             return [trial_from_row(row) for row in found]
 
     def start(self, number: int) -> None:
         """A trial begins to train."""
-        with self.transaction() as connection:
-            self._move(connection, number, TrialState.RUNNING, started=now())
+        with self._writing() as page:
+            self._move(page, number, TrialState.RUNNING, started=now())
 
     def report(self, told: Mapping[int, Sequence[EpochReport]]) -> None:
         """Running trials have trained some epochs more."""
         happened = [event for number in told for event in epoch_events(number, told[number])]
-        with self.transaction() as connection:
-            record(connection, self._job, happened)
+        with self._writing() as page:
+            page.events += happened
 
     def runs(self) -> dict[int, Runs]:
         """The curves that trials have reported, each since it last began."""
-        with self._database.read() as connection:
+        with self._reading() as connection:
             return runs_of(connection, self._job)
 
     def hand_back(self, number: int, *, retry: bool) -> None:
         """A trial that was running waits again; `retry` counts it as tried once more."""
-        with self.transaction() as connection:
+        with self._writing() as page:
             retries = {"retries": trials.c.retries + 1} if retry else {}
-            self._move(connection, number, TrialState.WAITING, started=None, **retries)
+            self._move(page, number, TrialState.WAITING, started=None, **retries)
 
     def complete(
         self,
@@ -150,11 +143,11 @@ class Ledger:
         spent = document.pop("seconds")
         del document["failure"]
         is_stopped = document.pop("stopped")
-        with self.transaction() as connection:
+        with self._writing() as page:
             if source is not None:
-                self._move(connection, number, TrialState.RUNNING, started=now())
+                self._move(page, number, TrialState.RUNNING, started=now())
             self._move(
-                connection,
+                page,
                 number,
                 TrialState.STOPPED if is_stopped else TrialState.COMPLETED,
                 score=score,
@@ -166,7 +159,7 @@ class Ledger:
                 reused_trial=source and source.trial,
                 finished=now(),
             )
-            self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
+            page.columns |= {"oracle_state": oracle_state, "seconds": seconds}
 
     def fail(
         self,
@@ -178,9 +171,9 @@ class Ledger:
     ) -> None:
         """A trial ended without a score; its curve is kept where there is one."""
         document = asdict(result) if result else {}
-        with self.transaction() as connection:
+        with self._writing() as page:
             self._move(
-                connection,
+                page,
                 number,
                 TrialState.FAILED,
                 failure_kind=str(failure.kind),
@@ -190,12 +183,24 @@ class Ledger:
                 result={"history": document["history"]} if document else None,
                 finished=now(),
             )
-            self._update_job(connection, oracle_state=oracle_state, seconds=seconds)
+            page.columns |= {"oracle_state": oracle_state, "seconds": seconds}
 
     def set_dataset(self, dataset: str) -> None:
         """The builtin dataset was loaded and stored under this id."""
         with self.transaction() as connection:
             self._update_job(connection, dataset=dataset)
+
+    def set_forecast(self, forecast: dict[str, Any]) -> None:
+        """What the job will take was reckoned."""
+        with self.transaction() as connection:
+            self._update_job(connection, forecast=forecast)
+
+    def most_memory(self) -> int | None:
+        """Bytes that the largest trial process took; None where every result was taken over."""
+        taken = func.max(trials.c.result["memory_bytes"].as_integer())
+        query = select(taken).where(trials.c.job == self._job, trials.c.reused_trial.is_(None))
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one() or None
 
     def set_state(self, target: JobState) -> None:
         """Move the job on without ending it."""
@@ -226,6 +231,7 @@ class Ledger:
         error: str | None = None,
         version: int | None = None,
         changes: int | None = None,
+        actual: dict[str, Any] | None = None,
         connection: Connection | None = None,
     ) -> None:
         """The job has reached its final state, and is let go.
@@ -243,27 +249,19 @@ class Ledger:
         cancel_open_trials(connection, self._job)
         self._change_state(connection, state, version=version, error=error)
         # A job that went on keeps the version it had, unless it has a new one.
-        registered = {} if version is None else {"version": version}
+        registered = {} if version is None else {"version": version, "actual": actual}
         self._update_job(
             connection, error=error, finished=now(), owner=None, lease_until=None, **registered
         )
 
     def release(self, seconds: float) -> None:
-        """Let the job go as it is, after `seconds` of searching, for any worker to take up."""
+        """Let the job go as it is, after `seconds` of searching, for any worker to take up.
+
+        What was running waits again.
+        """
         with self.transaction() as connection:
+            let_wait(connection, self._job)
             self._update_job(connection, owner=None, lease_until=None, seconds=seconds)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A write transaction in which the job is still this worker's."""
-        with self._database.write() as connection:
-            self._check_owner(connection)
-            yield connection
-
-    def _check_owner(self, connection: Connection) -> None:
-        query = select(jobs.c.owner).where(jobs.c.id == self._job).with_for_update()
-        if connection.execute(query).scalar_one_or_none() != self._owner:
-            raise LeaseLost(f"Job {self._job} is no longer held by {self._owner}.")
 
     def _changes(self, connection: Connection) -> int:
         query = select(jobs.c.changes).where(jobs.c.id == self._job)
@@ -279,8 +277,8 @@ class Ledger:
         self._update_job(connection, state=target)
         record(connection, self._job, [state_event(target, **details)])
 
-    def _move(self, connection: Connection, number: int, target: TrialState, **values: Any) -> None:
-        moved = connection.execute(
+    def _move(self, page: Page, number: int, target: TrialState, **values: Any) -> None:
+        moved = page.connection.execute(
             update(trials)
             .where(
                 trials.c.job == self._job,
@@ -291,7 +289,7 @@ class Ledger:
         )
         if moved.rowcount != 1:
             raise LeaseLost(f"Trial {number} of job {self._job} cannot become {target}.")
-        record(connection, self._job, [trial_event(number, target, **_told(values))])
+        page.events.append(trial_event(number, target, **_told(values)))
 
     def _number_of(self, connection: Connection, key: str | None) -> int | None:
         if key is None:

@@ -16,6 +16,8 @@ LEAST_TRIALS = 3  # from which a space is narrowed
 _SHARED = {
     "target": "target",
     "features": "features",
+    "class_weight": "class_weight",
+    "sample_weight": "sample_weight",
     "task": "task",
     "network": "network",
     "evaluation": "evaluation",

@@ -30,6 +30,8 @@ class Job:
     version: int | None  # registered version of the winner
     oracle_state: dict[str, Any] | None
     changes: int  # times that its user changed it while it could be worked on
+    forecast: dict[str, Any] | None  # `models.jobs.forecast.Forecast`; None until it is made
+    actual: dict[str, Any] | None  # `models.jobs.forecast.Actual`; None until it has succeeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Trial:
     result: dict[str, Any] | None
     failure_kind: str | None
     failure_message: str | None
-    retries: int  # times it was lost with its process and tried again
+    retries: int  # times it was lost with its process or worker and tried again
     digest: str | None  # of all that its result follows from, once there is one
     reused_from: TrialRef | None  # the equal trial that answered it
     seconds: float | None
@@ -138,6 +140,8 @@ def job_from_row(row: Row[Any]) -> Job:
         version=row.version,
         oracle_state=row.oracle_state,
         changes=row.changes,
+        forecast=row.forecast,
+        actual=row.actual,
     )
 
 

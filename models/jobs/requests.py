@@ -4,10 +4,10 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, Invalid, NotFound
+from models.errors import Conflict, Invalid, NotFound, TooMany
 from models.jobs.events import record, state_event, trial_event
 from models.jobs.given import insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
@@ -18,13 +18,18 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 
+RETRY_AFTER = 30  # seconds until a full queue may have room
+
 
 class JobRequests:
     """Writes what users want; workers see it at their next look."""
 
-    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+    def __init__(
+        self, database: Database, artifacts: Artifacts, max_queued: int | None = None
+    ) -> None:
         self._database = database
         self._artifacts = artifacts
+        self._max_queued = max_queued
 
     def create(
         self,
@@ -37,7 +42,7 @@ class JobRequests:
         """Queue a job. A key seen before answers the job that it made.
 
         `given` are the full values of trials to begin with; `planned_trials` counts them. Raises
-        Invalid if the key came with another request.
+        Invalid if the key came with another request, TooMany when as many jobs wait as may.
         """
         job = f"job_{secrets.token_hex(8)}"
         row = {
@@ -53,18 +58,43 @@ class JobRequests:
             "queued": moment,
             "seconds": 0.0,
         }
-        try:
-            with self._database.write() as connection:
-                connection.execute(insert(jobs).values(row))
-                record(connection, job, [state_event(JobState.QUEUED)])
-                insert_given(connection, job, given, spec.budget.epochs)
-        except IntegrityError:
-            return self._same_request(idempotency_key, request_digest)
-        return self._get(job)
+        while True:
+            try:
+                with self._database.write() as connection:
+                    connection.execute(insert(jobs).values(row))
+                    self._check_queue(connection)
+                    record(connection, job, [state_event(JobState.QUEUED)])
+                    insert_given(connection, job, given, spec.budget.epochs)
+                    created = select(jobs).where(jobs.c.id == job)
+                    return job_from_row(connection.execute(created).one())
+            except IntegrityError:
+                if idempotency_key is None:
+                    raise
+            same = self._same_request(idempotency_key, request_digest)
+            if same is not None:
+                return same
+            # Its job was deleted in this very moment: the key is free again.
 
-    def _same_request(self, key: str | None, digest: str | None) -> Job:
+    def _check_queue(self, connection: Connection) -> None:
+        """Raise TooMany when the queue, with the job just written, is too long.
+
+        After it was written, so that a request that is only repeated is answered as ever.
+        """
+        waiting = select(func.count()).where(jobs.c.state == JobState.QUEUED)
+        limit = self._max_queued
+        if limit is not None and connection.execute(waiting).scalar_one() > limit:
+            raise TooMany(
+                f"{limit:,} jobs wait already, the most that LUTHIER_MAX_QUEUED_JOBS allows.",
+                RETRY_AFTER,
+            )
+
+    def _same_request(self, key: str, digest: str | None) -> Job | None:
+        """The job that a request with this key made; None if there is none any more."""
         with self._database.read() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.idempotency_key == key)).one()
+            query = select(jobs).where(jobs.c.idempotency_key == key)
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
         if row.request_digest != digest:
             raise Invalid.at("Idempotency-Key", "This key was used with another request.")
         return job_from_row(row)
@@ -84,9 +114,7 @@ class JobRequests:
     def _change(self, job: str, target_of: Callable[[Row[Any]], JobState]) -> Job:
         """Raises Conflict if the job's state forbids it; asking twice changes nothing."""
         with self._database.write() as connection:
-            row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
-            if row is None:
-                raise NotFound("job", job)
+            row = _locked(connection, job)
             current, target = JobState(row.state), target_of(row)
             if target == current:
                 return job_from_row(row)
@@ -99,7 +127,7 @@ class JobRequests:
                 cancel_open_trials(connection, job)
             connection.execute(update(jobs).where(jobs.c.id == job).values(values))
             record(connection, job, [state_event(target)])
-        return self._get(job)
+            return job_from_row(_locked(connection, job))
 
     def delete(self, job: str) -> None:
         """Remove a job that no worker is at, with its trials and files; its versions stay.
@@ -108,17 +136,20 @@ class JobRequests:
         """
         removable = [state for state in JobState if state.is_final or state == JobState.QUEUED]
         with self._database.write() as connection:
-            row = connection.execute(select(jobs.c.state).where(jobs.c.id == job)).one_or_none()
-            if row is None:
-                raise NotFound("job", job)
+            row = _locked(connection, job)
             if row.state not in removable:
                 raise Conflict(f"Job {job} is {row.state}; cancel it before deleting it.")
             connection.execute(delete(jobs).where(jobs.c.id == job))
         self._artifacts.delete(f"jobs/{job}")
 
-    def _get(self, job: str) -> Job:
-        with self._database.read() as connection:
-            return job_from_row(connection.execute(select(jobs).where(jobs.c.id == job)).one())
+
+def _locked(connection: Connection, job: str) -> Row[Any]:
+    """The row of a job, which nobody else changes until the transaction ends; NotFound if none."""
+    query = select(jobs).where(jobs.c.id == job).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("job", job)
+    return row
 
 
 def _queued_again(row: Row[Any]) -> JobState:

@@ -49,6 +49,9 @@ def training_digest(
         initial_epoch,
         parent,
     ]
+    if spec.class_weight is not None or spec.sample_weight is not None:
+        # Only then, so that results of trials without weights keep the digests that they have.
+        document.append({"class": spec.class_weight, "sample": spec.sample_weight})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

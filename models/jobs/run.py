@@ -1,9 +1,11 @@
 """One job under way in a worker: loading its data, searching, exporting the winner."""
 
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+import logging
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,18 +16,26 @@ from models.data.builtin_storing import BuiltinRequest, store_builtin
 from models.data.catalog import DatasetCatalog
 from models.errors import Conflict
 from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.jobs.forecast import Actual, ForecastRequest, make_forecast
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.records import Job
 from models.jobs.search import Search
 from models.jobs.training import train
 from models.jobs.winner import Winner
-from models.registry.catalog import ModelCatalog
+from models.oracles.strategy import Bayesian
+from models.registry.catalog import ModelCatalog, artifact_folder
 from models.registry.export import export
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, TrialSpec
 from models.trials.trainer import EpochReport
+
+log = logging.getLogger(__name__)
+
+# Trials that wait for a slot while the oracle is asked for the next. It is a fixed number, so that
+# what a proposal is based on does not depend on how fast anything is.
+AHEAD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,60 +49,71 @@ class Parts:
     executor: Executor
     owner: str
     trial_timeout: float  # seconds
+    forecast_seconds: float  # that a forecast may take; 0 for none
+    trial_slots: int  # trials at once where each follows from the results of others
 
 
 class JobRun:
-    """Drives one claimed job; the worker calls `start_task` and `settle` from one thread."""
+    """Drives one claimed job; the worker calls all of it from one thread."""
 
     def __init__(self, job: Job, parts: Parts) -> None:
         self.job = job
-        self.in_flight: dict[Future[Any], Callable[[Future[Any]], None]] = {}
-        self._training: dict[Future[Any], int] = {}  # those in flight that are trials
         self.is_over = False
+        self._training: dict[Future[Any], int] = {}  # the trials under way
+        self._tasks: dict[Future[Any], Callable[[Future[Any]], None]] = {}  # what else is
         self._is_paused = job.state == JobState.PAUSED
         self._parts = parts
         self._ledger = Ledger(parts.database, job.id, parts.owner)
+        self._thread = ThreadPoolExecutor(1, "oracle")
         self._search: Search | None = None
         self._winner: Winner | None = None
+        self._forecast_due = self._lacks_forecast
+        self._saving_seconds = 0.0
 
-    def start_task(self) -> bool:
-        """Submit the job's next task, if it has one now; whether it did."""
-        if self.is_over or self._is_paused or len(self.in_flight) >= self._at_once:
-            return False
-        if self._winner is not None:
-            return self._submit_export(self._winner)
-        if self.job.dataset is None:
-            return self._submit_loading(self.job.spec.dataset.removeprefix(BUILTIN_PREFIX))
-        if self._search is None:
-            self._search = Search(self.job, self._ledger, self._parts.artifacts)
-            if self.job.stop_reason is not None:
-                # An earlier worker ended the search and was lost before the winner was saved.
-                self._crown(self._search)
-                return False
-        if self._end_if_due(self._search):
-            return False
-        spec = self._search.next_trial()
-        if spec is None:
-            self._end_if_due(self._search)
-            return False
-        self._submit_trial(self._search, spec)
-        return True
+    @property
+    def in_flight(self) -> list[Future[Any]]:
+        """The tasks under way, in the order in which they were submitted."""
+        return [*self._training, *self._tasks]
+
+    @property
+    def awaited(self) -> list[Future[Any]]:
+        """What `advance` has something to do for once one of it is done."""
+        search = self._search if self._is_searching else None
+        return [*self.in_flight, *(search.awaited if search else ())]
+
+    @property
+    def room(self) -> int:
+        """How many tasks more it would take, as far as is known before asking it."""
+        if self.is_over or self._is_paused:
+            return 0
+        return max(0, self._at_once - len(self._training) - len(self._tasks))
+
+    def advance(self, done: Collection[Future[Any]], slots: int) -> int:
+        """Take in the tasks that are `done`, and start up to `slots` new ones; how many were.
+
+        The results of trials and the trials that follow them are written in one transaction.
+        """
+        for future in done:
+            if settle := self._tasks.pop(future, None):
+                settle(future)
+        started = 0
+        if self._begin_search():
+            assert self._search is not None
+            started = self._search_on(self._search, done, slots)
+        if started == 0 and slots > 0 and self._start_task():
+            started = 1
+        return started
 
     def check_budget(self) -> None:
         """End the search when its time is up, also while trials are running."""
         if self._search is not None and self._winner is None and not self.is_over:
             self._end_if_due(self._search)
 
-    def settle(self, future: "Future[Any]") -> None:
-        """Take in the result of a task that has ended."""
-        self.take_reports()
-        self._training.pop(future, None)
-        self.in_flight.pop(future)(future)
-
     def take_changes(self) -> None:
         """Take in a raised budget and trials of the user's own, also after the search has ended."""
         had_ended = self.job.stop_reason is not None
         self.job = self._ledger.job()
+        self._forecast_due = self._lacks_forecast
         if had_ended:
             self._cancel_tasks()
             self._discard_winner()
@@ -102,17 +123,19 @@ class JobRun:
 
     def take_reports(self) -> None:
         """Write down what the running trials have told, and ask the hopeless ones to stop."""
-        if self._search is None or self.is_over:
-            return
+        if self._search is not None and not self.is_over:
+            self._take_reports(self._search, self._training)
+
+    def _take_reports(self, search: Search, tasks: Collection[Future[Any]]) -> None:
         executor = self._parts.executor
-        futures = {number: future for future, number in self._training.items()}
+        futures = {self._training[future]: future for future in tasks if future in self._training}
         told = {
             number: [EpochReport(**report) for report in executor.reports(future)]
             for number, future in futures.items()
         }
         told = {number: reports for number, reports in told.items() if reports}
         if told:
-            for number in self._search.reported(told):
+            for number in search.reported(told):
                 executor.stop(futures[number])
 
     def cancel(self) -> None:
@@ -120,7 +143,7 @@ class JobRun:
         self._cancel_tasks()
         self._discard_winner()
         self._ledger.finish(JobState.CANCELLED)
-        self.is_over = True
+        self._end()
 
     def fail(self, error: str) -> None:
         """End the job with an error for its user."""
@@ -128,14 +151,14 @@ class JobRun:
         self._discard_winner()
         with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
             self._ledger.finish(JobState.FAILED, error=error, changes=self.job.changes)
-            self.is_over = True
+            self._end()
 
     def pause(self) -> None:
         """Start nothing more; let the job go once its last task has ended."""
         self._is_paused = True
         if not self.in_flight:
             self._ledger.release(self._seconds)
-            self.is_over = True
+            self._end()
 
     def resume(self) -> None:
         """Go on with a job that was resumed before its last task had ended."""
@@ -150,12 +173,12 @@ class JobRun:
             for number in interrupted:
                 self._search.hand_back(number)
         self._ledger.release(self._seconds)
-        self.is_over = True
+        self._end()
 
     def abandon(self) -> None:
         """Stop working without writing: the job belongs to another worker now."""
         self._cancel_tasks()
-        self.is_over = True
+        self._end()
 
     @property
     def _seconds(self) -> float:
@@ -163,15 +186,88 @@ class JobRun:
 
     @property
     def _at_once(self) -> int:
-        if self._search is None or self._winner is not None:
+        if not self._is_searching:
             return 1
-        return self.job.spec.parallelism or self._parts.executor.slots
+        spec, parts = self.job.spec, self._parts
+        # More at once than processes makes packs larger; a strategy that learns would learn less.
+        learns = isinstance(spec.strategy, Bayesian)
+        return spec.parallelism or (parts.trial_slots if learns else parts.executor.slots)
+
+    @property
+    def _is_searching(self) -> bool:
+        return self._search is not None and self._winner is None and not self.is_over
+
+    def _begin_search(self) -> bool:
+        """Whether there is a search to go on with; made where all is there for one."""
+        is_ready = self.job.dataset is not None and not self._forecast_due
+        if self._search is None and not self.is_over and is_ready:
+            self._search = Search(self.job, self._ledger, self._parts.artifacts, self._thread)
+            if self.job.stop_reason is not None:
+                # An earlier worker ended the search and was lost before the winner was saved.
+                self._crown(self._search)
+        return self._is_searching
+
+    def _search_on(self, search: Search, done: Collection[Future[Any]], slots: int) -> int:
+        trained = [future for future in self._training if future in done]
+        with self._ledger.batch():
+            self._take_reports(search, trained)
+            for future in trained:
+                if search.stop_reason() is not None:
+                    break  # as if it had come too late
+                self._take_result(search, future)
+                # Asked after each result, so that what a proposal follows does not depend on
+                # how many came together.
+                self._look_ahead(search)
+            self._look_ahead(search)
+            following = self._next_trials(search, slots)
+        for spec in following:
+            future = self._parts.executor.submit(train, spec, self._parts.trial_timeout)
+            self._training[future] = spec.number
+        self._end_if_due(search)
+        return len(following)
+
+    def _look_ahead(self, search: Search) -> None:
+        """Have trials ready for when the present ones end."""
+        if not self._is_paused:
+            search.look_ahead(
+                self.room + (AHEAD if self.job.spec.parallelism == 1 else self._at_once)
+            )
+
+    def _take_result(self, search: Search, future: "Future[Any]") -> None:
+        number = self._training.pop(future)
+        try:
+            search.completed(number, future.result())
+        except CancelledError:
+            search.hand_back(number)
+        except Exception as error:
+            search.failed(number, _explain(error))
+
+    def _next_trials(self, search: Search, slots: int) -> list[TrialSpec]:
+        following: list[TrialSpec] = []
+        while len(following) < min(slots, self.room) and search.stop_reason() is None:
+            spec = search.next_trial()
+            if spec is None:
+                break
+            following.append(spec)
+        return following
+
+    def _start_task(self) -> bool:
+        """Load the dataset, make the forecast or save the winner; whether one of it was due."""
+        if self.room == 0:
+            return False
+        if self._winner is not None:
+            return self._submit_export(self._winner)
+        if self.job.dataset is None:
+            return self._submit_loading(self.job.spec.dataset.removeprefix(BUILTIN_PREFIX))
+        if self._forecast_due:
+            return self._submit_forecast()
+        return False
 
     def _submit_loading(self, name: str) -> bool:
         known = self._parts.datasets.find_builtin(name)
         if known is not None:
             self._use_dataset(known.id)
-            return self.start_task()
+            return self.advance((), 1) > 0
 
         def on_loaded(future: "Future[Any]") -> None:
             try:
@@ -188,22 +284,40 @@ class JobRun:
         self._submit(store_builtin, wanted, self._parts.trial_timeout, on_loaded)
         return True
 
+    @property
+    def _lacks_forecast(self) -> bool:
+        wanted = self.job.forecast is None and self._parts.forecast_seconds > 0
+        return wanted and self.job.stop_reason is None
+
+    def _submit_forecast(self) -> bool:
+        self._forecast_due = False
+
+        def on_made(future: "Future[Any]") -> None:
+            try:
+                forecast = asdict(future.result())
+            except Exception as error:
+                log.warning("no forecast of job %s: %s", self.job.id, error)
+                return
+            self._ledger.set_forecast(forecast)
+
+        assert self.job.dataset is not None
+        spec, known = self.job.spec, 0
+        if spec.narrow_from is not None:
+            given = sum(trial.is_given for trial in self._ledger.trials())
+            known = max(0, given - len(spec.strategy.initial_trials))
+        request = ForecastRequest(
+            spec=spec.to_document(),
+            data=spec.data(self.job.dataset, self._parts.artifacts.root),
+            builtin=None,
+            trials=self.job.planned_trials - known,
+            slots=self._parts.executor.slots,
+        )
+        self._submit(make_forecast, request, self._parts.forecast_seconds, on_made)
+        return True
+
     def _use_dataset(self, dataset: str) -> None:
         self._ledger.set_dataset(dataset)
         self.job = replace(self.job, dataset=dataset)
-
-    def _submit_trial(self, search: Search, spec: TrialSpec) -> None:
-        def on_trained(future: "Future[Any]") -> None:
-            try:
-                search.completed(spec.number, future.result())
-            except CancelledError:
-                search.hand_back(spec.number)
-            except Exception as error:
-                search.failed(spec.number, _explain(error))
-            self._end_if_due(search)
-
-        future = self._submit(train, spec, self._parts.trial_timeout, on_trained)
-        self._training[future] = spec.number
 
     def _end_if_due(self, search: Search) -> bool:
         """End the search if its budget is spent; whether it has ended."""
@@ -212,10 +326,11 @@ class JobRun:
         reason = search.stop_reason()
         if reason is None:
             return False
-        if not self._ledger.end_search(reason, search.seconds, self.job.changes):
+        seconds = search.seconds
+        if not self._ledger.end_search(reason, seconds, self.job.changes):
             self.take_changes()
             return self._end_if_due(search)
-        self.job = replace(self.job, stop_reason=reason)
+        self.job = replace(self.job, stop_reason=reason, seconds=seconds)
         self._cancel_tasks()
         self._crown(search)
         return True
@@ -245,7 +360,10 @@ class JobRun:
         if self.in_flight:
             return False
 
+        started = time.monotonic()
+
         def on_exported(future: "Future[Any]") -> None:
+            self._saving_seconds = time.monotonic() - started
             try:
                 exported = future.result()
             except Exception as error:
@@ -263,6 +381,7 @@ class JobRun:
         version: int,
         publish: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
+        actual = self._actual(search, version)
         with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
             with self._ledger.transaction() as connection:
                 publish(connection)
@@ -270,14 +389,27 @@ class JobRun:
                     JobState.SUCCEEDED,
                     version=version,
                     changes=self.job.changes,
+                    actual=asdict(actual),
                     connection=connection,
                 )
-            self.is_over = True
+            self._end()
             search.drop_weights_but_best()
+
+    def _actual(self, search: Search, version: int) -> Actual:
+        assert search.best is not None
+        artifacts = self._parts.artifacts
+        files = artifacts.size(artifact_folder(self.job.model, version))
+        return Actual(
+            seconds=self.job.seconds,
+            saving_seconds=self._saving_seconds,
+            memory_bytes=self._ledger.most_memory(),
+            disk_bytes=files + artifacts.size(search.weights_of(search.best)),
+        )
 
     def _discard_winner(self) -> None:
         if self._winner is not None:
-            self._winner.discard()
+            with self._ledger.transaction() as connection:
+                self._winner.discard(connection)
             self._winner = None
 
     def _submit(
@@ -286,16 +418,18 @@ class JobRun:
         payload: Any,
         timeout: float | None,
         settle: Callable[[Future[Any]], None],
-    ) -> "Future[Any]":
-        future = self._parts.executor.submit(function, payload, timeout)
-        self.in_flight[future] = settle
-        return future
+    ) -> None:
+        self._tasks[self._parts.executor.submit(function, payload, timeout)] = settle
 
     def _cancel_tasks(self) -> None:
         for future in self.in_flight:
             self._parts.executor.cancel(future)
-        self.in_flight.clear()
+        self._tasks.clear()
         self._training.clear()
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 _TASK_KINDS: dict[type[Exception], FailureKind] = {

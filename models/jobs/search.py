@@ -3,16 +3,20 @@
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from models.jobs.asking import Asker, Here
+from models.jobs.best import Best, TrialWeights
+from models.jobs.judging import Judge
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import TrialState
-from models.jobs.pruning import FIRST_RUN, Pruner
 from models.jobs.records import Job, Trial, TrialRef
 from models.jobs.reuse import carried_over, copy_weights, training_digest
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Oracle, Told
+from models.oracles.oracle import Told
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
@@ -20,53 +24,77 @@ from models.trials.trainer import EpochReport
 
 MAX_RETRIES = 1  # a trial lost with its process may have been a victim of another one
 # Steps without a training in one `next_trial`, so that other jobs and requests get their turn.
-_STEPS = 1000
+_STEPS = 200
 _DONE = (TrialState.COMPLETED, TrialState.STOPPED)
+_DIED = Failure(FailureKind.LOST, "Its worker died each time that it ran.")
 
 
 class Search:
     """Asks the oracle, keeps the budget and writes every step to the ledger.
 
     It is built anew from the database when a worker takes the job up, and goes on from the last
-    committed trial. It trains nothing itself. Not thread-safe: oracles must stay in one thread.
+    committed trial. It trains nothing itself. Not thread-safe; the oracle works in `thread`, which
+    runs one thing at a time.
     """
 
-    def __init__(self, job: Job, ledger: Ledger, artifacts: Artifacts) -> None:
+    def __init__(
+        self, job: Job, ledger: Ledger, artifacts: Artifacts, thread: Executor | None = None
+    ) -> None:
         self._job = job
         self._spec = job.spec
         self._ledger = ledger
         self._artifacts = artifacts
+        self._weights = TrialWeights(job.id, artifacts)
+        self._thread = thread or Here()
         self._trials: dict[int, Trial] = {}
         self._waiting: deque[int] = deque()
         self._digests: dict[int, str] = {}
         self._running: dict[str, int] = {}  # digest -> trial
         self._done: dict[str, int] = {}  # digest -> trial with that result
+        self._own = 0  # trials that the oracle proposed
         self._failures = 0
-        self._best: Trial | None = None
-        self._pruner = Pruner(job.spec.pruning, job.spec.objective) if job.spec.pruning else None
-        for trial in ledger.trials():
-            self._take_up(trial)
-        self._oracle = self._restore_oracle(job.oracle_state)
-        if self._pruner is not None:
-            self._restore_pruner(self._pruner)
+        self._best = Best(job.spec.objective)
+        self._judge = Judge(job.spec)
+        with ledger.batch():
+            for trial in ledger.trials():
+                self._take_up(trial, job.oracle_state or {})
+        self._asker = self._make_asker(job.oracle_state or {})
+        self.take_proposals()
+        if self._judge.needs_curves:
+            scored = [trial for trial in self._trials.values() if trial.state in _DONE]
+            self._judge.restore(scored, ledger.runs())
         self._clock = _Stopwatch(job.seconds)
 
-    def _take_up(self, trial: Trial) -> None:
+    def _take_up(self, trial: Trial, oracle_state: dict[str, Any]) -> None:
         if trial.state == TrialState.RUNNING:
-            self._ledger.hand_back(trial.number, retry=False)
-            trial = replace(trial, state=TrialState.WAITING)
+            trial = self._left_running(trial, oracle_state)
         self._trials[trial.number] = trial
+        self._own += not trial.is_given
         if trial.state == TrialState.WAITING:
             self._waiting.append(trial.number)
         elif trial.state == TrialState.FAILED:
             self._failures += 1
         elif trial.state in _DONE:
             self._done.setdefault(self._digest(trial), trial.number)
-            self._best = self._better(self._best, trial)
+            self._best.offer(trial)
 
-    def _restore_oracle(self, state: dict[str, Any] | None) -> Oracle:
+    def _left_running(self, trial: Trial, oracle_state: dict[str, Any]) -> Trial:
+        """A worker died over this trial, which may have been the cause, as of a lost process."""
+        if trial.retries < MAX_RETRIES:
+            self._ledger.hand_back(trial.number, retry=True)
+            return replace(trial, state=TrialState.WAITING, retries=trial.retries + 1)
+        self._ledger.fail(trial.number, _DIED, None, oracle_state, self._job.seconds)
+        return replace(
+            trial,
+            state=TrialState.FAILED,
+            failure_kind=str(_DIED.kind),
+            failure_message=_DIED.message,
+        )
+
+    def _make_asker(self, state: dict[str, Any]) -> Asker:
         spec = self._spec
-        return create_oracle(
+        make = partial(
+            create_oracle,
             spec.strategy,
             spec.space,
             spec.objective.direction,
@@ -76,29 +104,21 @@ class Search:
             state=state,
             history=[_told(trial) for trial in self._trials.values()],
         )
+        return Asker(make, self._thread, state)
 
     def take_changes(self, job: Job) -> None:
         """Take in what the user changed since: the budget of `job`, and trials that were given."""
         if job.spec != self._spec:
+            self.take_proposals(all_of_them=True)
             self._spec = job.spec
-            self._oracle = self._restore_oracle(self._oracle.state())
-        for trial in self._ledger.trials():
+            self._asker = self._make_asker(self._asker.state)
+        known = 1
+        while known in self._trials:
+            known += 1
+        for trial in self._ledger.trials(known):
             if trial.number not in self._trials:
-                self._take_up(trial)
-                self._oracle.learn(_told(trial))
-
-    def _restore_pruner(self, pruner: Pruner) -> None:
-        runs = self._ledger.runs()
-        for number, trial in self._trials.items():
-            if trial.state not in _DONE:
-                continue
-            if trial.reused_from is not None:
-                curve = _only_curve(trial.stored_result(), pruner.metric)
-            else:
-                curve = runs.get(number, {}).get(FIRST_RUN, {}).get(pruner.metric, [])
-            pruner.observe(number, curve)
-            if trial.state == TrialState.COMPLETED:
-                pruner.complete(number)
+                self._take_up(trial, self._asker.state)
+                self._asker.learn(_told(trial))
 
     @property
     def seconds(self) -> float:
@@ -108,7 +128,12 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The best scored trial, the earlier of equals; a stopped one only where none completed."""
-        return self._best
+        return self._best.trial
+
+    @property
+    def awaited(self) -> list[Future[Any]]:
+        """Done once the oracle has answered; empty while it is asked nothing."""
+        return self._asker.awaited
 
     @property
     def last_failure(self) -> str | None:
@@ -119,14 +144,31 @@ class Search:
         last = max(failed, key=lambda trial: trial.number)
         return f"{last.failure_kind}: {last.failure_message}"
 
+    def look_ahead(self, count: int) -> None:
+        """Ask the oracle until `count` trials wait to be trained or are on their way."""
+        self.take_proposals()
+        self._asker.ask_for(count - len(self._waiting))
+
+    def take_proposals(self, *, all_of_them: bool = False) -> bool:
+        """Write down the trials that the oracle has proposed by now, or all it was asked for.
+
+        Whether there were any.
+        """
+        answers = [a for a in self._asker.answers(all_of_them=all_of_them) if a.proposals]
+        for answer in answers:
+            rows = self._ledger.propose(answer.proposals, self._spec.budget.epochs, answer.state)
+            for row in rows:
+                self._trials[row.number] = row
+                self._waiting.append(row.number)
+            self._own += len(rows)
+        return bool(answers)
+
     def next_trial(self) -> TrialSpec | None:
         """Mark the next trial as running and answer it; None when there is none right now."""
         for _ in range(_STEPS):
             number = self._pick_waiting()
             if number is None:
-                if not self._ask():
-                    return None
-                continue
+                return None
             trial = self._trials[number]
             if self._reuse(trial):
                 if self.stop_reason() is not None:
@@ -141,7 +183,7 @@ class Search:
     def stop_reason(self) -> str | None:
         """Why the search must end now, or None while it may go on."""
         budget = self._spec.budget
-        if self._reaches_target():
+        if self._best.reaches(budget.target):
             return "target"
         if budget.max_seconds is not None and self.seconds >= budget.max_seconds:
             return "max_seconds"
@@ -149,25 +191,14 @@ class Search:
             return "max_failed_trials"
         if self._waiting or self._running:
             return None
-        own = sum(not trial.is_given for trial in self._trials.values())
-        if budget.max_trials is not None and own >= budget.max_trials:
+        if budget.max_trials is not None and self._own >= budget.max_trials:
             return "max_trials"
-        return "exhausted" if self._oracle.finished else None
+        return "exhausted" if self._asker.finished and not self._asker.pending else None
 
     def reported(self, told: Mapping[int, Sequence[EpochReport]]) -> list[int]:
         """Running trials have trained some epochs more; answer those that are hopeless."""
         self._ledger.report(told)
-        pruner = self._pruner
-        if pruner is None:
-            return []
-        return [
-            number
-            for number, reports in told.items()
-            if pruner.observe(
-                number,
-                [r.logs[pruner.metric] for r in reports if (r.fold, r.execution) == FIRST_RUN],
-            )
-        ]
+        return self._judge.observe(told)
 
     def completed(self, number: int, result: TrialResult) -> None:
         """A trial was trained, or stopped before its end; write its score, or why it has none."""
@@ -184,8 +215,8 @@ class Search:
             self._set(number, state=TrialState.WAITING, retries=trial.retries + 1)
             self._waiting.append(number)
             return
-        self._oracle.tell(trial.key, None)
-        self._ledger.fail(number, failure, result, self._oracle.state(), self.seconds)
+        self._asker.tell(trial.key, None)
+        self._ledger.fail(number, failure, result, self._asker.state, self.seconds)
         self._set(
             number,
             state=TrialState.FAILED,
@@ -193,7 +224,7 @@ class Search:
             failure_message=failure.message,
         )
         self._failures += 1
-        self._artifacts.delete(self.weights_of(trial))
+        self._drop_weights(trial)
 
     def hand_back(self, number: int) -> None:
         """A running trial was interrupted through no fault of its own; it waits again."""
@@ -204,41 +235,31 @@ class Search:
     def drop_weights_but_best(self) -> None:
         """Remove the weights of every trial but the best, once none can be continued."""
         for trial in self._trials.values():
-            if trial.state in _DONE and trial.number != (self._best and self._best.number):
-                self._artifacts.delete(self.weights_of(trial))
+            if trial.state in _DONE and trial.number != (self.best and self.best.number):
+                self._weights.drop(trial)
 
     def data(self) -> DataRef:
         """Which rows the trials of this job train on."""
-        spec = self._spec
         assert self._job.dataset is not None
-        return DataRef(
-            artifacts_root=self._artifacts.root,
-            dataset=self._job.dataset,
-            target=spec.target,
-            task=spec.task,
-            evaluation=spec.evaluation,
-            seed=spec.seed,
-            features=spec.features,
-        )
+        return self._spec.data(self._job.dataset, self._artifacts.root)
 
     def weights_of(self, trial: Trial) -> str:
         """Where the best weights of a trial lie, if they do, below the artifact root."""
-        return f"jobs/{self._job.id}/trials/{trial.number}"
-
-    def _ask(self) -> bool:
-        """Ask the oracle for one more trial; whether it gave one."""
-        if self._oracle.finished:
-            return False
-        proposals = self._oracle.ask(1)
-        if not proposals:
-            return False
-        rows = self._ledger.propose(proposals, self._spec.budget.epochs, self._oracle.state())
-        for row in rows:
-            self._trials[row.number] = row
-            self._waiting.append(row.number)
-        return True
+        return self._weights.folder(trial)
 
     def _pick_waiting(self) -> int | None:
+        """The first trial that may be trained now; where there is none, the oracle is asked."""
+        self.take_proposals()
+        for _ in range(_STEPS):
+            number = self._first_waiting()
+            if number is not None:
+                return number
+            self._asker.ask_for(1)
+            if not self.take_proposals():
+                break
+        return None
+
+    def _first_waiting(self) -> int | None:
         """The first waiting trial whose values are not being trained at this moment."""
         for number in self._waiting:
             if self._digest(self._trials[number]) not in self._running:
@@ -268,27 +289,30 @@ class Search:
 
     def _settle(self, trial: Trial, result: TrialResult, source: TrialRef | None = None) -> None:
         digest = self._digest(trial)
-        self._oracle.tell(trial.key, result.score)
-        self._ledger.complete(
-            trial.number, result, self._oracle.state(), self.seconds, digest, source
-        )
+        self._asker.tell(trial.key, result.score)
+        self._ledger.complete(trial.number, result, self._asker.state, self.seconds, digest, source)
         state = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
         trial = self._set(trial.number, state=state, score=result.score)
-        if self._pruner is not None:
-            if source is not None:
-                self._pruner.observe(trial.number, _only_curve(result, self._pruner.metric))
-            if not result.stopped:
-                self._pruner.complete(trial.number)
+        if source is not None:
+            self._judge.taken_over(trial.number, result)
+        if not result.stopped:
+            self._judge.completed(trial.number)
         self._done.setdefault(digest, trial.number)
-        self._keep_best(trial)
+        worse = self._best.offer(trial)
+        # Hyperband may yet go on with any of them.
+        if worse is not None and not isinstance(self._spec.strategy, Hyperband):
+            self._drop_weights(worse)
+
+    def _drop_weights(self, trial: Trial) -> None:
+        self._ledger.afterwards(partial(self._weights.drop, trial))
 
     def _set(self, number: int, **changes: Any) -> Trial:
         trial = replace(self._trials[number], **changes)
         self._trials[number] = trial
         if trial.state != TrialState.RUNNING:
             self._running.pop(self._digest(trial), None)
-        if self._pruner is not None and trial.state not in (TrialState.RUNNING, *_DONE):
-            self._pruner.forget(number)
+        if trial.state not in (TrialState.RUNNING, *_DONE):
+            self._judge.forget(number)
         return trial
 
     def spec_of(self, trial: Trial) -> TrialSpec:
@@ -330,34 +354,6 @@ class Search:
             )
         return self._digests[trial.number]
 
-    def _keep_best(self, trial: Trial) -> None:
-        """Drop weights that nobody needs: all but the best trial's, or those Hyperband may use."""
-        former = self._best
-        self._best = self._better(former, trial)
-        if isinstance(self._spec.strategy, Hyperband):
-            return
-        loser = former if self._best is trial else trial
-        if loser is not None:
-            self._artifacts.delete(self.weights_of(loser))
-
-    def _better(self, one: Trial | None, other: Trial) -> Trial:
-        if one is None or one.score is None or other.score is None:
-            return other if one is None or one.score is None else one
-        if one.state != other.state:
-            # A stopped trial was judged by less than one that completed: it wins only without any.
-            return one if one.state == TrialState.COMPLETED else other
-        if self._spec.objective.direction == "min":
-            return other if other.score < one.score else one
-        return other if other.score > one.score else one
-
-    def _reaches_target(self) -> bool:
-        target = self._spec.budget.target
-        if target is None or self._best is None or self._best.score is None:
-            return False
-        if self._spec.objective.direction == "min":
-            return self._best.score <= target
-        return self._best.score >= target
-
 
 class _Stopwatch:
     """Seconds since it was made, added to those that were spent before."""
@@ -373,8 +369,3 @@ class _Stopwatch:
 
 def _told(trial: Trial) -> Told:
     return Told(trial.key, trial.values, trial.score, running=not trial.state.is_final)
-
-
-def _only_curve(result: TrialResult, metric: str) -> list[float | None]:
-    """The curve of a trial that was taken over and told nothing: its history, if of one run."""
-    return (result.history or {}).get(metric, []) if len(result.folds) == 1 else []

@@ -6,12 +6,18 @@ from typing import Any
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
+from models.data.weighting import (
+    ClassWeight,
+    class_weight_from_json,
+    class_weight_to_json,
+)
+from models.errors import Invalid
 from models.jobs.pruning import Pruning, pruning_from_json, pruning_to_json
 from models.oracles.strategy import Strategy, strategy_from_json, strategy_to_json
 from models.space.schema import load_space
 from models.space.space import SearchSpace
 from models.trials.objective import Objective
-from models.trials.spec import EarlyStopping
+from models.trials.spec import DataRef, EarlyStopping
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,22 @@ class JobSpec:
     reuse: bool = True  # take over results of equal trials of other jobs
     narrow_from: NarrowFrom | None = None  # where `space` comes from
     pruning: Pruning | None = None  # which trials are stopped as hopeless
+    class_weight: ClassWeight | None = None  # of training rows, by their class
+    sample_weight: str | None = None  # column with the weights of training rows
+
+    def data(self, dataset: str, artifacts_root: str) -> DataRef:
+        """Which rows of the stored `dataset` the trials train on."""
+        return DataRef(
+            artifacts_root=artifacts_root,
+            dataset=dataset,
+            target=self.target,
+            task=self.task,
+            evaluation=self.evaluation,
+            seed=self.seed,
+            features=self.features,
+            class_weight=self.class_weight,
+            sample_weight=self.sample_weight,
+        )
 
     def to_document(self) -> dict[str, Any]:
         """The JSON form that `from_document` reads back to an equal spec."""
@@ -72,6 +94,7 @@ class JobSpec:
             "early_stopping": self.early_stopping and asdict(self.early_stopping),
             "narrow_from": self.narrow_from and asdict(self.narrow_from),
             "pruning": pruning_to_json(self.pruning),
+            "class_weight": class_weight_to_json(self.class_weight),
         }
 
     @classmethod
@@ -92,6 +115,7 @@ class JobSpec:
             early_stopping=EarlyStopping(**stopping) if stopping else None,
             narrow_from=NarrowFrom(**narrowed) if narrowed else None,
             pruning=pruning_from_json(document.get("pruning")),
+            class_weight=class_weight_from_json(document.get("class_weight")),
         )
 
 
@@ -104,4 +128,15 @@ _PLAIN = (
     "seed",
     "refit",
     "reuse",
+    "sample_weight",
 )
+
+
+def check_trials(trials: int, limit: int | None, path: str = "budget.max_trials") -> None:
+    """Raise Invalid at `path` for a job of more trials than the service allows."""
+    if limit is not None and trials > limit:
+        raise Invalid.at(
+            path,
+            f"The job would have {trials:,} trials, more than the {limit:,} of"
+            " LUTHIER_MAX_TRIALS_PER_JOB.",
+        )

@@ -12,6 +12,7 @@ from models.jobs.given import count_given, insert_given
 from models.jobs.lifecycle import JobState, TrialState, check_job_transition
 from models.jobs.raising import Limits, check_goes_on, raised_spec
 from models.jobs.records import Job, Trial, job_from_row
+from models.jobs.spec import check_trials
 from models.oracles.plan import plan
 from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
@@ -22,8 +23,9 @@ from models.store.tables import jobs, now, trials
 class Steering:
     """Writes what users want; a worker that holds the job sees it at its next look."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, max_trials: int | None = None) -> None:
         self._database = database
+        self._max_trials = max_trials
 
     def give(
         self, job: str, wanted: Mapping[str, object] | Sequence[Mapping[str, object]]
@@ -40,6 +42,7 @@ class Steering:
             if found.stop_reason is not None:
                 raise Conflict(f"The search of job {job} has ended by {found.stop_reason}.")
             listed = _checked(found.spec.space, wanted)
+            check_trials(found.planned_trials + len(listed), self._max_trials, "trials")
             given = insert_given(connection, job, listed, found.spec.budget.epochs)
             _change(connection, found, planned_trials=found.planned_trials + len(given))
         return given
@@ -55,9 +58,14 @@ class Steering:
             spec = raised_spec(found.spec, limits)
             budget = spec.budget
             planned = plan(spec.strategy, spec.space, budget.max_trials, budget.epochs).trials
+            planned += count_given(connection, job)
+            check_trials(planned, self._max_trials)
             values: dict[str, Any] = {
                 "spec": spec.to_document(),
-                "planned_trials": planned + count_given(connection, job),
+                "planned_trials": planned,
+                # They were those of the smaller budget.
+                "forecast": None,
+                "actual": None,
             }
             if found.state in (JobState.CANCELLING, JobState.CANCELLED):
                 raise Conflict(f"Job {job} is {found.state}; it cannot go on.")

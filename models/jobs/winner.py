@@ -43,7 +43,10 @@ class Winner:
             connection, self._job.model, self.version, self._trial.number, files, details
         )
 
-    def discard(self) -> None:
-        """Give the version number back and remove what was written under it."""
-        self._models.discard(self._job.model, self.version)
-        self._artifacts.delete(artifact_folder(self._job.model, self.version))
+    def discard(self, connection: Connection) -> None:
+        """Give the version number back and remove what was written under it.
+
+        The caller's transaction must hold the job: no other worker can have taken it up.
+        """
+        if self._models.discard(connection, self._job.model, self.version):
+            self._artifacts.delete(artifact_folder(self._job.model, self.version))

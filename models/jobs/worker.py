@@ -1,24 +1,26 @@
 """The tuning plane: claims jobs, shares the trial slots among them, and keeps its leases."""
 
 import logging
-import os
 import secrets
 import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
 from models.data.catalog import DatasetCatalog
-from models.errors import Conflict, LeaseLost
+from models.errors import Conflict, LeaseLost, LuthierError, SettingError, Unavailable
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
+from models.jobs.packing import PackingExecutor
 from models.jobs.queue import JobQueue, Wanted
 from models.jobs.run import JobRun, Parts
 from models.jobs.vitals import Vitals
@@ -26,51 +28,75 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.telemetry import about, configure_logging
-from models.trials.process import prepare_process, visible_gpus, warm_up
+from models.store.readiness import missing_part
+from models.store.schema import check_schema
+from models.telemetry import about
+from models.trials.process import may_have_gpu, prepare_trials, visible_gpus
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
+_GPU_SECONDS = 300.0  # that a process may take to start and to look for a GPU
 MOST_BETWEEN_HEARTBEATS = 60.0  # seconds
+_LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
 
 
 def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> None:
     """Work on jobs until `stop` is set, then hand every job back; `vitals` is kept up to date."""
     database = Database(settings.resolved_database_url)
+    artifacts = Artifacts(settings.resolved_artifacts)
+    if not _wait_for_parts(database, artifacts, stop):
+        return
     slots = settings.resolved_trial_slots
-    threads = max(1, (os.cpu_count() or 1) // slots)
-    executor = LocalExecutor(
-        slots, settings.trial_memory, partial(_prepare_trials, settings, threads)
-    )
-    if settings.worker_bind:
-        # Starts the trials' processes before there is a job, for a worker that is watched.
-        _ask_for_gpus(executor, vitals)
+    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(settings))
     try:
-        Worker(database, executor, settings, vitals).work(stop)
+        gpus = _look_for_gpus(executor, settings)
+        vitals.gpus = Counter(gpus)
+        packs = settings.trainer == "pack" or (settings.trainer == "auto" and bool(gpus))
+        trials = PackingExecutor(executor) if packs else executor
+        Worker(database, trials, settings, vitals).work(stop)
     finally:
         executor.close()
         database.close()
 
 
-def _prepare_trials(settings: Settings, threads: int) -> None:
-    configure_logging(settings.log_level, settings.log_format)
-    prepare_process(threads)
-    warm_up()
+def _wait_for_parts(database: Database, artifacts: Artifacts, stop: threading.Event) -> bool:
+    """Wait until database and artifacts answer; False if `stop` is set before.
+
+    Raises SchemaError for a database of another version, which waiting would not mend.
+    """
+    told = None
+    while not stop.is_set():
+        missing = missing_part(database, artifacts)
+        if missing is None:
+            return True
+        with suppress(DBAPIError):
+            check_schema(database)
+        if missing != told:
+            log.error("%s Waiting for it.", missing)
+            told = missing
+        stop.wait(_LOOK_AGAIN)
+    return False
 
 
-def _ask_for_gpus(executor: Executor, vitals: Vitals) -> None:
-    """Only the processes that train import TensorFlow; one of them says which GPUs it sees."""
+def _look_for_gpus(executor: Executor, settings: Settings) -> list[str]:
+    """The GPUs that a trial process sees; only those processes import TensorFlow.
 
-    def told(future: "Future[list[str]]") -> None:
+    Raises SettingError if one is required and there is none.
+    """
+    gpus: list[str] = []
+    if settings.require_gpu or may_have_gpu():
         try:
-            vitals.gpus = Counter(future.result())
-        except CancelledError:
-            pass
-        except Exception:
-            log.exception("the trials' processes do not say which GPUs they see")
-
-    executor.submit(_visible_gpus, None, None).add_done_callback(told)
+            gpus = executor.submit(_visible_gpus, None, _GPU_SECONDS).result()
+        except LuthierError as error:
+            log.warning("no trial process could look for a GPU: %s", error)
+        log.info("GPUs that trials can use: %s", ", ".join(gpus) or "none")
+    if settings.require_gpu and not gpus:
+        raise SettingError(
+            "LUTHIER_REQUIRE_GPU=1: TensorFlow sees no GPU. Is this the image worker-gpu, does the"
+            " container have a GPU, and does its driver fit? CUDA_VISIBLE_DEVICES may hide it."
+        )
+    return gpus
 
 
 def _visible_gpus(_: None) -> list[str]:
@@ -95,10 +121,13 @@ class Worker:
             executor=executor,
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
+            forecast_seconds=settings.forecast_seconds,
+            trial_slots=settings.resolved_trial_slots,
         )
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
         self._turn = 0
+        self._next_look = 0.0  # by the monotonic clock
 
     def work(self, stop: threading.Event) -> None:
         """Claim and drive jobs until `stop` is set."""
@@ -108,39 +137,50 @@ class Worker:
         while not stop.is_set():
             try:
                 self._step(stop)
-            except DBAPIError:
-                log.exception("the database does not answer; trying again")
-                stop.wait(1.0)
+            except (DBAPIError, Unavailable) as error:
+                log.error("database or artifacts do not answer; trying again: %s", error)
+                stop.wait(_LOOK_AGAIN)
         self._hand_back()
         heartbeat.join()
         log.info("worker %s has handed its jobs back", self.owner)
 
     def _step(self, stop: threading.Event) -> None:
+        if time.monotonic() >= self._next_look:
+            self._look()
+            self._next_look = time.monotonic() + self._poll_seconds
+            self._advance({})
+        owners = {future: run for run in self._runs.values() for future in run.awaited}
+        patience = max(0.0, self._next_look - time.monotonic())
+        if not owners:
+            stop.wait(patience)
+            return
+        done, _ = wait(owners, timeout=patience, return_when=FIRST_COMPLETED)
+        if done:
+            ended: dict[str, set[Future[Any]]] = {}
+            for future in done:
+                run = owners[future]
+                tasks = ended.setdefault(run.job.id, set())
+                if future in run.in_flight:
+                    tasks.add(future)
+            self._advance(ended)
+
+    def _look(self) -> None:
+        """See what came from outside: requests, jobs, the time, and the reports of trials."""
         self._follow_requests()
         self._claim()
-        self._fill_slots()
         for run in list(self._runs.values()):
             self._guarded(run, run.check_budget)
             self._guarded(run, run.take_reports)
-        self._vitals.loop_turned(self._busy, len(self._runs))
-        owners = {future: run for run in self._runs.values() for future in run.in_flight}
-        if not owners:
-            stop.wait(self._poll_seconds)
-            return
-        done, _ = wait(owners, timeout=self._poll_seconds, return_when=FIRST_COMPLETED)
-        for future in done:
-            run = owners[future]
-            if future in run.in_flight:
-                self._guarded(run, partial(run.settle, future))
+        busy = sum(len(run.in_flight) for run in self._runs.values())
+        self._vitals.loop_turned(busy, len(self._runs))
         self._forget_ended()
 
     def _hand_back(self) -> None:
         """Let every job go, with all that has ended by now written down."""
         for run in self._runs.values():
-            with suppress(DBAPIError):  # then its lease has to run out
-                for future in [future for future in run.in_flight if future.done()]:
-                    if future in run.in_flight:
-                        self._guarded(run, partial(run.settle, future))
+            with suppress(DBAPIError, Unavailable):  # then its lease has to run out
+                ended = [future for future in run.in_flight if future.done()]
+                self._guarded(run, partial(run.advance, ended, 0))
                 if not run.is_over:
                     self._guarded(run, run.hand_back)
 
@@ -178,24 +218,42 @@ class Worker:
             log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
             self._runs[job.id] = JobRun(job, self._parts)
 
-    def _fill_slots(self) -> None:
-        """Give each free slot to the job with the fewest tasks under way, in turns."""
+    def _advance(self, done: Mapping[str, Collection[Future[Any]]]) -> None:
+        """Take in the tasks that are done, by job, and fill the slots until no job wants one."""
         idle: set[str] = set()
-        while self._busy < self._parts.executor.slots:
-            ready = [run for run in self._runs.values() if run.job.id not in idle]
-            if not ready:
-                return
-            run = min(ready, key=lambda run: (len(run.in_flight), self._turns.get(run.job.id, 0)))
-            before = len(run.in_flight)
-            self._guarded(run, run.start_task)
-            self._turn += 1
-            self._turns[run.job.id] = self._turn
-            if len(run.in_flight) <= before:
-                idle.add(run.job.id)
+        while True:
+            shares = self._shares(done, idle)
+            if not done and not shares:
+                break
+            for job in {*done, *shares}:
+                run, share = self._runs[job], shares.get(job, 0)
+                ended = done.get(job, ())
+                before = len(run.in_flight) - len(ended)
+                self._guarded(run, partial(run.advance, ended, share))
+                if len(run.in_flight) - before < share:
+                    idle.add(job)
+            done = {}
+        self._forget_ended()
 
-    @property
-    def _busy(self) -> int:
-        return sum(len(run.in_flight) for run in self._runs.values())
+    def _shares(
+        self, done: Mapping[str, Collection[Future[Any]]], idle: Collection[str]
+    ) -> dict[str, int]:
+        """Give each free slot to the job with the fewest tasks under way, in turns."""
+        ended = {job: len(done.get(job, ())) for job in self._runs}
+        tasks = {job: len(run.in_flight) - ended[job] for job, run in self._runs.items()}
+        room = {job: run.room + ended[job] for job, run in self._runs.items() if job not in idle}
+        shares: dict[str, int] = {}
+        for _ in range(self._parts.executor.slots - sum(tasks.values())):
+            ready = [job for job, places in room.items() if places > 0]
+            if not ready:
+                break
+            job = min(ready, key=lambda job: (tasks[job], self._turns.get(job, 0)))
+            shares[job] = shares.get(job, 0) + 1
+            tasks[job] += 1
+            room[job] -= 1
+            self._turn += 1
+            self._turns[job] = self._turn
+        return shares
 
     def _guarded(self, run: JobRun, action: Callable[[], object]) -> None:
         """Keep a fault of one job from the others."""
@@ -208,8 +266,8 @@ class Worker:
         except LeaseLost as lost:
             log.warning("%s", lost)
             run.abandon()
-        except DBAPIError:
-            # What was not committed is done again once the database answers.
+        except (DBAPIError, Unavailable):
+            # What was not committed is done again once database and artifacts answer.
             run.abandon()
             raise
         except Exception as error:
@@ -228,6 +286,6 @@ class Worker:
             try:
                 self._queue.renew()
                 renewed = True
-            except DBAPIError:
-                log.exception("leases could not be renewed")
+            except DBAPIError as error:
+                log.error("leases could not be renewed: %s", error)
             self._vitals.heartbeat_turned(renewed=renewed)

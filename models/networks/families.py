@@ -31,15 +31,16 @@ def build(
     (height, width, channels). `steps` is the length of the training, which some learning-rate
     schedules follow; leave it out where the network will not be trained. Weights depend on `seed`
     alone. Beside the loss, which holds the weight penalties, the network reports `task_loss`, which
-    does not, and `outputs.companion`.
+    does not, and `outputs.companion`. Weights of rows, where there are any, count in the first two:
+    `task_loss` is then a sum divided by the weights, where the loss is divided by the rows.
     """
     model = FAMILIES[network](values, input_shape, outputs, seed)
     model.compile(
         optimizer=create_optimizer(values, steps or Steps(total=1)),
         loss=outputs.loss,
-        metrics=[
-            keras.metrics.MeanMetricWrapper(keras.losses.get(outputs.loss), name=TASK_LOSS),
-            outputs.companion,
+        metrics=[outputs.companion],
+        weighted_metrics=[
+            keras.metrics.MeanMetricWrapper(keras.losses.get(outputs.loss), name=TASK_LOSS)
         ],
         jit_compile=False,
     )

@@ -5,20 +5,20 @@ Only `populate_space` is called, which decides the values; the bookkeeping aroun
 locked, and keeps every oracle alive in a module-wide table. Written against Keras Tuner 1.4.8.
 """
 
+import functools
 import hashlib
 import random
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from models.oracles.encoding import Codec
+from models.oracles.gaussian_process import GaussianProcess, likeliest_length
 from models.oracles.grid import Combinations
 from models.oracles.strategy import Bayesian, Hyperband
 from models.space.hyperparameters import Value
@@ -170,33 +170,80 @@ class _RandomSampler(Sampler, keras_tuner.oracles.RandomSearchOracle):  # type: 
 
 
 class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+    def bind(self, space: SearchSpace, seed: int) -> Sampler:
+        self._points: dict[str, Sequence[float]] = {}  # in the unit cube, by trial
+        self._fitted: tuple[tuple[str, ...], float] = ((), 0.0)  # trials, and what they gave
+        return super().bind(space, seed)
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if self.exhausted:
             return {"status": STOPPED}
+        completed = [key for key, trial in self.trials.items() if trial.status == COMPLETED]
+        first = self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)
+        if len(completed) < first or not self._nonfixed_space():
+            return self._random_populate_space()  # type: ignore[no-any-return]
         # The matrices are small: threads would wait for each other, ten times as long as one
         # computes where trials keep the cores busy.
-        with warnings.catch_warnings(), threadpool_limits(1):
-            # A kernel length at its bound is no fault: some hyperparameters do not matter.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            answer: dict[str, Any] = super().populate_space(trial_id)
-        if answer["status"] != RUNNING:
-            return answer
-        values = self._tidy(answer["values"])
+        with _blas().limit(limits=1):
+            point = self._most_promising(completed)
+        values = self._tidy(self._vector_to_values(point))
         if self._duplicate(values):
             # The process expects most of what is known already: look where nobody looked.
             return self._random_populate_space()  # type: ignore[no-any-return]
         return {"status": RUNNING, "values": values}
 
-    def _vectorize_trials(self) -> Any:
-        # Running trials are given the score that the process expects of them. Keras Tuner asks
-        # the process of the trial before, or one that was never fitted: fit the results first.
+    def _most_promising(self, completed: Sequence[str]) -> Any:
+        """Where in the unit cube the bound is lowest, once running trials have a guessed score."""
+        x, y = self._vectors(completed)
+        length = self._length(completed, x, y)
+        process = GaussianProcess(x, y, length, self.alpha)
         if self.ongoing_trials:
-            trials, ongoing = self.trials, self.ongoing_trials
-            self.trials = {k: t for k, t in trials.items() if t.status == COMPLETED}
-            self.ongoing_trials = {}
-            self.gpr.fit(*super()._vectorize_trials())
-            self.trials, self.ongoing_trials = trials, ongoing
-        return super()._vectorize_trials()
+            running, _ = self._vectors(list(self.ongoing_trials))
+            mean, deviation = process.predict(running)
+            x, y = np.vstack([x, running]), np.concatenate([y, mean + deviation])
+            process = GaussianProcess(x, y, length, self.alpha)
+        return process.lowest(self.beta, self._random_state)
+
+    def _length(self, completed: Sequence[str], x: Any, y: Any) -> float:
+        """The kernel's length by the first trials: found anew when there are a tenth more.
+
+        It follows from the history alone, so that a restored oracle finds the same.
+        """
+        count = _last_fit(len(completed))
+        keys = tuple(completed[:count])
+        if keys != self._fitted[0]:
+            self._fitted = keys, likeliest_length(x[:count], y[:count], self.alpha)
+        return self._fitted[1]
+
+    def _vectors(self, keys: Sequence[str]) -> tuple[Any, Any]:
+        """Points in the unit cube and scores, of which the least is the best; 0 while running."""
+        sign = -1.0 if self.objective.direction == "max" else 1.0
+        scores = [sign * (self.trials[key].score or 0.0) for key in keys]
+        return np.array([self._point(key) for key in keys]), np.array(scores)
+
+    def _point(self, key: str) -> Sequence[float]:
+        if key not in self._points:
+            values = self.trials[key].hyperparameters.values
+            self._points[key] = [
+                # A dimension that is not active has its default, as in Keras Tuner.
+                dimension.value_to_prob(values.get(dimension.name, dimension.default))
+                for dimension in self._nonfixed_space()
+            ]
+        return self._points[key]
+
+
+def _last_fit(count: int) -> int:
+    """The last of the sizes, each a tenth above the one before, that `count` has reached."""
+    size = 1
+    while (following := max(size + 1, size * 11 // 10)) <= count:
+        size = following
+    return size
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Limits the threads of NumPy's and SciPy's BLAS; to look for them takes milliseconds."""
+    return ThreadpoolController()
 
 
 class _HyperbandSampler(Sampler, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]

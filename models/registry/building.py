@@ -15,6 +15,7 @@ from models.registry.catalog import artifact_folder
 from models.registry.comparison import check_parity
 from models.registry.evidence import Training, evidence_document, signature_document
 from models.registry.export import ExportResult, ExportSpec, RefitError
+from models.registry.files import entry_path
 from models.registry.held_out import measure_held_out
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
@@ -42,18 +43,18 @@ def build_version(spec: ExportSpec) -> ExportResult:
     evidence = evidence_document(spec.trial, spec.result, data, training, held_out, parity)
     files = {
         "model.onnx": content,
-        "model.keras": _keras_file(network),
+        "model.keras": keras_file(network),
         "preprocessing.json": _json(
             {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
         ),
         "signature.json": _json(signature),
         "held_out.json": json.dumps(held_out.answers, allow_nan=False, ensure_ascii=False).encode(),
     }
-    evidence["files"] = {name: _entry(file) for name, file in files.items()}
+    evidence["files"] = {name: _digest(file) for name, file in files.items()}
     files["evidence.json"] = _json(evidence)
     _write(spec, files)
     return ExportResult(
-        files={name: _entry(file) for name, file in files.items()},
+        files={name: _entry(name, file) for name, file in files.items()},
         metrics=held_out.metrics,
         baseline=held_out.baseline,
         parity=parity,
@@ -91,13 +92,21 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
             rows=len(fold.training_truth),
             epochs=trained.best_epoch,
             seconds=spent + trained.seconds,
+            class_weights=fold.class_factors,
         )
         return fold, trained.weights, training
     rows = data.split.folds[0].train
     best = _best_run(spec)
     weights = load_weights(Artifacts(spec.trial.data.artifacts_root), best.weights)
-    training = Training(weights="kept", rows=len(rows), epochs=best.best_epoch, seconds=spent)
-    return prepare_fold(data, spec.trial.data, rows), weights, training
+    fold = prepare_fold(data, spec.trial.data, rows)
+    training = Training(
+        weights="kept",
+        rows=len(rows),
+        epochs=best.best_epoch,
+        seconds=spent,
+        class_weights=fold.class_factors,
+    )
+    return fold, weights, training
 
 
 def _best_run(spec: ExportSpec) -> RunReport:
@@ -116,7 +125,8 @@ def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Mo
     return network
 
 
-def _keras_file(network: keras.Model) -> bytes:
+def keras_file(network: keras.Model) -> bytes:
+    """The content of `model.keras`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         network.save(path)
@@ -127,12 +137,17 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode()
 
 
-def _entry(content: bytes) -> dict[str, Any]:
+def _digest(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def _entry(name: str, content: bytes) -> dict[str, Any]:
+    digest = _digest(content)
+    return digest | {"path": entry_path(name, digest["sha256"])}
 
 
 def _write(spec: ExportSpec, files: Mapping[str, bytes]) -> None:
     artifacts = Artifacts(spec.trial.data.artifacts_root)
     folder = artifact_folder(spec.model, spec.version)
     for name, content in files.items():
-        artifacts.write(f"{folder}/{name}", content)
+        artifacts.write(f"{folder}/{_entry(name, content)['path']}", content)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from models.errors import Conflict, NotFound
 from models.store.engine import Database
@@ -33,7 +34,7 @@ class VersionRecord:
     job: str | None
     trial: int | None
     created: datetime
-    files: dict[str, Any]  # name -> {"sha256", "bytes"}
+    files: dict[str, Any]  # name -> {"sha256", "bytes", "path"}
     details: dict[str, Any]  # evidence, signature, layers, summary
 
 
@@ -56,32 +57,25 @@ class ModelCatalog:
 
     def reserve(self, model: str, task: str, job: str, trial: int) -> int:
         """Take the next version number of `model` for a job; its earlier one if it has one."""
-        with self._database.write() as connection:
-            mine = connection.execute(
-                select(versions.c.version).where(
-                    versions.c.model == model, versions.c.job == job, ~versions.c.ready
-                )
-            ).scalar_one_or_none()
-            if mine is not None:
-                return int(mine)
-            last = connection.execute(
-                select(func.coalesce(func.max(versions.c.version), 0)).where(
-                    versions.c.model == model
-                )
-            ).scalar_one()
-            row = {
-                "model": model,
-                "version": last + 1,
-                "task": task,
-                "job": job,
-                "trial": trial,
-                "created": now(),
-                "files": {},
-                "details": {},
-                "ready": False,
-            }
-            connection.execute(insert(versions).values(row))
-            return int(last + 1)
+        row = {
+            "model": model,
+            "task": task,
+            "job": job,
+            "trial": trial,
+            "created": now(),
+            "files": {},
+            "details": {},
+            "ready": False,
+        }
+        while True:
+            try:
+                with self._database.write() as connection:
+                    version, is_mine = _next_version(connection, model, job)
+                    if not is_mine:
+                        connection.execute(insert(versions).values(row | {"version": version}))
+                    return version
+            except IntegrityError:
+                continue  # another job took this number between the question and the answer
 
     def publish(
         self,
@@ -100,14 +94,17 @@ class ModelCatalog:
         )
         _point(connection, model, CHAMPION, version)
 
-    def discard(self, model: str, version: int) -> None:
-        """Give a reserved number back; a published version stays."""
-        with self._database.write() as connection:
-            connection.execute(
-                delete(versions).where(
-                    versions.c.model == model, versions.c.version == version, ~versions.c.ready
-                )
+    def discard(self, connection: Connection, model: str, version: int) -> bool:
+        """Give a reserved number back within the caller's transaction; whether it was reserved.
+
+        A published version stays.
+        """
+        gone = connection.execute(
+            delete(versions).where(
+                versions.c.model == model, versions.c.version == version, ~versions.c.ready
             )
+        )
+        return gone.rowcount == 1
 
     def resolve(self, model: str, version: int | None = None, alias: str | None = None) -> int:
         """The version asked for: by number, by alias, or the champion. NotFound if none."""
@@ -170,6 +167,10 @@ class ModelCatalog:
             raise NotFound(f"version of model {model!r}", version)
         return _version(row)
 
+    def files(self, model: str, version: int) -> dict[str, Any]:
+        """What is registered of the files of a version; NotFound if there is none."""
+        return self.version(model, version).files
+
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point `alias` at a version; NotFound if the model has no such version."""
         self.version(model, version)
@@ -183,6 +184,7 @@ class ModelCatalog:
         """
         self.model(model)
         with self._database.write() as connection:
+            _lock_aliases(connection, model)
             history = connection.execute(
                 select(alias_history.c.id, alias_history.c.version)
                 .where(alias_history.c.model == model, alias_history.c.alias == CHAMPION)
@@ -205,7 +207,29 @@ def artifact_folder(model: str, version: int) -> str:
     return f"models/{model}/{version}"
 
 
+def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bool]:
+    """The number that a job's version will have, and whether the job has reserved it already."""
+    mine = connection.execute(
+        select(func.min(versions.c.version)).where(
+            versions.c.model == model, versions.c.job == job, ~versions.c.ready
+        )
+    ).scalar_one()
+    if mine is not None:
+        return int(mine), True
+    last = connection.execute(
+        select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.model == model)
+    ).scalar_one()
+    return int(last) + 1, False
+
+
+def _lock_aliases(connection: Connection, model: str) -> None:
+    """Let nobody else move an alias of a model until the transaction ends."""
+    first = select(versions.c.version).where(versions.c.model == model)
+    connection.execute(first.order_by(versions.c.version).limit(1).with_for_update())
+
+
 def _point(connection: Connection, model: str, alias: str, version: int) -> None:
+    _lock_aliases(connection, model)
     at = connection.execute(
         select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
     ).scalar_one_or_none()

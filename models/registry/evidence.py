@@ -12,6 +12,7 @@ import numpy as np
 from models.data.columns import Column, ColumnType
 from models.data.datetimes import format_rfc3339
 from models.data.tasks import Task
+from models.data.weighting import class_weight_to_json
 from models.registry.documents import ColumnDocument, SignatureDocument
 from models.registry.held_out import HeldOut
 from models.registry.parity import Parity
@@ -32,6 +33,7 @@ class Training:
     rows: int  # that they were trained on
     epochs: int  # after which they were taken
     seconds: float  # of the search's training of this trial and of the refit, if there was one
+    class_weights: dict[str, float] | None  # of those rows, by label; None if classes had none
 
 
 def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> SignatureDocument:
@@ -111,6 +113,8 @@ def _lineage(trial: TrialSpec, data: LoadedData) -> dict[str, Any]:
         "validation_dataset": None if other is None else other.digest(),
         "target": trial.data.target,
         "features": list(data.features),
+        "class_weight": class_weight_to_json(trial.data.class_weight),
+        "sample_weight": trial.data.sample_weight,
         "evaluation": asdict(trial.data.evaluation) | {"seed": trial.data.seed},
     }
 

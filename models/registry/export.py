@@ -31,7 +31,7 @@ class ExportSpec:
 class ExportResult:
     """What was written, with what the registry shows of it; JSON throughout."""
 
-    files: dict[str, dict[str, Any]]  # name -> {"sha256": hex, "bytes": size}
+    files: dict[str, dict[str, Any]]  # name -> {"sha256": hex, "bytes": size, "path"}
     metrics: Figures | None  # on the test rows, in the target's own units; None without any
     baseline: Figures | None  # on the same rows
     parity: Parity

@@ -9,7 +9,7 @@ from models.data.splitting import Rows
 from models.registry.export import RefitError
 from models.trials.choice import choose_trainer
 from models.trials.data import LoadedData, PreparedFold, prepare_fold
-from models.trials.spec import TrialResult, TrialSpec
+from models.trials.spec import DataRef, TrialResult, TrialSpec
 from models.trials.trainer import Run, RunResult
 
 
@@ -19,9 +19,10 @@ def refit(
     """Train on every row but the test rows, for as many epochs as the trial's best took.
 
     Preprocessing is fitted on the same rows. No row is left to validate on, so the weights are
-    those of the epoch with the least training loss. Raises RefitError if the training diverges.
+    those of the epoch with the least loss on the training rows, each counted once. Raises
+    RefitError if the training diverges.
     """
-    joined, rows = _joined(data, trial.data.target)
+    joined, rows = _joined(data, trial.data)
     fold = prepare_fold(joined, trial.data, rows)
     run = Run(
         fold=0,
@@ -41,13 +42,15 @@ def refit(
     return fold, trained
 
 
-def _joined(data: LoadedData, target: str) -> tuple[LoadedData, Rows]:
+def _joined(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
     """One dataset with all rows but no apart validation dataset, and the rows to train on."""
     rows = np.setdiff1d(np.arange(data.dataset.rows), data.split.test, assume_unique=True)
     other = data.validation_dataset
     if other is None:
         return data, rows
-    names = [*data.features, target]
+    names = [*data.features, ref.target]
+    if ref.sample_weight is not None:
+        names.append(ref.sample_weight)
     both = Dataset(
         tuple(data.dataset.column(name) for name in names),
         {name: np.concatenate([data.dataset.values[name], other.values[name]]) for name in names},

@@ -11,6 +11,8 @@ _CLASS_METRICS = {
     "log_loss": "log loss (nats)",
     "accuracy": "accuracy (share of rows)",
     "balanced_accuracy": "balanced accuracy (share of rows)",
+    "precision": "precision",
+    "recall": "recall",
     "f1": "F1",
     "auc": "area under the ROC curve",
 }

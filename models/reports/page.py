@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from models.data.tasks import Task
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Trial
+from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.catalog import VersionRecord
 from models.reports.labels import better_is, duration, metric_label, moment, number, score_label
@@ -64,10 +65,25 @@ def _facts(report: JobReport) -> dict[str, str]:
         "Strategy": _options(strategy_to_json(spec.strategy)),
         "Objective": f"{score_label(job)}, {better_is(job)}",
         "Evaluation": _options(asdict(spec.evaluation)),
+        **_weights(spec),
         "Budget": _options(asdict(spec.budget)),
         "Executions per trial": str(spec.executions),
         "Seed": str(spec.seed),
     }
+
+
+def _weights(spec: JobSpec) -> dict[str, str]:
+    """What training rows were weighted by; nothing where they were not."""
+    found = {}
+    if spec.class_weight is not None:
+        found["Class weights"] = (
+            spec.class_weight
+            if isinstance(spec.class_weight, str)
+            else ", ".join(f"{label} {number(factor)}" for label, factor in spec.class_weight)
+        )
+    if spec.sample_weight is not None:
+        found["Sample weights"] = spec.sample_weight
+    return found
 
 
 def _options(document: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from datetime import datetime
 from models.errors import ArtifactError, Conflict, NotFound
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job, Outcome, Trial
-from models.registry.catalog import ModelCatalog, VersionRecord, artifact_folder
+from models.registry.catalog import ModelCatalog, VersionRecord
 from models.registry.documents import HeldOutDocument
+from models.registry.files import VersionFiles
 from models.reports.curves import Curve, best_so_far
 from models.reports.importance import Importance, importance_of
-from models.store.artifacts import Artifacts
 from models.store.tables import now
 
 LEADERS = 10  # trials of the leaderboard
@@ -57,7 +57,7 @@ class DrawnFigure:
 
 
 def read_report(
-    job: Job, queries: JobQueries, models: ModelCatalog, artifacts: Artifacts
+    job: Job, queries: JobQueries, models: ModelCatalog, files: VersionFiles
 ) -> JobReport:
     """Read what is known of `job` now."""
     outcomes = queries.outcomes(job)
@@ -71,7 +71,7 @@ def read_report(
         leaders=tuple(trial for trial in leaders if trial.score is not None),
         importance=_importance(outcomes),
         version=version,
-        answers=_answers(version, artifacts),
+        answers=_answers(version, files),
     )
 
 
@@ -92,14 +92,15 @@ def _version(job: Job, models: ModelCatalog) -> VersionRecord | Missing:
         return Missing(str(error))
 
 
-def _answers(version: VersionRecord | Missing, artifacts: Artifacts) -> HeldOutDocument | Missing:
+def _answers(version: VersionRecord | Missing, files: VersionFiles) -> HeldOutDocument | Missing:
     if isinstance(version, Missing):
         return version
     if HELD_OUT_FILE not in version.files:
         return Missing(f"Version {version.version} was saved without its answers on test rows.")
-    folder = artifact_folder(version.model, version.version)
     try:
-        document: HeldOutDocument = json.loads(artifacts.read(f"{folder}/{HELD_OUT_FILE}"))
+        document: HeldOutDocument = json.loads(
+            files.read(version.model, version.version, HELD_OUT_FILE)
+        )
     except ArtifactError as error:
         return Missing(str(error))
     if not document["truth"]:

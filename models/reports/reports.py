@@ -8,19 +8,19 @@ from collections.abc import Sequence
 
 from models.jobs.queries import JobQueries
 from models.registry.catalog import ModelCatalog
+from models.registry.files import VersionFiles
 from models.reports.comparison import Comparison, compare
 from models.reports.importance import Importance, importance_of
 from models.reports.report import JobReport, read_report
-from models.store.artifacts import Artifacts
 
 
 class Reports:
     """Reads jobs, trials and versions; writes nothing. Every method may raise NotFound."""
 
-    def __init__(self, jobs: JobQueries, models: ModelCatalog, artifacts: Artifacts) -> None:
+    def __init__(self, jobs: JobQueries, models: ModelCatalog, files: VersionFiles) -> None:
         self._jobs = jobs
         self._models = models
-        self._artifacts = artifacts
+        self._files = files
 
     def compare(self, jobs: Sequence[str], *, force: bool = False) -> Comparison:
         """As `models.reports.comparison.compare` says."""
@@ -51,4 +51,4 @@ class Reports:
         return draw_picture(self._read(job))
 
     def _read(self, job: str) -> JobReport:
-        return read_report(self._jobs.get(job), self._jobs, self._models, self._artifacts)
+        return read_report(self._jobs.get(job), self._jobs, self._models, self._files)

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from models.jobs.records import Trial
+from models.jobs.spec import JobSpec
 from models.reports.canvas import (
     BLUE,
     CYCLE,
@@ -104,7 +105,7 @@ def draw_learning_curves(axes: Axes, report: JobReport) -> None:
     axes.set_ylabel(with_unit_below(metric_label("loss", spec.task, shortened(spec.target))))
     axes.set_title(LEARNING)
     axes.legend(
-        handles=_learning_legend(trials, validates), loc="center left", bbox_to_anchor=(1.01, 0.5)
+        handles=_learning_legend(trials, spec), loc="center left", bbox_to_anchor=(1.01, 0.5)
     )
 
 
@@ -178,7 +179,9 @@ def _loss(trial: Trial, name: str) -> Array:
     return np.array(values, dtype=np.float64)
 
 
-def _learning_legend(trials: list[Trial], validates: bool) -> list[Line2D]:
+def _learning_legend(trials: list[Trial], spec: JobSpec) -> list[Line2D]:
+    validates = spec.evaluation.method != "train"
+    is_weighted = spec.class_weight is not None or spec.sample_weight is not None
     handles = [
         Line2D([], [], color=color, lw=2, label=f"trial {trial.number}: {number(trial.score)}")
         for trial, color in zip(trials, CYCLE, strict=False)
@@ -186,7 +189,7 @@ def _learning_legend(trials: list[Trial], validates: bool) -> list[Line2D]:
     if validates:
         handles.append(Line2D([], [], color=INK, lw=1.9, label="validation rows"))
     training = Line2D([], [], color=INK, lw=1.3, ls="--" if validates else "-")
-    training.set_label("training rows")
+    training.set_label("training rows, weighted" if is_weighted else "training rows")
     best = Line2D([], [], color=INK, ls="", marker="o", mfc="white", mew=1.8, label="best epoch")
     return [*handles, training, best]
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from models.errors import ArtifactError
-from models.registry.catalog import artifact_folder
+from models.errors import ArtifactError, Invalid
 from models.registry.documents import Label
+from models.registry.files import VersionFiles
 from models.serving.cells import Array
 from models.serving.signature import Signature
-from models.store.artifacts import Artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +71,28 @@ class PredictionEngine:
     engine; when several ask for a version that is not loaded, one loads it and the others wait.
     """
 
-    def __init__(self, artifacts: Artifacts, capacity: int) -> None:
-        self._artifacts = artifacts
+    def __init__(
+        self, files: VersionFiles, capacity: int, max_instances: int | None = None
+    ) -> None:
+        self._files = files
         self._capacity = capacity
+        self._max_instances = max_instances
         self._loaded: OrderedDict[tuple[str, int], Future[LoadedVersion]] = OrderedDict()
         self._lock = Lock()
 
     def predict(self, model: str, version: int, instances: Sequence[object]) -> Prediction:
         """Answer `instances` with one version.
 
-        Raises Invalid for instances that do not fit and ArtifactError where a file of the version
-        is missing or cannot be read.
+        Raises Invalid for instances that do not fit or are too many, and ArtifactError where a file
+        of the version is missing, cannot be read or is not the one that was registered.
         """
+        limit = self._max_instances
+        if limit is not None and len(instances) > limit:
+            raise Invalid.at(
+                "instances",
+                f"There are {len(instances):,} rows, more than the {limit:,} of"
+                " LUTHIER_MAX_INSTANCES.",
+            )
         return self.load(model, version).predict(instances)
 
     def warm(self, model: str, version: int) -> None:
@@ -105,7 +114,7 @@ class PredictionEngine:
         if held is not None:
             return held.result()
         try:
-            mine.set_result(_read_version(self._artifacts, model, version))
+            mine.set_result(_read_version(self._files, model, version))
         except BaseException as error:
             with self._lock:
                 if self._loaded.get(key) is mine:
@@ -119,10 +128,9 @@ class PredictionEngine:
             return tuple(self._loaded)
 
 
-def _read_version(artifacts: Artifacts, model: str, version: int) -> LoadedVersion:
-    folder = artifact_folder(model, version)
-    content = artifacts.read(f"{folder}/model.onnx")
-    document = artifacts.read(f"{folder}/signature.json")
+def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersion:
+    content = files.read(model, version, "model.onnx")
+    document = files.read(model, version, "signature.json")
     try:
         signature = Signature.from_json(json.loads(document))
         session = onnxruntime.InferenceSession(

@@ -1,60 +1,157 @@
-"""Files by name under one root: a folder, or anything that fsspec reaches."""
+"""Files by name under one root: a folder, or object storage that fsspec reaches."""
 
+import errno
 import hashlib
-import os
 import secrets
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 
-from models.errors import ArtifactError
+from models.errors import ArtifactError, Unavailable
+
+_MARKER = ".luthier"  # read to see whether the root can be used
+_TRIES = 10  # at what several processes do to one folder
+_S3_OPTIONS = {
+    # Listings that other processes have made old by now.
+    "use_listings_cache": False,
+    "config_kwargs": {
+        "connect_timeout": 5,  # seconds
+        "read_timeout": 60,
+        "retries": {"mode": "standard", "max_attempts": 2},
+    },
+}
 
 
 class Artifacts:
-    """Whole files, written to a temporary name and moved, so that none is ever seen half-written.
+    """Whole files: a name holds all of what was written under it last, or nothing.
 
-    Names are relative POSIX paths such as `models/penguins/1/model.onnx`. It can be pickled.
+    In a folder a file is written under a temporary name and moved. In object storage it is put
+    under its own name, where it appears when all of it has arrived. Names are relative POSIX paths
+    such as `models/penguins/1/model.onnx`. It can be pickled. Where the root does not answer,
+    every method raises Unavailable.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._filesystem, self._base = fsspec.core.url_to_fs(root)
+        options = _S3_OPTIONS if root.startswith("s3://") else {}
+        try:
+            self._filesystem, self._base = fsspec.core.url_to_fs(root, **options)
+        except (ImportError, ValueError) as error:
+            raise ArtifactError(f"LUTHIER_ARTIFACTS={root!r}: {error}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Artifacts, (self.root,))
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the root is a folder, on this machine or mounted there."""
+        return "file" in self._filesystem.protocol
+
     def write(self, name: str, content: bytes) -> str:
         """Store `content` under `name`, replacing what was there; answer its SHA-256 in hex."""
         target = self._path(name)
-        self._filesystem.makedirs(os.path.dirname(target), exist_ok=True)
-        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
-        try:
-            self._filesystem.pipe_file(temporary, content)
-            self._filesystem.mv(temporary, target)
-        except BaseException:
-            if self._filesystem.exists(temporary):
-                self._filesystem.rm_file(temporary)
-            raise
+        with self._answering():
+            if self.is_folder:
+                self._write_to_folder(target, content)
+            else:
+                self._filesystem.pipe_file(target, content)
         return hashlib.sha256(content).hexdigest()
 
     def read(self, name: str) -> bytes:
         """The content stored under `name`; ArtifactError if there is none."""
-        try:
-            content: bytes = self._filesystem.cat_file(self._path(name))
-        except FileNotFoundError:
-            raise ArtifactError(f"The stored file {name!r} is missing.") from None
+        path = self._path(name)
+        with self._answering():
+            try:
+                content: bytes = self._filesystem.cat_file(path)
+            except FileNotFoundError:
+                raise ArtifactError(f"The stored file {name!r} is missing.") from None
+        return content
+
+    def read_checked(self, name: str, sha256: str) -> bytes:
+        """The content of `name`; ArtifactError unless it is the one whose SHA-256 is given."""
+        content = self.read(name)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ArtifactError(
+                f"The stored file {name!r} is not the one that was written: its SHA-256 differs."
+            )
         return content
 
     def exists(self, name: str) -> bool:
         """Whether something is stored under `name`."""
-        return bool(self._filesystem.exists(self._path(name)))
+        path = self._path(name)
+        with self._answering():
+            return bool(self._filesystem.exists(path))
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names of all files below `folder`, or below the root, sorted."""
+        path = self._path(folder) if folder else self._base
+        with self._answering():
+            found = self._filesystem.find(path)
+        return sorted(found_path.removeprefix(f"{self._base}/") for found_path in found)
+
+    def size(self, name: str) -> int:
+        """Bytes of the file, or of all files in the folder, `name`; 0 if there is none."""
+        path = self._path(name)
+        return int(self._filesystem.du(path)) if self._filesystem.exists(path) else 0
 
     def delete(self, name: str) -> None:
         """Remove the file or the whole folder `name`; nothing happens if there is none."""
         path = self._path(name)
-        if self._filesystem.exists(path):
-            self._filesystem.rm(path, recursive=True)
+        with self._answering():
+            for _ in range(_TRIES):
+                try:
+                    self._filesystem.rm(path, recursive=True)
+                    return
+                except FileNotFoundError:
+                    if not self._filesystem.exists(path):
+                        return
+                except OSError as error:
+                    if error.errno != errno.ENOTEMPTY:
+                        raise
+            # What is there now was written after this began.
+
+    def check(self) -> None:
+        """Raise ArtifactError or Unavailable, saying why, unless files can be read and written."""
+        try:
+            self.read(_MARKER)
+        except ArtifactError:
+            self.write(_MARKER, b"The root of Luthier's artifacts.\n")
+
+    def _write_to_folder(self, target: str, content: bytes) -> None:
+        temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
+        for attempt in range(1, _TRIES + 1):
+            try:
+                temporary.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_bytes(content)
+                temporary.replace(target)
+                return
+            except FileNotFoundError:
+                # Another process deleted the folder between its making and its use.
+                if attempt == _TRIES:
+                    raise
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Name the root in whatever its client raises; each kind of store has errors of its own."""
+        try:
+            yield
+        except (ArtifactError, MemoryError):
+            raise
+        except FileNotFoundError as error:
+            raise Unavailable(f"The artifact root {self.root} does not exist: {error}") from error
+        except PermissionError as error:
+            raise Unavailable(
+                f"The artifact root {self.root} refuses these credentials: {error}"
+            ) from error
+        except Exception as error:
+            raise Unavailable(
+                f"The artifact root {self.root} cannot be used: {type(error).__name__}: {error}"
+            ) from error
 
     def _path(self, name: str) -> str:
         parts = PurePosixPath(name).parts

@@ -4,25 +4,69 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import ArgumentError
 
-from models.store.tables import SCHEMA_REVISION
+from models.errors import SettingError
+from models.store.tables import SCHEMA_REVISION, now
+
+# A server that is gone is noticed, and a statement that waits for one is given up, within seconds.
+_STATEMENT_SECONDS = 30
+_LOCK_SECONDS = 10
+_CONNECT_SECONDS = 5
+_RECYCLE_SECONDS = 1800  # proxies forget connections that are older
+_PSYCOPG = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "application_name": "luthier",
+    "options": (
+        f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout={_LOCK_SECONDS}s"
+        " -c idle_in_transaction_session_timeout=5min"
+    ),
+}
+_POSTGRESQL_READS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Database:
-    """Short transactions over one engine; safe to share between threads, not between processes."""
+    """Short transactions over one engine; safe to share between threads, not between processes.
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.engine = _create_engine(url)
+    `connections` is how many threads use it at once. Raises SettingError for a URL that names
+    neither SQLite nor PostgreSQL.
+    """
+
+    def __init__(self, url: str, connections: int = 5) -> None:
+        self.engine = _create_engine(_normalised(url), connections)
+        self._reading = self.engine
+        if self.is_postgresql:
+            self._reading = self.engine.execution_options(**_POSTGRESQL_READS)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether processes of several machines may share it."""
+        return self.engine.dialect.name == "postgresql"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self.engine.connect() as connection:
+        """A transaction that only reads; all its questions are answered as of one moment."""
+        with self._reading.connect() as connection:
             yield connection
 
     @contextmanager
@@ -30,7 +74,8 @@ class Database:
         """A transaction that writes: all of it is kept at the end, or none after an exception.
 
         SQLite takes its write lock at the start, so that two writers queue up instead of
-        failing half-way.
+        failing half-way. On PostgreSQL writers meet only at the rows that they lock or change:
+        what was read and must not change is to be read `with_for_update`.
         """
         options = self.engine.execution_options(luthier_writes=True)
         with options.begin() as connection:
@@ -39,10 +84,7 @@ class Database:
     def revision(self) -> str | None:
         """The migration that the schema stands at; None before the first one."""
         with self.read() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            found = connection.execute(text("SELECT version_num FROM alembic_version"))
-            return found.scalar_one_or_none()
+            return revision_of(connection)
 
     @property
     def is_current(self) -> bool:
@@ -54,13 +96,58 @@ class Database:
         self.engine.dispose()
 
 
-def _create_engine(url: str) -> Engine:
-    parsed = make_url(url)
+def revision_of(connection: Connection) -> str | None:
+    """The migration that the schema stands at; None before the first one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version"))
+    return found.scalar_one_or_none()
+
+
+def moment(connection: Connection) -> datetime:
+    """The present moment in UTC by the clock that all processes of a database share.
+
+    Those of SQLite are on one machine; PostgreSQL is asked for the time of its own.
+    """
+    if connection.dialect.name != "postgresql":
+        return now()
+    found: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return found
+
+
+def _normalised(url: str) -> URL:
+    """The URL with the driver that is used here; the names that others use are taken too."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingError(
+            "LUTHIER_DATABASE_URL is not a URL such as postgresql://user:password@host/database."
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, json_serializer=strict_json)
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, json_serializer=strict_json)
+        raise SettingError(
+            f"LUTHIER_DATABASE_URL={parsed.render_as_string()!r}: expected sqlite:// or"
+            " postgresql://, whose driver is psycopg."
+        )
+    return parsed
+
+
+def _create_engine(url: URL, connections: int) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=_LOCK_SECONDS,
+            pool_pre_ping=True,
+            pool_recycle=_RECYCLE_SECONDS,
+            connect_args={**_PSYCOPG, **url.query},
+            json_serializer=strict_json,
+        )
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, json_serializer=strict_json)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -1,5 +1,6 @@
 """Every table; the migrations bring a database to this shape."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0004m"
+SCHEMA_REVISION = "0008"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -56,6 +57,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+class FiniteFloat(TypeDecorator[float]):
+    """Finite numbers; NaN and infinities are stored as null, on either database."""
+
+    impl = Float
+    cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        """What is not finite becomes null."""
+        return value if value is not None and math.isfinite(value) else None
+
+
+def _name(length: int) -> String:
+    """Text that is sorted by its code points, as SQLite does, whatever the server's language."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 def now() -> datetime:
     """The present moment in UTC."""
     return datetime.now(UTC)
@@ -87,7 +104,7 @@ jobs = Table(
     Column("queued", UtcDateTime),  # when it last began to wait for a worker
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
-    Column("seconds", Float, nullable=False, default=0.0),
+    Column("seconds", FiniteFloat, nullable=False, default=0.0),
     Column("stop_reason", String(64)),
     Column("error", Text),
     Column("version", Integer),
@@ -96,6 +113,8 @@ jobs = Table(
     Column("owner", String(64)),
     Column("lease_until", UtcDateTime),
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
+    Column("forecast", JSON),
+    Column("actual", JSON),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )
@@ -111,7 +130,7 @@ trials = Table(
     Column("epochs", Integer, nullable=False),
     Column("initial_epoch", Integer, nullable=False, default=0),
     Column("parent", Integer),
-    Column("score", Float),
+    Column("score", FiniteFloat),
     Column("result", JSON),
     Column("failure_kind", String(16)),
     Column("failure_message", Text),
@@ -119,12 +138,12 @@ trials = Table(
     Column("digest", String(64)),
     Column("reused_job", String(64)),
     Column("reused_trial", Integer),
-    Column("seconds", Float),
+    Column("seconds", FiniteFloat),
     Column("trainer", String(16)),
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
-    Index("ix_trials_job_state", "job", "state"),
+    Index("ix_trials_job_state", "job", "state", "seconds"),  # all that progress is told by
     Index("ix_trials_job_score", "job", "score"),
     Index("ix_trials_digest", "digest"),
     # Holds all that monitoring counts: the rows themselves are large.
@@ -145,7 +164,7 @@ events = Table(
 versions = Table(
     "versions",
     metadata,
-    Column("model", String(128), primary_key=True),
+    Column("model", _name(128), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("task", String(16), nullable=False),
     Column("job", String(64)),
@@ -160,8 +179,8 @@ versions = Table(
 aliases = Table(
     "aliases",
     metadata,
-    Column("model", String(128), primary_key=True),
-    Column("alias", String(64), primary_key=True),
+    Column("model", _name(128), primary_key=True),
+    Column("alias", _name(64), primary_key=True),
     Column("version", Integer, nullable=False),
     Column("updated", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
@@ -171,9 +190,21 @@ alias_history = Table(
     "alias_history",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model", String(128), nullable=False),
-    Column("alias", String(64), nullable=False),
+    Column("model", _name(128), nullable=False),
+    Column("alias", _name(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Index("ix_alias_history_model", "model", "alias"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),  # part of the key; shown in lists
+    Column("name", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256 of the whole key, in hex
+    Column("scopes", JSON, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("expires", UtcDateTime),
+    Column("revoked", UtcDateTime),
 )

@@ -1,4 +1,4 @@
-"""Which trainer trains a trial: NumPy's where it can, Keras's otherwise."""
+"""Which trainer trains a trial: NumPy's where it can, packs on a GPU, Keras's otherwise."""
 
 import tensorflow as tf
 
@@ -8,9 +8,10 @@ from models.trials.arrays.rates import SCHEDULES
 from models.trials.arrays.updates import OPTIMIZERS
 from models.trials.keras_trainer import KerasTrainer
 from models.trials.numpy_trainer import NumpyTrainer
+from models.trials.packs.trainer import PackTrainer
 from models.trials.trainer import Trainer
 
-# What NumPy trains. A name without a set has no values that it does not know.
+# What NumPy trains, and packs do. A name without a set has no values that it does not know.
 _CLAIMED: dict[str, frozenset[Value] | None] = {
     "num_layers": None,
     "units": None,
@@ -28,14 +29,27 @@ _CLAIMED: dict[str, frozenset[Value] | None] = {
 }
 
 
+# What this process trains with where it may choose: `auto`, or the name of a trainer.
+_preferred = "auto"
+
+
+def prefer(trainer: str) -> None:
+    """Let this process train with `numpy`, `pack` or `keras`; `auto` decides by its devices."""
+    global _preferred
+    _preferred = trainer
+
+
 def choose_trainer(network: str, values: TrialValues) -> Trainer:
     """The fastest trainer that gives the answers of the reference trainer for these `values`.
 
-    With a GPU in reach that is the reference trainer itself: NumPy would leave it idle.
+    With a GPU in reach that is the trainer of packs: NumPy would leave it idle.
     """
-    if tf.config.list_physical_devices("GPU") or not _claims(network, values):
+    wanted = _preferred
+    if wanted == "auto":
+        wanted = "pack" if tf.config.list_physical_devices("GPU") else "numpy"
+    if wanted == "keras" or not _claims(network, values):
         return KerasTrainer()
-    return NumpyTrainer()
+    return PackTrainer() if wanted == "pack" else NumpyTrainer()
 
 
 def _claims(network: str, values: TrialValues) -> bool:

@@ -12,6 +12,7 @@ from models.data.storage import read_dataset
 from models.data.tasks import Task, check_validation_dataset, resolve_features
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
+from models.trials.row_weights import class_factors, row_weights
 from models.trials.spec import DataRef
 from models.trials.trainer import Array, TrainingData
 
@@ -35,6 +36,7 @@ class PreparedFold:
     validation_truth: Array
     preprocessor: Preprocessor
     encoder: TargetEncoder
+    class_factors: dict[str, float] | None  # in its training loss, by label; None without any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +57,7 @@ def load(ref: DataRef) -> LoadedData:
     """
     artifacts = Artifacts(ref.artifacts_root)
     dataset = read_dataset(artifacts, ref.dataset)
-    features = resolve_features(dataset, ref.target, ref.features)
+    features = resolve_features(dataset, ref.target, ref.features, ref.sample_weight)
     other = None
     if ref.evaluation.validation_dataset is not None:
         other = read_dataset(artifacts, ref.evaluation.validation_dataset)
@@ -79,12 +81,15 @@ def prepare_fold(
     """Preprocess the rows `train` of a dataset, and those to validate on.
 
     The latter are `validation`, or the whole validation dataset if there is one; without either
-    the training rows are taken once more.
+    the training rows are taken once more. The training rows have the weights that `ref` asks for.
     """
     dataset, target = data.dataset, data.dataset.values[ref.target]
     preprocessor = Preprocessor.fit(dataset, train, data.features)
     encoder = TargetEncoder.fit(dataset, train, ref.target, ref.task)
     x_train, y_train = preprocessor.transform(dataset, train), encoder.encode(target[train])
+    factors = class_factors(ref.class_weight, encoder.classes, y_train)
+    own = None if ref.sample_weight is None else dataset.values[ref.sample_weight][train]
+    weights = row_weights(factors, y_train, own)
     if data.validation_dataset is not None:
         dataset, validation = data.validation_dataset, np.arange(data.validation_dataset.rows)
         target = dataset.values[ref.target]
@@ -101,11 +106,13 @@ def prepare_fold(
             y_validation,
             outputs=Outputs.of(ref.task, len(encoder.classes)),
             target_scale=encoder.scale,
+            weights_train=weights,
         ),
         training_truth=data.dataset.values[ref.target][train],
         validation_truth=target[validation],
         preprocessor=preprocessor,
         encoder=encoder,
+        class_factors=factors,
     )
 
 

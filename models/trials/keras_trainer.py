@@ -123,6 +123,9 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
             self.order = tf.Variable(tf.range(len(data.x_train), dtype=tf.int64), trainable=False)
         self._run = run
         self._companion = data.outputs.companion
+        # Keras divides a weighted metric by the weights of all rows, but the loss by their number.
+        weights = data.weights_train
+        self._mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
         self._report = report
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
@@ -131,10 +134,14 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record the epoch and tell of it."""
-        figures = logs or {}
-        names = (families.TASK_LOSS, self._companion)
+        figures = {name: float(figure) for name, figure in (logs or {}).items()}
+        loss, companion = families.TASK_LOSS, self._companion
         keep = self.recorder.record(
-            epoch + 1, *(float(figures[f"{part}{name}"]) for name in names for part in ("", "val_"))
+            epoch + 1,
+            figures[loss] * self._mean_weight,
+            figures[f"val_{loss}"],
+            figures[companion],
+            figures[f"val_{companion}"],
         )
         if keep:
             self.best_weights = self.model.get_weights()
@@ -144,14 +151,19 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dataset:
-    """Batches of the rows that `order` numbers, as it stands when they are read."""
+    """Batches of the rows that `order` numbers, as it stands when they are read.
+
+    A batch is (x, y), or (x, y, weights) where rows have weights.
+    """
     # On a GPU the rows would travel back and forth: tf.data runs on the CPU.
     with tf.device("CPU:0"):
-        x, y = tf.constant(data.x_train), tf.constant(_as_column(data.y_train, data))
+        parts = [tf.constant(data.x_train), tf.constant(_as_column(data.y_train, data))]
+        if data.weights_train is not None:
+            parts.append(tf.constant(data.weights_train))
 
-    def gather(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gather(positions: tf.Tensor) -> tuple[tf.Tensor, ...]:
         chosen = tf.gather(order, positions)
-        return tf.gather(x, chosen), tf.gather(y, chosen)
+        return tuple(tf.gather(part, chosen) for part in parts)
 
     return _plain(tf.data.Dataset.range(len(data.x_train)).batch(batch).map(gather))
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import (
     accuracy_score,
-    f1_score,
     mean_absolute_error,
     mean_squared_error,
+    precision_recall_fscore_support,
     r2_score,
     recall_score,
     roc_auc_score,
@@ -39,15 +39,24 @@ def regression_metrics(truth: Array, predictions: Array) -> Metrics:
 
 
 def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
-    """`loss` (the log loss), `accuracy`, `balanced_accuracy`, `f1`, `auc` and `log_loss`.
+    """The classification metrics of `models.trials.objective.METRICS`; `loss` is the log loss.
 
     `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes). For a
-    binary task `f1` is that of class 1, the second label in order, otherwise the mean over the
-    classes; `auc` of several classes is the mean of one against the rest, and None unless the rows
-    hold every class. `balanced_accuracy` is the mean recall over the classes that the rows hold.
+    binary task `precision`, `recall` and `f1` are those of class 1, the second label in order,
+    otherwise the plain (macro) means over all classes, of which one that is never predicted, or
+    that no row holds, has 0; `auc` of several classes is the mean of one against the rest, and
+    None unless the rows hold every class. `balanced_accuracy` is the mean recall over the classes
+    that the rows hold.
     """
     predicted = probabilities.argmax(axis=1)
     loss = log_loss(truth, probabilities)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth,
+        predicted,
+        labels=np.arange(probabilities.shape[1]),
+        average="binary" if task is Task.BINARY else "macro",
+        zero_division=0,
+    )
     return {
         "loss": loss,
         "accuracy": float(accuracy_score(truth, predicted)),
@@ -56,15 +65,9 @@ def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
                 truth, predicted, labels=np.unique(truth), average="macro", zero_division=0
             )
         ),
-        "f1": float(
-            f1_score(
-                truth,
-                predicted,
-                labels=np.arange(probabilities.shape[1]),
-                average="binary" if task is Task.BINARY else "macro",
-                zero_division=0,
-            )
-        ),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
         "auc": _auc(truth, probabilities),
         "log_loss": loss,
     }

@@ -102,18 +102,24 @@ class _Training:
         order = epoch_order(self._run.seed, epoch, self._rows)
         noise = np.random.SFC64([self._run.seed, epoch, _DROPOUT_STREAM])
         truth = self._data.y_train[order]
+        weights = None if self._data.weights_train is None else self._data.weights_train[order]
         scores = np.empty((self._data.outputs.units, self._rows), np.float32)
         for start in range(0, self._rows, self._batch):
             end = min(start + self._batch, self._rows)
             network = self._learning[end - start]
             signal = self._x[order[start:end]].T
             scores[:, start:end] = network.learn(signal, noise)
-            network.back(signal, self._loss.gradient(scores[:, start:end], truth[start:end]))
+            slope = self._loss.gradient(
+                scores[:, start:end],
+                truth[start:end],
+                None if weights is None else weights[start:end],
+            )
+            network.back(signal, slope)
             self._penalty.add()
             rate = self._rates.at(self._steps_done)
             self._steps_done += 1
             self._update.step(rate, self._steps_done)
-        return self._loss.figures(scores, truth)
+        return self._loss.figures(scores, truth, weights)
 
     def _scores(self, x: Floats) -> Floats:
         """What the network gives for rows with their ones, (units, rows)."""

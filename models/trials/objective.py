@@ -20,6 +20,8 @@ _CLASSIFICATION: Mapping[str, Direction] = {
     "loss": "min",
     "accuracy": "max",
     "balanced_accuracy": "max",
+    "precision": "max",
+    "recall": "max",
     "f1": "max",
     "auc": "max",
     "log_loss": "min",

@@ -3,16 +3,33 @@ it reads its log level once, at its import, and the parent of such processes nev
 
 import gc
 import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
-from models.telemetry import without_import_noise
+from models.settings import Settings
+from models.telemetry import configure_logging, without_import_noise
 
 
-def prepare_process(threads: int) -> None:
+def prepare_trials(settings: Settings) -> Callable[[], None]:
+    """What makes a new process ready to train, where all slots share the cores."""
+    return partial(_prepare, settings)
+
+
+def _prepare(settings: Settings) -> None:
+    configure_logging(settings.log_level, settings.log_format)
+    threads = max(1, (os.cpu_count() or 1) // settings.resolved_trial_slots)
+    prepare_process(threads, settings.trainer)
+    warm_up()
+
+
+def prepare_process(threads: int, trainer: str = "auto") -> None:
     """Set TensorFlow and NumPy's BLAS up to train in this process on `threads` CPU threads.
 
     Must be called before TensorFlow does anything; RuntimeError otherwise. Log lines below errors
-    are left out, operations are deterministic, and a GPU's memory is taken as it is needed, so that
-    several processes can share it. Which GPUs are visible is left to `CUDA_VISIBLE_DEVICES`.
+    are left out, operations are deterministic, a GPU's products are in float32, and its memory is
+    taken as it is needed, so that several processes can share it. Which GPUs are visible is left to
+    `CUDA_VISIBLE_DEVICES`; `trainer` is what `models.trials.choice.prefer` takes.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -28,7 +45,18 @@ def prepare_process(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
+    # Products rounded to TensorFloat-32 are wrong by 1e-3.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
+
+    from models.trials.choice import prefer
+
+    prefer(trainer)
+
+
+def may_have_gpu() -> bool:
+    """Whether this machine has the device file of a GPU's driver: NVIDIA's, AMD's, or WSL's."""
+    return any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 
 def visible_gpus() -> list[str]:

@@ -1,15 +1,17 @@
 """Run one trial: the entry point in a trial process."""
 
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
+from models.trials.peak_memory import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult, TrialSpec
-from models.trials.trainer import Report, Run, RunResult, Trainer
+from models.trials.trainer import Report, Run, RunResult, Trainer, TrainingData
 from models.trials.weights import load_weights, save_weights, weights_name
 
 logger = logging.getLogger(__name__)
@@ -36,12 +38,12 @@ def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = No
     or by the best epoch of its first.
     """
     try:
-        return replace(_run(trainer, spec, report), trainer=trainer.name)
-    except MemoryError as error:
-        return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
+        plan = plan_trial(spec)
+        memory = PeakMemory(report)
+        results = trainer.train(plan.runs, plan.training, memory)
+        return replace(score_trial(plan, results, trainer.name), memory_bytes=memory.bytes)
     except Exception as error:
-        logger.exception("Trial %s of job %s failed.", spec.number, spec.job)
-        return _failed(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+        return failed_by(error, spec)
 
 
 def train_if_missing(spec: TrialSpec) -> TrialResult | None:
@@ -60,17 +62,36 @@ def train_if_missing(spec: TrialSpec) -> TrialResult | None:
     return run_trial(spec)
 
 
-def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResult:
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialPlan:
+    """What is to be trained for a trial."""
+
+    spec: TrialSpec
+    data: PreparedData
+    runs: list[Run]
+
+    @property
+    def training(self) -> list[TrainingData]:
+        """The rows of every fold."""
+        return [fold.training for fold in self.data.folds]
+
+
+def plan_trial(spec: TrialSpec) -> TrialPlan:
+    """Make ready what a trial is trained with; its parent is trained first if need be."""
     if spec.epochs <= spec.initial_epoch:
         raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
     data = prepare(spec.data)
-    artifacts = Artifacts(spec.data.artifacts_root)
     if spec.parent is not None:
         train_if_missing(spec.parent)
-    runs = _plan_runs(spec, data, artifacts)
-    results = trainer.train(runs, [fold.training for fold in data.folds], report)
+    return TrialPlan(spec, data, _plan_runs(spec, data, Artifacts(spec.data.artifacts_root)))
+
+
+def score_trial(plan: TrialPlan, results: Sequence[RunResult], trainer: str) -> TrialResult:
+    """Store the weights of a trial that `trainer` trained, and combine its scores."""
+    spec, data, runs = plan.spec, plan.data, plan.runs
+    artifacts = Artifacts(spec.data.artifacts_root)
     if results[-1].diverged:
-        return diverged(results, runs)
+        return replace(diverged(results, runs), trainer=trainer)
     is_stopped = results[-1].stopped
     if is_stopped and len(results) > 1:
         # A run that had just begun would spoil the mean of those that were finished.
@@ -80,7 +101,17 @@ def _run(trainer: Trainer, spec: TrialSpec, report: Report | None) -> TrialResul
         for run, result in zip(runs, results, strict=False)
     ]
     combined = combine(reports, results, spec.objective, data.reference_loss)
-    return replace(combined, stopped=is_stopped)
+    return replace(combined, stopped=is_stopped, trainer=trainer)
+
+
+def failed_by(error: Exception, spec: TrialSpec) -> TrialResult:
+    """The result of a trial that an error ended."""
+    if isinstance(error, MemoryError):
+        return TrialResult(
+            failure=Failure(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
+        )
+    logger.error("Trial %s of job %s failed.", spec.number, spec.job, exc_info=error)
+    return TrialResult(failure=Failure(FailureKind.ERROR, f"{type(error).__name__}: {error}"))
 
 
 def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> list[Run]:
@@ -117,7 +148,3 @@ def _store_and_score(
     name = weights_name(spec.weights, run.fold, run.execution)
     save_weights(artifacts, name, result.weights)
     return report_run(run, result, data.folds[run.fold], spec.objective, name)
-
-
-def _failed(kind: FailureKind, message: str) -> TrialResult:
-    return TrialResult(failure=Failure(kind, message))

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from models.data.splitting import Evaluation
 from models.data.tasks import Task
+from models.data.weighting import ClassWeight
 from models.space.hyperparameters import TrialValues
 from models.trials.objective import Objective
 
@@ -21,6 +22,8 @@ class DataRef:
     evaluation: Evaluation
     seed: int  # of the division into parts
     features: tuple[str, ...] | None = None  # columns to learn from; None is all that can be
+    class_weight: ClassWeight | None = None  # of training rows, by their class
+    sample_weight: str | None = None  # column with the weights of training rows; no feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class TrialResult:
     overfit_gap: float | None = None  # validation loss minus training loss, mean over the runs
     overfit: bool | None = None  # the rule is `models.trials.scoring.is_overfit`
     weights: tuple[str, ...] = ()  # artifact names, by fold, then execution
-    trainer: str | None = None  # what trained it: numpy, keras; None if nothing did
+    trainer: str | None = None  # what trained it: numpy, pack, keras; None if nothing did
     failure: Failure | None = None
     stopped: bool = False  # ended early as hopeless; the score is that of its best epoch so far
+    memory_bytes: int = 0  # most resident memory of its process at the end of an epoch

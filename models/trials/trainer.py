@@ -24,6 +24,10 @@ class TrainingData:
     y_validation: Array
     outputs: Outputs
     target_scale: float = 1.0  # own units in one unit of a scaled regression target
+    # float32 (rows,) above or at 0: what each row's loss is multiplied by in training, and in the
+    # training loss of the history, before the mean over the batch; None: 1 for every row. They
+    # touch nothing else: neither validation figures nor the companion metric.
+    weights_train: Array | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

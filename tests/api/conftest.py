@@ -29,7 +29,9 @@ def shared_client(
     """Like `app_client`, but one for a whole module, whose tests must not depend on each other."""
     data = tmp_path_factory.mktemp("api")
     shutil.copy(migrated, data / "luthier.db")
-    return connect(Settings(data=str(data), trial_slots=2, max_body_bytes=1_000_000))
+    return connect(
+        Settings(data=str(data), trial_slots=2, forecast_seconds=0, max_body_bytes=1_000_000)
+    )
 
 
 @pytest.fixture

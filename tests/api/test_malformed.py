@@ -308,7 +308,7 @@ SPACES = [
     space("fixed value out of range", ".dropout", dropout=1.5),
     space("fixed value as boolean", ".units", units=True),
     space("fixed value as null", ".units", units=None),
-    space("nested deeply", ".units", units=json.loads("[" * 200 + "]" * 200)),
+    space("nested deeply", ".units", units=json.loads("[" * 50 + "]" * 50)),
 ]
 
 DATA = [

@@ -191,9 +191,10 @@ def test_what_is_no_raise_is_refused_at_its_path(
 def test_a_job_that_has_ended_is_queued_again(
     app_client: FlaskClient, refused: Refused, ended
 ) -> None:
-    path = f"/tune/{ended()}"
+    path = f"/tune/{ended(class_weight='balanced')}"
     refused(app_client.patch(path, json={"budget": {"epochs": 9}}), 409)
     job = app_client.patch(path, json={"budget": {"max_trials": 21}}).get_json()
+    assert job["request"]["class_weight"] == "balanced"
     assert (job["state"], job["stop_reason"], job["finished"]) == ("queued", None, None)
     refused(app_client.patch("/tune/job_0", json={"budget": {"max_trials": 21}}), 404)
 
@@ -221,15 +222,17 @@ def test_a_larger_share_narrows_less(app_client: FlaskClient, ended) -> None:
 def test_what_is_not_given_is_taken_from_the_job_that_is_narrowed(
     app_client: FlaskClient, ended
 ) -> None:
-    job = ended(features=["petal width (cm)"], evaluation={"validation_fraction": 0.3})
+    changes = {"features": ["petal width (cm)"], "class_weight": {"1": 2}}
+    job = ended(**changes, evaluation={"validation_fraction": 0.3})
     body = {"model": "fine", "narrow_from": {"job": job}}
     asked = dry_run(app_client, body)["request"]
     source = app_client.get(f"/tune/{job}").get_json()["request"]
     shared = [
         *("dataset", "target", "features", "task", "network", "evaluation", "objective", "seed"),
-        *("early_stopping", "executions_per_trial"),
+        *("early_stopping", "executions_per_trial", "class_weight", "sample_weight"),
     ]
     assert {name: asked[name] for name in shared} == {name: source[name] for name in shared}
+    assert asked["class_weight"] == {"0": 1.0, "1": 2.0, "2": 1.0}
     assert asked["model"] == "fine"
     assert asked["budget"]["epochs"] == 7
     again = body | {name: source[name] for name in shared} | {"task": "auto"}
@@ -262,6 +265,7 @@ def test_results_of_other_trainings_are_not_taken_over(app_client, ended, change
     [
         ({"dataset": "builtin:wine"}, "dataset"),
         ({"features": ["petal width (cm)"]}, "features"),
+        ({"class_weight": "balanced"}, "class_weight"),
         ({"evaluation": {"method": "cv"}}, "evaluation"),
         ({"objective": {"metric": "loss"}}, "objective.metric"),
         ({"seed": 0}, "seed"),

@@ -47,6 +47,17 @@ def test_a_batch_is_read_when_all_of_it_is_there(channel: Channel) -> None:
     assert seen == ["first", "second"]
 
 
+def test_parts_of_a_task_are_asked_to_stop_apart(channel: Channel) -> None:
+    channel.stop(2).touch()
+    Channel(f"{channel.path}1").stop(0).touch()
+    teller = Teller(channel)
+    assert [teller.tell("hello", part) for part in range(4)] == [False, False, True, False]
+    teller.close()
+    channel.remove()
+    assert channel.stopped() == set()
+    assert Channel(f"{channel.path}1").stopped() == {0}
+
+
 def test_a_disk_that_refuses_ends_the_reports_and_not_the_task(tmp_path: Path) -> None:
     channel = Channel(str(tmp_path / "gone" / "1"))
     teller = Teller(channel)

@@ -20,6 +20,8 @@ from models.store.tables import events
 from models.trials.spec import Failure, FailureKind
 from models.trials.trainer import EpochReport
 
+pytestmark = pytest.mark.both_databases
+
 SPACE = {"num_layers": 0, "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1}}
 
 

@@ -11,6 +11,8 @@ from models.jobs.records import Job, Progress
 from models.jobs.requests import JobRequests
 from models.trials.spec import Failure, FailureKind
 
+pytestmark = pytest.mark.both_databases
+
 # By number: 1 and 4 tie, 3 failed, 6 runs, 7 and 8 wait.
 SCORES = {1: 0.5, 2: 0.9, 4: 0.5, 5: 0.1}
 

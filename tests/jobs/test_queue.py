@@ -15,6 +15,8 @@ from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def one(database: Database) -> JobQueue:

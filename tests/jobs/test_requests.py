@@ -10,9 +10,12 @@ from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
+from models.jobs.spec import JobSpec
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
+
+pytestmark = pytest.mark.both_databases
 
 
 def count(database: Database, table: Any) -> int:
@@ -20,10 +23,19 @@ def count(database: Database, table: Any) -> int:
         return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"class_weight": "balanced", "sample_weight": "petal width (cm)"},
+        {"class_weight": (("0", 1.0), ("1", 2.5), ("2", 1.0))},
+    ],
+    ids=["plain", "balanced", "factors"],
+)
 def test_a_job_is_stored_as_it_was_asked_for(
-    requests: JobRequests, queries: JobQueries, make_spec
+    requests: JobRequests, queries: JobQueries, make_spec, changes: dict[str, Any]
 ) -> None:
-    spec = make_spec()
+    spec = make_spec(**changes)
     job = requests.create(spec, 3)
     found = queries.get(job.id)
     assert found == job
@@ -31,6 +43,12 @@ def test_a_job_is_stored_as_it_was_asked_for(
     assert found.state == JobState.QUEUED
     assert found.planned_trials == 3
     assert found.dataset is None
+
+
+def test_jobs_from_before_rows_had_weights_are_read(make_spec) -> None:
+    document = make_spec().to_document()
+    del document["class_weight"], document["sample_weight"]
+    assert JobSpec.from_document(document) == make_spec()
 
 
 def test_the_dataset_of_a_stored_one_is_known_at_once(requests: JobRequests, make_spec) -> None:

@@ -10,6 +10,7 @@ from models.data.reading import from_records
 from models.data.splitting import Evaluation
 from models.data.storage import write_dataset
 from models.data.tasks import infer_task
+from models.data.weighting import ClassWeight
 from models.registry.export import ExportResult, ExportSpec, export
 from models.store.artifacts import Artifacts
 from models.trials.objective import resolve_objective
@@ -77,6 +78,8 @@ def tune(artifacts: Artifacts) -> Tune:
         values: dict[str, Any] | None = None,
         refit: bool = False,
         executions: int = 1,
+        class_weight: ClassWeight | None = None,
+        sample_weight: str | None = None,
         **evaluation: Any,
     ) -> ExportSpec:
         version, identity = next(numbers), dataset.digest()
@@ -95,6 +98,8 @@ def tune(artifacts: Artifacts) -> Tune:
                 evaluation=Evaluation(**evaluation),
                 seed=5,
                 features=features,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
             ),
             objective=resolve_objective(task),
             epochs=4,

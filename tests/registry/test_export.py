@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from stored import stored
 
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
@@ -55,13 +56,13 @@ def instances(dataset: Dataset, rows: range) -> list[dict[str, Any]]:
 
 
 def predict(artifacts: Artifacts, spec: ExportSpec, rows: list[Any]) -> Prediction:
-    return PredictionEngine(artifacts, 1).predict("houses", spec.version, rows)
+    return PredictionEngine(stored(artifacts), 1).predict("houses", spec.version, rows)
 
 
 def stored_network(artifacts: Artifacts, spec: ExportSpec) -> keras.Model:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        path.write_bytes(artifacts.read(f"models/houses/{spec.version}/model.keras"))
+        path.write_bytes(stored(artifacts).read("houses", spec.version, "model.keras"))
         return keras.models.load_model(path)
 
 
@@ -70,7 +71,7 @@ def keras_outputs(
 ) -> tuple[np.ndarray, TargetEncoder]:
     """What the stored network says of all rows, by the stored preprocessing."""
     network = stored_network(artifacts, spec)
-    state = json.loads(artifacts.read(f"models/houses/{spec.version}/preprocessing.json"))
+    state = json.loads(stored(artifacts).read("houses", spec.version, "preprocessing.json"))
     x = Preprocessor.from_json(state["preprocessor"]).transform(dataset, slice(None))
     return np.asarray(network(x)), TargetEncoder.from_json(state["target"])
 
@@ -80,7 +81,7 @@ def test_json_rows_are_answered_as_the_stored_network_answers(
 ) -> None:
     spec, _ = priced
     outputs, encoder = keras_outputs(artifacts, spec, houses)
-    answer = PredictionEngine(artifacts, 1).predict(
+    answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, instances(houses, range(120))
     )
     np.testing.assert_allclose(answer.predictions, encoder.decode(outputs), rtol=1e-5)
@@ -96,7 +97,7 @@ def test_binary_answers_are_labels_as_in_the_data(
     spec = tune(houses, target, FEATURES)
     result = export(spec)
     outputs, _ = keras_outputs(artifacts, spec, houses)
-    answer = PredictionEngine(artifacts, 1).predict(
+    answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, instances(houses, range(120))
     )
     assert answer.classes == labels
@@ -109,7 +110,7 @@ def test_binary_answers_are_labels_as_in_the_data(
 def test_integer_classes_stay_integers(artifacts: Artifacts, houses: Dataset, tune: Tune) -> None:
     spec = tune(houses, "kind", FEATURES)
     result = export(spec)
-    answer = PredictionEngine(artifacts, 1).predict(
+    answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, instances(houses, range(20))
     )
     assert answer.classes == [10, 20, 30]
@@ -154,10 +155,18 @@ def test_every_file_is_written_with_its_digest(artifacts: Artifacts, priced: Pri
     folder = f"models/houses/{spec.version}"
     assert tuple(result.files) == FILES
     for name, entry in result.files.items():
-        content = artifacts.read(f"{folder}/{name}")
-        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    evidence = json.loads(artifacts.read(f"{folder}/evidence.json"))
-    assert evidence["files"] == {name: result.files[name] for name in FILES[:-1]}
+        content = artifacts.read(f"{folder}/{entry['path']}")
+        digest = hashlib.sha256(content).hexdigest()
+        assert entry == {
+            "sha256": digest,
+            "bytes": len(content),
+            "path": f"{digest[:16]}/{name}",
+        }
+    evidence = json.loads(artifacts.read(f"{folder}/{result.files['evidence.json']['path']}"))
+    assert evidence["files"] == {
+        name: {"sha256": result.files[name]["sha256"], "bytes": result.files[name]["bytes"]}
+        for name in FILES[:-1]
+    }
     assert evidence == json.loads(json.dumps(result.evidence, allow_nan=False))
 
 
@@ -175,6 +184,7 @@ def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: P
         "rows": 84,
         "epochs": spec.result.best_epoch,
         "seconds": spec.result.seconds,
+        "class_weights": None,
     }
     lineage = evidence["lineage"]
     assert (lineage["job"], lineage["trial"], lineage["seed"]) == ("job_1", 3, 11)
@@ -313,7 +323,7 @@ def test_the_sample_row_is_accepted_and_warms_the_version(
 ) -> None:
     spec = tune(houses, "class", FEATURES)
     result = export(spec)
-    engine = PredictionEngine(artifacts, 1)
+    engine = PredictionEngine(stored(artifacts), 1)
     engine.warm("houses", spec.version)
     assert engine.held() == (("houses", spec.version),)
     assert engine.predict("houses", spec.version, [result.signature["sample"]]).predictions[0] in (
@@ -334,7 +344,7 @@ def test_a_table_with_only_categories_is_served(artifacts: Artifacts, tune: Tune
     records = [{"a": "xyz"[n % 3], "b": "pq"[n % 2], "c": "pq"[n % 2]} for n in range(60)]
     spec = tune(from_records(records), "c")
     export(spec)
-    answer = PredictionEngine(artifacts, 1).predict(
+    answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, [["x", "p"], ["y", "new"]]
     )
     assert answer.classes == ["p", "q"]

@@ -281,6 +281,18 @@ def test_scores_of_training_rows_are_drawn_without_validation(app_client, record
     assert "training mean squared error" in read_page(app_client, "job_a").words
 
 
+def test_weights_of_rows_are_told(app_client, record):
+    weights = {"class_weight": (("often", 1.0), ("rare", 7.25)), "sample_weight": "visits"}
+    record("job_a", rows(1), classification(Task.BINARY, **weights))
+    record("job_b", rows(1), classification(Task.BINARY, class_weight="balanced"))
+    record("job_c", rows(1), classification(Task.BINARY))
+    own, balanced, none = (read_page(app_client, f"job_{name}").words for name in "abc")
+    assert "often 1, rare 7.25" in own
+    assert "visits" in own
+    assert "balanced" in balanced
+    assert "Class weights" not in none
+
+
 @pytest.mark.parametrize("target", ["price in $", "$\\frac{1$ and $x$", "体重 (kg)\nnet", "🐧"])
 def test_any_name_of_a_target_is_drawn(app_client, record, register, target):
     spec = job_spec(target=target)

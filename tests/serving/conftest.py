@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from models.registry.files import VersionFiles
 from models.store.artifacts import Artifacts
 
 
@@ -19,10 +20,22 @@ Register = Callable[..., None]
 
 
 @pytest.fixture
-def register(artifacts: Artifacts) -> Register:
+def registered() -> dict[tuple[str, int], dict[str, Any]]:
+    """What is registered of the files of each version."""
+    return {}
+
+
+@pytest.fixture
+def files(artifacts: Artifacts, registered: dict[tuple[str, int], dict[str, Any]]) -> VersionFiles:
+    return VersionFiles(artifacts, lambda model, version: registered[model, version])
+
+
+@pytest.fixture
+def register(artifacts: Artifacts, registered: dict[tuple[str, int], dict[str, Any]]) -> Register:
     """Write a version that doubles `x` and adds its number, or gives [1 - x, x] as classes."""
 
     def write(model: str, version: int, classes: list[Any] | None = None) -> None:
+        entries = registered.setdefault((model, version), {})
         graph = _doubling(version) if classes is None else _two_classes()
         signature = {
             "task": "regression" if classes is None else "binary",
@@ -32,8 +45,9 @@ def register(artifacts: Artifacts) -> Register:
             "sample": {"x": 1.0},
         }
         folder = f"models/{model}/{version}"
-        artifacts.write(f"{folder}/model.onnx", graph)
-        artifacts.write(f"{folder}/signature.json", json.dumps(signature).encode())
+        content = {"model.onnx": graph, "signature.json": json.dumps(signature).encode()}
+        for name, file in content.items():
+            entries[name] = {"sha256": artifacts.write(f"{folder}/{name}", file)}
 
     return write
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from models.errors import ArtifactError, Invalid
+from models.registry.files import VersionFiles
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 
@@ -27,28 +28,35 @@ class CountingArtifacts(Artifacts):
         return super().read(name)
 
 
-def test_a_regression_answers_numbers(artifacts: Artifacts, register: Register) -> None:
+def counted(artifacts: Artifacts, registered: Any) -> tuple[PredictionEngine, CountingArtifacts]:
+    """An engine, and the store that it reads from."""
+    counting = CountingArtifacts(artifacts.root)
+    files = VersionFiles(counting, lambda model, version: registered[model, version])
+    return PredictionEngine(files, 1), counting
+
+
+def test_a_regression_answers_numbers(files: VersionFiles, register: Register) -> None:
     register("double", 3)
-    answer = PredictionEngine(artifacts, 2).predict("double", 3, [{"x": 2}, [0.25]])
+    answer = PredictionEngine(files, 2).predict("double", 3, [{"x": 2}, [0.25]])
     assert answer == Prediction("double", 3, [7.0, 3.5])
 
 
 @pytest.mark.parametrize("labels", [["no", "yes"], [0, 1], [False, True], [3, 8]])
 def test_classes_come_back_as_the_labels_of_the_data(
-    artifacts: Artifacts, register: Register, labels: list[Any]
+    files: VersionFiles, register: Register, labels: list[Any]
 ) -> None:
     register("coin", 1, labels)
-    answer = PredictionEngine(artifacts, 2).predict("coin", 1, [{"x": 0.75}, {"x": 0.25}])
+    answer = PredictionEngine(files, 2).predict("coin", 1, [{"x": 0.75}, {"x": 0.25}])
     assert answer == Prediction(
         "coin", 1, [labels[1], labels[0]], [[0.25, 0.75], [0.75, 0.25]], labels
     )
     assert [type(label) for label in answer.predictions] == [type(labels[0])] * 2
 
 
-def test_what_is_not_finite_leaves_as_none(artifacts: Artifacts, register: Register) -> None:
+def test_what_is_not_finite_leaves_as_none(files: VersionFiles, register: Register) -> None:
     register("double", 1)
     register("coin", 1, ["no", "yes"])
-    engine = PredictionEngine(artifacts, 2)
+    engine = PredictionEngine(files, 2)
     regression = engine.predict("double", 1, [{"x": 1e308}, {"x": 1}, {"x": None}])
     assert regression.predictions == [None, 3.0, None]
     classes = engine.predict("coin", 1, [{"x": None}, {"x": 1}])
@@ -57,15 +65,15 @@ def test_what_is_not_finite_leaves_as_none(artifacts: Artifacts, register: Regis
     json.dumps([regression.predictions, classes.probabilities], allow_nan=False)
 
 
-def test_instances_that_do_not_fit_are_refused(artifacts: Artifacts, register: Register) -> None:
+def test_instances_that_do_not_fit_are_refused(files: VersionFiles, register: Register) -> None:
     register("double", 1)
     with pytest.raises(Invalid, match="Expected a number") as caught:
-        PredictionEngine(artifacts, 2).predict("double", 1, [{"x": "1"}])
+        PredictionEngine(files, 2).predict("double", 1, [{"x": "1"}])
     assert list(caught.value.errors) == ["instances.0.x"]
 
 
-def test_versions_of_one_model_are_kept_apart(artifacts: Artifacts, register: Register) -> None:
-    engine = PredictionEngine(artifacts, 4)
+def test_versions_of_one_model_are_kept_apart(files: VersionFiles, register: Register) -> None:
+    engine = PredictionEngine(files, 4)
     for version in (1, 2):
         register("double", version)
         register(f"other{version}", 10 * version)
@@ -74,21 +82,20 @@ def test_versions_of_one_model_are_kept_apart(artifacts: Artifacts, register: Re
     assert engine.predict("other2", 20, [[0]]).predictions == [20.0]
 
 
-def test_the_version_used_longest_ago_is_forgotten(
-    artifacts: Artifacts, register: Register
-) -> None:
+def test_the_version_used_longest_ago_is_forgotten(files: VersionFiles, register: Register) -> None:
     for version in (1, 2, 3):
         register("double", version)
-    engine = PredictionEngine(artifacts, 2)
+    engine = PredictionEngine(files, 2)
     for version in (1, 2, 1, 3):
         engine.predict("double", version, [[0]])
     assert engine.held() == (("double", 1), ("double", 3))
 
 
-def test_a_held_version_is_not_read_again(artifacts: Artifacts, register: Register) -> None:
+def test_a_held_version_is_not_read_again(
+    artifacts: Artifacts, registered: Any, register: Register
+) -> None:
     register("double", 1)
-    counting = CountingArtifacts(artifacts.root)
-    engine = PredictionEngine(counting, 1)
+    engine, counting = counted(artifacts, registered)
     engine.warm("double", 1)
     engine.predict("double", 1, [[0]])
     assert sorted(counting.reads) == [
@@ -98,11 +105,10 @@ def test_a_held_version_is_not_read_again(artifacts: Artifacts, register: Regist
 
 
 def test_threads_that_ask_for_a_cold_version_load_it_once(
-    artifacts: Artifacts, register: Register
+    artifacts: Artifacts, registered: Any, register: Register
 ) -> None:
     register("double", 1)
-    counting = CountingArtifacts(artifacts.root)
-    engine = PredictionEngine(counting, 1)
+    engine, counting = counted(artifacts, registered)
     together = threading.Barrier(8)
 
     def ask(number: int) -> Any:
@@ -115,27 +121,44 @@ def test_threads_that_ask_for_a_cold_version_load_it_once(
     assert counting.reads.count("models/double/1/model.onnx") == 1
 
 
-def test_a_missing_version_is_an_artifact_error_and_is_asked_for_again(
-    artifacts: Artifacts, register: Register
+def test_a_missing_file_is_an_artifact_error_and_is_asked_for_again(
+    artifacts: Artifacts, files: VersionFiles, register: Register
 ) -> None:
-    engine = PredictionEngine(artifacts, 1)
-    with pytest.raises(ArtifactError, match="missing"):
+    engine = PredictionEngine(files, 1)
+    register("double", 1)
+    artifacts.delete("models/double")
+    with pytest.raises(ArtifactError, match=r"models/double/1/model\.onnx' is missing"):
         engine.predict("double", 1, [[0]])
     assert engine.held() == ()
     register("double", 1)
     assert engine.predict("double", 1, [[0]]).predictions == [1.0]
 
 
-def test_a_damaged_file_is_an_artifact_error(artifacts: Artifacts, register: Register) -> None:
+def test_a_file_that_is_no_graph_is_an_artifact_error(
+    artifacts: Artifacts, registered: Any, files: VersionFiles, register: Register
+) -> None:
     register("double", 1)
-    artifacts.write("models/double/1/model.onnx", b"not a graph")
+    registered["double", 1]["model.onnx"]["sha256"] = artifacts.write(
+        "models/double/1/model.onnx", b"not a graph"
+    )
     with pytest.raises(ArtifactError, match="Version 1 of 'double' cannot be read"):
-        PredictionEngine(artifacts, 1).predict("double", 1, [[0]])
+        PredictionEngine(files, 1).predict("double", 1, [[0]])
 
 
-def test_many_rows_are_answered_in_order(artifacts: Artifacts, register: Register) -> None:
+@pytest.mark.parametrize("file", ["model.onnx", "signature.json"])
+def test_a_file_that_has_changed_is_never_used(
+    artifacts: Artifacts, files: VersionFiles, register: Register, file: str
+) -> None:
     register("double", 1)
-    answer = PredictionEngine(artifacts, 1).predict("double", 1, [[k] for k in range(3000)])
+    register("other", 2)
+    artifacts.write(f"models/double/1/{file}", artifacts.read(f"models/other/2/{file}") + b" ")
+    with pytest.raises(ArtifactError, match=rf"'models/double/1/{file}' is not the one"):
+        PredictionEngine(files, 1).predict("double", 1, [[0]])
+
+
+def test_many_rows_are_answered_in_order(files: VersionFiles, register: Register) -> None:
+    register("double", 1)
+    answer = PredictionEngine(files, 1).predict("double", 1, [[k] for k in range(3000)])
     assert answer.predictions == [2.0 * k + 1.0 for k in range(3000)]
 
 

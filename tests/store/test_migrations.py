@@ -1,23 +1,41 @@
+import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError
 
+from models.errors import SchemaError, Unavailable
 from models.store import migrate as migrate_module
 from models.store.engine import Database
 from models.store.migrate import migrate
+from models.store.schema import check_schema
 from models.store.tables import SCHEMA_REVISION, metadata
 
 SCRIPTS = Path(migrate_module.__file__).parent / "migrations"
 
 
+pytestmark = pytest.mark.both_databases
+
+
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/luthier.db")
+def empty(tmp_path: Path, backend: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database without any table."""
+    if backend == "sqlite":
+        database = Database(f"sqlite:///{tmp_path}/luthier.db")
+    else:
+        server: Database = request.getfixturevalue("migrated_postgresql")
+        name = f"empty_{secrets.token_hex(4)}"
+        with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        database = Database(server.engine.url.set(database=name).render_as_string())
     yield database
     database.close()
 
@@ -45,17 +63,61 @@ def test_migrating_twice_keeps_what_is_there(empty: Database) -> None:
     migrate(empty)
     with empty.write() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO datasets (id, rows, columns, created) VALUES ('a', 1, '[]', '2026-01-01')"
+            "INSERT INTO datasets (id, rows, columns, created)"
+            " VALUES ('a', 1, '[]', '2026-01-01 00:00:00')"
         )
     migrate(empty)
     with empty.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM datasets").scalar_one() == 1
 
 
-def test_a_database_can_be_taken_back_to_nothing(empty: Database) -> None:
-    from alembic import command
-    from alembic.config import Config
+def test_processes_that_migrate_at_once_wait_for_one_another(empty: Database) -> None:
+    databases = [Database(empty.engine.url.render_as_string()) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(migrate, databases))
+    assert [database.is_current for database in databases] == [True] * 4
+    for database in databases:
+        database.close()
 
+
+def test_an_older_schema_says_what_to_run(empty: Database) -> None:
+    with pytest.raises(SchemaError, match=r"it stands at none, .* needs .* Run: luthier migrate"):
+        check_schema(empty)
+    _take_to(empty, "0002")
+    with pytest.raises(SchemaError, match=r"it stands at 0002, .* Run: luthier migrate"):
+        check_schema(empty)
+    migrate(empty)
+    check_schema(empty)
+
+
+def test_a_newer_schema_is_left_alone(empty: Database) -> None:
+    migrate(empty)
+    with empty.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (check_schema, migrate):
+        with pytest.raises(SchemaError, match="stands at migration 9999, which is newer"):
+            use(empty)
+    assert empty.revision() == "9999"
+
+
+def test_a_migration_that_fails_changes_nothing(empty: Database) -> None:
+    with empty.write() as connection:
+        connection.execute(text("CREATE TABLE events (id INTEGER)"))  # 0003 makes one of this name
+    with pytest.raises((DBAPIError, Unavailable), match="events"):
+        migrate(empty)
+    with empty.read() as connection:
+        assert inspect(connection).get_table_names() == ["events"]
+
+
+def _take_to(database: Database, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_a_database_can_be_taken_back_to_nothing(empty: Database) -> None:
     migrate(empty)
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))

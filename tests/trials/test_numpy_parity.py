@@ -9,7 +9,9 @@ from models.networks.outputs import Outputs
 from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
 from models.trials.arrays.initial import initialize
 from models.trials.arrays.layout import Weights, plan_layers
+from models.trials.epoch_order import epoch_order
 from models.trials.keras_trainer import KerasTrainer
+from models.trials.memory import released
 from models.trials.numpy_trainer import NumpyTrainer
 from models.trials.spec import EarlyStopping
 from models.trials.trainer import Run, TrainingData
@@ -20,10 +22,13 @@ CLOSE = {"rtol": 1e-5, "atol": 5e-6}
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(50, 4)).astype(np.float32)
 Y = np.sin(X @ np.array([1.0, -2.0, 0.5, 1.0])).astype(np.float32)
+# A row that does not count, and weights that do not average 1.
+WEIGHTS = GENERATOR.gamma(1.0, 2.0, size=37).astype(np.float32)
+WEIGHTS[5] = 0
 VALUES = {"num_layers": 2, "units": [16, 9], "batch_size": 8, "learning_rate": 0.01}
 
 
-def data(task=Task.REGRESSION, x=X):
+def data(task=Task.REGRESSION, x=X, weights=None):
     y = (
         Y
         if task is Task.REGRESSION
@@ -31,7 +36,7 @@ def data(task=Task.REGRESSION, x=X):
     )
     scale = 20.0 if task is Task.REGRESSION else 1.0
     # 37 rows leave five for the last batch of eight.
-    return TrainingData(x[:37], y[:37], x[37:], y[37:], Outputs.of(task, 3), scale)
+    return TrainingData(x[:37], y[:37], x[37:], y[37:], Outputs.of(task, 3), scale, weights)
 
 
 def both(values, data, **options):
@@ -89,6 +94,52 @@ def test_activations(first):
 @pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
 def test_classes(task):
     assert_same(*both({}, data(task)))
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "x"),
+    [
+        (Task.REGRESSION, {"l2": 0.01, "batch_normalization": True}, X),
+        (Task.BINARY, {"optimizer": "sgd"}, X * 30),  # probabilities that round to 0 and 1
+        (Task.MULTICLASS, {"l2": 0.01}, X),
+    ],
+    ids=list(Task),
+)
+def test_weights_of_rows(task, values, x):
+    weighted = both(values, data(task, x, WEIGHTS))
+    assert_same(*weighted)
+    [plain] = NumpyTrainer().train(
+        [Run(0, 0, 3, "mlp", VALUES | values, epochs=4)], [data(task, x)]
+    )
+    assert plain.history["val_loss"] != weighted[1].history["val_loss"]
+
+
+@pytest.mark.parametrize("task", Task)
+def test_weighted_losses_and_weights_are_those_of_plain_keras_fit(task):
+    # Nothing of ours but the network; without penalties its own loss is the one to compare with.
+    whole, kept = data(task, weights=WEIGHTS), []
+    [result] = NumpyTrainer().train([Run(0, 0, 3, "mlp", VALUES, epochs=4)], [whole])
+    unit = whole.target_scale**2
+    validation = (whole.x_validation, whole.y_validation.reshape(-1, 1))
+    with released():
+        model = build("mlp", VALUES, (4,), whole.outputs, 3)
+        for epoch in range(4):
+            order = epoch_order(3, epoch, 37)
+            fitted = model.fit(
+                whole.x_train[order],
+                whole.y_train[order].reshape(-1, 1),
+                sample_weight=WEIGHTS[order],
+                validation_data=validation,
+                batch_size=8,
+                shuffle=False,
+                verbose=0,
+            )
+            kept.append(model.get_weights())
+            for name in ("loss", "val_loss"):
+                [figure] = fitted.history[name]
+                np.testing.assert_allclose(result.history[name][epoch], figure * unit, **CLOSE)
+    for ours, theirs in zip(result.weights, kept[result.best_epoch - 1], strict=True):
+        np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
 def test_confident_classes():

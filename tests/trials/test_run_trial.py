@@ -115,6 +115,8 @@ def test_classes_of_any_type(stored, labels, kind, task, plane, trial):
         "loss",
         "accuracy",
         "balanced_accuracy",
+        "precision",
+        "recall",
         "f1",
         "auc",
         "log_loss",

@@ -1,4 +1,4 @@
-"""A trial that is asked to stop while it trains, by either trainer."""
+"""A trial that is asked to stop while it trains, by every trainer."""
 
 import pytest
 
@@ -6,13 +6,14 @@ from models.data.splitting import Evaluation
 from models.store.artifacts import Artifacts
 from models.trials.keras_trainer import KerasTrainer
 from models.trials.numpy_trainer import NumpyTrainer
+from models.trials.packs.trainer import PackTrainer
 from models.trials.run import run_trial_with
 from models.trials.spec import EarlyStopping
 
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 
 
-@pytest.fixture(params=[KerasTrainer, NumpyTrainer], ids=lambda trainer: trainer.name)
+@pytest.fixture(params=[KerasTrainer, NumpyTrainer, PackTrainer], ids=lambda trainer: trainer.name)
 def run(request):
     """Run a trial that is asked to stop wherever `answer` is true."""
 

@@ -1,7 +1,7 @@
 import pytest
 
 from models.space.hyperparameters import ACTIVATIONS, OPTIMIZERS, SCHEDULES, hyperparameters_of
-from models.trials.choice import choose_trainer
+from models.trials.choice import choose_trainer, prefer
 from models.trials.keras_trainer import KerasTrainer
 from models.trials.run import run_trial, run_trial_with
 
@@ -30,6 +30,20 @@ def test_numpy_trains_whatever_a_perceptron_can_be():
 )
 def test_keras_trains_the_rest(network, values):
     assert choose_trainer(network, values).name == "keras"
+
+
+@pytest.fixture
+def preferred():
+    yield prefer
+    prefer("auto")
+
+
+@pytest.mark.parametrize("name", ["numpy", "pack", "keras"])
+def test_a_process_trains_with_what_it_was_told_to(preferred, name):
+    preferred(name)
+    assert choose_trainer("mlp", {}).name == name
+    assert choose_trainer("mlp", {"optimizer": "lion"}).name == "keras"
+    assert choose_trainer("cnn", {}).name == "keras"
 
 
 def test_a_trial_says_what_trained_it(line, trial):

@@ -33,6 +33,8 @@ def test_binary_metrics():
             "loss": expected_loss,
             "accuracy": 0.5,
             "balanced_accuracy": 0.5,
+            "precision": 0.5,
+            "recall": 0.5,
             "f1": 0.5,
             "auc": 0.75,
             "log_loss": expected_loss,
@@ -47,6 +49,8 @@ def test_multiclass_metrics_average_over_the_classes():
     metrics = class_metrics(truth, probabilities, Task.MULTICLASS)
     assert metrics["accuracy"] == 0.75
     assert metrics["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
+    assert metrics["precision"] == pytest.approx((0.5 + 1 + 1) / 3)
+    assert metrics["recall"] == metrics["balanced_accuracy"]
     assert metrics["f1"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
     assert metrics["auc"] == pytest.approx((1 + 1 + 3.5 / 4) / 3, abs=0.05)
 
@@ -58,6 +62,14 @@ def test_auc_is_undefined_where_a_class_is_missing():
     assert one_class["auc"] is None
     assert class_metrics(np.array([0, 1]), three, Task.MULTICLASS)["auc"] is None
     assert one_class["balanced_accuracy"] == 0.5
+
+
+def test_precision_and_recall_of_two_classes_are_those_of_the_second():
+    probabilities = class_probabilities(np.array([[0.9], [0.8], [0.2], [0.1]], np.float32))
+    metrics = class_metrics(np.array([1, 0, 1, 1]), probabilities, Task.BINARY)
+    assert metrics["precision"] == pytest.approx(1 / 2)
+    assert metrics["recall"] == pytest.approx(1 / 3)
+    assert metrics["f1"] == pytest.approx(2 / 5)
 
 
 def test_two_classes_with_softmax():

@@ -6,8 +6,9 @@ from models.store.artifacts import Artifacts
 from models.trials.weights import load_weights, save_weights, weights_name
 
 
-def test_weights_come_back_in_order(tmp_path):
-    artifacts = Artifacts(str(tmp_path))
+@pytest.mark.both_stores
+def test_weights_come_back_in_order(settings):
+    artifacts = Artifacts(settings.resolved_artifacts)
     weights = [np.full(number, number, dtype=np.float32) for number in range(12)]
     save_weights(artifacts, weights_name("trials/3", 1, 0), weights)
     loaded = load_weights(artifacts, "trials/3/weights-1-0.npz")

@@ -14,18 +14,25 @@ from models.trials.arrays.activations import sigmoid
 from models.trials.arrays.types import Floats
 from models.trials.trainer import Array
 
+RowWeights = Floats | None  # None is 1 for every row
+
 _ZERO = np.float32(0)
 
 
 class Loss(Protocol):
     """What a task asks of the last layer."""
 
-    def gradient(self, scores: Floats, truth: Array) -> Floats:
-        """The gradient of the mean loss by `scores`; `truth` is (rows,)."""
+    def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
+        """The gradient of the mean loss by `scores`; `truth` and `weights` are (rows,).
+
+        As Keras does, a mean of weighted losses is divided by the rows, not by their weights.
+        """
         ...
 
-    def figures(self, scores: Floats, truth: Array) -> tuple[float, float]:
-        """The mean loss and the mean of the task's companion metric."""
+    def figures(
+        self, scores: Floats, truth: Array, weights: RowWeights = None
+    ) -> tuple[float, float]:
+        """The mean of the weighted losses and, unweighted, of the task's companion metric."""
         ...
 
     def answers(self, scores: Floats) -> Floats:
@@ -36,16 +43,19 @@ class Loss(Protocol):
 class SquaredError:
     """Mean squared error, beside it the mean absolute error."""
 
-    def gradient(self, scores: Floats, truth: Array) -> Floats:
+    def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
         """As `Loss` says."""
         error: Floats = scores - truth
         np.multiply(error, np.float32(2 / error.size), out=error)
-        return error
+        return _weighted(error, weights)
 
-    def figures(self, scores: Floats, truth: Array) -> tuple[float, float]:
+    def figures(
+        self, scores: Floats, truth: Array, weights: RowWeights = None
+    ) -> tuple[float, float]:
         """As `Loss` says."""
         error = scores - truth
-        return float(np.mean(error * error)), float(np.mean(np.absolute(error)))
+        loss = _weighted(error * error, weights)
+        return float(np.mean(loss)), float(np.mean(np.absolute(error)))
 
     def answers(self, scores: Floats) -> Floats:
         """As `Loss` says."""
@@ -55,17 +65,19 @@ class SquaredError:
 class BinaryCrossEntropy:
     """Cross-entropy of two classes, beside it the accuracy."""
 
-    def gradient(self, scores: Floats, truth: Array) -> Floats:
+    def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
         """As `Loss` says."""
         error: Floats = _probability(scores) - truth
         np.multiply(error, np.float32(1 / error.size), out=error)
-        return error
+        return _weighted(error, weights)
 
-    def figures(self, scores: Floats, truth: Array) -> tuple[float, float]:
+    def figures(
+        self, scores: Floats, truth: Array, weights: RowWeights = None
+    ) -> tuple[float, float]:
         """As `Loss` says."""
         loss = np.maximum(scores, _ZERO) - scores * truth + np.log1p(np.exp(-np.absolute(scores)))
         right = (_probability(scores) > np.float32(0.5)) == truth
-        return float(np.mean(loss)), float(np.mean(right))
+        return float(np.mean(_weighted(loss, weights))), float(np.mean(right))
 
     def answers(self, scores: Floats) -> Floats:
         """As `Loss` says."""
@@ -75,19 +87,22 @@ class BinaryCrossEntropy:
 class CrossEntropy:
     """Cross-entropy of class numbers, beside it the accuracy."""
 
-    def gradient(self, scores: Floats, truth: Array) -> Floats:
+    def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
         """As `Loss` says."""
         shares = _shares(scores)
         rows = truth.size
         shares[truth, np.arange(rows)] -= np.float32(1)
         np.multiply(shares, np.float32(1 / rows), out=shares)
-        return shares
+        return _weighted(shares, weights)
 
-    def figures(self, scores: Floats, truth: Array) -> tuple[float, float]:
+    def figures(
+        self, scores: Floats, truth: Array, weights: RowWeights = None
+    ) -> tuple[float, float]:
         """As `Loss` says."""
         above = scores - scores.max(axis=0)
         loss = np.log(np.exp(above).sum(axis=0)) - above[truth, np.arange(truth.size)]
-        return float(np.mean(loss)), float(np.mean(scores.argmax(axis=0) == truth))
+        right = scores.argmax(axis=0) == truth
+        return float(np.mean(_weighted(loss, weights))), float(np.mean(right))
 
     def answers(self, scores: Floats) -> Floats:
         """As `Loss` says."""
@@ -99,6 +114,13 @@ LOSSES: Mapping[Task, Loss] = {
     Task.BINARY: BinaryCrossEntropy(),
     Task.MULTICLASS: CrossEntropy(),
 }
+
+
+def _weighted(values: Floats, weights: RowWeights) -> Floats:
+    """Multiply (…, rows) in place."""
+    if weights is not None:
+        np.multiply(values, weights, out=values)
+    return values
 
 
 def _probability(scores: Floats) -> Floats:

@@ -1,0 +1,127 @@
+"""How much a request may hold, counted while it is read."""
+
+import io
+import zlib
+from typing import IO, Any
+
+import flask
+from werkzeug.utils import cached_property
+
+from api.services import services
+from models.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
+
+_PIECE = 64 * 1024  # bytes
+_GZIP = 16 + zlib.MAX_WBITS
+_CONTAINERS = (dict, list)
+
+
+class LimitedRequest(flask.Request):
+    """A request whose body is limited, also where it names no length, and inflated if it is gzip.
+
+    Reading it raises TooLarge, Malformed for broken gzip, UnsupportedMediaType for another coding.
+    """
+
+    @cached_property
+    def stream(self) -> Any:
+        """The body as the client meant it, as a binary stream."""
+        settings = services().settings
+        sent, limit = super().stream, settings.max_body_bytes
+        if (self.content_length or 0) > limit:
+            raise _too_large(limit)
+        coding = self.environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+        if coding not in ("identity", "gzip"):
+            raise UnsupportedMediaType(f"The content coding {coding!r} is not read; gzip is.")
+        if coding == "gzip":
+            packed = _Counted(sent, limit)
+            return io.BufferedReader(_Inflated(packed, settings.max_inflated_bytes))
+        # Servers read no further than the length that a request names.
+        return io.BufferedReader(_Counted(sent, limit)) if self.content_length is None else sent
+
+
+class _Counted(io.RawIOBase):
+    """What a client sends, up to the limit."""
+
+    def __init__(self, sent: IO[bytes], limit: int) -> None:
+        self._sent = sent
+        self._limit = limit
+        self._seen = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        # One byte past the limit tells a body that is too large from one that just fits.
+        piece = self._sent.read(min(len(buffer), self._limit - self._seen + 1))
+        self._seen += len(piece)
+        if self._seen > self._limit:
+            raise _too_large(self._limit)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class _Inflated(io.RawIOBase):
+    """What gzip holds, in pieces: it is never unpacked further than the limit."""
+
+    def __init__(self, packed: io.RawIOBase, limit: int) -> None:
+        self._packed = packed
+        self._limit = limit
+        self._inflater = zlib.decompressobj(_GZIP)
+        self._waiting = b""
+        self._seen = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._next(len(buffer))
+        self._seen += len(piece)
+        if self._seen > self._limit:
+            raise TooLarge(
+                f"The body has more than {self._limit:,} bytes unpacked, the most that"
+                " LUTHIER_MAX_INFLATED_BYTES allows."
+            )
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _next(self, size: int) -> bytes:
+        while not self._inflater.eof:
+            if not self._waiting:
+                self._waiting = self._packed.read(_PIECE) or b""
+                if not self._waiting:
+                    raise Malformed("The gzip body ends too early.")
+            try:
+                piece = self._inflater.decompress(self._waiting, size)
+            except zlib.error as error:
+                raise Malformed(f"The body is not gzip: {error}") from None
+            self._waiting = self._inflater.unconsumed_tail
+            if piece:
+                return piece
+        if self._inflater.unused_data or self._packed.read(1):
+            raise Malformed("The gzip body goes on after its end.")
+        return b""
+
+
+def check_depth(value: Any) -> None:
+    """Raise Invalid for a JSON value that is nested more deeply than LUTHIER_MAX_JSON_DEPTH."""
+    limit = services().settings.max_json_depth
+    level = [value]
+    for _ in range(limit):
+        level = [
+            item
+            for container in level
+            if isinstance(container, _CONTAINERS)
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, _CONTAINERS)
+        ]
+        if not level:
+            return
+    raise Invalid.at(
+        "_schema",
+        f"The body is nested deeper than the {limit} levels of LUTHIER_MAX_JSON_DEPTH.",
+    )
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"The body has more than {limit:,} bytes, the most that LUTHIER_MAX_BODY_BYTES allows."
+    )

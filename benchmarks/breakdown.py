@@ -1,0 +1,196 @@
+"""Where the time of a trial goes in the NumPy trainer, and how far that is from its products.
+
+`python -m benchmarks.breakdown` trains the networks of a workload of `benchmarks.tuning` on one
+thread with a stopwatch around each part, beside the bare matrix products of the same networks.
+A part's time is its own: without that of the parts that it calls.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.tuning.contestants.matrix_products import multiply
+from benchmarks.tuning.preparing import draw_networks, prepare_rows
+from benchmarks.tuning.rendering import Table, show
+from benchmarks.tuning.results import describe_machine
+from benchmarks.tuning.rows import Fold, load
+from benchmarks.tuning.workloads import WORKLOADS, Workload
+from models.data.tasks import Task
+from models.networks.outputs import Outputs
+from models.trials import numpy_trainer
+from models.trials.arrays import network
+from models.trials.process import prepare_process
+from models.trials.trainer import Run, TrainingData
+
+PRODUCTS = "matrix products"
+_REST = "everything else: gathering rows, the loop, the record"
+
+
+class Stopwatch:
+    """Adds up the own time of functions by the name of their part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner = [0.0]  # seconds of the parts called so far, by depth
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function; its time counts for `part`."""
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            self._inner.append(0.0)
+            started = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                whole = time.perf_counter() - started
+                self.seconds[part] += whole - self._inner.pop()
+                self._inner[-1] += whole
+
+        return run
+
+
+class _TimedNumpy:
+    """NumPy with a stopwatch around its matrix product."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self.matmul = watch.timed(PRODUCTS, np.matmul)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+class _Timed:
+    """Any object with a stopwatch around some of its methods."""
+
+    def __init__(self, watch: Stopwatch, inner: Any, parts: Mapping[str, str]) -> None:
+        self._inner = inner
+        for method, part in parts.items():
+            setattr(self, method, watch.timed(part, getattr(inner, method)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@contextmanager
+def watched(watch: Stopwatch) -> Iterator[None]:
+    """The trainer's parts under a stopwatch until the end of the block."""
+    loss = {"gradient": "loss", "figures": "loss", "answers": "loss"}
+    losses = {task: _Timed(watch, inner, loss) for task, inner in numpy_trainer.LOSSES.items()}
+    activation = {"forward": "activations", "backward": "activations"}
+    activations = {
+        name: _Timed(watch, inner, {m: p for m, p in activation.items() if getattr(inner, m)})
+        for name, inner in network.ACTIVATIONS.items()
+    }
+    create = numpy_trainer.create_update
+
+    def create_update(*arguments: Any) -> Any:
+        return _Timed(watch, create(*arguments), {"step": "optimizer"})
+
+    with ExitStack() as patches:
+
+        def put(module: ModuleType | type, name: str, value: Any) -> None:
+            patches.enter_context(patch.object(module, name, value))
+
+        put(network, "np", _TimedNumpy(watch))
+        put(network, "ACTIVATIONS", activations)
+        put(numpy_trainer, "LOSSES", losses)
+        put(numpy_trainer, "create_update", create_update)
+        for part, name in (("initial weights", "initialize"), ("order of rows", "epoch_order")):
+            put(numpy_trainer, name, watch.timed(part, getattr(numpy_trainer, name)))
+        for method in ("learn", "back", "infer"):
+            whole = watch.timed("calls between the products", getattr(network.NetworkPass, method))
+            put(network.NetworkPass, method, whole)
+        yield
+
+
+def measure(workload: Workload, fold: Fold, rounds: int) -> dict[str, Any]:
+    """Seconds a trial by part, of the whole, of the whole without stopwatches, of the floor."""
+    networks, watch = draw_networks(workload), Stopwatch()
+    whole = plain = floor = 0.0
+    train(workload, fold, ((8,),), epochs=1)
+    for _ in range(rounds):
+        plain += _seconds(lambda: train(workload, fold, networks))
+        with watched(watch):
+            whole += _seconds(lambda: train(workload, fold, networks))
+        for layers in networks:
+            floor += _seconds(lambda n=layers: multiply(n, fold, workload.batch, workload.epochs))
+    trials = rounds * len(networks)
+    parts = {part: seconds / trials for part, seconds in watch.seconds.items()}
+    parts[_REST] = whole / trials - sum(parts.values())
+    return {
+        "parts": parts,
+        "whole": whole / trials,
+        "plain": plain / trials,
+        "floor": floor / trials,
+    }
+
+
+def train(
+    workload: Workload, fold: Fold, networks: tuple[tuple[int, ...], ...], epochs: int = 0
+) -> None:
+    """Train every network once."""
+    outputs = Outputs.of(Task(workload.kind), fold.classes)
+    rows = (fold.x_train, fold.y_train, fold.x_validation, fold.y_validation)
+    data = TrainingData(*rows, outputs, fold.target_scale)
+    for seed, units in enumerate(networks):
+        values = {"num_layers": len(units), "units": list(units), "batch_size": workload.batch}
+        run = Run(0, 0, seed, "mlp", values, epochs or workload.epochs)
+        numpy_trainer.NumpyTrainer().train([run], [data])
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def page(workload: Workload, found: dict[str, Any]) -> str:
+    """The parts as Markdown, the longest first."""
+    rows = [
+        [part, f"{1000 * seconds:.2f}", f"{seconds / found['whole']:.1%}"]
+        for part, seconds in sorted(found["parts"].items(), key=lambda item: -item[1])
+    ]
+    rows.append(["whole trial", f"{1000 * found['whole']:.2f}", "100%"])
+    floor, plain = found["floor"], found["plain"]
+    machine = describe_machine()
+    return (
+        f"{Table(['part', 'ms a trial', 'share'], rows).markdown()}\n\n"
+        f"{workload.name}: {workload.title}; {workload.trials} trials on one thread."
+        f" Without stopwatches a trial takes {1000 * plain:.2f} ms, its bare matrix products"
+        f" {1000 * floor:.2f} ms: {plain / floor:.2f} times the floor."
+        f" {machine['cpu']}, load {machine['load']} at the end.\n"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--workload", choices=[*WORKLOADS], default="A")
+    options.add_argument("--trials", type=int, default=16)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--markdown", action="store_true", help="print Markdown")
+    chosen = options.parse_args()
+    workload = WORKLOADS[chosen.workload].shortened(chosen.trials, None)
+    prepare_process(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npz"
+        prepare_rows(workload, path)
+        found = measure(workload, load(str(path))[0], chosen.rounds)
+    text = page(workload, found)
+    if chosen.markdown:
+        print(text, end="")
+    else:
+        show(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What can train the trials: one module each, with `prepare(task, turns)`."""

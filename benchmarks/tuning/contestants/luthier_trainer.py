@@ -1,0 +1,46 @@
+"""Luthier's own trainer, as a trial's process uses it, without service, database or metrics."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.tuning.rows import Fold, load
+from benchmarks.tuning.task import Layers, Task, Turns
+from models.data.tasks import Task as Kind
+from models.networks.outputs import Outputs
+from models.trials.process import prepare_process, warm_up
+from models.trials.trainer import Run, TrainingData
+
+
+def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
+    """Train every fold and execution of a trial in one call, as `models.trials.run` does."""
+    prepare_process(task.threads or 1)
+    warm_up()
+    # Imports TensorFlow, which `prepare_process` has to come before.
+    from models.trials.choice import choose_trainer
+
+    folds = [_training_data(fold, task.kind) for fold in load(task.rows)]
+
+    def train(layers: Layers, seed: int, epochs: int) -> None:
+        values = {"num_layers": len(layers), "units": list(layers), "batch_size": task.batch}
+        runs = [
+            Run(fold, execution, seed * task.executions + execution, "mlp", values, epochs)
+            for fold in range(len(folds))
+            for execution in range(task.executions)
+        ]
+        results = choose_trainer("mlp", values).train(runs, folds)
+        assert len(results) == len(runs)
+        assert not results[-1].diverged
+
+    train((8,), 0, 1)
+
+    def run() -> None:
+        for number in turns:
+            train(task.networks[number], number, task.epochs)
+
+    return run
+
+
+def _training_data(fold: Fold, kind: str) -> TrainingData:
+    outputs = Outputs.of(Kind(kind), fold.classes)
+    rows = (fold.x_train, fold.y_train, fold.x_validation, fold.y_validation)
+    return TrainingData(*rows, outputs, fold.target_scale)

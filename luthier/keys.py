@@ -1,0 +1,90 @@
+"""`luthier keys`: make, list and revoke API keys."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+from models.access.catalog import KeyCatalog
+from models.access.keys import Scope
+from models.errors import Unavailable
+from models.settings import Settings
+from models.store.engine import Database
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@keys.command()
+@click.option("--name", required=True, help="Who or what the key is for.")
+@click.option("--scopes", required=True, help=f"Of {', '.join(Scope)}; commas between.")
+@click.option("--expires", help="ISO 8601 date or moment, UTC unless it says otherwise.")
+@click.pass_obj
+def create(settings: Settings, name: str, scopes: str, expires: str | None) -> None:
+    """Make a key and print it, this once."""
+    moment = None if expires is None else _moment(expires)
+    with _catalog(settings) as catalog:
+        record, key = catalog.create(name, [each.strip() for each in scopes.split(",")], moment)
+    click.echo(key)
+    click.echo(
+        f"Keep it: it is not shown again. `luthier keys revoke {record.id}` ends it.", err=True
+    )
+
+
+@keys.command(name="list")
+@click.pass_obj
+def list_keys(settings: Settings) -> None:
+    """List the keys, without what is secret."""
+    rows = [("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "STATE")]
+    with _catalog(settings) as catalog:
+        rows += [
+            (
+                record.id,
+                record.name,
+                ",".join(sorted(record.scopes)),
+                _shown(record.created),
+                _shown(record.expires),
+                record.state,
+            )
+            for record in catalog.all()
+        ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@click.pass_obj
+def revoke(settings: Settings, key_id: str) -> None:
+    """End the key that `luthier keys list` shows as ID."""
+    with _catalog(settings) as catalog:
+        record = catalog.revoke(key_id)
+    click.echo(f"The key {record.name!r} is revoked.")
+
+
+@contextmanager
+def _catalog(settings: Settings) -> Iterator[KeyCatalog]:
+    database = Database(settings.resolved_database_url)
+    try:
+        if not database.is_current:
+            raise Unavailable("The database lacks migrations; run: luthier migrate")
+        yield KeyCatalog(database)
+    finally:
+        database.close()
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not as in 2030-12-31.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _shown(moment: datetime | None) -> str:
+    return "never" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,112 @@
+"""API keys as values: what they look like, what they allow, and how they are compared."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.errors import Invalid, SettingError
+
+SHORTEST_STATIC_KEY = 32  # characters; a fast hash protects only what cannot be guessed
+NAME_RULE = "Use 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit."
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KEY = re.compile(r"luthier_(?P<id>[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+
+
+class Scope(StrEnum):
+    """What a key allows. `admin` includes the others."""
+
+    READ = "read"
+    TUNE = "tune"
+    PREDICT = "predict"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the caller may do what needs `scope`."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class StaticKey:
+    """A key that comes from the settings."""
+
+    digest: str
+    caller: Caller
+
+
+def new_key() -> tuple[str, str]:
+    """A new id, and a new key that holds it beside 256 random bits."""
+    key_id = secrets.token_hex(6)
+    return key_id, f"luthier_{key_id}_{secrets.token_urlsafe(32)}"
+
+
+def id_of(key: str) -> str | None:
+    """The id within a key; None for what cannot be one of ours."""
+    found = _KEY.fullmatch(key)
+    return found["id"] if found else None
+
+
+def digest_of(key: str) -> str:
+    """SHA-256 in hex. Enough because keys are random: no list of likely ones can be tried."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def is_same(digest: str, other: str) -> bool:
+    """Compare two digests in a time that does not tell where they differ."""
+    return hmac.compare_digest(digest, other)
+
+
+def check_name(name: str) -> str:
+    """`name` if it can name a key; Invalid at `name` otherwise."""
+    if not _NAME.fullmatch(name):
+        raise Invalid.at("name", NAME_RULE)
+    return name
+
+
+def check_scopes(texts: Iterable[str]) -> frozenset[Scope]:
+    """The scopes of these names; Invalid at `scopes` for another name or none at all."""
+    names = list(texts)
+    unknown = sorted(set(names) - set(Scope))
+    if unknown or not names:
+        complaint = f"There is no scope {unknown[0]!r}; " if unknown else ""
+        raise Invalid.at("scopes", f"{complaint}give one or more of {', '.join(Scope)}.")
+    return frozenset(map(Scope, names))
+
+
+def parse_static_keys(text: str) -> tuple[StaticKey, ...]:
+    """The keys in LUTHIER_API_KEYS: `name:scopes:key` with commas between, scopes joined by `+`.
+
+    Raises SettingError, which does not repeat the value: it is a secret.
+    """
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    return tuple(_static_key(number, entry) for number, entry in enumerate(entries, start=1))
+
+
+def _static_key(number: int, entry: str) -> StaticKey:
+    name, _, rest = entry.partition(":")
+    scopes, _, key = rest.partition(":")
+    try:
+        caller = Caller(check_name(name), check_scopes(scopes.split("+")))
+    except Invalid:
+        raise SettingError(
+            f"LUTHIER_API_KEYS: entry {number} is not name:scopes:key, with scopes of"
+            f" {', '.join(Scope)} joined by '+'."
+        ) from None
+    if len(key) < SHORTEST_STATIC_KEY or not key.isascii() or not key.isprintable():
+        raise SettingError(
+            f"LUTHIER_API_KEYS: the key of entry {number} needs {SHORTEST_STATIC_KEY} or more"
+            " characters of ASCII; make one with: openssl rand -hex 32"
+        )
+    return StaticKey(digest_of(key), caller)

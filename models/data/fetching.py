@@ -1,0 +1,148 @@
+"""Datasets from addresses of other hosts, fetched so that no inner host can be reached."""
+
+import ipaddress
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NoReturn
+
+import httpx
+
+from models.errors import Invalid, TooLarge
+
+MOST_REDIRECTS = 3
+_WITHIN = 60.0  # seconds for all of it
+_PATIENCE = httpx.Timeout(10.0)  # for connecting, and for each piece
+_HTTPS_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What an address answered."""
+
+    content: bytes
+    filename: str
+    content_type: str | None
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host; OSError if there is none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet.
+
+    Private, loopback, link-local (where clouds keep credentials), shared, reserved and multicast
+    addresses are not, nor are those of IPv6 that stand for one of IPv4.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+def _public_authorities() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Fetches from `hosts` alone: names, `*.` and a name, either with `:port` if it is not 443."""
+
+    hosts: Sequence[str]
+    max_bytes: int
+    resolve: Callable[[str, int], list[str]] = resolve
+    is_allowed: Callable[[str], bool] = is_public
+    context: ssl.SSLContext = field(default_factory=_public_authorities)
+
+    def fetch(self, url: str) -> Fetched:
+        """What `url` answers. Raises Invalid at `url`, TooLarge for more than `max_bytes`.
+
+        Each address, also that of a redirect, is checked anew, and the very IP address that was
+        checked is connected to, so that a name cannot mean another one a moment later.
+        """
+        deadline = time.monotonic() + _WITHIN
+        try:
+            target = httpx.URL(url)
+            # No proxies, .netrc or certificates of the environment.
+            with httpx.Client(verify=self.context, timeout=_PATIENCE, trust_env=False) as client:
+                for _ in range(MOST_REDIRECTS + 1):
+                    found = self._ask(client, target, deadline)
+                    if isinstance(found, Fetched):
+                        return found
+                    target = target.join(found)
+        except (httpx.InvalidURL, httpx.TransportError, OSError, UnicodeError) as error:
+            _refuse(f"It could not be fetched: {error or type(error).__name__}.")
+        _refuse(f"It redirects more than {MOST_REDIRECTS} times.")
+
+    def _ask(self, client: httpx.Client, url: httpx.URL, deadline: float) -> Fetched | str:
+        """One answer, or the address that it redirects to."""
+        host = url.raw_host.decode("ascii")
+        request = client.build_request(
+            "GET",
+            url.copy_with(host=self._checked_address(url)),
+            headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"},
+            extensions={"sni_hostname": host},
+        )
+        response = client.send(request, stream=True)
+        try:
+            if response.has_redirect_location:
+                return response.headers["Location"]
+            if response.status_code != httpx.codes.OK:
+                _refuse(f"It answers with status {response.status_code}.")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                _refuse("It answers in a content coding that was not asked for.")
+            content = self._read(response, deadline)
+        finally:
+            response.close()
+        name = PurePosixPath(url.path).name
+        return Fetched(content, name, response.headers.get("Content-Type"))
+
+    def _checked_address(self, url: httpx.URL) -> str:
+        if url.scheme != "https":
+            _refuse("Only https is fetched.")
+        if url.userinfo:
+            _refuse("It must not hold a user name or password.")
+        host, port = url.raw_host.decode("ascii").lower(), url.port or _HTTPS_PORT
+        if not any(_matches(allowed, host, port) for allowed in self.hosts):
+            _refuse("Its host is not one of LUTHIER_DATASET_URL_HOSTS.")
+        addresses = self.resolve(host, port)
+        if not addresses or not all(map(self.is_allowed, addresses)):
+            _refuse("Its host has an address that is not public.")
+        return addresses[0]
+
+    def _read(self, response: httpx.Response, deadline: float) -> bytes:
+        pieces, size = [], 0
+        for piece in response.iter_raw():
+            size += len(piece)
+            if size > self.max_bytes:
+                raise TooLarge(
+                    f"The address answers with more than {self.max_bytes:,} bytes, the most that"
+                    " LUTHIER_MAX_BODY_BYTES allows."
+                )
+            if time.monotonic() > deadline:
+                _refuse(f"It takes longer than {_WITHIN:g} seconds.")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    """The hosts in LUTHIER_DATASET_URL_HOSTS."""
+    return tuple(host.lower() for host in re.split(r"[,\s]+", text) if host)
+
+
+def _matches(allowed: str, host: str, port: int) -> bool:
+    name, _, wanted = allowed.partition(":")
+    if port != (int(wanted) if wanted.isdecimal() else _HTTPS_PORT):
+        return False
+    return host.endswith(name[1:]) if name.startswith("*.") else host == name
+
+
+def _refuse(message: str) -> NoReturn:
+    raise Invalid.at("url", message)

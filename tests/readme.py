@@ -1,0 +1,22 @@
+"""The commands of the README, ready to be run."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def curl_commands(url: str) -> str:
+    """The quickstart's two curl blocks as one script against `url`, to be run from anywhere."""
+    blocks = [text for text in re.findall(r"```bash\n(.*?)```", README, re.S) if "curl" in text]
+    assert len(blocks) == 2
+    script = "\n".join(blocks).replace("localhost:8000", url.removeprefix("http://"))
+    return script.replace("@examples", f"@{ROOT}/examples")
+
+
+def predicted_grams(output: str) -> float:
+    """The prediction that the script printed last."""
+    found = re.search(r'"predictions":\[([0-9.]+)\]', output)
+    assert found, output
+    return float(found[1])

@@ -1,0 +1,25 @@
+"""The files of versions that were exported but not registered."""
+
+import json
+from typing import Any
+
+from models.registry.files import VersionFiles, entry_path
+from models.store.artifacts import Artifacts
+
+
+def stored(artifacts: Artifacts) -> VersionFiles:
+    """Reads what the evidence of each version lists."""
+
+    def entries_of(model: str, version: int) -> dict[str, Any]:
+        (evidence,) = (
+            name
+            for name in artifacts.names(f"models/{model}/{version}")
+            if name.endswith("/evidence.json")
+        )
+        entries = json.loads(artifacts.read(evidence))["files"]
+        return {
+            name: entry | {"path": entry_path(name, entry["sha256"])}
+            for name, entry in entries.items()
+        }
+
+    return VersionFiles(artifacts, entries_of)

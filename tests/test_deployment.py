@@ -1,0 +1,190 @@
+"""Manifests, compose file and Dockerfile, as far as they can be checked without a cluster."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from models.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+OVERLAYS = ("cpu", "gpu", "dev")
+SETTINGS = {PREFIX + item.name.upper() for item in fields(Settings)}
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+Manifest = dict[str, Any]
+
+
+def files() -> list[Manifest]:
+    """Every manifest as it is written; patches and kustomize's own files left out."""
+    written = [
+        document
+        for path in sorted(KUBERNETES.rglob("*.yaml"))
+        if path.name != "kustomization.yaml" and path != KUBERNETES / "overlays/gpu/worker.yaml"
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
+    assert len(written) > 15
+    return written
+
+
+def rendered(overlay: str) -> list[Manifest]:
+    """The manifests that `kubectl apply -k` would send."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(KUBERNETES / "overlays" / overlay)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def manifests(source: str) -> list[Manifest]:
+    return files() if source == "files" else rendered(source)
+
+
+def pod_specs(documents: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    for document in documents:
+        if document["kind"] in ("Deployment", "Job"):
+            yield document["metadata"]["name"], document["spec"]["template"]["spec"]
+
+
+def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = (
+        item for item in documents if item["kind"] == kind and item["metadata"]["name"] == name
+    )
+    return found
+
+
+@pytest.mark.parametrize("source", ["files", *OVERLAYS])
+def test_every_manifest_fits_the_schema_of_kubernetes(source):
+    for document in manifests(source):
+        if "monitoring.coreos.com" not in document["apiVersion"]:
+            kubernetes_validate.validate(document, "1.31", strict=True)
+
+
+@pytest.mark.parametrize("source", ["files", *OVERLAYS])
+def test_every_pod_meets_the_restricted_security_level(source):
+    pods = list(pod_specs(manifests(source)))
+    assert pods
+    for name, pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] > 0, name
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault", name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
+        assert pod["automountServiceAccountToken"] is False, name
+        for volume in pod["volumes"]:
+            assert {"emptyDir", "persistentVolumeClaim"} & volume.keys(), (name, volume)
+        for container in pod["containers"] + pod.get("initContainers", []):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, name
+            assert context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert all("hostPort" not in port for port in container.get("ports", [])), name
+
+
+@pytest.mark.parametrize("source", ["files", *OVERLAYS])
+def test_every_container_says_what_it_needs(source):
+    for name, pod in pod_specs(manifests(source)):
+        for container in pod["containers"]:
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
+            assert "memory" in container["resources"]["limits"], name
+
+
+@pytest.mark.parametrize("source", ["files", *OVERLAYS])
+def test_every_environment_name_is_a_setting(source):
+    names = set()
+    for document in manifests(source):
+        if document["kind"] in ("ConfigMap", "Secret"):
+            names |= {*document.get("data", {}), *document.get("stringData", {})}
+    for _, pod in pod_specs(manifests(source)):
+        names |= {entry["name"] for item in pod["containers"] for entry in item.get("env", [])}
+    ours = {name for name in names if name.startswith(PREFIX)}
+    assert ours
+    assert ours <= SETTINGS
+    assert {name for name in names - ours if not name.startswith("AWS_")} == set()
+
+
+@pytest.mark.parametrize("source", ["files", *OVERLAYS])
+def test_probes_and_services_use_ports_that_the_containers_name(source):
+    documents = manifests(source)
+    for name, pod in pod_specs(documents):
+        for container in pod["containers"]:
+            ports = {port["name"] for port in container.get("ports", [])}
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                if probe in container:
+                    assert container[probe]["httpGet"]["port"] in ports, (name, probe)
+    for document in documents:
+        if document["kind"] == "Service":
+            labels = document["spec"]["selector"]
+            deployment = named(documents, "Deployment", labels["app.kubernetes.io/name"])
+            template = deployment["spec"]["template"]
+            assert labels.items() <= template["metadata"]["labels"].items()
+            ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+            assert {port["targetPort"] for port in document["spec"]["ports"]} <= ports
+
+
+@pytest.mark.parametrize("source", ["files", "cpu", "gpu"])
+def test_a_rollout_of_the_api_leaves_time_to_drain(source):
+    documents = manifests(source)
+    api = named(documents, "Deployment", "luthier-api")["spec"]
+    assert api["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    pod = api["template"]["spec"]
+    (container,) = pod["containers"]
+    before = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    config = named(documents, "ConfigMap", "luthier")["data"]
+    draining = int(config["LUTHIER_DRAIN_SECONDS"])
+    finishing = 10  # seconds that gunicorn gives to requests under way
+    assert pod["terminationGracePeriodSeconds"] > before + draining + finishing
+    ready = container["readinessProbe"]
+    assert ready["periodSeconds"] * ready["failureThreshold"] < draining
+
+
+def test_all_traffic_is_denied_but_for_what_is_listed():
+    (deny,) = (item for item in files() if item["metadata"]["name"] == "default-deny")
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_the_gpu_overlay_asks_for_a_gpu_and_insists_on_it():
+    worker = named(rendered("gpu"), "Deployment", "luthier-worker")["spec"]
+    assert worker["strategy"] == {"type": "Recreate"}
+    pod = worker["template"]["spec"]
+    assert pod["tolerations"][0]["key"] == "nvidia.com/gpu"
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert {"name": "LUTHIER_REQUIRE_GPU", "value": "1"} in container["env"]
+    assert container["image"].startswith("luthier-worker-gpu:")
+
+
+def test_the_dockerfile_and_the_compose_file_name_only_what_exists():
+    targets = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.M))
+    for name, service in COMPOSE["services"].items():
+        if "build" in service:
+            assert service["build"]["target"] in targets, name
+        for variable in service.get("environment", {}):
+            assert not variable.startswith(PREFIX) or variable in SETTINGS, (name, variable)
+    assert set(re.findall(r"\b(LUTHIER_[A-Z_]+)=", DOCKERFILE)) <= SETTINGS
+    for lock in re.findall(r"requirements/[a-z-]+\.lock", DOCKERFILE):
+        assert (ROOT / lock).exists(), lock
+
+
+def test_no_image_runs_as_root():
+    runtime = DOCKERFILE.split("AS runtime", 1)[1]
+    assert re.search(r"^USER 10001:10001$", runtime, re.M)
+    assert not re.search(r"^USER (0|root)", runtime, re.M)
+
+
+def test_the_api_image_has_no_tensorflow():
+    lock = (ROOT / "requirements" / "api.lock").read_text(encoding="utf-8")
+    assert "onnxruntime==" in lock
+    assert not re.search(r"^(tensorflow|keras|numba|onnx)==", lock, re.M)

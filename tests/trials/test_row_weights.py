@@ -1,0 +1,100 @@
+"""Class weights and sample weights, from stored rows to trained networks."""
+
+import numpy as np
+import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
+from models.data.splitting import Evaluation
+from models.data.tasks import Task
+from models.trials.data import load, prepare, prepare_fold
+from models.trials.run import run_trial
+
+CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
+
+
+@pytest.fixture
+def rare():
+    """Two overlapping classes, of which the second, "yes", has one row in twelve."""
+    generator = np.random.default_rng(0)
+    is_rare = np.arange(1200) % 12 == 0
+    a, b = generator.normal(size=(2, 1200)) + 1.2 * is_rare
+    labels = np.where(is_rare, "yes", "no").astype(object)
+    return {"a": a, "b": b, "w": np.arange(1200) % 7 + 0.5, "y": labels}
+
+
+@pytest.fixture
+def classes(stored, rare):
+    """The stored rows of `rare` with these weights."""
+
+    def name(**options):
+        return stored(rare, task=Task.BINARY, types={"y": "category"}, **options)
+
+    return name
+
+
+def test_rows_have_no_weights_unless_asked_for(classes):
+    assert prepare(classes()).folds[0].training.weights_train is None
+
+
+def test_balanced_is_worked_out_on_the_training_rows_of_each_fold(classes):
+    folds = prepare(classes(class_weight="balanced", evaluation=CV)).folds
+    assert len(folds) == 3
+    for fold in folds:
+        truth = fold.training_truth.astype(str)
+        wanted = compute_class_weight("balanced", classes=np.array(["no", "yes"]), y=truth)
+        assert fold.class_factors == pytest.approx(dict(zip(["no", "yes"], wanted, strict=True)))
+        weights = fold.training.weights_train
+        assert weights.dtype == np.float32
+        np.testing.assert_allclose(weights, wanted[(truth == "yes").astype(int)], rtol=1e-6)
+        assert weights.mean() == pytest.approx(1.0)
+    # 1,080 rows with 90 of the rare class, of which each fold trains on 720 with 60.
+    assert folds[0].class_factors["yes"] == pytest.approx(720 / (2 * 60))
+
+
+def test_weights_of_classes_and_rows_are_multiplied(classes, rare):
+    data = classes(class_weight=(("yes", 4.0),), sample_weight="w")
+    [fold] = prepare(data).folds
+    assert fold.class_factors == {"no": 1.0, "yes": 4.0}
+    assert fold.preprocessor.columns == ("a", "b")
+    numbers = np.array([24, 7, 25, 3])
+    weights = prepare_fold(load(data), data, numbers).training.weights_train
+    np.testing.assert_allclose(weights, rare["w"][numbers] * [4.0, 1.0, 1.0, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("network_values", [{"num_layers": 1, "units": 8}, {}], ids=str)
+def test_balanced_finds_more_of_the_rare_class(classes, trial, network_values):
+    values = {"learning_rate": 0.3} | network_values
+    plain, balanced = (
+        run_trial(trial(classes(class_weight=weight), values=values, epochs=20)).metrics
+        for weight in (None, "balanced")
+    )
+    assert plain["recall"] < 0.5
+    assert balanced["recall"] > plain["recall"] + 0.3
+    assert balanced["balanced_accuracy"] > plain["balanced_accuracy"] + 0.1
+
+
+def test_rows_without_weight_teach_nothing(stored, plane, trial, validated_on):
+    sound = stored(plane(40, seed=1))
+    rows = plane(120) | {"w": np.arange(120) % 3}
+    rows["y"] = np.where(rows["w"] == 0, rows["y"] + 20_000, rows["y"])
+    fooled, right = (
+        run_trial(trial(validated_on(stored(rows, **options), sound), epochs=30))
+        for options in ({"features": ("a", "b")}, {"sample_weight": "w"})
+    )
+    assert fooled.metrics["mae"] > 5000
+    assert right.metrics["mae"] < 500
+
+
+def test_only_the_training_loss_is_weighted(stored, plane, trial):
+    rows = plane() | {"w": np.full(60, 8.0)}
+    values = {"learning_rate": 0.01}
+    plain = run_trial(trial(stored(rows, features=("a", "b")), values=values))
+    # Eight times the loss is eight times the gradient: the same as eight times the rate.
+    values = {"learning_rate": 0.01 / 8}
+    data = stored(rows, features=("a", "b"), sample_weight="w")
+    weighted = run_trial(trial(data, values=values))
+    assert weighted.history["loss"] == pytest.approx([8 * v for v in plain.history["loss"]], 1e-4)
+    for name in ("val_loss", "mae", "val_mae"):
+        assert weighted.history[name] == pytest.approx(plain.history[name], rel=1e-4)
+    assert weighted.metrics == pytest.approx(plain.metrics, rel=1e-4)
+    assert weighted.overfit_gap == pytest.approx(plain.overfit_gap, rel=1e-3)
