@@ -124,7 +124,7 @@ def test_it_is_not_ready_at_once_serves_on_and_lets_requests_end(api: Api) -> No
         following.request("GET", f"/tune/{job}/events")
         stream = following.getresponse()
         stream.readline()
-        upload, rest = _half_an_upload(api)
+        begun, rest = _half_a_request(api)
 
         api.process.terminate()
         wait_until(lambda: api.get("/readyz").status_code == 503)
@@ -137,9 +137,9 @@ def test_it_is_not_ready_at_once_serves_on_and_lets_requests_end(api: Api) -> No
 
         api.process.terminate()
         assert b": this process ends" in stream.read()
-        with upload:
-            upload.sendall(rest)
-            assert upload.recv(1000).startswith(b"HTTP/1.1 201 ")
+        with begun:
+            begun.sendall(rest)
+            assert begun.recv(1000).startswith(b"HTTP/1.1 202 ")
     assert api.process.wait(STOP_WITHIN) == 0
     assert api.folders() == {"luthier-metrics-held"}
     entries = [json.loads(line) for line in api.log.read_text().splitlines()]
@@ -163,15 +163,15 @@ def _holder(processes: list[psutil.Process], port: int) -> psutil.Process:
     )
 
 
-def _half_an_upload(api: Api) -> tuple[socket.socket, bytes]:
+def _half_a_request(api: Api) -> tuple[socket.socket, bytes]:
     """A request whose body has only begun, and the rest of it."""
-    body = json.dumps({"records": [{"a": n, "b": n % 2} for n in range(20)]}).encode()
+    body = json.dumps(WANTED).encode()
     head = (
-        f"POST /datasets HTTP/1.1\r\nHost: {api.bind}\r\nContent-Type: application/json\r\n"
+        f"POST /tune HTTP/1.1\r\nHost: {api.bind}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     host, port = api.bind.split(":")
-    upload = socket.create_connection((host, int(port)), timeout=30)
-    upload.sendall(head.encode() + body[:50])
+    begun = socket.create_connection((host, int(port)), timeout=30)
+    begun.sendall(head.encode() + body[:20])
     wait_until(lambda: _scraped(api, "luthier_http_requests_in_flight") == 3)
-    return upload, body[50:]
+    return begun, body[20:]

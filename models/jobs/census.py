@@ -39,7 +39,7 @@ def take_census(database: Database) -> Census:
                 trials.c.trainer,
                 func.count().label("number"),
                 func.coalesce(func.sum(trials.c.seconds), 0.0).label("seconds"),
-            ).group_by(trials.c.state, trials.c.failure_kind, trials.c.trainer)
+            ).group_by(trials.c.failure_kind, trials.c.trainer, trials.c.state)
         ).all()
         return Census(
             jobs=_jobs(connection),

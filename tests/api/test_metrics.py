@@ -10,6 +10,8 @@ from prometheus import samples, value
 from models.settings import Settings
 from models.store.engine import Database
 
+KEY = "a-key-of-the-settings-that-needs-no-database"
+
 
 @pytest.fixture
 def scrape(app_client: FlaskClient) -> Callable[[], str]:
@@ -44,15 +46,13 @@ def test_what_anyone_can_make_up_makes_no_label(app_client, scrape) -> None:
 def test_without_a_database_the_process_still_answers_for_itself(
     tmp_path: Path, connect: Callable[[Settings], FlaskClient]
 ) -> None:
-    key = "k" * 32  # of the settings: the database need not be asked for it
     settings = Settings(
-        database_url=f"sqlite:///{tmp_path}", data=str(tmp_path), api_keys=f"scraper:read:{key}"
+        database_url=f"sqlite:///{tmp_path}", data=str(tmp_path), api_keys=f"prometheus:read:{KEY}"
     )
-    client = connect(settings)
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    client, key = connect(settings), {"Authorization": f"Bearer {KEY}"}
     assert client.get("/healthz").status_code == 200
-    assert client.get("/models").status_code == 503
-    answer = client.get("/metrics")
+    assert client.get("/models", headers=key).status_code == 503
+    answer = client.get("/metrics", headers=key)
     assert answer.status_code == 200
     text = answer.get_data(as_text=True)
     assert value(text, "luthier_database_up") == 0

@@ -16,7 +16,7 @@ def upgrade() -> None:
     with op.batch_alter_table("trials", schema=None) as batch_op:
         batch_op.add_column(sa.Column("trainer", sa.String(length=16), nullable=True))
         batch_op.create_index(
-            "ix_trials_census", ["state", "failure_kind", "trainer", "seconds"], unique=False
+            "ix_trials_census", ["failure_kind", "trainer", "state", "seconds"], unique=False
         )
     with op.batch_alter_table("versions", schema=None) as batch_op:
         batch_op.create_index("ix_versions_ready", ["ready"], unique=False)
