@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving test image-test lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning test image-test lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -33,6 +33,12 @@ format: $(VENV)/.dev
 
 bench-serving: $(VENV)/.runtime
 	$(BIN)/python benchmarks/serving.py
+
+# The baselines are PyTorch, Optuna and Keras Tuner; take the CPU wheels of PyTorch where there is no GPU.
+BENCH ?= .luthier-bench.json
+bench-tuning: $(VENV)/.runtime
+	$(PIP) torch optuna
+	$(BIN)/python -m benchmarks.tuning --json $(BENCH)
 
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml

@@ -44,7 +44,15 @@ def build(target: str, base: str, flags: str) -> str:
     """Build one target of the Dockerfile; the image's name."""
     image = f"localhost/luthier-{target}"
     arguments = ["--build-arg", f"BASE={base}", "--target", target, "--tag", image]
-    buildah("build", "--quiet", "--layers", *shlex.split(flags), *arguments, str(ROOT))
+    buildah(
+        "build",
+        "--quiet",
+        "--layers",
+        "--format=docker",
+        *shlex.split(flags),
+        *arguments,
+        str(ROOT),
+    )
     return image
 
 
