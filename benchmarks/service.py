@@ -27,6 +27,7 @@ from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
 from models.jobs.spec import Budget, JobSpec
+from models.jobs.vitals import Vitals
 from models.jobs.worker import Worker
 from models.oracles.plan import plan
 from models.oracles.strategy import Bayesian, Manual, Random
@@ -144,7 +145,9 @@ def main() -> None:
         executor = LocalExecutor(chosen.slots, settings.trial_memory, partial(_prepare))
         stop = threading.Event()
         worker = threading.Thread(
-            target=Worker(database, executor, settings).work, args=(stop,), daemon=True
+            target=Worker(database, executor, settings, Vitals(settings.resolved_trial_slots)).work,
+            args=(stop,),
+            daemon=True,
         )
         worker.start()
         queries = JobQueries(database)

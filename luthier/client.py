@@ -140,6 +140,11 @@ class Client:
         body = {"model": model, "instances": list(instances), **version_or_alias}
         return self._call("POST", "/predict", json=body)
 
+    def compare(self, *jobs: str, force: bool = False) -> dict[str, Any]:
+        """Jobs side by side; those that mean different things are refused unless forced."""
+        query = {"jobs": ",".join(jobs), "force": str(force).lower()}
+        return self._call("GET", "/compare", params=query)
+
     def version(self, model: str, version: int) -> dict[str, Any]:
         """A version's evidence, signature and layers."""
         return self._call("GET", f"/models/{model}/versions/{version}")

@@ -68,7 +68,7 @@ def test_real_jobs_are_compared_and_ranked(service, client):
     first = run(client, "compare-random", "diabetes", trials=10)
     second = run(client, "compare-bayesian", "diabetes", "bayesian", trials=4)
     address = f"{service.url}/compare?jobs={first['id']},{second['id']}"
-    body = httpx.get(address).json()
+    body = client.compare(first["id"], second["id"])
     assert [item["strategy"] for item in body["items"]] == ["random", "bayesian"]
     for item, job in zip(body["items"], (first, second), strict=True):
         trials = client.trials(job["id"])
@@ -93,3 +93,5 @@ def test_real_jobs_are_compared_and_ranked(service, client):
     assert refused.status_code == 422
     assert "dataset" in refused.json()["detail"]
     assert "task: regression" in refused.json()["detail"]
+    forced = client.compare(first["id"], other["id"], force=True)
+    assert [item["id"] for item in forced["items"]] == [first["id"], other["id"]]
