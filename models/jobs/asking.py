@@ -45,6 +45,11 @@ class Asker:
         self._send(lambda: self._make(make))
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the oracle has been made."""
+        return self._oracle is not None
+
+    @property
     def pending(self) -> int:
         """How many trials were asked for and have not been taken."""
         return sum(message.wanted for message in self._messages)
@@ -52,7 +57,7 @@ class Asker:
     @property
     def awaited(self) -> "list[Future[Any]]":
         """Done once there is something to take; empty while nothing is to come."""
-        questions = (m.future for m in self._messages if m.wanted or self._oracle is None)
+        questions = (m.future for m in self._messages if m.wanted or not self.is_ready)
         return [future for _, future in zip(range(1), questions, strict=False)]
 
     def ask_for(self, count: int) -> None:

@@ -77,8 +77,12 @@ class JobRun:
 
     @property
     def awaited(self) -> list[Future[Any]]:
-        """What `advance` has something to do for once one of it is done."""
-        search = self._search if self._is_searching else None
+        """What `advance` has something to do for once one of it is done.
+
+        Of the oracle's answers only one that could be tried at once; others are taken with the next
+        result.
+        """
+        search = self._search if self._is_searching and self.room else None
         return [*self.in_flight, *(search.awaited if search else ())]
 
     @property

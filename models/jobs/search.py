@@ -58,12 +58,12 @@ class Search:
         with ledger.batch():
             for trial in ledger.trials():
                 self._take_up(trial, job.oracle_state or {})
+        self._clock = _Stopwatch(job.seconds)
         self._asker = self._make_asker(job.oracle_state or {})
         self.take_proposals()
         if self._judge.needs_curves:
             scored = [trial for trial in self._trials.values() if trial.state in _DONE]
             self._judge.restore(scored, ledger.runs())
-        self._clock = _Stopwatch(job.seconds)
 
     def _take_up(self, trial: Trial, oracle_state: dict[str, Any]) -> None:
         if trial.state == TrialState.RUNNING:
@@ -161,6 +161,9 @@ class Search:
                 self._trials[row.number] = row
                 self._waiting.append(row.number)
             self._own += len(rows)
+        if self._asker.is_ready:
+            # The seconds that the oracle's libraries take to load are no searching.
+            self._clock.start()
         return bool(answers)
 
     def next_trial(self) -> TrialSpec | None:
@@ -356,15 +359,21 @@ class Search:
 
 
 class _Stopwatch:
-    """Seconds since it was made, added to those that were spent before."""
+    """Seconds since it was started, added to those that were spent before."""
 
     def __init__(self, spent: float) -> None:
         self._spent = spent
-        self._begin = time.monotonic()
+        self._begin: float | None = None
+
+    def start(self) -> None:
+        """Run from now on, unless it runs."""
+        if self._begin is None:
+            self._begin = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        return self._spent + time.monotonic() - self._begin
+        running = 0.0 if self._begin is None else time.monotonic() - self._begin
+        return self._spent + running
 
 
 def _told(trial: Trial) -> Told:

@@ -62,6 +62,7 @@ def test_a_search_does_not_wait_for_its_oracle(begin, thread: ThreadPoolExecutor
     assert search.stop_reason() is None
     (answer,) = search.awaited
     assert not answer.done()
+    assert search.seconds == 0.0  # nothing is searched before there is an oracle
     may_answer.set()
     wait([answer])
     wait(search.awaited)  # the first was that the oracle is there
