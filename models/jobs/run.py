@@ -100,10 +100,11 @@ class JobRun:
         for future in done:
             if settle := self._tasks.pop(future, None):
                 settle(future)
-        started = 0
+        # The forecast has a slot of its own: trials need not wait for it where there is another.
+        started = int(slots > 0 and self._begin_forecast())
         if self._begin_search():
             assert self._search is not None
-            started = self._search_on(self._search, done, slots)
+            started += self._search_on(self._search, done, slots - started)
         if started == 0 and slots > 0 and self._start_task():
             started = 1
         return started
@@ -203,8 +204,7 @@ class JobRun:
 
     def _begin_search(self) -> bool:
         """Whether there is a search to go on with; made where all is there for one."""
-        is_ready = self.job.dataset is not None and not self._forecast_due
-        if self._search is None and not self.is_over and is_ready:
+        if self._search is None and not self.is_over and self.job.dataset is not None:
             self._search = Search(self.job, self._ledger, self._parts.artifacts, self._thread)
             if self.job.stop_reason is not None:
                 # An earlier worker ended the search and was lost before the winner was saved.
@@ -256,15 +256,13 @@ class JobRun:
         return following
 
     def _start_task(self) -> bool:
-        """Load the dataset, make the forecast or save the winner; whether one of it was due."""
+        """Load the dataset or save the winner, where that is what comes next; whether it did."""
         if self.room == 0:
             return False
         if self._winner is not None:
             return self._submit_export(self._winner)
         if self.job.dataset is None:
             return self._submit_loading(self.job.spec.dataset.removeprefix(BUILTIN_PREFIX))
-        if self._forecast_due:
-            return self._submit_forecast()
         return False
 
     def _submit_loading(self, name: str) -> bool:
@@ -293,7 +291,10 @@ class JobRun:
         wanted = self.job.forecast is None and self._parts.forecast_seconds > 0
         return wanted and self.job.stop_reason is None
 
-    def _submit_forecast(self) -> bool:
+    def _begin_forecast(self) -> bool:
+        """Submit the forecast, if it is due and the rows are there; whether it did."""
+        if not self._forecast_due or self.job.dataset is None or self.room == 0:
+            return False
         self._forecast_due = False
 
         def on_made(future: "Future[Any]") -> None:
@@ -304,7 +305,6 @@ class JobRun:
                 return
             self._ledger.set_forecast(forecast)
 
-        assert self.job.dataset is not None
         spec, known = self.job.spec, 0
         if spec.narrow_from is not None:
             given = sum(trial.is_given for trial in self._ledger.trials())
