@@ -6,17 +6,17 @@ from api.schemas.fields import described
 
 
 class SpreadSchema(ma.Schema):
-    """A figure for three networks of the search space."""
+    """A figure over the search space."""
 
-    smallest = ma.fields.Float(metadata=described("Of the smallest network."))
-    largest = ma.fields.Float(metadata=described("Of the largest network."))
+    smallest = ma.fields.Float(metadata=described("The least of any network."))
+    largest = ma.fields.Float(metadata=described("The most of any network."))
     expected = ma.fields.Float(
         metadata=described("Mean over networks drawn as the strategy draws them.")
     )
 
 
 class CountSpreadSchema(ma.Schema):
-    """A count for the same three."""
+    """A count over the search space."""
 
     smallest = ma.fields.Integer()
     largest = ma.fields.Integer()

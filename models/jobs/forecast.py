@@ -19,9 +19,9 @@ class ForecastRequest:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure for three networks of the search space."""
+    """A figure over the search space."""
 
-    smallest: float
+    smallest: float  # of any network
     largest: float
     expected: float  # mean over points drawn as the strategy draws them
 

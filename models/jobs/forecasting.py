@@ -90,9 +90,11 @@ class _Reckoning:
         return self._work(values).size
 
     def _spread(self, figure: Callable[[Values], float]) -> Spread:
+        """The least and the most over all points: of parameters and of products need not agree."""
         points = self._points
-        drawn = fmean(figure(values) for values in points.drawn)
-        return Spread(figure(points.smallest), figure(points.largest), drawn)
+        drawn = [figure(values) for values in points.drawn]
+        ends = [figure(points.smallest), figure(points.largest), *drawn]
+        return Spread(min(ends), max(ends), fmean(drawn))
 
     def _seconds(self, values: Values, epochs: float) -> float:
         """Seconds of one trial."""
