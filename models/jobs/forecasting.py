@@ -1,5 +1,6 @@
 """How a forecast is made, in a process that is ready to train."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from models.data.tasks import resolve_features
 from models.jobs.forecast import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.forecast_points import Points, choose_points
 from models.jobs.spec import JobSpec
+from models.networks.outputs import Outputs
 from models.networks.size import Size
 from models.oracles.plan import hyperband_schedule
 from models.oracles.strategy import Hyperband
@@ -29,6 +31,9 @@ _MEASURED_SECONDS = 0.5  # of measuring, after which no further point is begun
 _MOST_MEASURED = 5
 _MOST_SAVED = 2_000_000  # parameters of a network that is saved to measure it, which takes 1.5 s
 _BYTES = 4  # of a parameter
+
+_saved: dict[tuple[str, str, tuple[int, ...], Outputs], Saving] = {}
+_MOST_KEPT = 64
 
 
 def forecast(request: ForecastRequest) -> Forecast:
@@ -166,7 +171,18 @@ def _measure_savings(
     fitting.sort(key=lambda values: size(values).parameters)
     least, most = fitting[0], fitting[-1]
     chosen = [least] if size(least).parameters == size(most).parameters else [least, most]
-    return [measure_saving(network, values, fold) for values in chosen]
+    return [_saving(network, values, fold) for values in chosen]
+
+
+def _saving(network: str, values: Values, fold: PreparedFold) -> Saving:
+    """What saving such a network takes, measured once by a process: it is half of a forecast."""
+    data = fold.training
+    key = (network, json.dumps(values, sort_keys=True), data.input_shape, data.outputs)
+    if key not in _saved:
+        if len(_saved) == _MOST_KEPT:
+            _saved.clear()
+        _saved[key] = measure_saving(network, values, fold)
+    return _saved[key]
 
 
 def _on_line(points: Sequence[tuple[float, float]], place: float) -> float:
