@@ -1,9 +1,9 @@
 """Keras Tuner's random, Bayesian and Hyperband oracles, without its tuner, files and locks.
 
-Only `populate_space` is called, which decides the values, and of the Bayesian oracle only its
-random points and its mapping of values: the process is ours. The bookkeeping around it
-(`create_trial`, `update_trial`, `end_trial`) writes files, takes a lock that an exception leaves
-locked, and keeps every oracle alive in a module-wide table. Written against Keras Tuner 1.4.8.
+Only `populate_space` is called, which decides the values; of the Bayesian oracle only its random
+points and its mapping of values, as the process is ours. The bookkeeping around it (`create_trial`,
+`update_trial`, `end_trial`) writes files, takes a lock that an exception leaves locked, and keeps
+every oracle alive in a module-wide table. Written against Keras Tuner 1.4.8.
 """
 
 import functools
