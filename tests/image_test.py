@@ -8,6 +8,7 @@ and a worker from the images, and types the curl commands of the README. What a 
 
 import argparse
 import json
+import logging
 import os
 import shlex
 import subprocess
@@ -131,6 +132,7 @@ def main() -> None:
     options.add_argument("--base", required=True, help="image with Python 3.11 or newer and venv")
     options.add_argument("--build-flags", default="", help="further arguments of `buildah build`")
     chosen = options.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # every request to the S3 server
     images = {
         target: build(target, chosen.base, chosen.build_flags) for target in ("api", "worker")
     }
