@@ -182,6 +182,14 @@ def test_a_database_that_does_not_answer_is_named_without_its_password() -> None
     assert "Traceback" not in refused.stderr
 
 
+def test_a_worker_that_must_have_a_gpu_ends_without_one(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"data": tmp_path, "trial_slots": 1}
+    assert run("migrate", **settings).returncode == 0
+    ended = run("worker", **settings, require_gpu=1, log_level="ERROR")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Error: LUTHIER_REQUIRE_GPU=1: TensorFlow sees no GPU.")
+
+
 def test_help_and_version_are_told() -> None:
     shown = run("--help").stdout
     assert all(command in shown for command in ("serve", "api", "worker", "migrate", "openapi"))
