@@ -20,7 +20,13 @@ def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
     for death in range(3):
         log = tmp_path / f"worker-{death}.log"
         with running(
-            "worker", log, data=settings.data, lease_seconds=1, poll_seconds=0.05, trial_slots=1
+            "worker",
+            log,
+            data=settings.data,
+            lease_seconds=1,
+            poll_seconds=0.05,
+            trial_slots=1,
+            forecast_seconds=0,  # the trial runs, as it is seen, while its process starts
         ) as worker:
             if death == 2:
                 wait_until(lambda: queries.get(job.id).state.is_final, PATIENCE)

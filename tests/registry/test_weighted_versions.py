@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from stored import stored
 
 from models.data.dataset import Dataset
 from models.data.reading import from_records
@@ -40,7 +41,7 @@ def test_a_version_tells_its_weights_and_does_not_ask_for_them(tune, visits, art
     )
     assert [column["name"] for column in result.signature["columns"]] == ["age"]
     assert list(result.signature["sample"]) == ["age"]
-    answer = PredictionEngine(artifacts, 1).predict("houses", spec.version, [{"age": 41}])
+    answer = PredictionEngine(stored(artifacts), 1).predict("houses", spec.version, [{"age": 41}])
     assert answer.predictions[0] in ("little", "much")
     json.dumps(result.evidence, allow_nan=False)
 
@@ -48,7 +49,7 @@ def test_a_version_tells_its_weights_and_does_not_ask_for_them(tune, visits, art
 def test_the_test_rows_count_once_each(tune, visits, artifacts):
     spec = tune(visits, "bought", sample_weight="times", class_weight=(("much", 9.0),))
     result = export(spec)
-    held_out = json.loads(artifacts.read(f"models/houses/{spec.version}/held_out.json"))
+    held_out = json.loads(stored(artifacts).read("houses", spec.version, "held_out.json"))
     shares = np.array(held_out["probabilities"])
     guessed = np.array(held_out["classes"])[shares.argmax(axis=1)]
     assert result.metrics["accuracy"] == pytest.approx(np.mean(guessed == held_out["truth"]))

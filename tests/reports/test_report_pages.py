@@ -116,7 +116,9 @@ def test_a_page_needs_no_other_host_and_no_script(app_client, record, register):
     assert "url(" not in style
     assert "@import" not in style
     policy = answer.headers["Content-Security-Policy"]
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert policy == (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    )
     assert "<script>alert(1)" in page.words
 
 
