@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 # Trials that wait for a slot while the oracle is asked for the next. It is a fixed number, so that
 # what a proposal is based on does not depend on how fast anything is.
-AHEAD = 1
+_AHEAD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +232,12 @@ class JobRun:
 
     def _look_ahead(self, search: Search) -> None:
         """Have trials ready for when the present ones end."""
-        if not self._is_paused:
-            search.look_ahead(
-                self.room + (AHEAD if self.job.spec.parallelism == 1 else self._at_once)
-            )
+        if self._is_paused:
+            return
+        # One at a time, each proposal follows from all results before it, also after a pause, a
+        # raised budget or a worker's death: a strategy that learns cannot be asked before.
+        waits = self.job.spec.strategy.learns and self._at_once == 1
+        search.look_ahead(self.room + (0 if waits else _AHEAD))
 
     def _take_result(self, search: Search, future: "Future[Any]") -> None:
         number = self._training.pop(future)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 class _Options:
     """What every strategy takes."""
 
+    learns: ClassVar[bool] = False  # whether what it proposes depends on the results so far
+
     # Values tried before the strategy's own, and beside them: they use up none of `max_trials`.
     initial_trials: tuple[Mapping[str, Any], ...] = ()
 
@@ -41,6 +43,7 @@ class Bayesian(_Options):
     """Where a Gaussian process over the results so far expects the best."""
 
     name: ClassVar[str] = "bayesian"
+    learns: ClassVar[bool] = True
     num_initial_points: int | None = None  # random trials first; None: 3 for each dimension
     alpha: float = 1e-4  # expected noise of the scores, added to the kernel's diagonal
     beta: float = 2.6  # the larger, the more it explores
@@ -51,6 +54,7 @@ class Hyperband(_Options):
     """Many short trials, of which the best go on for longer (Li et al., JMLR 18, 2018)."""
 
     name: ClassVar[str] = "hyperband"
+    learns: ClassVar[bool] = True
     max_epochs: int | None = None  # of one trial; None: the budget's epochs
     factor: int = 3  # one in so many goes on, for so many times the epochs
     iterations: int = 1  # times that the whole schedule runs

@@ -90,7 +90,7 @@ def test_one_at_a_time_the_trials_do_not_depend_on_how_slow_the_oracle_is(
 
 
 def drive(search: Search, slow: ThreadPoolExecutor | None) -> None:
-    """Train one trial at a time, and one ahead, as `JobRun` does.
+    """Train one trial at a time, and ask for one ahead.
 
     A `slow` thread answers only after the trial that was running meanwhile has ended.
     """
