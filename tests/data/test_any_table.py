@@ -163,7 +163,7 @@ def test_what_was_profiled_is_stored_and_read_back_equal(tmp_path):
 def test_moments_far_from_ours_in_parquet_are_refused(plain, kind, moment):
     file = io.BytesIO()
     pa.parquet.write_table(pa.table({"sold": pa.array([0, moment], plain).cast(kind)}), file)
-    with pytest.raises(Invalid, match="'sold'.*lies outside the years 1 to 9999"):
+    with pytest.raises(Invalid, match=r"'sold'.*lies outside the years 1 to 9999"):
         read(file.getvalue(), "parquet")
 
 
