@@ -18,7 +18,7 @@ from models.data.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
 
-any_table = settings(deadline=None, max_examples=100, derandomize=True, database=None)
+any_table = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 
 PARQUET_CELLS = {
     pa.int8(): st.integers(-128, 127),

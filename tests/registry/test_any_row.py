@@ -74,7 +74,7 @@ def types_of(draw, header):
     return {name: draw(st.sampled_from(kinds)) for name in header if draw(st.booleans())}
 
 
-@settings(deadline=None, max_examples=60, derandomize=True, database=None)
+@settings(deadline=None, max_examples=40, derandomize=True, database=None)
 @given(tables(least=1, unique=True), st.data())
 def test_any_row_trained_on_is_preprocessed_alike_when_it_is_predicted(table, data):
     dataset, features = dataset_of(table, types_of(data.draw, table[0]))
@@ -89,7 +89,7 @@ def test_any_row_trained_on_is_preprocessed_alike_when_it_is_predicted(table, da
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@settings(deadline=None, max_examples=3, derandomize=True, database=None)
+@settings(deadline=None, max_examples=2, derandomize=True, database=None)
 @given(tables(least=2, unique=True))
 def test_any_row_trained_on_is_predicted_as_the_network_has_it(table):
     dataset, features = dataset_of(table, None)

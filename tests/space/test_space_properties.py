@@ -232,7 +232,7 @@ def test_any_valid_document_is_planned_and_trains_one_step(drawn, task, seed):
     train_one_step(drawn, task, seed, "numpy")
 
 
-@in_order(max_examples=3)
+@in_order(max_examples=2)
 @given(documents(), st.sampled_from(list(TASKS)), st.integers(0, 2**30))
 def test_any_valid_document_trains_one_step_in_keras(drawn, task, seed):
     train_one_step(drawn, task, seed, "keras")
