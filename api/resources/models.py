@@ -58,7 +58,10 @@ def show_version(model: str, version: int) -> dict[str, Any]:
 @blueprint.route(
     f"/<model>/versions/<int(max={LARGEST_NUMBER}):version>/artifacts/<file>", methods=["GET"]
 )
-@blueprint.response(200, {"type": "string", "format": "binary"}, content_type="*/*")
+@blueprint.response(
+    200, {"type": "string", "format": "binary"}, content_type="application/octet-stream"
+)
+@blueprint.doc(responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}})
 def download(model: str, version: int, file: str) -> ResponseReturnValue:
     """Download one file of a version."""
     files = services().version_files

@@ -87,8 +87,15 @@ def _convert(name: str, cells: Any, given: ColumnType | None) -> tuple[Column, V
 class _BadCell(Exception):
     def __init__(self, cells: Any, bad: Values, complaint: str) -> None:
         self.row = int(np.argmax(bad))
-        self.value = cells[self.row].as_py()
+        self.value = _shown(cells[self.row])
         self.complaint = complaint
+
+
+def _shown(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except OverflowError:  # Python's own moments end with the year 9999
+        return f"{cell.value} µs since 1970"
 
 
 def _plain(name: str, cells: Any) -> Any:
@@ -108,8 +115,19 @@ def _plain(name: str, cells: Any) -> Any:
         numbers = cells.cast(pa.float64())
         return pc.if_else(pc.is_nan(numbers), None, numbers)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return cells.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
+        return _microseconds(name, cells)
     raise Invalid.at("file", f"Column {name!r} holds {kind} values, which are not read here.")
+
+
+def _microseconds(name: str, cells: Any) -> Any:
+    """Moments in microseconds; what is finer is cut off."""
+    wanted = pa.timestamp("us", getattr(cells.type, "tz", None))
+    try:
+        return cells.cast(options=pc.CastOptions(wanted, allow_time_truncate=True))
+    except pa.ArrowInvalid:
+        raise Invalid.at(
+            "file", f"Column {name!r} holds a moment that lies outside the years 1 to 9999."
+        ) from None
 
 
 def is_text(kind: Any) -> bool:

@@ -1,14 +1,24 @@
 import itertools
 import json
+import random
+from functools import partial
 
-from hypothesis import assume, given, settings
+import numpy as np
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
+from models.data.tasks import Task
+from models.networks.outputs import Outputs
+from models.oracles.plan import plan
+from models.oracles.strategy import Bayesian, Hyperband, Random
 from models.space.combinations import blocks, count
+from models.space.drawing import draw
 from models.space.hyperparameters import NETWORKS, Kind, hyperparameters_of
 from models.space.parameters import Fixed
 from models.space.schema import load_space
+from models.trials.choice import choose_trainer
+from models.trials.trainer import Run, TrainingData
 
 
 def numbers(row):
@@ -178,3 +188,51 @@ def test_blocks_hold_only_values_that_a_grid_takes_and_no_inactive_ones(drawn):
         total += 1
     assert total <= count(blocks(space.dimensions, lambda dimension: dimension.parameter.points(3)))
     assert all(not isinstance(dimension.parameter, Fixed) for dimension in space.dimensions)
+
+
+# One step: a batch of three rows, one of them validated on.
+INPUTS = {"mlp": (3, 4), "cnn": (3, 5, 5, 1)}
+TASKS = {Task.REGRESSION: [0.5, -1, 2], Task.BINARY: [0, 1, 1], Task.MULTICLASS: [0, 1, 2]}
+
+
+def train_one_step(drawn, task, seed, trainer):
+    network, document = drawn
+    space = loadable(network, document)
+    assume(space is not None)
+    for strategy in (Random(), Bayesian(), Hyperband(max_epochs=2)):
+        planned = plan(strategy, space, max_trials=5, epochs=2)
+        assert 1 <= planned.trials <= 5
+        assert planned.space_size == space.size()
+
+    values = draw(space, random.Random(seed))
+    assert space.covers(values)
+    assert space.check(values) == values
+    chosen = choose_trainer(network, values)
+    assume(chosen.name == trainer)
+    x = np.random.default_rng(seed).normal(size=INPUTS[network]).astype(np.float32)
+    y = np.array(TASKS[task], np.float32 if task is Task.REGRESSION else np.int64)
+    data = TrainingData(x, y, x[:1], y[:1], Outputs.of(task, 3))
+    [result] = chosen.train([Run(0, 0, 1, network, values, epochs=1)], [data])
+    assert result.epochs == 1
+    assert all(len(losses) == 1 for losses in result.history.values())
+    if not result.diverged:
+        assert np.isfinite(result.validation_outputs).all()
+        assert result.validation_outputs.shape == (1, data.outputs.units)
+
+
+# Shrinking would train for minutes.
+in_order = partial(
+    settings, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
+)
+
+
+@in_order(max_examples=30)
+@given(documents(), st.sampled_from(list(TASKS)), st.integers(0, 2**30))
+def test_any_valid_document_is_planned_and_trains_one_step(drawn, task, seed):
+    train_one_step(drawn, task, seed, "numpy")
+
+
+@in_order(max_examples=2)
+@given(documents(), st.sampled_from(list(TASKS)), st.integers(0, 2**30))
+def test_any_valid_document_trains_one_step_in_keras(drawn, task, seed):
+    train_one_step(drawn, task, seed, "keras")

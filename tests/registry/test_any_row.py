@@ -1,0 +1,105 @@
+"""Any row that was trained on can be predicted, and the graph answers what training saw."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+from any_table import tables
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from models.data.columns import ColumnType
+from models.data.dataset import Dataset
+from models.data.onnx_graph import preprocessing_graph
+from models.data.preprocessing import Preprocessor, TargetEncoder
+from models.data.profile import preview
+from models.data.reading import from_records
+from models.data.tasks import Task, resolve_features
+from models.errors import Invalid
+from models.networks.families import build
+from models.networks.outputs import Outputs
+from models.registry.onnx_merge import merge
+from models.serving.signature import InputColumn, Signature
+from models.trials.keras_trainer import forward
+
+TARGET = "the target"
+ALL = slice(None)
+MISSING = {ColumnType.CATEGORY: None}
+UNSEEN = {ColumnType.CATEGORY: "never seen 🚂", ColumnType.BOOLEAN: 1.0}
+
+
+def dataset_of(table, types):
+    header, columns = table
+    rows = [dict(zip(header, row, strict=True)) for row in zip(*columns, strict=True)]
+    try:
+        dataset = from_records([row | {TARGET: n} for n, row in enumerate(rows)], types)
+        return dataset, resolve_features(dataset, TARGET)
+    except Invalid:
+        assume(False)
+
+
+def with_odd_rows(dataset):
+    """The same with a row of missing cells and one of cells that were never seen."""
+    values = {}
+    for column in dataset.columns:
+        cells = dataset.values[column.name]
+        more = [MISSING.get(column.type, np.nan), UNSEEN.get(column.type, 12345.0)]
+        if column.type is ColumnType.IGNORED:
+            more = [None, None]
+        values[column.name] = np.concatenate([cells, np.array(more, dtype=cells.dtype)])
+    return Dataset(dataset.columns, values)
+
+
+def instances_of(dataset, features):
+    """Rows as a client would send what the service has shown it."""
+    rows = json.loads(json.dumps(preview(dataset, dataset.rows), allow_nan=False))
+    return [{name: row[name] for name in features} for row in rows]
+
+
+def signature_of(dataset, features):
+    columns = tuple(InputColumn(name, dataset.column(name).type) for name in features)
+    return Signature("regression", TARGET, columns, (), {})
+
+
+def answers_of(content, signature, instances):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options)
+    return session.run(None, signature.feed(instances))[0]
+
+
+def types_of(draw, header):
+    kinds = ["number", "category", "boolean", "datetime"]
+    return {name: draw(st.sampled_from(kinds)) for name in header if draw(st.booleans())}
+
+
+@settings(deadline=None, max_examples=40, derandomize=True, database=None)
+@given(tables(least=1, unique=True), st.data())
+def test_any_row_trained_on_is_preprocessed_alike_when_it_is_predicted(table, data):
+    dataset, features = dataset_of(table, types_of(data.draw, table[0]))
+    fitted = Preprocessor.fit(dataset, ALL, features)
+    assert Preprocessor.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    shown = with_odd_rows(dataset)
+    expected = fitted.transform(shown, ALL)
+    content = preprocessing_graph(fitted).SerializeToString()
+    answers = answers_of(content, signature_of(dataset, features), instances_of(shown, features))
+    # The hour of a moment has passed through text of microseconds.
+    np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@settings(deadline=None, max_examples=2, derandomize=True, database=None)
+@given(tables(least=2, unique=True))
+def test_any_row_trained_on_is_predicted_as_the_network_has_it(table):
+    dataset, features = dataset_of(table, None)
+    fitted = Preprocessor.fit(dataset, ALL, features)
+    inputs = fitted.transform(with_odd_rows(dataset), ALL)
+    assume(np.isfinite(inputs).all() and np.abs(inputs).max() < 100)
+    encoder = TargetEncoder.fit(dataset, ALL, TARGET, Task.REGRESSION)
+    network = build("mlp", {"units": 4}, fitted.output_shape, Outputs.of(Task.REGRESSION), 1)
+    shown = instances_of(with_odd_rows(dataset), features)
+    content = merge(fitted, encoder, network)
+    answers = answers_of(content, signature_of(dataset, features), shown)
+    expected = encoder.decode(forward(network, inputs))
+    np.testing.assert_allclose(answers[:, 0], expected, rtol=1e-4, atol=1e-4)
