@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning test image-test lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning test image-test fuzz lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -20,6 +20,10 @@ BASE ?= docker.io/library/python:3.11-slim
 BUILD_FLAGS ?=
 image-test: $(VENV)/.dev
 	$(BIN)/python tests/image_test.py --base $(BASE) --build-flags="$(BUILD_FLAGS)"
+
+# Thousands of calls that nobody would write by hand, to a real service, over its own contract.
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzzing/fuzz_service.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
