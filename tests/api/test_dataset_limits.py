@@ -12,23 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from flask.testing import FlaskClient
+from uploads import TUNE, file
 
 from models.settings import Settings
 
 Refused = Callable[..., dict[str, Any]]
 Connect = Callable[[Settings], FlaskClient]
-
-TUNE = {
-    "model": "m",
-    "dataset": "builtin:iris",
-    "target": "target",
-    "budget": {"max_trials": 2},
-    "search_space": {"learning_rate": {"type": "float", "min": 0.001, "max": 0.1}},
-}
-
-
-def file(content: bytes, name: str) -> dict[str, Any]:
-    return {"data": {"file": (io.BytesIO(content), name)}}
 
 
 def parquet(table: Any, **options: Any) -> bytes:
