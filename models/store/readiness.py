@@ -5,7 +5,7 @@ from sqlalchemy.exc import DBAPIError
 from models.errors import ArtifactError, SchemaError, Unavailable
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.schema import check_schema
+from models.store.schema import check_not_older
 
 
 def missing_part(database: Database, artifacts: Artifacts) -> str | None:
@@ -14,9 +14,14 @@ def missing_part(database: Database, artifacts: Artifacts) -> str | None:
 
 
 def database_trouble(database: Database) -> str | None:
-    """Why the database cannot be used, in a sentence; None if it can."""
+    """Why the database cannot be used, in a sentence; None if it can.
+
+    A schema that became newer can: migrations keep what the version before them reads, so that
+    processes of that version serve on until those of the new one have taken over.
+    """
     try:
-        check_schema(database)
+        with database.read() as connection:
+            check_not_older(connection)
     except SchemaError as error:
         return str(error)
     except DBAPIError:

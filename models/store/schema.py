@@ -11,8 +11,13 @@ def check_schema(database: Database) -> None:
     """Raise SchemaError unless the schema is the one that this version knows."""
     with database.read() as connection:
         check_not_newer(connection)
-        found = revision_of(connection)
-    if found != SCHEMA_REVISION:
+        check_not_older(connection)
+
+
+def check_not_older(connection: Connection) -> None:
+    """Raise SchemaError for a schema that lacks migrations."""
+    found = revision_of(connection)
+    if found is None or found < SCHEMA_REVISION:
         raise SchemaError(
             f"The database lacks migrations: it stands at {found or 'none'}, this version of"
             f" Luthier needs {SCHEMA_REVISION}. Run: luthier migrate"

@@ -16,6 +16,7 @@ from models.errors import SchemaError, Unavailable
 from models.store import migrate as migrate_module
 from models.store.engine import Database
 from models.store.migrate import migrate
+from models.store.readiness import database_trouble
 from models.store.schema import check_schema
 from models.store.tables import SCHEMA_REVISION, metadata
 
@@ -88,6 +89,14 @@ def test_an_older_schema_says_what_to_run(empty: Database) -> None:
         check_schema(empty)
     migrate(empty)
     check_schema(empty)
+
+
+def test_a_process_serves_on_over_a_newer_schema_but_not_over_an_older(empty: Database) -> None:
+    migrate(empty)
+    for revision, serves in ((SCHEMA_REVISION, True), ("9999", True), ("0001", False)):
+        with empty.write() as connection:
+            connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+        assert (database_trouble(empty) is None) == serves
 
 
 def test_a_newer_schema_is_left_alone(empty: Database) -> None:
