@@ -330,7 +330,8 @@ class JobRun:
         if self._winner is not None or self.is_over:
             return True
         reason = search.stop_reason()
-        if reason is None:
+        if reason is None or (self._tasks and reason != "max_seconds"):
+            # A forecast that is being made is waited for, unless there is no time.
             return False
         seconds = search.seconds
         if not self._ledger.end_search(reason, seconds, self.job.changes):
