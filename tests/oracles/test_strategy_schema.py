@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields
 
 import pytest
 from apispec import APISpec
@@ -104,6 +105,6 @@ def test_the_field_is_documented():
     documented = spec.to_dict()["components"]["schemas"]["Tune"]["properties"]["strategy"]
     assert documented["oneOf"][0]["enum"] == list(STRATEGIES)
     properties = documented["oneOf"][1]["properties"]
-    options = {name for strategy in STRATEGIES.values() for name in strategy.__dataclass_fields__}
+    options = {item.name for strategy in STRATEGIES.values() for item in fields(strategy)}
     assert set(properties) == options | {"name"}
     assert load(documented["example"])
