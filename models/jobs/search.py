@@ -1,6 +1,5 @@
 """The search of one job: which trial is next, and what its result means for the rest."""
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -10,11 +9,13 @@ from typing import Any
 
 from models.jobs.asking import Asker, Here
 from models.jobs.best import Best, TrialWeights
+from models.jobs.equal import SCORED, EqualTrials
 from models.jobs.judging import Judge
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Job, Trial, TrialRef
-from models.jobs.reuse import carried_over, copy_weights, training_digest
+from models.jobs.reuse import carried_over, copy_weights
+from models.jobs.stopwatch import Stopwatch
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Told
 from models.oracles.strategy import Hyperband
@@ -25,7 +26,6 @@ from models.trials.trainer import EpochReport
 MAX_RETRIES = 1  # a trial lost with its process may have been a victim of another one
 # Steps without a training in one `next_trial`, so that other jobs and requests get their turn.
 _STEPS = 200
-_DONE = (TrialState.COMPLETED, TrialState.STOPPED)
 _DIED = Failure(FailureKind.LOST, "Its worker died each time that it ran.")
 
 
@@ -48,9 +48,7 @@ class Search:
         self._thread = thread or Here()
         self._trials: dict[int, Trial] = {}
         self._waiting: deque[int] = deque()
-        self._digests: dict[int, str] = {}
-        self._running: dict[str, int] = {}  # digest -> trial
-        self._done: dict[str, int] = {}  # digest -> trial with that result
+        self._equal = EqualTrials(job, ledger, self._trials)
         self._own = 0  # trials that the oracle proposed
         self._failures = 0
         self._best = Best(job.spec.objective)
@@ -58,11 +56,11 @@ class Search:
         with ledger.batch():
             for trial in ledger.trials():
                 self._take_up(trial, job.oracle_state or {})
-        self._clock = _Stopwatch(job.seconds)
+        self._clock = Stopwatch(job.seconds)
         self._asker = self._make_asker(job.oracle_state or {})
         self.take_proposals()
         if self._judge.needs_curves:
-            scored = [trial for trial in self._trials.values() if trial.state in _DONE]
+            scored = [trial for trial in self._trials.values() if trial.state in SCORED]
             self._judge.restore(scored, ledger.runs())
 
     def _take_up(self, trial: Trial, oracle_state: dict[str, Any]) -> None:
@@ -74,8 +72,8 @@ class Search:
             self._waiting.append(trial.number)
         elif trial.state == TrialState.FAILED:
             self._failures += 1
-        elif trial.state in _DONE:
-            self._done.setdefault(self._digest(trial), trial.number)
+        elif trial.state in SCORED:
+            self._equal.note(trial)
             self._best.offer(trial)
 
     def _left_running(self, trial: Trial, oracle_state: dict[str, Any]) -> Trial:
@@ -178,7 +176,6 @@ class Search:
                     return None
                 continue
             self._ledger.start(number)
-            self._running[self._digest(trial)] = number
             self._set(number, state=TrialState.RUNNING)
             return self.spec_of(trial)
         return None
@@ -192,7 +189,7 @@ class Search:
             return "max_seconds"
         if self._failures >= budget.max_failed_trials:
             return "max_failed_trials"
-        if self._waiting or self._running:
+        if self._waiting or self._equal.any_running:
             return None
         if budget.max_trials is not None and self._own >= budget.max_trials:
             return "max_trials"
@@ -238,7 +235,7 @@ class Search:
     def drop_weights_but_best(self) -> None:
         """Remove the weights of every trial but the best, once none can be continued."""
         for trial in self._trials.values():
-            if trial.state in _DONE and trial.number != (self.best and self.best.number):
+            if trial.state in SCORED and trial.number != (self.best and self.best.number):
                 self._weights.drop(trial)
 
     def data(self) -> DataRef:
@@ -265,14 +262,14 @@ class Search:
     def _first_waiting(self) -> int | None:
         """The first waiting trial whose values are not being trained at this moment."""
         for number in self._waiting:
-            if self._digest(self._trials[number]) not in self._running:
+            if not self._equal.are_running(self._trials[number]):
                 self._waiting.remove(number)
                 return number
         return None
 
     def _reuse(self, trial: Trial) -> bool:
         """Answer a trial by an equal one of this job or another; whether there is one."""
-        found = self._equal(trial)
+        found = self._equal.find(trial)
         if found is None:
             return False
         reference, source = found
@@ -283,15 +280,8 @@ class Search:
         self._settle(trial, result, reference)
         return True
 
-    def _equal(self, trial: Trial) -> tuple[TrialRef, Trial] | None:
-        digest = self._digest(trial)
-        number = self._done.get(digest)
-        if number is not None:
-            return TrialRef(self._job.id, number), self._ledger.trial(number)
-        return self._ledger.equal_elsewhere(digest) if self._spec.reuse else None
-
     def _settle(self, trial: Trial, result: TrialResult, source: TrialRef | None = None) -> None:
-        digest = self._digest(trial)
+        digest = self._equal.digest(trial)
         self._asker.tell(trial.key, result.score)
         self._ledger.complete(trial.number, result, self._asker.state, self.seconds, digest, source)
         state = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
@@ -300,7 +290,6 @@ class Search:
             self._judge.taken_over(trial.number, result)
         if not result.stopped:
             self._judge.completed(trial.number)
-        self._done.setdefault(digest, trial.number)
         worse = self._best.offer(trial)
         # Hyperband may yet go on with any of them.
         if worse is not None and not isinstance(self._spec.strategy, Hyperband):
@@ -312,15 +301,14 @@ class Search:
     def _set(self, number: int, **changes: Any) -> Trial:
         trial = replace(self._trials[number], **changes)
         self._trials[number] = trial
-        if trial.state != TrialState.RUNNING:
-            self._running.pop(self._digest(trial), None)
-        if trial.state not in (TrialState.RUNNING, *_DONE):
+        self._equal.note(trial)
+        if trial.state not in (TrialState.RUNNING, *SCORED):
             self._judge.forget(number)
         return trial
 
     def spec_of(self, trial: Trial) -> TrialSpec:
         """The trial as the process that trains it is told."""
-        spec, parent = self._spec, self._parent(trial)
+        spec, parent = self._spec, self._equal.parent(trial)
         return TrialSpec(
             job=self._job.id,
             number=trial.number,
@@ -336,44 +324,6 @@ class Search:
             early_stopping=spec.early_stopping,
             parent=self.spec_of(parent) if parent else None,
         )
-
-    def _parent(self, trial: Trial) -> Trial | None:
-        """The trial that `trial` goes on from, unless that has come to nothing."""
-        parent = self._trials.get(trial.parent) if trial.parent else None
-        return parent if parent is not None and parent.state in _DONE else None
-
-    def _digest(self, trial: Trial) -> str:
-        """Equal for trials that would be trained alike."""
-        if trial.number not in self._digests:
-            assert self._job.dataset is not None
-            parent = self._parent(trial)
-            self._digests[trial.number] = training_digest(
-                self._spec,
-                self._job.dataset,
-                trial.values,
-                trial.epochs,
-                trial.initial_epoch if parent else 0,
-                self._digest(parent) if parent else None,
-            )
-        return self._digests[trial.number]
-
-
-class _Stopwatch:
-    """Seconds since it was started, added to those that were spent before."""
-
-    def __init__(self, spent: float) -> None:
-        self._spent = spent
-        self._begin: float | None = None
-
-    def start(self) -> None:
-        """Run from now on, unless it runs."""
-        if self._begin is None:
-            self._begin = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        running = 0.0 if self._begin is None else time.monotonic() - self._begin
-        return self._spent + running
 
 
 def _told(trial: Trial) -> Told:
