@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular  # type: ignore[import-untyped]
-from scipy.optimize import minimize, minimize_scalar  # type: ignore[import-untyped]
-from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.optimize import minimize, minimize_scalar
+from scipy.spatial.distance import cdist
 
 Array = np.ndarray[Any, Any]
 
