@@ -119,6 +119,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "logger_class": _Logger,
             "graceful_timeout": 10,
             "timeout": 120,
+            # Longer than clients and load balancers keep a connection that is idle: who closes it
+            # last may lose a request that the other has just sent.
+            "keepalive": 75,
             "control_socket_disable": True,
             "post_worker_init": self._prepare_to_end,
             "pre_request": self._close_when_draining,

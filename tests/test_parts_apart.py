@@ -48,6 +48,7 @@ def apart(
         "artifacts": f"{s3}/apart",
         "lease_seconds": 1.5,
         "trial_slots": 1,
+        "forecast_seconds": 0,  # a trial is seen running while its process starts
     }
     migrated = start("migrate", root / "migrate.log", **shared)
     assert migrated.wait(60) == 0, (root / "migrate.log").read_text()

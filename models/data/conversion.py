@@ -187,7 +187,8 @@ def _datetimes(cells: Any) -> Values:
     if pa.types.is_timestamp(moments.type):
         seconds = _floats(moments.cast(pa.int64())) / 1e6
     else:
-        seconds = _floats(moments)
+        # To the microsecond, as they are shown: less than that before midnight is another day.
+        seconds = np.round(_floats(moments), 6)
     outside = (seconds < FIRST) | (seconds > END)
     if outside.any():
         raise _BadCell(cells, outside, "lies outside the years 1 to 9999")

@@ -73,3 +73,9 @@ def test_json_lines_errors_name_the_line():
 
 def test_json_may_wrap_its_records():
     assert read(json.dumps({"records": [{"a": 1}]}).encode(), "json").rows == 1
+
+
+def test_moments_given_as_numbers_are_kept_to_the_microsecond():
+    given = [{"at": 0.0}, {"at": -4.9e-245}, {"at": 1700000000.1234567}]
+    kept = from_records(given, {"at": "datetime"}).values["at"]
+    assert kept.tolist() == [0.0, 0.0, 1700000000.123457]
