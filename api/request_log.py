@@ -68,7 +68,10 @@ def _end(response: Response) -> Response:
     route = _template(request.url_rule.rule) if request.url_rule else "none"
     method = request.method if request.method in _METHODS else "other"
     metrics.answered(method, route, response.status_code, seconds)
-    response.call_on_close(metrics.in_flight.dec)
+    if response.direct_passthrough:  # a file, which the server sends by itself and tells no end of
+        metrics.in_flight.dec()
+    else:
+        response.call_on_close(metrics.in_flight.dec)
     response.headers[HEADER] = request_id()
     level = logging.DEBUG if route in _QUIET else logging.INFO
     if log.isEnabledFor(level):
