@@ -81,5 +81,6 @@ def test_the_format_is_the_one_asked_for(app_client, accept: str) -> None:
 
 def test_a_file_that_was_sent_is_in_flight_no_longer(app_client, scrape) -> None:
     for _ in range(3):
-        assert app_client.get("/docs/assets/swagger-ui.css").status_code == 200
+        with app_client.get("/docs/assets/swagger-ui.css") as answer:
+            assert answer.status_code == 200
     assert value(scrape(), "luthier_http_requests_in_flight") == 1, "the scrape itself"
