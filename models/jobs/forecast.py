@@ -1,8 +1,10 @@
 """What a job will take: what is asked, what is answered, and the entry point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models.jobs.records import Job, Trial
 from models.trials.spec import DataRef
 
 
@@ -15,6 +17,26 @@ class ForecastRequest:
     builtin: str | None  # name of the builtin dataset, if its rows are not stored yet
     trials: int  # that will be trained
     slots: int  # trials that the worker runs at once
+
+
+def request_forecast(
+    job: Job, known: Sequence[Trial], artifacts_root: str, slots: int
+) -> ForecastRequest:
+    """What a worker asks about a job whose rows are stored.
+
+    `known` are the trials there are of a narrowed job: those that came with it are not trained.
+    """
+    assert job.dataset is not None
+    spec = job.spec
+    given = sum(trial.is_given for trial in known)
+    answered = max(0, given - len(spec.strategy.initial_trials)) if known else 0
+    return ForecastRequest(
+        spec=spec.to_document(),
+        data=spec.data(job.dataset, artifacts_root),
+        builtin=None,
+        trials=job.planned_trials - answered,
+        slots=slots,
+    )
 
 
 @dataclass(frozen=True, slots=True)

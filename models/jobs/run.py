@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -13,22 +13,20 @@ from sqlalchemy import Connection
 
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.builtin_storing import BuiltinRequest, store_builtin
-from models.data.catalog import DatasetCatalog
 from models.errors import Conflict
-from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
-from models.jobs.forecast import Actual, ForecastRequest, make_forecast
+from models.jobs.forecast import Actual, make_forecast, request_forecast
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
+from models.jobs.parts import Parts
 from models.jobs.records import Job
 from models.jobs.search import Search
+from models.jobs.task_failures import explain
 from models.jobs.training import train
 from models.jobs.winner import Winner
 from models.oracles.strategy import Bayesian
-from models.registry.catalog import ModelCatalog, artifact_folder
+from models.registry.catalog import artifact_folder
 from models.registry.export import export
-from models.store.artifacts import Artifacts
-from models.store.engine import Database
-from models.trials.spec import Failure, FailureKind, TrialSpec
+from models.trials.spec import TrialSpec
 from models.trials.trainer import EpochReport
 
 log = logging.getLogger(__name__)
@@ -36,21 +34,6 @@ log = logging.getLogger(__name__)
 # Trials that wait for a slot while the oracle is asked for the next. It is a fixed number, so that
 # what a proposal is based on does not depend on how fast anything is.
 _AHEAD = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What every job run of a worker shares."""
-
-    database: Database
-    artifacts: Artifacts
-    datasets: DatasetCatalog
-    models: ModelCatalog
-    executor: Executor
-    owner: str
-    trial_timeout: float  # seconds
-    forecast_seconds: float  # that a forecast may take; 0 for none
-    trial_slots: int  # trials at once where each follows from the results of others
 
 
 class JobRun:
@@ -246,7 +229,7 @@ class JobRun:
         except CancelledError:
             search.hand_back(number)
         except Exception as error:
-            search.failed(number, _explain(error))
+            search.failed(number, explain(error))
 
     def _next_trials(self, search: Search, slots: int) -> list[TrialSpec]:
         following: list[TrialSpec] = []
@@ -307,16 +290,11 @@ class JobRun:
                 return
             self._ledger.set_forecast(forecast)
 
-        spec, known = self.job.spec, 0
-        if spec.narrow_from is not None:
-            given = sum(trial.is_given for trial in self._ledger.trials())
-            known = max(0, given - len(spec.strategy.initial_trials))
-        request = ForecastRequest(
-            spec=spec.to_document(),
-            data=spec.data(self.job.dataset, self._parts.artifacts.root),
-            builtin=None,
-            trials=self.job.planned_trials - known,
-            slots=self._parts.executor.slots,
+        request = request_forecast(
+            self.job,
+            self._ledger.trials() if self.job.spec.narrow_from is not None else [],
+            self._parts.artifacts.root,
+            self._parts.executor.slots,
         )
         self._submit(make_forecast, request, self._parts.forecast_seconds, on_made)
         return True
@@ -437,16 +415,3 @@ class JobRun:
     def _end(self) -> None:
         self.is_over = True
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-_TASK_KINDS: dict[type[Exception], FailureKind] = {
-    TaskLost: FailureKind.LOST,
-    TaskTimedOut: FailureKind.TIMEOUT,
-    TaskOutOfMemory: FailureKind.OUT_OF_MEMORY,
-}
-
-
-def _explain(error: Exception) -> Failure:
-    kind = _TASK_KINDS.get(type(error), FailureKind.ERROR)
-    text = str(error) if kind != FailureKind.ERROR else f"{type(error).__name__}: {error}"
-    return Failure(kind, text)

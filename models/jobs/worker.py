@@ -21,8 +21,9 @@ from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.packing import PackingExecutor
+from models.jobs.parts import Parts
 from models.jobs.queue import JobQueue, Wanted
-from models.jobs.run import JobRun, Parts
+from models.jobs.run import JobRun
 from models.jobs.vitals import Vitals
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
