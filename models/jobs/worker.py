@@ -68,11 +68,11 @@ def _wait_for_parts(database: Database, artifacts: Artifacts, stop: threading.Ev
     """
     told = None
     while not stop.is_set():
+        with suppress(DBAPIError):
+            check_schema(database)
         missing = missing_part(database, artifacts)
         if missing is None:
             return True
-        with suppress(DBAPIError):
-            check_schema(database)
         if missing != told:
             log.error("%s Waiting for it.", missing)
             told = missing
