@@ -21,7 +21,7 @@ from models.store.engine import Database
 
 CSV = "x,kind,y\n" + "".join(f"{n},{'ab'[n % 2]},{2 * n + n % 2}\n" for n in range(40))
 NEW = [{"x": 7.0, "kind": "b"}, {"x": 8.0, "kind": None}]
-LONG_ENOUGH = 8000  # epochs, so that a worker can be killed in the middle
+LONG_ENOUGH = 40_000  # epochs, so that a worker can be killed in the middle
 
 
 @dataclass(frozen=True)
