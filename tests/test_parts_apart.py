@@ -21,7 +21,7 @@ from models.store.engine import Database
 
 CSV = "x,kind,y\n" + "".join(f"{n},{'ab'[n % 2]},{2 * n + n % 2}\n" for n in range(40))
 NEW = [{"x": 7.0, "kind": "b"}, {"x": 8.0, "kind": None}]
-LONG_ENOUGH = 40_000  # epochs, so that a worker can be killed in the middle
+LONG_ENOUGH = 8_000  # epochs, so that a worker can be killed in the middle
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def tuned(apart: Apart) -> list[dict[str, Any]]:
     told = []
     for event in one.events(job):
         told.append(event)
-        if event["event"] == "epoch":
+        if event["data"].get("state") == "running" and event["event"] == "trial":
             left = descendants(apart.worker)
             apart.worker.kill()
             apart.worker.wait()
