@@ -1,14 +1,12 @@
 """Names and addresses from callers: none may break a header, a log line or a database."""
 
-import re
 from itertools import chain
 
 import marshmallow as ma
 from flask import Flask, request
 
 from models.errors import Malformed
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from models.telemetry import CONTROL
 
 
 def register(app: Flask) -> None:
@@ -22,11 +20,11 @@ def check_address() -> None:
     if request.path.isprintable() and not request.query_string:
         return
     query = chain.from_iterable(request.args.items(multi=True))
-    if any(_CONTROL.search(text) for text in (request.path, *query)):
+    if any(CONTROL.search(text) for text in (request.path, *query)):
         raise Malformed("The address holds control characters.")
 
 
 def check_printable(text: str) -> None:
     """Raise ValidationError for control characters."""
-    if _CONTROL.search(text):
+    if CONTROL.search(text):
         raise ma.ValidationError("Must not hold control characters.")

@@ -18,7 +18,7 @@ _IMPORT_NOISE = re.compile(
     rb"^(I0000 .*(port\.cc|cudart_stub\.cc)|WARNING: All log messages before absl)"
 )
 # Everything that could end a line or steer a terminal.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN = re.compile(r"[\w.:/{}+-]+", re.ASCII)
 
 _about: ContextVar[Mapping[str, object]] = ContextVar("about", default=MappingProxyType({}))
@@ -98,7 +98,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _escaped(text: str) -> str:
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ class ForecastRequest:
     data: DataRef
     builtin: str | None  # name of the builtin dataset, if its rows are not stored yet
     trials: int  # that will be trained
-    slots: int  # trials that the worker runs at once
+    slots: int  # trials that run at once, a pack counted as one
 
 
 def request_forecast(

@@ -294,7 +294,7 @@ class JobRun:
             self.job,
             self._ledger.trials() if self.job.spec.narrow_from is not None else [],
             self._parts.artifacts.root,
-            self._parts.executor.slots,
+            self._parts.trial_slots,
         )
         self._submit(make_forecast, request, self._parts.forecast_seconds, on_made)
         return True

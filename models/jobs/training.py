@@ -18,4 +18,5 @@ def train(spec: TrialSpec) -> TrialResult:
 
 def train_together(specs: Sequence[TrialSpec]) -> list[TrialResult]:
     """Run several trials; each is a part of the task, and what is told begins with its number."""
-    return run_trials(specs, lambda part, report: tell([part, asdict(report)], part))
+    with about(job=specs[0].job):  # the same for all of a pack
+        return run_trials(specs, lambda part, report: tell([part, asdict(report)], part))

@@ -1,5 +1,8 @@
 """The NumPy trainer gives the answers of the reference trainer, from the same seed."""
 
+from functools import partial
+
+import alike
 import numpy as np
 import pytest
 
@@ -45,17 +48,7 @@ def both(values, data, **options):
     return [trainer.train([run], [data])[0] for trainer in (KerasTrainer(), NumpyTrainer())]
 
 
-def assert_same(reference, result):
-    assert list(result.history) == list(reference.history)
-    for name, figures in reference.history.items():
-        np.testing.assert_allclose(result.history[name], figures, **CLOSE)
-    for kept, wanted in zip(result.weights, reference.weights, strict=True):
-        assert kept.dtype == wanted.dtype
-        np.testing.assert_allclose(kept, wanted, **CLOSE)
-    np.testing.assert_allclose(result.validation_outputs, reference.validation_outputs, **CLOSE)
-    np.testing.assert_allclose(result.training_outputs, reference.training_outputs, **CLOSE)
-    for figure in ("best_epoch", "epochs", "parameters", "diverged"):
-        assert getattr(result, figure) == getattr(reference, figure)
+assert_same = partial(alike.assert_same, **CLOSE)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """A pack of networks gives each the answers that it would have alone, and those of Keras."""
 
 from dataclasses import replace
+from functools import partial
 
+import alike
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,17 +56,7 @@ def together(runs, rows, report=None, trainer=None):
     return [work.results()[0] for work in works]
 
 
-def assert_same(reference, result):
-    assert list(result.history) == list(reference.history)
-    for name, figures in reference.history.items():
-        np.testing.assert_allclose(result.history[name], figures, **CLOSE)
-    for kept, wanted in zip(result.weights, reference.weights, strict=True):
-        assert kept.dtype == wanted.dtype
-        np.testing.assert_allclose(kept, wanted, **CLOSE)
-    np.testing.assert_allclose(result.validation_outputs, reference.validation_outputs, **CLOSE)
-    np.testing.assert_allclose(result.training_outputs, reference.training_outputs, **CLOSE)
-    for figure in ("best_epoch", "epochs", "parameters", "diverged", "stopped"):
-        assert getattr(result, figure) == getattr(reference, figure)
+assert_same = partial(alike.assert_same, **CLOSE)
 
 
 # Values for all networks of a pack, and those of each.
