@@ -27,7 +27,7 @@ from benchmarks.tuning.workloads import WORKLOADS, Workload
 from models.data.tasks import Task
 from models.networks.outputs import Outputs
 from models.trials import numpy_trainer
-from models.trials.arrays import network
+from models.trials.arrays import descent, network
 from models.trials.process import prepare_process
 from models.trials.trainer import Run, TrainingData
 
@@ -90,23 +90,29 @@ def watched(watch: Stopwatch) -> Iterator[None]:
         name: _Timed(watch, inner, {m: p for m, p in activation.items() if getattr(inner, m)})
         for name, inner in network.ACTIVATIONS.items()
     }
-    create = numpy_trainer.create_update
+    compiling = {
+        "compile_update": "optimizer",
+        "compile_descent": "back through a few rows: products and optimizer at once",
+    }
 
-    def create_update(*arguments: Any) -> Any:
-        return _Timed(watch, create(*arguments), {"step": "optimizer"})
+    def timed_when_compiled(part: str, compile_it: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: watch.timed(part, compile_it(*arguments))
 
     with ExitStack() as patches:
 
         def put(module: ModuleType | type, name: str, value: Any) -> None:
             patches.enter_context(patch.object(module, name, value))
 
-        put(network, "np", _TimedNumpy(watch))
+        for module in (network, descent):
+            put(module, "np", _TimedNumpy(watch))
+        put(network, "multiply", watch.timed(PRODUCTS, network.multiply))
+        for name, part in compiling.items():
+            put(descent, name, timed_when_compiled(part, getattr(descent, name)))
         put(network, "ACTIVATIONS", activations)
         put(numpy_trainer, "LOSSES", losses)
-        put(numpy_trainer, "create_update", create_update)
         for part, name in (("initial weights", "initialize"), ("order of rows", "epoch_order")):
             put(numpy_trainer, name, watch.timed(part, getattr(numpy_trainer, name)))
-        for method in ("learn", "back", "infer"):
+        for method in ("learn", "descend", "infer"):
             whole = watch.timed("calls between the products", getattr(network.NetworkPass, method))
             put(network.NetworkPass, method, whole)
         yield
@@ -116,7 +122,7 @@ def measure(workload: Workload, fold: Fold, rounds: int) -> dict[str, Any]:
     """Seconds a trial by part, of the whole, of the whole without stopwatches, of the floor."""
     networks, watch = draw_networks(workload), Stopwatch()
     whole = plain = floor = 0.0
-    train(workload, fold, ((8,),), epochs=1)
+    train(workload, fold, ((16, 16),), epochs=1)
     for _ in range(rounds):
         plain += _seconds(lambda: train(workload, fold, networks))
         with watched(watch):

@@ -12,14 +12,14 @@ import numpy as np
 
 from models.networks.optimizers import Steps
 from models.networks.values import value
-from models.space.hyperparameters import TrialValues
+from models.trials.arrays.descent import Descent
 from models.trials.arrays.initial import initialize
-from models.trials.arrays.layout import LayerPlan, Weights, plan_layers, views
+from models.trials.arrays.layout import Weights, plan_layers
 from models.trials.arrays.losses import LOSSES
-from models.trials.arrays.network import NetworkPass
+from models.trials.arrays.network import NetworkPass, by_feature
 from models.trials.arrays.rates import Rates
+from models.trials.arrays.subnormals import subnormals_flushed
 from models.trials.arrays.types import Floats
-from models.trials.arrays.updates import create_update
 from models.trials.epoch_order import epoch_order
 from models.trials.recording import Recorder
 from models.trials.trainer import Array, Report, Run, RunResult, TrainingData
@@ -41,7 +41,7 @@ class NumpyTrainer:
         """As `models.trials.trainer.Trainer` says."""
         results: list[RunResult] = []
         # Numbers that are not finite are found at the end of an epoch.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), subnormals_flushed():
             for run in runs:
                 results.append(_Training(run, data[run.fold]).train(report))
                 if results[-1].diverged or results[-1].stopped:
@@ -67,16 +67,14 @@ class _Training:
             initialize(self._weights, self._plans, run.values, run.seed)
         else:
             self._weights.load(run.initial_weights)
-        self._gradient = np.empty_like(self._weights.flat)
-        self._penalty = _Penalty(run.values, self._plans, self._weights, self._gradient)
-        self._update = create_update(run.values, self._weights.flat, self._gradient)
+        descent = Descent(run.values, self._plans, self._weights, self._batch)
         steps = -(-self._rows // self._batch)
         self._rates = Rates.of(
             run.values, Steps(total=steps * run.epochs, done=steps * run.initial_epoch)
         )
         self._steps_done = 0
         self._learning = {
-            rows: NetworkPass(self._plans, self._weights, rows, self._gradient)
+            rows: NetworkPass(self._plans, self._weights, rows, self._batch, descent)
             for rows in {self._batch, self._rows % self._batch or self._batch}
         }
         self._inferring: dict[int, NetworkPass] = {}
@@ -107,18 +105,16 @@ class _Training:
         for start in range(0, self._rows, self._batch):
             end = min(start + self._batch, self._rows)
             network = self._learning[end - start]
-            signal = self._x[order[start:end]].T
+            signal = by_feature(self._x[order[start:end]])
             scores[:, start:end] = network.learn(signal, noise)
             slope = self._loss.gradient(
                 scores[:, start:end],
                 truth[start:end],
                 None if weights is None else weights[start:end],
             )
-            network.back(signal, slope)
-            self._penalty.add()
             rate = self._rates.at(self._steps_done)
             self._steps_done += 1
-            self._update.step(rate, self._steps_done)
+            network.descend(signal, slope, rate, self._steps_done)
         return self._loss.figures(scores, truth, weights)
 
     def _scores(self, x: Floats) -> Floats:
@@ -126,9 +122,10 @@ class _Training:
         pieces = []
         for start in range(0, len(x), FORWARD_ROWS):
             piece = x[start : start + FORWARD_ROWS]
-            if len(piece) not in self._inferring:
-                self._inferring[len(piece)] = NetworkPass(self._plans, self._weights, len(piece))
-            pieces.append(self._inferring[len(piece)].infer(piece.T).copy())
+            rows = len(piece)
+            if rows not in self._inferring:
+                self._inferring[rows] = NetworkPass(self._plans, self._weights, rows, self._batch)
+            pieces.append(self._inferring[rows].infer(by_feature(piece)).copy())
         return np.concatenate(pieces, axis=1)
 
     def _finish(self, recorder: Recorder) -> RunResult:
@@ -150,25 +147,6 @@ class _Training:
             diverged=recorder.diverged or not finite,
             stopped=recorder.stopped,
         )
-
-
-class _Penalty:
-    """The gradient of `l2` times the sum of squares of every kernel."""
-
-    def __init__(
-        self, values: TrialValues, plans: list[LayerPlan], weights: Weights, gradient: Floats
-    ) -> None:
-        self._factor = np.float32(2 * float(value(values, "l2")))
-        self._kernels = [
-            (layer.kernel, slope.kernel)
-            for layer, slope in zip(weights.layers, views(gradient, plans), strict=True)
-        ]
-
-    def add(self) -> None:
-        """Add it to the gradient."""
-        if self._factor:
-            for kernel, slope in self._kernels:
-                np.add(slope, kernel * self._factor, out=slope)
 
 
 def _with_ones(x: Array) -> Floats:

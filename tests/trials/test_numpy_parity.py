@@ -10,6 +10,7 @@ from models.data.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
+from models.trials.arrays import descent, network
 from models.trials.arrays.initial import initialize
 from models.trials.arrays.layout import Weights, plan_layers
 from models.trials.epoch_order import epoch_order
@@ -76,6 +77,32 @@ assert_same = partial(alike.assert_same, **CLOSE)
 )
 def test_every_hyperparameter(values):
     assert_same(*both(values, data()))
+
+
+# Steps of a few rows are other code: inputs that are off are left out, and no gradient is written.
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"batch_size": 1},
+        {"batch_size": 3, "units": [64, 33]},
+        {"batch_size": 4, "optimizer": "adamw", "weight_decay": 0.1},
+        {"batch_size": 4, "optimizer": "nadam"},
+        {"batch_size": 4, "optimizer": "sgd"},
+        {"batch_size": 4, "optimizer": "sgd", "momentum": 0.9},
+        {"batch_size": 4, "optimizer": "rmsprop"},
+        {"batch_size": 4, "optimizer": "rmsprop", "momentum": 0.9, "learning_rate": 0.001},
+        {"batch_size": 4, "optimizer": "adagrad"},
+        {"batch_size": 4, "optimizer": "adamax"},
+        {"batch_size": 4, "l2": 0.01},
+        {"batch_size": 4, "batch_normalization": True},
+        {"batch_size": 4, "activation": "selu"},
+        {"batch_size": 4, "activation": ["tanh", "relu", "sigmoid"], "num_layers": 3, "units": 20},
+        {"batch_size": 4, "num_layers": 12, "units": 32},
+    ],
+    ids=str,
+)
+def test_few_rows(values):
+    assert_same(*both({"units": [32, 16]} | values, data()))
 
 
 @pytest.mark.parametrize("first", [0, 5])
@@ -191,3 +218,13 @@ def test_initial_weights_are_those_of_the_keras_network(initializer):
     weights = Weights(plans)
     initialize(weights, plans, values, 11)
     assert all(np.array_equal(a, b) for a, b in zip(weights.arrays(), wanted, strict=True))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_few_rows_with_dropout_give_what_blas_gives(activation, monkeypatch):
+    values = VALUES | {"batch_size": 4, "units": 32, "dropout": 0.4, "activation": activation}
+    run = Run(0, 0, 3, "mlp", values, epochs=4)
+    few = NumpyTrainer().train([run], [data()])[0]
+    monkeypatch.setattr(descent, "suits", lambda units, rows: False)
+    monkeypatch.setattr(network, "suits", lambda units, rows: False)
+    assert_same(NumpyTrainer().train([run], [data()])[0], few)

@@ -31,7 +31,8 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
         assert len(results) == len(runs)
         assert not results[-1].diverged
 
-    train((8,), 0, 1)
+    # Wide enough for what is compiled for batches of a few rows.
+    train((16, 16), 0, 1)
 
     def run() -> None:
         for number in turns:

@@ -4,15 +4,23 @@ Arrays are feature-major, (units, rows): the three products of a layer then run 
 of BLAS, and the bias is one more row of the weights, met by a row of ones in the signal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from models.trials.arrays.activations import ACTIVATIONS
+from models.trials.arrays.descent import Descent
 from models.trials.arrays.dropout import Dropout
-from models.trials.arrays.layout import LayerArrays, LayerPlan, Moving, Weights, views
+from models.trials.arrays.few_rows import FEW_ROWS, multiply, suits
+from models.trials.arrays.layout import LayerArrays, LayerPlan, Moving, Weights
 from models.trials.arrays.normalization import Normalization
 from models.trials.arrays.types import Floats
+
+
+def by_feature(rows: Floats) -> Floats:
+    """(rows, features) -> (features, rows), as a pass reads it."""
+    # BLAS reads either order in memory, `few_rows` is compiled for one.
+    return rows.T if len(rows) > FEW_ROWS else rows.T.copy()
 
 
 class HiddenPass:
@@ -25,11 +33,13 @@ class HiddenPass:
         moving: Moving | None,
         gradient: LayerArrays | None,
         rows: int,
+        batch: int,
     ) -> None:
         shape = (plan.units, rows)
         self.signal = np.ones((plan.units + 1, rows), np.float32)
         self.slope = np.empty(shape, np.float32)  # the gradient by what follows
-        self._transposed = weights.affine.T
+        self._affine = weights.affine
+        self._multiply = _multiplication(plan.units, max(rows, batch))
         self._before = np.empty(shape, np.float32)
         self._spare = np.empty(shape, np.float32)
         self._activation = ACTIVATIONS[plan.activation]
@@ -45,7 +55,7 @@ class HiddenPass:
 
     def infer(self, inputs: Floats) -> Floats:
         """(inputs + 1, rows) -> (units + 1, rows), as a trained network does it."""
-        np.matmul(self._transposed, inputs[: self._inputs], out=self._before)
+        self._multiply(self._affine, inputs[: self._inputs], self._before)
         if self._normalization is not None:
             self._normalization.infer(self._before)
         self._activation.forward(self._before, self._hidden)
@@ -53,7 +63,7 @@ class HiddenPass:
 
     def learn(self, inputs: Floats, noise: np.random.SFC64) -> Floats:
         """The same in training: moments of the batch, and dropout drawn from `noise`."""
-        np.matmul(self._transposed, inputs[: self._inputs], out=self._before)
+        self._multiply(self._affine, inputs[: self._inputs], self._before)
         if self._normalization is not None:
             self._normalization.learn(self._before)
         self._activation.forward(self._before, self._after)
@@ -73,52 +83,63 @@ class HiddenPass:
 
 
 class NetworkPass:
-    """A network for a fixed number of rows; it can learn if it is given memory for gradients."""
+    """A network for a fixed number of rows; it can learn if it is given a descent."""
 
     def __init__(
         self,
         plans: Sequence[LayerPlan],
         weights: Weights,
         rows: int,
-        gradient: Floats | None = None,
+        batch: int,
+        descent: Descent | None = None,
     ) -> None:
-        self._kernels = [layer.kernel for layer in weights.layers]
-        self._gradients = [] if gradient is None else views(gradient, plans)
+        """`batch` is the number of rows of a step, of which the last may have fewer."""
+        self._descent = descent
+        gradients = [None] * len(plans) if descent is None else descent.gradients
         self._hidden = [
-            HiddenPass(
-                plan, layer, moving, self._gradients[number] if self._gradients else None, rows
-            )
-            for number, (plan, layer, moving) in enumerate(
-                zip(plans[:-1], weights.layers, weights.moving, strict=False)
+            HiddenPass(plan, layer, moving, gradient, rows, batch)
+            for plan, layer, moving, gradient in zip(
+                plans[:-1], weights.layers, weights.moving, gradients, strict=False
             )
         ]
         self._scores = np.empty((plans[-1].units, rows), np.float32)
-        self._output = weights.layers[-1].affine.T
-        self._rows = [plan.rows for plan in plans]
+        self._output = weights.layers[-1].affine
+        self._multiply = _multiplication(plans[-1].units, max(rows, batch))
+        self._inputs = [plan.rows for plan in plans]
+        self._no_slope = np.empty((0, rows), np.float32)
 
     def infer(self, signal: Floats) -> Floats:
         """(features + 1, rows), the last row ones -> scores (units, rows), valid until the next."""
         for layer in self._hidden:
             signal = layer.infer(signal)
-        np.matmul(self._output, signal, out=self._scores)
+        self._multiply(self._output, signal, self._scores)
         return self._scores
 
     def learn(self, signal: Floats, noise: np.random.SFC64) -> Floats:
         """The same in training."""
         for layer in self._hidden:
             signal = layer.learn(signal, noise)
-        np.matmul(self._output, signal, out=self._scores)
+        self._multiply(self._output, signal, self._scores)
         return self._scores
 
-    def back(self, signal: Floats, slope: Floats) -> None:
-        """Write the gradients of every layer, after `learn(signal)`.
+    def descend(self, signal: Floats, slope: Floats, rate: float, step: int) -> None:
+        """Change the weights by a step, counted from 1, after `learn(signal)`.
 
-        `slope` is the gradient of the loss by the scores.
+        `slope` is the gradient of the loss by the scores, `rate` the learning rate.
         """
+        assert self._descent is not None
+        self._descent.start(rate, step)
         for number in range(len(self._hidden), 0, -1):
-            before = self._hidden[number - 1]
-            inputs = before.signal[: self._rows[number]]
-            np.matmul(inputs, slope.T, out=self._gradients[number].affine)
-            np.matmul(self._kernels[number], slope, out=before.slope)
-            slope = before.back()
-        np.matmul(signal[: self._rows[0]], slope.T, out=self._gradients[0].affine)
+            layer = self._hidden[number - 1]
+            inputs = layer.signal[: self._inputs[number]]
+            self._descent.layer(number, inputs, slope, layer.slope)
+            slope = layer.back()
+        self._descent.layer(0, signal[: self._inputs[0]], slope, self._no_slope)
+
+
+def _multiplication(units: int, rows: int) -> Callable[[Floats, Floats, Floats], object]:
+    """The fastest way to write the product of a layer's weights and its inputs."""
+    if suits(units, rows):
+        spare = np.empty((FEW_ROWS, units), np.float32)
+        return lambda affine, inputs, product: multiply(affine, inputs, product, spare)
+    return lambda affine, inputs, product: np.matmul(affine.T, inputs, out=product)

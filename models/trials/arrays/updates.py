@@ -1,27 +1,22 @@
-"""The optimizers of Keras as updates of one flat array, compiled by Numba.
+"""The optimizers of Keras: how one weight changes, and the numbers of a step.
 
-Formulas and constants are those of `keras.optimizers` 3.15, in its order of operations. An update
-is bound by memory: compiled, it reads and writes each number once, where NumPy takes ten passes.
+Formulas and constants are those of `keras.optimizers` 3.15, in its order of operations.
+`models.trials.arrays.loops` makes loops of them.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-import numba
 import numpy as np
 
 from models.networks.values import value
 from models.space.hyperparameters import TrialValues
-from models.trials.arrays.types import Floats
+from models.trials.arrays.loops import compiled
 
-# (weights, gradient, *states, keep, *numbers): changes weights and states. `keep` is the share of
-# a weight that its decay leaves.
-Kernel = Callable[..., None]
-
-# NumPy's rules for a division by zero, which gives infinity; Python's check would cost the
-# vector instructions. Kept in memory only: Numba's cache on disk is pickled.
-_compile: Callable[[Kernel], Kernel] = numba.njit(error_model="numpy")
+# (weight, gradient, *states, keep, *numbers) -> (weight, *states). `keep` is the share of a weight
+# that its decay leaves.
+Formula = Callable[..., tuple[np.float32, ...]]
 
 _EPSILON = np.float32(1e-7)
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -31,100 +26,98 @@ _RHO, _REST_RHO = np.float32(0.9), np.float32(1 - 0.9)
 
 
 class Update(ABC):
-    """Changes weights by their gradient, step after step."""
+    """An optimizer: how weights change by their gradient."""
 
-    kernel: ClassVar[Kernel]
+    formula: ClassVar[Formula]
     states: ClassVar[int] = 0  # arrays of the weights' size that the optimizer keeps
     state_start: ClassVar[float] = 0.0  # what they are filled with
 
-    def __init__(self, weights: Floats, gradient: Floats, values: TrialValues) -> None:
-        kept = [np.full_like(weights, self.state_start) for _ in range(self.states)]
-        self._arrays = (weights, gradient, *kept)
+    def __init__(self, values: TrialValues) -> None:
         self._weight_decay = np.float32(float(value(values, "weight_decay")))
         self._momentum = np.float32(float(value(values, "momentum")))
 
-    def step(self, rate: float, step: int) -> None:
-        """Take one step, counted from 1, with the learning rate `rate`."""
+    @property
+    def has_decay(self) -> bool:
+        """Whether weights change whose gradient is 0 at every step."""
+        return bool(self._weight_decay)
+
+    def numbers(self, rate: float, step: int) -> tuple[np.float32, ...]:
+        """What the formula takes after the states; called once a step, counted from 1."""
         learning_rate = np.float32(rate)
         keep = _ONE - self._weight_decay * learning_rate
-        type(self).kernel(*self._arrays, keep, *self._numbers(learning_rate, step))
+        return (keep, *self._numbers(learning_rate, step))
 
     @abstractmethod
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        """The numbers of a step that are the same for every weight, in the kernel's order."""
+        """What it takes after `keep`."""
 
 
-@_compile
-def _sgd(weights, gradient, keep, rate):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        weights[i] = weights[i] * keep - gradient[i] * rate
+@compiled
+def _sgd(weight, gradient, keep, rate):  # type: ignore[no-untyped-def]
+    return (weight * keep - gradient * rate,)
 
 
 class _Sgd(Update):
-    kernel = _sgd
+    formula = _sgd
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         return (rate,)
 
 
-@_compile
-def _sgd_momentum(weights, gradient, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        velocity[i] = velocity[i] * momentum - gradient[i] * rate
-        weights[i] = weights[i] * keep + velocity[i]
+@compiled
+def _sgd_momentum(weight, gradient, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
+    velocity = velocity * momentum - gradient * rate
+    return weight * keep + velocity, velocity
 
 
 class _SgdMomentum(Update):
-    kernel = _sgd_momentum
+    formula = _sgd_momentum
     states = 1
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         return rate, self._momentum
 
 
-@_compile
-def _rmsprop(weights, gradient, square, keep, rate):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        square[i] = square[i] * _RHO + gradient[i] * gradient[i] * _REST_RHO
-        increment = gradient[i] * rate / np.sqrt(square[i] + _EPSILON)
-        weights[i] = weights[i] * keep - increment
+@compiled
+def _rmsprop(weight, gradient, square, keep, rate):  # type: ignore[no-untyped-def]
+    square = square * _RHO + gradient * gradient * _REST_RHO
+    increment = gradient * rate / np.sqrt(square + _EPSILON)
+    return weight * keep - increment, square
 
 
 class _Rmsprop(Update):
-    kernel = _rmsprop
+    formula = _rmsprop
     states = 1
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         return (rate,)
 
 
-@_compile
-def _rmsprop_momentum(weights, gradient, square, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        square[i] = square[i] * _RHO + gradient[i] * gradient[i] * _REST_RHO
-        increment = gradient[i] * rate / np.sqrt(square[i] + _EPSILON)
-        velocity[i] = velocity[i] * momentum + increment
-        weights[i] = weights[i] * keep - velocity[i]
+@compiled
+def _rmsprop_momentum(weight, gradient, square, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
+    square = square * _RHO + gradient * gradient * _REST_RHO
+    increment = gradient * rate / np.sqrt(square + _EPSILON)
+    velocity = velocity * momentum + increment
+    return weight * keep - velocity, square, velocity
 
 
 class _RmspropMomentum(Update):
-    kernel = _rmsprop_momentum
+    formula = _rmsprop_momentum
     states = 2
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         return rate, self._momentum
 
 
-@_compile
-def _adagrad(weights, gradient, square, keep, rate):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        square[i] += gradient[i] * gradient[i]
-        increment = gradient[i] * rate / np.sqrt(square[i] + _EPSILON)
-        weights[i] = weights[i] * keep - increment
+@compiled
+def _adagrad(weight, gradient, square, keep, rate):  # type: ignore[no-untyped-def]
+    square += gradient * gradient
+    increment = gradient * rate / np.sqrt(square + _EPSILON)
+    return weight * keep - increment, square
 
 
 class _Adagrad(Update):
-    kernel = _adagrad
+    formula = _adagrad
     states = 1
     state_start = 0.1
 
@@ -132,34 +125,32 @@ class _Adagrad(Update):
         return (rate,)
 
 
-@_compile
-def _adam(weights, gradient, mean, square, keep, rate):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        mean[i] += (gradient[i] - mean[i]) * _REST_1
-        square[i] += (gradient[i] * gradient[i] - square[i]) * _REST_2
-        weights[i] = weights[i] * keep - mean[i] * rate / (np.sqrt(square[i]) + _EPSILON)
+@compiled
+def _adam(weight, gradient, mean, square, keep, rate):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * _REST_1
+    square += (gradient * gradient - square) * _REST_2
+    return weight * keep - mean * rate / (np.sqrt(square) + _EPSILON), mean, square
 
 
 class _Adam(Update):
-    kernel = _adam
+    formula = _adam
     states = 2
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         return (rate * np.sqrt(_ONE - _BETA_2**step) / (_ONE - _BETA_1**step),)
 
 
-@_compile
-def _nadam(weights, gradient, mean, square, keep, of_mean, of_gradient, of_square):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        mean[i] += (gradient[i] - mean[i]) * _REST_1
-        square[i] += (gradient[i] * gradient[i] - square[i]) * _REST_2
-        increment = mean[i] * of_mean + gradient[i] * of_gradient
-        root = np.sqrt(square[i] * of_square) + _EPSILON
-        weights[i] = weights[i] * keep - increment / root
+@compiled
+def _nadam(weight, gradient, mean, square, keep, of_mean, of_gradient, of_square):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * _REST_1
+    square += (gradient * gradient - square) * _REST_2
+    increment = mean * of_mean + gradient * of_gradient
+    root = np.sqrt(square * of_square) + _EPSILON
+    return weight * keep - increment / root, mean, square
 
 
 class _Nadam(Update):
-    kernel = _nadam
+    formula = _nadam
     states = 2
     _product = _ONE
 
@@ -177,16 +168,15 @@ def _nadam_momentum(step: int) -> np.float32:
     return np.float32(_BETA_1 * (_ONE - np.float32(0.5) * np.float32(0.96) ** step))
 
 
-@_compile
-def _adamax(weights, gradient, mean, largest, keep, rate):  # type: ignore[no-untyped-def]
-    for i in range(weights.size):
-        mean[i] += (gradient[i] - mean[i]) * _REST_1
-        largest[i] = max(largest[i] * _BETA_2, abs(gradient[i]))
-        weights[i] = weights[i] * keep - mean[i] * rate / (largest[i] + _EPSILON)
+@compiled
+def _adamax(weight, gradient, mean, largest, keep, rate):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * _REST_1
+    largest = max(largest * _BETA_2, abs(gradient))
+    return weight * keep - mean * rate / (largest + _EPSILON), mean, largest
 
 
 class _Adamax(Update):
-    kernel = _adamax
+    formula = _adamax
     states = 2
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
@@ -209,9 +199,9 @@ _WITH_MOMENTUM: Mapping[str, type[Update]] = {
 OPTIMIZERS = tuple(_UPDATES)
 
 
-def create_update(values: TrialValues, weights: Floats, gradient: Floats) -> Update:
-    """The update that `values` name, of the flat arrays `weights` and `gradient`."""
+def create_update(values: TrialValues) -> Update:
+    """The update that `values` name, at its start."""
     name = str(value(values, "optimizer"))
     if name in _WITH_MOMENTUM and float(value(values, "momentum")):
-        return _WITH_MOMENTUM[name](weights, gradient, values)
-    return _UPDATES[name](weights, gradient, values)
+        return _WITH_MOMENTUM[name](values)
+    return _UPDATES[name](values)

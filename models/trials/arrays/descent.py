@@ -1,0 +1,96 @@
+"""How the steps of a training change its weights: each layer as soon as its gradient is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.networks.values import value
+from models.space.hyperparameters import TrialValues
+from models.trials.arrays.few_rows import FEW_ROWS, compile_descent, suits
+from models.trials.arrays.layout import LayerArrays, LayerPlan, Weights, views
+from models.trials.arrays.loops import compile_update
+from models.trials.arrays.types import Floats
+from models.trials.arrays.updates import Update, create_update
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layer:
+    """What a step reads and writes of one layer."""
+
+    weights: LayerArrays
+    gradient: LayerArrays
+    states: list[LayerArrays]  # of the optimizer
+    moved: np.ndarray[tuple[int], np.dtype[np.bool_]]  # (inputs,): see `few_rows`
+    spare: Floats  # memory for `few_rows`
+    follows_relu: bool
+    by_input: bool  # whether each input's weights are updated on their own
+
+
+class Descent:
+    """Changes the layers of a network from the last to the first, step after step."""
+
+    def __init__(
+        self, values: TrialValues, plans: Sequence[LayerPlan], weights: Weights, batch: int
+    ) -> None:
+        """`batch` is the number of rows of a step; the last of an epoch may have fewer."""
+        self._update: Update = create_update(values)
+        # The gradient of l2 times the sum of squares of every kernel, by the kernel.
+        self._l2 = np.float32(2 * float(value(values, "l2")))
+        formula = type(self._update).formula
+        self._change = compile_update(formula, self._update.states)
+        self._descend = compile_descent(formula, self._update.states)
+        flat = np.empty_like(weights.flat)
+        self.gradients = views(flat, plans)
+        start = self._update.state_start
+        states = [views(np.full_like(flat, start), plans) for _ in range(self._update.states)]
+        moves_all = bool(self._l2) or self._update.has_decay
+        self._layers = [
+            _Layer(
+                weights.layers[number],
+                self.gradients[number],
+                [state[number] for state in states],
+                np.full(plan.rows, moves_all),
+                np.empty((FEW_ROWS, plan.units), np.float32),
+                number > 0 and plans[number - 1].activation == "relu",
+                suits(plan.units, batch) and not plan.normalized,
+            )
+            for number, plan in enumerate(plans)
+        ]
+        self._numbers: tuple[np.float32, ...] = ()
+
+    def start(self, rate: float, step: int) -> None:
+        """Begin the step of this number, counted from 1, with the learning rate `rate`."""
+        self._numbers = self._update.numbers(rate, step)
+
+    def layer(self, number: int, inputs: Floats, slope: Floats, before: Floats) -> None:
+        """Update a layer by its inputs, (inputs, rows), and `slope`, the gradient by its products.
+
+        The gradient by its inputs, as it is before the update, is written to `before`, (inputs,
+        rows), unless that has no rows.
+        """
+        layer = self._layers[number]
+        if layer.by_input:
+            self._descend(
+                layer.weights.affine,
+                inputs,
+                slope,
+                before,
+                layer.follows_relu,
+                layer.moved,
+                layer.spare,
+                self._l2,
+                *(state.affine for state in layer.states),
+                *self._numbers,
+            )
+            return
+        weights, gradient = layer.weights, layer.gradient
+        np.matmul(inputs, slope.T, out=gradient.affine)
+        if len(before):
+            np.matmul(weights.kernel, slope, out=before)
+        if self._l2:
+            np.add(gradient.kernel, weights.kernel * self._l2, out=gradient.kernel)
+        self._change(
+            weights.flat, gradient.flat, *(state.flat for state in layer.states), *self._numbers
+        )
+        layer.moved.fill(True)
