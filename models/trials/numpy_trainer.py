@@ -78,14 +78,20 @@ class _Training:
             for rows in {self._batch, self._rows % self._batch or self._batch}
         }
         self._inferring: dict[int, NetworkPass] = {}
+        # Where a step takes all rows, and they are validated on, the next step begins with what
+        # validation has found. (The order of rows within a step changes nothing.)
+        self._validation_learns = (
+            self._same_rows
+            and self._batch == self._rows
+            and not any(plan.dropout or plan.normalized for plan in self._plans)
+        )
+        self._found: Floats | None = None
 
     def train(self, report: Report | None) -> RunResult:
         run, recorder = self._run, Recorder.of(self._run, self._data)
         for epoch in range(run.initial_epoch, run.epochs):
             loss, companion = self._train_epoch(epoch)
-            val_loss, val_companion = self._loss.figures(
-                self._scores(self._x_validation), self._data.y_validation
-            )
+            val_loss, val_companion = self._loss.figures(self._validate(), self._data.y_validation)
             if recorder.record(epoch + 1, loss, val_loss, companion, val_companion):
                 self._best.copy_from(self._weights)
             if report is not None:
@@ -97,7 +103,7 @@ class _Training:
 
     def _train_epoch(self, epoch: int) -> tuple[float, float]:
         """Take every step of an epoch; the figures are those of its batches before their steps."""
-        order = epoch_order(self._run.seed, epoch, self._rows)
+        order = self._order(epoch)
         noise = np.random.SFC64([self._run.seed, epoch, _DROPOUT_STREAM])
         truth = self._data.y_train[order]
         weights = None if self._data.weights_train is None else self._data.weights_train[order]
@@ -106,7 +112,10 @@ class _Training:
             end = min(start + self._batch, self._rows)
             network = self._learning[end - start]
             signal = by_feature(self._x[order[start:end]])
-            scores[:, start:end] = network.learn(signal, noise)
+            if self._found is None:
+                scores[:, start:end] = network.learn(signal, noise)
+            else:
+                scores[:] = self._found
             slope = self._loss.gradient(
                 scores[:, start:end],
                 truth[start:end],
@@ -116,6 +125,20 @@ class _Training:
             self._steps_done += 1
             network.descend(signal, slope, rate, self._steps_done)
         return self._loss.figures(scores, truth, weights)
+
+    def _order(self, epoch: int) -> Array:
+        if self._validation_learns:
+            return np.arange(self._rows)
+        return epoch_order(self._run.seed, epoch, self._rows)
+
+    def _validate(self) -> Floats:
+        """The scores of the validation rows, (units, rows)."""
+        if not self._validation_learns:
+            return self._scores(self._x_validation)
+        no_dropout = np.random.SFC64(0)
+        found = self._learning[self._rows].learn(by_feature(self._x), no_dropout)
+        self._found = found.copy()
+        return self._found
 
     def _scores(self, x: Floats) -> Floats:
         """What the network gives for rows with their ones, (units, rows)."""

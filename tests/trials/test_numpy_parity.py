@@ -204,10 +204,27 @@ def test_divergence():
     assert (result.epochs, result.best_epoch) == (reference.epochs, reference.best_epoch)
 
 
-def test_validation_on_the_training_rows():
-    whole = data()
-    same = TrainingData(whole.x_train, whole.y_train, whole.x_train, whole.y_train, whole.outputs)
-    assert_same(*both({}, same))
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"batch_size": 100},  # validation learns: the next step begins with what it found
+        {"batch_size": 37, "batch_normalization": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_validation_on_the_training_rows(values, weights):
+    rows = data().x_train, data().y_train
+    same = TrainingData(*rows, *rows, Outputs.of(Task.REGRESSION), weights_train=weights)
+    assert_same(*both(values, same))
+
+
+def test_a_few_rows_that_are_validated_on():
+    rows = X[:4], np.array([0, 1, 1, 0])
+    xor = TrainingData(*rows, *rows, Outputs.of(Task.BINARY))
+    values = {"batch_size": 4, "num_layers": 6, "units": 32}
+    assert_same(*both(values, xor, epochs=8))
 
 
 @pytest.mark.parametrize("initializer", INITIALIZERS)

@@ -20,7 +20,7 @@ class _Layer:
 
     weights: LayerArrays
     gradient: LayerArrays
-    states: list[LayerArrays]  # of the optimizer
+    states: tuple[LayerArrays, ...]  # of the optimizer
     moved: np.ndarray[tuple[int], np.dtype[np.bool_]]  # (inputs,): see `few_rows`
     spare: Floats  # memory for `few_rows`
     follows_relu: bool
@@ -49,7 +49,7 @@ class Descent:
             _Layer(
                 weights.layers[number],
                 self.gradients[number],
-                [state[number] for state in states],
+                tuple(state[number] for state in states),
                 np.full(plan.rows, moves_all),
                 np.empty((FEW_ROWS, plan.units), np.float32),
                 number > 0 and plans[number - 1].activation == "relu",

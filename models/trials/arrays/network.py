@@ -38,12 +38,10 @@ class HiddenPass:
         shape = (plan.units, rows)
         self.signal = np.ones((plan.units + 1, rows), np.float32)
         self.slope = np.empty(shape, np.float32)  # the gradient by what follows
-        self._affine = weights.affine
-        self._multiply = _multiplication(plan.units, max(rows, batch))
+        self._multiply = _multiplication(weights.affine, max(rows, batch))
         self._before = np.empty(shape, np.float32)
         self._spare = np.empty(shape, np.float32)
         self._activation = ACTIVATIONS[plan.activation]
-        self._inputs = plan.rows
         self._normalization = None
         if weights.scaling is not None and moving is not None:
             learned = None if gradient is None else gradient.scaling
@@ -53,23 +51,21 @@ class HiddenPass:
         # The activation's slope follows from its output as it was before dropout.
         self._after = self._hidden if self._dropout is None else np.empty(shape, np.float32)
 
-    def infer(self, inputs: Floats) -> Floats:
-        """(inputs + 1, rows) -> (units + 1, rows), as a trained network does it."""
-        self._multiply(self._affine, inputs[: self._inputs], self._before)
+    def infer(self, inputs: Floats) -> None:
+        """Read (inputs, rows) and write `signal`, (units + 1, rows), as a trained network does."""
+        self._multiply(inputs, self._before)
         if self._normalization is not None:
             self._normalization.infer(self._before)
         self._activation.forward(self._before, self._hidden)
-        return self.signal
 
-    def learn(self, inputs: Floats, noise: np.random.SFC64) -> Floats:
+    def learn(self, inputs: Floats, noise: np.random.SFC64) -> None:
         """The same in training: moments of the batch, and dropout drawn from `noise`."""
-        self._multiply(self._affine, inputs[: self._inputs], self._before)
+        self._multiply(inputs, self._before)
         if self._normalization is not None:
             self._normalization.learn(self._before)
         self._activation.forward(self._before, self._after)
         if self._dropout is not None:
             self._dropout.learn(self._after, self._hidden, noise)
-        return self.signal
 
     def back(self) -> Floats:
         """Turn `slope` into the gradient by the product of inputs and weights, and answer it."""
@@ -102,24 +98,31 @@ class NetworkPass:
                 plans[:-1], weights.layers, weights.moving, gradients, strict=False
             )
         ]
+        # What each layer but the first reads: without the ones, if it has no bias.
+        self._inputs = [
+            layer.signal[: plan.rows] for layer, plan in zip(self._hidden, plans[1:], strict=True)
+        ]
+        self._first_inputs = plans[0].rows
         self._scores = np.empty((plans[-1].units, rows), np.float32)
-        self._output = weights.layers[-1].affine
-        self._multiply = _multiplication(plans[-1].units, max(rows, batch))
-        self._inputs = [plan.rows for plan in plans]
+        self._multiply = _multiplication(weights.layers[-1].affine, max(rows, batch))
         self._no_slope = np.empty((0, rows), np.float32)
 
     def infer(self, signal: Floats) -> Floats:
         """(features + 1, rows), the last row ones -> scores (units, rows), valid until the next."""
-        for layer in self._hidden:
-            signal = layer.infer(signal)
-        self._multiply(self._output, signal, self._scores)
+        inputs = signal[: self._first_inputs]
+        for layer, following in zip(self._hidden, self._inputs, strict=True):
+            layer.infer(inputs)
+            inputs = following
+        self._multiply(inputs, self._scores)
         return self._scores
 
     def learn(self, signal: Floats, noise: np.random.SFC64) -> Floats:
         """The same in training."""
-        for layer in self._hidden:
-            signal = layer.learn(signal, noise)
-        self._multiply(self._output, signal, self._scores)
+        inputs = signal[: self._first_inputs]
+        for layer, following in zip(self._hidden, self._inputs, strict=True):
+            layer.learn(inputs, noise)
+            inputs = following
+        self._multiply(inputs, self._scores)
         return self._scores
 
     def descend(self, signal: Floats, slope: Floats, rate: float, step: int) -> None:
@@ -131,15 +134,16 @@ class NetworkPass:
         self._descent.start(rate, step)
         for number in range(len(self._hidden), 0, -1):
             layer = self._hidden[number - 1]
-            inputs = layer.signal[: self._inputs[number]]
-            self._descent.layer(number, inputs, slope, layer.slope)
+            self._descent.layer(number, self._inputs[number - 1], slope, layer.slope)
             slope = layer.back()
-        self._descent.layer(0, signal[: self._inputs[0]], slope, self._no_slope)
+        self._descent.layer(0, signal[: self._first_inputs], slope, self._no_slope)
 
 
-def _multiplication(units: int, rows: int) -> Callable[[Floats, Floats, Floats], object]:
-    """The fastest way to write the product of a layer's weights and its inputs."""
+def _multiplication(affine: Floats, rows: int) -> Callable[[Floats, Floats], object]:
+    """What writes the product of a layer's weights and its inputs the fastest."""
+    units = affine.shape[1]
     if suits(units, rows):
         spare = np.empty((FEW_ROWS, units), np.float32)
-        return lambda affine, inputs, product: multiply(affine, inputs, product, spare)
-    return lambda affine, inputs, product: np.matmul(affine.T, inputs, out=product)
+        return lambda inputs, product: multiply(affine, inputs, product, spare)
+    transposed = affine.T
+    return lambda inputs, product: np.matmul(transposed, inputs, out=product)

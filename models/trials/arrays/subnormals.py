@@ -12,25 +12,26 @@ from contextlib import contextmanager
 
 # By machine: where the C library's `fenv_t` keeps the control word of the vector unit, and the
 # bits that flush what comes in and what goes out.
-_CONTROL = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
+_MACHINES = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
+_CONTROL = _MACHINES.get(platform.machine()) if sys.platform.startswith("linux") else None
 _SIZE = 64  # bytes, more than any `fenv_t` has
+_LIBRARY = ctypes.CDLL(None) if _CONTROL is not None else None
 
 
 @contextmanager
 def subnormals_flushed() -> Iterator[None]:
     """Take them for 0 in this thread until the end of the block; on Linux only."""
-    if not sys.platform.startswith("linux") or platform.machine() not in _CONTROL:
+    if _CONTROL is None or _LIBRARY is None:
         yield
         return
-    library = ctypes.CDLL(None)
-    place, bits = _CONTROL[platform.machine()]
+    place, bits = _CONTROL
     before = ctypes.create_string_buffer(_SIZE)
-    library.fegetenv(before)
+    _LIBRARY.fegetenv(before)
     flushing = ctypes.create_string_buffer(before.raw, _SIZE)
     control = ctypes.c_uint32.from_buffer(flushing, place)
     control.value |= bits
-    library.fesetenv(flushing)
+    _LIBRARY.fesetenv(flushing)
     try:
         yield
     finally:
-        library.fesetenv(before)
+        _LIBRARY.fesetenv(before)
