@@ -247,6 +247,10 @@ class Search:
         """Where the best weights of a trial lie, if they do, below the artifact root."""
         return self._weights.folder(trial)
 
+    def trial(self, number: int) -> Trial:
+        """One of the trials, as it stands."""
+        return self._trials[number]
+
     def _pick_waiting(self) -> int | None:
         """The first trial that may be trained now; where there is none, the oracle is asked."""
         self.take_proposals()
