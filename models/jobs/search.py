@@ -177,8 +177,16 @@ class Search:
                 continue
             self._ledger.start(number)
             self._set(number, state=TrialState.RUNNING)
-            return self.spec_of(trial)
+            return replace(self.spec_of(trial), to_beat=self._to_beat)
         return None
+
+    @property
+    def _to_beat(self) -> float | None:
+        """A score whose losers' weights are of no use; none where Hyperband may go on with them."""
+        best = self.best
+        if best is None or best.state != TrialState.COMPLETED:
+            return None
+        return None if isinstance(self._spec.strategy, Hyperband) else best.score
 
     def stop_reason(self) -> str | None:
         """Why the search must end now, or None while it may go on."""
