@@ -30,9 +30,9 @@ SECONDS_BESIDE_TRAINING = 0.025
 # Of measuring, after which no further point is begun: at most, and as a share of what the job takes
 # by the points so far. The job's own trials have one slot less meanwhile.
 _MEASURED_SECONDS = 0.5
-_MEASURED_SHARE = 0.05
+_MEASURED_SHARE = 0.03
 _MOST_MEASURED = 5
-_MOST_SAVED = 2_000_000  # parameters of a network that is saved to measure it, which takes 1.5 s
+_MOST_SAVED = 250_000  # parameters of a network that is saved to measure it, which takes 0.1 s
 _BYTES = 4  # of a parameter
 
 _saved: dict[tuple[str, str, tuple[int, ...], Outputs], Saving] = {}
