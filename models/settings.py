@@ -68,7 +68,12 @@ class Settings:
         choices=("auto", "numpy", "pack", "keras"),
     )
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
-    poll_seconds: float = _setting(0.25, "Seconds between a worker's looks at the queue.", 0.01)
+    poll_seconds: float = _setting(
+        0.25,
+        "Seconds between a worker's looks at the queue; an idle one notices a write to SQLite"
+        " at once.",
+        0.01,
+    )
     max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)
     max_inflated_bytes: int = _setting(
         1024**3, "Most bytes that a compressed body, an archive or a table may unpack to.", 1024

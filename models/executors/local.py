@@ -76,7 +76,7 @@ class LocalExecutor:
         return reports
 
     def stop(self, future: "Future[Any]", part: int = 0) -> None:
-        """Ask the task to end `part` early; it sees that within 0.2 s, at its next report."""
+        """Ask the task to end `part` early; it sees that at its next report, or 0.05 s later."""
         assert isinstance(future, _LinkedFuture)
         if not future.done():
             # Without a place to say so, the task goes on to its end: time is lost and nothing else.

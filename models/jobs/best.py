@@ -10,7 +10,7 @@ class Best:
     """The best scored trial, the earlier of equals; a stopped one only where none completed."""
 
     def __init__(self, objective: Objective) -> None:
-        self._less_is_better = objective.direction == "min"
+        self._objective = objective
         self.trial: Trial | None = None
 
     def offer(self, trial: Trial) -> Trial | None:
@@ -25,7 +25,7 @@ class Best:
         """Whether the best is as good as `target`, if there is one."""
         if target is None or self.trial is None or self.trial.score is None:
             return False
-        return self.trial.score == target or self._is_less(self.trial.score, target)
+        return not self._objective.is_worse(self.trial.score, target)
 
     def _is_better(self, trial: Trial, best: Trial) -> bool:
         if trial.score is None or best.score is None:
@@ -33,10 +33,7 @@ class Best:
         if trial.state != best.state:
             # A stopped trial was judged by less than one that completed.
             return trial.state == TrialState.COMPLETED
-        return self._is_less(trial.score, best.score)
-
-    def _is_less(self, score: float, other: float) -> bool:
-        return score < other if self._less_is_better else score > other
+        return self._objective.is_worse(best.score, trial.score)
 
 
 class TrialWeights:

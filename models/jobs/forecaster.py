@@ -88,10 +88,10 @@ class Forecaster:
             if self._executor is None:
                 # An API that is installed without what trains has no use for these.
                 from models.executors.local import LocalExecutor
-                from models.trials.process import prepare_trials
+                from models.jobs.rehearsal import prepare_tasks
 
                 self._executor = LocalExecutor(
-                    1, self._settings.trial_memory, prepare_trials(self._settings)
+                    1, self._settings.trial_memory, prepare_tasks(self._settings)
                 )
             self._asking += 1
             executor = self._executor

@@ -27,9 +27,12 @@ from models.trials.data import LoadedData, PreparedFold, prepare, prepare_fold
 # benchmarks.forecast` prints last where nothing else runs.
 SECONDS_BESIDE_TRAINING = 0.025
 
-_MEASURED_SECONDS = 0.5  # of measuring, after which no further point is begun
+# Of measuring, after which no further point is begun: at most, and as a share of what the job takes
+# by the points so far. The job's own trials have one slot less meanwhile.
+_MEASURED_SECONDS = 0.5
+_MEASURED_SHARE = 0.03
 _MOST_MEASURED = 5
-_MOST_SAVED = 2_000_000  # parameters of a network that is saved to measure it, which takes 1.5 s
+_MOST_SAVED = 250_000  # parameters of a network that is saved to measure it, which takes 0.1 s
 _BYTES = 4  # of a parameter
 
 _saved: dict[tuple[str, str, tuple[int, ...], Outputs], Saving] = {}
@@ -50,7 +53,7 @@ class _Reckoning:
         self._fold, folds = _fold(request)
         self._runs = folds * spec.executions
         self._points = choose_points(spec, lambda values: self._work(values).size)
-        self._measured = _measure(spec.network, self._points.to_measure, self._fold)
+        self._measured = self._measure()
         self._model = CostModel(self._measured)
         self._savings = _measure_savings(spec.network, self._points, self._size, self._fold)
 
@@ -87,6 +90,23 @@ class _Reckoning:
                 networks_trained=len(self._measured),
             ),
         )
+
+    def _measure(self) -> list[Measured]:
+        """The largest and the smallest network, and others while there is time."""
+        measured: list[Measured] = []
+        started = time.monotonic()
+        for values in self._points.to_measure[:_MOST_MEASURED]:
+            spent = time.monotonic() - started
+            if len(measured) >= 2 and spent > self._worth_measuring(measured):
+                break
+            measured.append(measure(self._spec.network, values, self._fold))
+        return measured
+
+    def _worth_measuring(self, measured: Sequence[Measured]) -> float:
+        """Seconds to spend on measuring a job whose networks train like these."""
+        epochs = self._request.trials * self._runs * self._spec.budget.epochs
+        whole = epochs * fmean(each.epoch_seconds for each in measured) / self._request.slots
+        return min(_MEASURED_SECONDS, _MEASURED_SHARE * whole)
 
     def _work(self, values: Values) -> Work:
         return Work.of(self._spec.network, values, self._fold.training)
@@ -145,17 +165,6 @@ def _fold(request: ForecastRequest) -> tuple[PreparedFold, int]:
     first = parts.folds[0]
     loaded = LoadedData(dataset, other, features, parts)
     return prepare_fold(loaded, ref, first.train, first.validation), len(parts.folds)
-
-
-def _measure(network: str, points: Sequence[Values], fold: PreparedFold) -> list[Measured]:
-    """The largest and the smallest network, and others while there is time."""
-    measured: list[Measured] = []
-    started = time.monotonic()
-    for values in points[:_MOST_MEASURED]:
-        if len(measured) >= 2 and time.monotonic() - started > _MEASURED_SECONDS:
-            break
-        measured.append(measure(network, values, fold))
-    return measured
 
 
 def _measure_savings(

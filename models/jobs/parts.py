@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from models.data.catalog import DatasetCatalog
 from models.executors.executor import Executor
+from models.jobs.stragglers import Stragglers
 from models.registry.catalog import ModelCatalog
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -18,6 +19,7 @@ class Parts:
     datasets: DatasetCatalog
     models: ModelCatalog
     executor: Executor
+    stragglers: Stragglers  # of its executor
     owner: str
     trial_timeout: float  # seconds
     forecast_seconds: float  # that a forecast may take; 0 for none

@@ -44,6 +44,8 @@ class JobRun:
         self.is_over = False
         self._training: dict[Future[Any], int] = {}  # the trials under way
         self._tasks: dict[Future[Any], Callable[[Future[Any]], None]] = {}  # what else is
+        self._forecast: Future[Any] | None = None  # in `_tasks` while it is being made
+        self._finishing: Callable[[], None] | None = None  # what waits for the forecast
         self._is_paused = job.state == JobState.PAUSED
         self._parts = parts
         self._ledger = Ledger(parts.database, job.id, parts.owner)
@@ -73,7 +75,10 @@ class JobRun:
         """How many tasks more it would take, as far as is known before asking it."""
         if self.is_over or self._is_paused:
             return 0
-        return max(0, self._at_once - len(self._training) - len(self._tasks))
+        if self._is_searching:
+            return max(0, self._at_once - len(self._training) - len(self._tasks))
+        # The winner is saved beside a forecast that is still being made.
+        return int(self._tasks.keys() <= {self._forecast} and self._finishing is None)
 
     def advance(self, done: Collection[Future[Any]], slots: int) -> int:
         """Take in the tasks that are `done`, and start up to `slots` new ones; how many were.
@@ -174,8 +179,6 @@ class JobRun:
 
     @property
     def _at_once(self) -> int:
-        if not self._is_searching:
-            return 1
         spec, parts = self.job.spec, self._parts
         # More at once than processes makes packs larger; a strategy that learns would learn less.
         learns = isinstance(spec.strategy, Bayesian)
@@ -283,12 +286,15 @@ class JobRun:
         self._forecast_due = False
 
         def on_made(future: "Future[Any]") -> None:
+            self._forecast = None
             try:
                 forecast = asdict(future.result())
             except Exception as error:
                 log.warning("no forecast of job %s: %s", self.job.id, error)
-                return
-            self._ledger.set_forecast(forecast)
+            else:
+                self._ledger.set_forecast(forecast)
+            if self._finishing is not None:
+                self._finishing()
 
         request = request_forecast(
             self.job,
@@ -296,7 +302,8 @@ class JobRun:
             self._parts.artifacts.root,
             self._parts.trial_slots,
         )
-        self._submit(make_forecast, request, self._parts.forecast_seconds, on_made)
+        limit = self._parts.forecast_seconds
+        self._forecast = self._submit(make_forecast, request, limit, on_made)
         return True
 
     def _use_dataset(self, dataset: str) -> None:
@@ -308,15 +315,17 @@ class JobRun:
         if self._winner is not None or self.is_over:
             return True
         reason = search.stop_reason()
-        if reason is None or (self._tasks and reason != "max_seconds"):
-            # A forecast that is being made is waited for, unless there is no time.
+        if reason is None:
             return False
         seconds = search.seconds
         if not self._ledger.end_search(reason, seconds, self.job.changes):
             self.take_changes()
             return self._end_if_due(search)
         self.job = replace(self.job, stop_reason=reason, seconds=seconds)
-        self._cancel_tasks()
+        for future, number in self._training.items():
+            forget = partial(self._parts.artifacts.delete, search.weights_of(search.trial(number)))
+            self._parts.stragglers.add(self.job.id, future, forget)
+        self._training.clear()
         self._crown(search)
         return True
 
@@ -342,9 +351,6 @@ class JobRun:
         )
 
     def _submit_export(self, winner: Winner) -> bool:
-        if self.in_flight:
-            return False
-
         started = time.monotonic()
 
         def on_exported(future: "Future[Any]") -> None:
@@ -355,7 +361,8 @@ class JobRun:
                 self.fail(f"The winner could not be saved: {error}")
                 return
             assert self._search is not None
-            self._finish(self._search, winner.version, partial(winner.publish, exported=exported))
+            publish = partial(winner.publish, exported=exported)
+            self._finish(self._search, winner.version, publish)
 
         self._submit(export, winner.export_spec(), self._parts.trial_timeout, on_exported)
         return True
@@ -366,6 +373,11 @@ class JobRun:
         version: int,
         publish: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
+        if self._forecast is not None and self.job.stop_reason != "max_seconds":
+            # A job shows what was foretold of it beside what it took.
+            self._finishing = partial(self._finish, search, version, publish)
+            return
+        self._finishing = None
         actual = self._actual(search, version)
         with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
             with self._ledger.transaction() as connection:
@@ -403,15 +415,22 @@ class JobRun:
         payload: Any,
         timeout: float | None,
         settle: Callable[[Future[Any]], None],
-    ) -> None:
-        self._tasks[self._parts.executor.submit(function, payload, timeout)] = settle
+    ) -> Future[Any]:
+        future = self._parts.executor.submit(function, payload, timeout)
+        self._tasks[future] = settle
+        return future
 
     def _cancel_tasks(self) -> None:
         for future in self.in_flight:
             self._parts.executor.cancel(future)
+        self._parts.stragglers.end(self.job.id)
         self._tasks.clear()
         self._training.clear()
+        self._forecast = self._finishing = None
 
     def _end(self) -> None:
         self.is_over = True
+        for future in self._tasks:  # of a job whose time was up, its forecast
+            self._parts.stragglers.add(self.job.id, future, lambda: None)
+        self._tasks.clear()
         self._thread.shutdown(wait=False, cancel_futures=True)

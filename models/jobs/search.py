@@ -177,8 +177,16 @@ class Search:
                 continue
             self._ledger.start(number)
             self._set(number, state=TrialState.RUNNING)
-            return self.spec_of(trial)
+            return replace(self.spec_of(trial), to_beat=self._to_beat)
         return None
+
+    @property
+    def _to_beat(self) -> float | None:
+        """A score whose losers' weights are of no use; none where Hyperband may go on with them."""
+        best = self.best
+        if best is None or best.state != TrialState.COMPLETED:
+            return None
+        return None if isinstance(self._spec.strategy, Hyperband) else best.score
 
     def stop_reason(self) -> str | None:
         """Why the search must end now, or None while it may go on."""
@@ -246,6 +254,10 @@ class Search:
     def weights_of(self, trial: Trial) -> str:
         """Where the best weights of a trial lie, if they do, below the artifact root."""
         return self._weights.folder(trial)
+
+    def trial(self, number: int) -> Trial:
+        """One of the trials, as it stands."""
+        return self._trials[number]
 
     def _pick_waiting(self) -> int | None:
         """The first trial that may be trained now; where there is none, the oracle is asked."""

@@ -23,22 +23,26 @@ from models.jobs.lifecycle import JobState
 from models.jobs.packing import PackingExecutor
 from models.jobs.parts import Parts
 from models.jobs.queue import JobQueue, Wanted
+from models.jobs.rehearsal import prepare_tasks
 from models.jobs.run import JobRun
+from models.jobs.stragglers import Stragglers
 from models.jobs.vitals import Vitals
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
+from models.store.changes import Changes
 from models.store.engine import Database
 from models.store.readiness import missing_part
 from models.store.schema import check_schema
 from models.telemetry import about
-from models.trials.process import may_have_gpu, prepare_trials, visible_gpus
+from models.trials.process import may_have_gpu, visible_gpus
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 8
 _GPU_SECONDS = 300.0  # that a process may take to start and to look for a GPU
 MOST_BETWEEN_HEARTBEATS = 60.0  # seconds
+_GLANCE = 0.02  # seconds between two looks of an idle worker at whether anything was written
 _LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
 
 
@@ -49,7 +53,7 @@ def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> Non
     if not _wait_for_parts(database, artifacts, stop):
         return
     slots = settings.resolved_trial_slots
-    executor = LocalExecutor(slots, settings.trial_memory, prepare_trials(settings))
+    executor = LocalExecutor(slots, settings.trial_memory, prepare_tasks(settings))
     try:
         gpus = _look_for_gpus(executor, settings)
         vitals.gpus = Counter(gpus)
@@ -113,6 +117,7 @@ class Worker:
         self.owner = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
         self._poll_seconds = settings.poll_seconds
         self._vitals = vitals
+        self._changes = Changes(database)
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
         self._parts = Parts(
             database=database,
@@ -120,6 +125,7 @@ class Worker:
             datasets=DatasetCatalog(database),
             models=ModelCatalog(database),
             executor=executor,
+            stragglers=Stragglers(executor),
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
             forecast_seconds=settings.forecast_seconds,
@@ -142,6 +148,7 @@ class Worker:
                 log.error("database or artifacts do not answer; trying again: %s", error)
                 stop.wait(_LOOK_AGAIN)
         self._hand_back()
+        self._changes.close()
         heartbeat.join()
         log.info("worker %s has handed its jobs back", self.owner)
 
@@ -151,24 +158,36 @@ class Worker:
             self._next_look = time.monotonic() + self._poll_seconds
             self._advance({})
         owners = {future: run for run in self._runs.values() for future in run.awaited}
+        stragglers = self._parts.stragglers
         patience = max(0.0, self._next_look - time.monotonic())
         if not owners:
-            stop.wait(patience)
+            self._rest(stop, patience)
             return
-        done, _ = wait(owners, timeout=patience, return_when=FIRST_COMPLETED)
+        awaited = [*owners, *stragglers.futures]
+        done, _ = wait(awaited, timeout=patience, return_when=FIRST_COMPLETED)
         if done:
+            stragglers.look()
             ended: dict[str, set[Future[Any]]] = {}
-            for future in done:
+            for future in done & owners.keys():
                 run = owners[future]
                 tasks = ended.setdefault(run.job.id, set())
                 if future in run.in_flight:
                     tasks.add(future)
             self._advance(ended)
 
+    def _rest(self, stop: threading.Event, seconds: float) -> None:
+        """Wait with nothing to do, until something is written: perhaps it is a job."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not stop.wait(min(left, _GLANCE)):
+            if self._changes.noticed():
+                self._next_look = 0.0
+                return
+
     def _look(self) -> None:
         """See what came from outside: requests, jobs, the time, and the reports of trials."""
         self._follow_requests()
         self._claim()
+        self._parts.stragglers.look()
         for run in list(self._runs.values()):
             self._guarded(run, run.check_budget)
             self._guarded(run, run.take_reports)
@@ -184,6 +203,7 @@ class Worker:
                 self._guarded(run, partial(run.advance, ended, 0))
                 if not run.is_over:
                     self._guarded(run, run.hand_back)
+        self._parts.stragglers.end()
 
     def _forget_ended(self) -> None:
         self._runs = {job: run for job, run in self._runs.items() if not run.is_over}
@@ -217,6 +237,8 @@ class Worker:
             if job is None:
                 return
             log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
+            # A trial of it may be begun again: only one process is to write its weights.
+            self._parts.stragglers.end(job.id)
             self._runs[job.id] = JobRun(job, self._parts)
 
     def _advance(self, done: Mapping[str, Collection[Future[Any]]]) -> None:
@@ -244,7 +266,8 @@ class Worker:
         tasks = {job: len(run.in_flight) - ended[job] for job, run in self._runs.items()}
         room = {job: run.room + ended[job] for job, run in self._runs.items() if job not in idle}
         shares: dict[str, int] = {}
-        for _ in range(self._parts.executor.slots - sum(tasks.values())):
+        busy = sum(tasks.values()) + len(self._parts.stragglers)
+        for _ in range(self._parts.executor.slots - busy):
             ready = [job for job, places in room.items() if places > 0]
             if not ready:
                 break

@@ -50,11 +50,16 @@ def build_version(spec: ExportSpec) -> ExportResult:
         "signature.json": _json(signature),
         "held_out.json": json.dumps(held_out.answers, allow_nan=False, ensure_ascii=False).encode(),
     }
-    evidence["files"] = {name: _digest(file) for name, file in files.items()}
+    entries = {name: _entry(name, file) for name, file in files.items()}
+    evidence["files"] = {
+        name: {"sha256": entry["sha256"], "bytes": entry["bytes"]}
+        for name, entry in entries.items()
+    }
     files["evidence.json"] = _json(evidence)
-    _write(spec, files)
+    entries["evidence.json"] = _entry("evidence.json", files["evidence.json"])
+    _write(spec, files, entries)
     return ExportResult(
-        files={name: _entry(name, file) for name, file in files.items()},
+        files=entries,
         metrics=held_out.metrics,
         baseline=held_out.baseline,
         parity=parity,
@@ -137,17 +142,15 @@ def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode()
 
 
-def _digest(content: bytes) -> dict[str, Any]:
-    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-
-
 def _entry(name: str, content: bytes) -> dict[str, Any]:
-    digest = _digest(content)
-    return digest | {"path": entry_path(name, digest["sha256"])}
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"sha256": sha256, "bytes": len(content), "path": entry_path(name, sha256)}
 
 
-def _write(spec: ExportSpec, files: Mapping[str, bytes]) -> None:
+def _write(
+    spec: ExportSpec, files: Mapping[str, bytes], entries: Mapping[str, Mapping[str, Any]]
+) -> None:
     artifacts = Artifacts(spec.trial.data.artifacts_root)
     folder = artifact_folder(spec.model, spec.version)
     for name, content in files.items():
-        artifacts.write(f"{folder}/{_entry(name, content)['path']}", content)
+        artifacts.write(f"{folder}/{entries[name]['path']}", content)

@@ -4,6 +4,7 @@ import math
 import platform
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version as installed
 from typing import Any, Literal
 
@@ -90,11 +91,15 @@ def evidence_document(
         "parameters": result.parameters,
         "parity": asdict(parity),
         "lineage": _lineage(trial, data),
-        "libraries": {
-            "python": platform.python_version(),
-            **{name: installed(name) for name in (*_LIBRARIES, "onnxruntime")},
-        },
+        "libraries": dict(_versions()),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """The versions of what makes a network, by name; they are looked up on disk."""
+    libraries = {name: installed(name) for name in (*_LIBRARIES, "onnxruntime")}
+    return {"python": platform.python_version(), **libraries}
 
 
 def _lineage(trial: TrialSpec, data: LoadedData) -> dict[str, Any]:

@@ -1,9 +1,5 @@
 """One ONNX graph from raw columns to the answer: preprocessing, network and decoding."""
 
-import logging
-import tempfile
-import warnings
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,9 +7,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from models.data.onnx_graph import IR_VERSION, ML_OPSET, OPSET, OUTPUT, preprocessing_graph
+from models.data.onnx_graph import OUTPUT, preprocessing_graph
 from models.data.preprocessing import Preprocessor, TargetEncoder
 from models.data.tasks import Task
+from models.registry.onnx_network import network_graph
 
 _NETWORK = "network/"
 
@@ -40,43 +37,6 @@ def merge(preprocessor: Preprocessor, encoder: TargetEncoder, network: keras.Mod
     onnx.checker.check_model(merged, full_check=True)
     content: bytes = merged.SerializeToString(deterministic=True)
     return content
-
-
-def network_graph(network: keras.Model) -> onnx.ModelProto:
-    """`network` alone, as keras.Model.export writes it through tf2onnx, at our opsets."""
-    network(np.zeros((1, *network.input_shape[1:]), np.float32))
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Keras looks for the old np.object before it gives it to tf2onnx.
-        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
-        path = Path(folder) / "network.onnx"
-        # It also logs an error for every Erfc, which is replaced below.
-        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-        network.export(path, format="onnx", opset_version=OPSET, verbose=False)
-        model = onnx.load(path)
-    _replace_erfc(model.graph)
-    # compose.merge_models refuses graphs that differ in these. The network uses no operator of
-    # ai.onnx.ml, which tf2onnx lists at an older version.
-    del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", OPSET))
-    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
-    model.ir_version = IR_VERSION
-    return model
-
-
-def _replace_erfc(graph: onnx.GraphProto) -> None:
-    # TensorFlow computes gelu with erfc, which ONNX and tf2onnx 1.17 do not know: 1 - erf.
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        if node.op_type != "Erfc":
-            nodes.append(node)
-            continue
-        inner = f"{node.output[0]}/erf"
-        if not any(known.name == "one" for known in graph.initializer):
-            graph.initializer.append(_scalar("one", 1.0, np.float32))
-        nodes.append(helper.make_node("Erf", [node.input[0]], [inner]))
-        nodes.append(helper.make_node("Sub", ["one", inner], [node.output[0]]))
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _decode(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:

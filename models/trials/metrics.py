@@ -1,18 +1,13 @@
-"""The metrics of every trial, by scikit-learn, in the target's own units."""
+"""The metrics of every trial, in the target's own units.
+
+The definitions are scikit-learn's, whose functions check and convert their arguments anew for each
+metric: together they take 6 ms for 100 rows, longer than such a trial trains.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    mean_absolute_error,
-    mean_squared_error,
-    precision_recall_fscore_support,
-    r2_score,
-    recall_score,
-    roc_auc_score,
-)
 
 from models.data.tasks import Task
 
@@ -26,15 +21,24 @@ PROBABILITY_MARGIN = 1e-7
 def regression_metrics(truth: Array, predictions: Array) -> Metrics:
     """`loss` (the mean squared error), `mse`, `mae`, `rmse` and `r2` of values of shape (rows,).
 
-    `r2` is None where it has no meaning: one row, or the same true value in every row.
+    `r2` is None where it has no meaning: one row, or the same true value in every row. Raises
+    ValueError for predictions that are not finite.
     """
-    mse = float(mean_squared_error(truth, predictions))
+    if not np.isfinite(predictions).all():
+        raise ValueError("A prediction is not finite.")
+    errors = truth - predictions
+    squares = errors**2
+    mse = float(squares.mean())
     return {
         "loss": mse,
         "mse": mse,
-        "mae": float(mean_absolute_error(truth, predictions)),
+        "mae": float(np.abs(errors).mean()),
         "rmse": mse**0.5,
-        "r2": float(r2_score(truth, predictions)) if np.ptp(truth) > 0 else None,
+        "r2": (
+            float(1 - squares.sum() / ((truth - truth.mean()) ** 2).sum())
+            if np.ptp(truth) > 0
+            else None
+        ),
     }
 
 
@@ -48,27 +52,24 @@ def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
     None unless the rows hold every class. `balanced_accuracy` is the mean recall over the classes
     that the rows hold.
     """
+    classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
-    loss = log_loss(truth, probabilities)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        truth,
-        predicted,
-        labels=np.arange(probabilities.shape[1]),
-        average="binary" if task is Task.BINARY else "macro",
-        zero_division=0,
+    held, given, right = (
+        np.bincount(numbers, minlength=classes)
+        for numbers in (truth, predicted, truth[predicted == truth])
     )
+    precision, recall = _shares(right, given), _shares(right, held)
+    f1 = _shares(2 * right, held + given)
+    averaged = slice(1, 2) if task is Task.BINARY else slice(None)
+    loss = log_loss(truth, probabilities)
     return {
         "loss": loss,
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "balanced_accuracy": float(
-            recall_score(
-                truth, predicted, labels=np.unique(truth), average="macro", zero_division=0
-            )
-        ),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "auc": _auc(truth, probabilities),
+        "accuracy": float(right.sum() / len(truth)),
+        "balanced_accuracy": float(recall[held > 0].mean()),
+        "precision": float(precision[averaged].mean()),
+        "recall": float(recall[averaged].mean()),
+        "f1": float(f1[averaged].mean()),
+        "auc": _auc(truth, probabilities) if held.all() else None,
         "log_loss": loss,
     }
 
@@ -88,10 +89,29 @@ def class_probabilities(outputs: Array) -> Array:
     return normalized
 
 
-def _auc(truth: Array, probabilities: Array) -> float | None:
+def _shares(parts: Array, wholes: Array) -> Array:
+    """Each part of its whole; 0 of nothing."""
+    return parts / np.maximum(wholes, 1)
+
+
+def _auc(truth: Array, probabilities: Array) -> float:
+    """The area under the curve of class 1 of two, or the mean of each class against the rest."""
     classes = probabilities.shape[1]
-    if len(np.unique(truth)) < classes:
-        return None
-    if classes == 2:
-        return float(roc_auc_score(truth, probabilities[:, 1]))
-    return float(roc_auc_score(truth, probabilities, multi_class="ovr", average="macro"))
+    measured = [1] if classes == 2 else range(classes)
+    return float(np.mean([_area(truth == number, probabilities[:, number]) for number in measured]))
+
+
+def _area(is_class: Array, scores: Array) -> float:
+    """The share of pairs of a row of the class and another in which the first has the higher score.
+
+    Pairs with equal scores count half (Hanley and McNeil, 1982).
+    """
+    order = scores.argsort()
+    ordered = scores[order]
+    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, len(ordered))
+    # Rows of the class, and others, up to each score.
+    inside = np.cumsum(is_class[order])[ends - 1]
+    outside = ends - inside
+    added = np.diff(inside, prepend=0)
+    below = outside - np.diff(outside, prepend=0) / 2
+    return float((added * below).sum() / (inside[-1] * outside[-1]))

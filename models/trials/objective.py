@@ -40,6 +40,10 @@ class Objective:
     metric: str  # without "val_"
     direction: Direction
 
+    def is_worse(self, score: float, other: float) -> bool:
+        """Whether the first score is not as good as the other."""
+        return score > other if self.direction == "min" else score < other
+
 
 def resolve_objective(
     task: Task, metric: str = "val_loss", direction: str | None = None

@@ -10,7 +10,7 @@ from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
 from models.trials.peak_memory import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
-from models.trials.spec import Failure, FailureKind, RunReport, TrialResult, TrialSpec
+from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
 from models.trials.trainer import Report, Run, RunResult, Trainer, TrainingData
 from models.trials.weights import load_weights, save_weights, weights_name
 
@@ -30,7 +30,7 @@ def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
 
 
 def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = None) -> TrialResult:
-    """Train every fold and execution of a trial, store the best weights and combine the scores.
+    """Train every fold and execution of a trial, combine the scores and store the best weights.
 
     A trial with a `parent` goes on, run by run, from the best weights of the parent, which is
     trained again if they are gone; the optimizer's own state starts anew. Whatever goes wrong
@@ -87,20 +87,24 @@ def plan_trial(spec: TrialSpec) -> TrialPlan:
 
 
 def score_trial(plan: TrialPlan, results: Sequence[RunResult], trainer: str) -> TrialResult:
-    """Store the weights of a trial that `trainer` trained, and combine its scores."""
+    """Combine the scores of a trial that `trainer` trained, and store its weights."""
     spec, data, runs = plan.spec, plan.data, plan.runs
-    artifacts = Artifacts(spec.data.artifacts_root)
     if results[-1].diverged:
         return replace(diverged(results, runs), trainer=trainer)
     is_stopped = results[-1].stopped
     if is_stopped and len(results) > 1:
         # A run that had just begun would spoil the mean of those that were finished.
         results = results[:-1]
+    names = [weights_name(spec.weights, run.fold, run.execution) for run in runs]
     reports = [
-        _store_and_score(spec, run, result, data, artifacts)
-        for run, result in zip(runs, results, strict=False)
+        report_run(run, result, data.folds[run.fold], spec.objective, name)
+        for run, result, name in zip(runs, results, names, strict=False)
     ]
     combined = combine(reports, results, spec.objective, data.reference_loss)
+    if _may_win(spec, combined):
+        artifacts = Artifacts(spec.data.artifacts_root)
+        for name, result in zip(names, results, strict=False):
+            save_weights(artifacts, name, result.weights)
     return replace(combined, stopped=is_stopped, trainer=trainer)
 
 
@@ -142,9 +146,7 @@ def _run_seed(spec: TrialSpec, fold: int, execution: int) -> int:
     return int(sequence.generate_state(1)[0]) >> 2
 
 
-def _store_and_score(
-    spec: TrialSpec, run: Run, result: RunResult, data: PreparedData, artifacts: Artifacts
-) -> RunReport:
-    name = weights_name(spec.weights, run.fold, run.execution)
-    save_weights(artifacts, name, result.weights)
-    return report_run(run, result, data.folds[run.fold], spec.objective, name)
+def _may_win(spec: TrialSpec, result: TrialResult) -> bool:
+    if spec.to_beat is None or result.score is None:
+        return True
+    return not spec.objective.is_worse(result.score, spec.to_beat)

@@ -51,6 +51,8 @@ class TrialSpec:
     executions: int = 1
     early_stopping: EarlyStopping | None = None
     parent: "TrialSpec | None" = None  # the trial whose best weights this one continues
+    # A score that another trial has: the weights of a worse one are of no use and not written.
+    to_beat: float | None = None
 
 
 class FailureKind(StrEnum):

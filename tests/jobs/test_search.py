@@ -331,6 +331,28 @@ def test_only_the_weights_of_the_best_trial_are_kept(
     assert search.weights_of(search.best) == folders[best]
 
 
+def test_a_trial_is_told_which_score_to_beat(begin: Open) -> None:
+    search = begin(strategy=Random(), space=SPACE)
+    to_beat = []
+    for score in (2.0, 3.0, 1.0, 5.0):
+        spec = search.next_trial()
+        assert spec is not None
+        to_beat.append(spec.to_beat)
+        search.completed(spec.number, scored(score))
+    assert to_beat == [None, 2.0, 2.0, 1.0]
+    assert search.best is not None
+    assert search.spec_of(search.best).to_beat is None, "what is trained again is kept"
+
+
+def test_of_hyperband_all_weights_may_be_continued(begin: Open) -> None:
+    search = begin(strategy=Hyperband(max_epochs=3, factor=3), space=SPACE)
+    for _ in range(2):
+        spec = search.next_trial()
+        assert spec is not None
+        assert spec.to_beat is None
+        search.completed(spec.number, scored(1.0))
+
+
 def test_the_weights_of_a_failed_trial_are_dropped(begin: Open, artifacts: Artifacts) -> None:
     search = begin(strategy=manual(1))
     spec = search.next_trial()

@@ -274,6 +274,14 @@ def test_a_target_ends_the_search_and_its_other_trials(plane: Plane, start) -> N
     assert job.stop_reason == "target"
     assert len(plane.trials(job)) < 9
     assert plane.trials(job, TrialState.RUNNING, TrialState.WAITING) == []
+    left = plane.data / "artifacts" / "jobs" / job.id / "trials"
+    wait_until(lambda: [folder.name for folder in left.iterdir()] == [str(_best(plane, job))])
+
+
+def _best(plane: Plane, job: Job) -> int:
+    best = plane.queries.best_trial(job)
+    assert best is not None
+    return best.number
 
 
 def test_a_trial_whose_process_is_killed_is_tried_again(plane: Plane, start) -> None:

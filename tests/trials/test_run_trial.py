@@ -64,6 +64,21 @@ def test_stored_weights_give_the_score_again(line, trial):
     assert ((predictions - fold.validation_truth) ** 2).mean() == pytest.approx(result.score)
 
 
+@pytest.mark.parametrize(("metric", "sign"), [("loss", -1), ("r2", 1)])
+def test_weights_are_written_unless_another_trial_has_won_already(line, trial, metric, sign):
+    objective = Objective(metric, "min" if metric == "loss" else "max")
+    artifacts = Artifacts(line.artifacts_root)
+    parts = {"objective": objective, "epochs": 1}
+    score = run_trial(trial(line, weights="jobs/job_1/trials/7", **parts)).score
+    for better, is_kept in ((0.001, False), (0.0, True), (-0.001, True)):
+        spec = trial(
+            line, weights=f"jobs/job_1/trials/{better}", to_beat=score + sign * better, **parts
+        )
+        result = run_trial(spec)
+        assert result.score == score
+        assert artifacts.exists(*result.weights) is is_kept
+
+
 def test_folds_and_executions_are_averaged(stored, plane, trial):
     data = stored(plane(), evaluation=CV)
     result = run_trial(trial(data, executions=2, epochs=2))

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from models.data.tasks import Task
 from models.trials.metrics import class_metrics, class_probabilities, log_loss, regression_metrics
@@ -87,3 +88,57 @@ def test_log_loss_is_clipped():
 def test_probabilities_of_a_sigmoid_and_of_a_softmax_sum_to_one():
     assert class_probabilities(np.array([[0.25]], np.float32)).tolist() == [[0.75, 0.25]]
     assert class_probabilities(np.full((1, 3), 1 / 3, np.float32)).sum() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("task", "classes"), [(Task.BINARY, 2), (Task.MULTICLASS, 2), (Task.MULTICLASS, 5)]
+)
+def test_classes_are_scored_as_by_scikit_learn(task, classes):
+    random = np.random.default_rng(classes)
+    for rows in (classes, 7, 200):
+        # Rounded, so that scores tie.
+        probabilities = random.random((rows, classes)).round(1) + 0.01
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        truth = random.integers(0, classes, rows)
+        metrics = class_metrics(truth, probabilities, task)
+        predicted = probabilities.argmax(axis=1)
+        shared = {"labels": np.arange(classes), "zero_division": 0}
+        shared["average"] = "binary" if task is Task.BINARY else "macro"
+        precision, recall, f1, _ = sklearn.metrics.precision_recall_fscore_support(
+            truth, predicted, **shared
+        )
+        held = np.unique(truth)
+        expected = {
+            "accuracy": sklearn.metrics.accuracy_score(truth, predicted),
+            "balanced_accuracy": sklearn.metrics.recall_score(
+                truth, predicted, labels=held, average="macro", zero_division=0
+            ),
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+        }
+        if len(held) == classes:
+            scores = probabilities[:, 1] if classes == 2 else probabilities
+            expected["auc"] = sklearn.metrics.roc_auc_score(truth, scores, multi_class="ovr")
+        known = {name: metrics[name] for name in expected}
+        assert known == pytest.approx(expected, rel=1e-14, abs=1e-14)
+        assert (metrics["auc"] is None) == ("auc" not in expected)
+
+
+def test_numbers_are_scored_as_by_scikit_learn():
+    random = np.random.default_rng(1)
+    truth, predictions = random.normal(1e6, 1e3, 300), random.normal(1e6, 1e3, 300)
+    metrics = regression_metrics(truth, predictions)
+    assert metrics["mse"] == pytest.approx(
+        sklearn.metrics.mean_squared_error(truth, predictions), rel=1e-14
+    )
+    assert metrics["mae"] == pytest.approx(
+        sklearn.metrics.mean_absolute_error(truth, predictions), rel=1e-14
+    )
+    assert metrics["r2"] == pytest.approx(sklearn.metrics.r2_score(truth, predictions), rel=1e-14)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_prediction_that_is_not_finite_has_no_score(wrong):
+    with pytest.raises(ValueError, match="finite"):
+        regression_metrics(np.array([1.0, 2.0]), np.array([1.0, wrong]))

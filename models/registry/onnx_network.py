@@ -1,0 +1,191 @@
+"""A Keras network as an ONNX graph: layer by layer where all are known, else by Keras's export."""
+
+import logging
+import math
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from models.data.onnx_graph import IR_VERSION, ML_OPSET, OPSET
+
+Array = np.ndarray[Any, Any]
+
+
+def network_graph(network: keras.Model) -> onnx.ModelProto:
+    """`network` alone, at our opsets: one input and one output, any row count.
+
+    Dense networks are written down from their weights. Keras would trace them and hand the trace to
+    tf2onnx, which takes a hundred times as long; so it does with others, as convolutional ones.
+    """
+    model = _written(network) if _is_chain(network) else None
+    return _exported(network) if model is None else model
+
+
+class _Chain:
+    """A graph in which each node takes the output of the one before."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.end = "features"  # the name of what comes out so far
+
+    def add(self, operator: str, *others: str, **attributes: Any) -> str:
+        """Let an operator work on what comes out so far, and on `others`."""
+        name = f"layers/{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, [self.end, *others], [name], **attributes))
+        self.end = name
+        return name
+
+    def constant(self, values: Any) -> str:
+        """The name of an array, kept in float32."""
+        name = f"weights/{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
+        return name
+
+
+def _is_chain(network: keras.Model) -> bool:
+    """Whether each layer takes what the one before it gives."""
+    layers = network.layers
+    if network.input_shape is None or not isinstance(layers[0], keras.layers.InputLayer):
+        return False
+    return layers[-1].output is network.outputs[0] and all(
+        layer.input is before.output for before, layer in pairwise(layers)
+    )
+
+
+def _written(network: keras.Model) -> onnx.ModelProto | None:
+    """The graph of known layers; None if one is not."""
+    chain = _Chain()
+    for layer in network.layers:
+        write = _LAYERS.get(type(layer).__name__)
+        if write is None or not write(chain, layer):
+            return None
+    shapes = {chain.end: network.output_shape, "features": network.input_shape}
+    output, features = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape[1:]])
+        for name, shape in shapes.items()
+    )
+    graph = helper.make_graph(chain.nodes, "network", [features], [output], chain.constants)
+    return helper.make_model(graph, opset_imports=_opsets(), ir_version=IR_VERSION)
+
+
+def _dense(chain: _Chain, layer: keras.layers.Dense) -> bool:
+    if len(layer.input.shape) != 2:
+        return False
+    names = [chain.constant(weights) for weights in layer.get_weights()]
+    chain.add("Gemm", *names)
+    return _activation(chain, layer)
+
+
+def _normalization(chain: _Chain, layer: keras.layers.BatchNormalization) -> bool:
+    # In the order of ONNX: scale, offset, mean, variance.
+    weights = layer.get_weights()
+    if len(layer.input.shape) != 2 or len(weights) != 4:
+        return False
+    names = [chain.constant(array) for array in weights]
+    chain.add("BatchNormalization", *names, epsilon=layer.epsilon)
+    return True
+
+
+def _activation(chain: _Chain, layer: keras.layers.Layer) -> bool:
+    write = _ACTIVATIONS.get(keras.activations.serialize(layer.activation))
+    if write is None:
+        return False
+    write(chain)
+    return True
+
+
+def _flatten(chain: _Chain, layer: keras.layers.Flatten) -> bool:
+    chain.add("Flatten", axis=1)
+    return bool(layer.data_format == "channels_last")
+
+
+def _nothing(chain: _Chain, layer: keras.layers.Layer) -> bool:
+    return True
+
+
+def _silu(chain: _Chain) -> None:
+    before = chain.end
+    chain.add("Sigmoid")
+    chain.add("Mul", before)
+
+
+def _gelu(chain: _Chain) -> None:
+    before = chain.end
+    chain.add("Mul", chain.constant(math.sqrt(0.5)))
+    chain.add("Erf")
+    chain.add("Add", chain.constant(1.0))
+    chain.add("Mul", before)
+    chain.add("Mul", chain.constant(0.5))
+
+
+_LAYERS: Mapping[str, Callable[[_Chain, Any], bool]] = {
+    "InputLayer": _nothing,
+    "Flatten": _flatten,
+    "Dense": _dense,
+    "BatchNormalization": _normalization,
+    "Activation": _activation,
+    "Dropout": _nothing,
+}
+_ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
+    "linear": lambda chain: None,
+    "relu": lambda chain: chain.add("Relu"),
+    "selu": lambda chain: chain.add("Selu"),
+    "elu": lambda chain: chain.add("Elu"),
+    "gelu": _gelu,
+    "silu": _silu,
+    "tanh": lambda chain: chain.add("Tanh"),
+    "sigmoid": lambda chain: chain.add("Sigmoid"),
+    "softplus": lambda chain: chain.add("Softplus"),
+    "leaky_relu": lambda chain: chain.add("LeakyRelu", alpha=0.2),
+    "softmax": lambda chain: chain.add("Softmax", axis=-1),
+}
+
+
+def _exported(network: keras.Model) -> onnx.ModelProto:
+    """The graph as keras.Model.export writes it through tf2onnx."""
+    network(np.zeros((1, *network.input_shape[1:]), np.float32))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Keras looks for the old np.object before it gives it to tf2onnx.
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+        path = Path(folder) / "network.onnx"
+        # It also logs an error for every Erfc, which is replaced below.
+        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+        network.export(path, format="onnx", opset_version=OPSET, verbose=False)
+        model = onnx.load(path)
+    _replace_erfc(model.graph)
+    # compose.merge_models refuses graphs that differ in these. The network uses no operator of
+    # ai.onnx.ml, which tf2onnx lists at an older version.
+    del model.opset_import[:]
+    model.opset_import.extend(_opsets())
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _opsets() -> list[onnx.OperatorSetIdProto]:
+    return [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+
+
+def _replace_erfc(graph: onnx.GraphProto) -> None:
+    # TensorFlow computes gelu with erfc, which ONNX and tf2onnx 1.17 do not know: 1 - erf.
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        inner = f"{node.output[0]}/erf"
+        if not any(known.name == "one" for known in graph.initializer):
+            one = numpy_helper.from_array(np.array(1.0, np.float32), "one")
+            graph.initializer.append(one)
+        nodes.append(helper.make_node("Erf", [node.input[0]], [inner]))
+        nodes.append(helper.make_node("Sub", ["one", inner], [node.output[0]]))
+    del graph.node[:]
+    graph.node.extend(nodes)
