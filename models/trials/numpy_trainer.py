@@ -14,7 +14,7 @@ from models.networks.optimizers import Steps
 from models.networks.values import value
 from models.trials.arrays.descent import Descent
 from models.trials.arrays.initial import initialize
-from models.trials.arrays.layout import Weights, plan_layers
+from models.trials.arrays.layout import LayerPlan, Weights, plan_layers
 from models.trials.arrays.losses import LOSSES
 from models.trials.arrays.network import NetworkPass, by_feature
 from models.trials.arrays.rates import Rates
@@ -62,22 +62,20 @@ class _Training:
         self._same_rows = data.x_validation is data.x_train
         self._x_validation = self._x if self._same_rows else _with_ones(data.x_validation)
         self._plans = plan_layers(run.values, self._x.shape[1] - 1, data.outputs)
-        self._weights, self._best = Weights(self._plans), Weights(self._plans)
+        descent = Descent(run.values, self._plans, self._batch)
+        # The network as it is, and memory for another: the best one, if it is not the same.
+        self._now, self._other = (_Network(self._plans, self._batch, descent) for _ in range(2))
+        self._best: _Network | None = None
         if run.initial_weights is None:
-            initialize(self._weights, self._plans, run.values, run.seed)
+            initialize(self._now.weights, self._plans, run.values, run.seed)
         else:
-            self._weights.load(run.initial_weights)
-        descent = Descent(run.values, self._plans, self._weights, self._batch)
+            self._now.weights.load(run.initial_weights)
+        self._other.weights.copy_from(self._now.weights)
         steps = -(-self._rows // self._batch)
         self._rates = Rates.of(
             run.values, Steps(total=steps * run.epochs, done=steps * run.initial_epoch)
         )
         self._steps_done = 0
-        self._learning = {
-            rows: NetworkPass(self._plans, self._weights, rows, self._batch, descent)
-            for rows in {self._batch, self._rows % self._batch or self._batch}
-        }
-        self._inferring: dict[int, NetworkPass] = {}
         # Where a step takes all rows, and they are validated on, the next step begins with what
         # validation has found. (The order of rows within a step changes nothing.)
         self._validation_learns = (
@@ -93,7 +91,7 @@ class _Training:
             loss, companion = self._train_epoch(epoch)
             val_loss, val_companion = self._loss.figures(self._validate(), self._data.y_validation)
             if recorder.record(epoch + 1, loss, val_loss, companion, val_companion):
-                self._best.copy_from(self._weights)
+                self._keep()
             if report is not None:
                 recorder.tell(report, epoch + 1)
             if recorder.ended:
@@ -110,7 +108,7 @@ class _Training:
         scores = np.empty((self._data.outputs.units, self._rows), np.float32)
         for start in range(0, self._rows, self._batch):
             end = min(start + self._batch, self._rows)
-            network = self._learning[end - start]
+            network = self._now.learning(end - start)
             signal = by_feature(self._x[order[start:end]])
             if self._found is None:
                 scores[:, start:end] = network.learn(signal, noise)
@@ -121,10 +119,27 @@ class _Training:
                 truth[start:end],
                 None if weights is None else weights[start:end],
             )
-            rate = self._rates.at(self._steps_done)
-            self._steps_done += 1
-            network.descend(signal, slope, rate, self._steps_done)
+            self._descend(network, signal, slope)
         return self._loss.figures(scores, truth, weights)
+
+    def _descend(self, network: NetworkPass, signal: Floats, slope: Floats) -> None:
+        """Take a step; the best weights stay as they are."""
+        rate = self._rates.at(self._steps_done)
+        self._steps_done += 1
+        keeps = self._best is self._now
+        target = self._other if keeps else self._now
+        network.descend(signal, slope, rate, self._steps_done, target.weights)
+        if keeps:
+            self._now, self._other = self._other, self._now
+
+    def _keep(self) -> None:
+        """Make the network as it is the best one."""
+        if any(plan.normalized for plan in self._plans):
+            # The next step would change its running moments before it changes weights.
+            self._other.weights.copy_from(self._now.weights)
+            self._best = self._other
+        else:
+            self._best = self._now
 
     def _order(self, epoch: int) -> Array:
         if self._validation_learns:
@@ -134,42 +149,62 @@ class _Training:
     def _validate(self) -> Floats:
         """The scores of the validation rows, (units, rows)."""
         if not self._validation_learns:
-            return self._scores(self._x_validation)
+            return self._now.scores(self._x_validation)
         no_dropout = np.random.SFC64(0)
-        found = self._learning[self._rows].learn(by_feature(self._x), no_dropout)
+        found = self._now.learning(self._rows).learn(by_feature(self._x), no_dropout)
         self._found = found.copy()
         return self._found
 
-    def _scores(self, x: Floats) -> Floats:
+    def _finish(self, recorder: Recorder) -> RunResult:
+        seconds = time.perf_counter() - self._started
+        if self._best is not None:
+            self._now = self._best
+        validation = self._loss.answers(self._now.scores(self._x_validation))
+        training = validation if self._same_rows else self._loss.answers(self._now.scores(self._x))
+        finite = bool(np.isfinite(validation).all() and np.isfinite(training).all())
+        weights = self._now.weights
+        return RunResult(
+            weights=weights.arrays() if recorder.best_epoch else [],
+            best_epoch=recorder.best_epoch,
+            epochs=self._run.initial_epoch + len(recorder.history["loss"]),
+            history=recorder.history,
+            validation_outputs=validation,
+            training_outputs=training,
+            parameters=weights.size,
+            seconds=seconds,
+            diverged=recorder.diverged or not finite,
+            stopped=recorder.stopped,
+        )
+
+
+class _Network:
+    """Weights, and the passes through them by their number of rows."""
+
+    def __init__(self, plans: Sequence[LayerPlan], batch: int, descent: Descent) -> None:
+        self.weights = Weights(plans)
+        self._plans, self._batch, self._descent = plans, batch, descent
+        self._learning: dict[int, NetworkPass] = {}
+        self._inferring: dict[int, NetworkPass] = {}
+
+    def learning(self, rows: int) -> NetworkPass:
+        """The pass that learns from so many rows."""
+        if rows not in self._learning:
+            self._learning[rows] = self._pass(rows, self._descent)
+        return self._learning[rows]
+
+    def scores(self, x: Floats) -> Floats:
         """What the network gives for rows with their ones, (units, rows)."""
         pieces = []
         for start in range(0, len(x), FORWARD_ROWS):
             piece = x[start : start + FORWARD_ROWS]
             rows = len(piece)
             if rows not in self._inferring:
-                self._inferring[rows] = NetworkPass(self._plans, self._weights, rows, self._batch)
+                self._inferring[rows] = self._pass(rows)
             pieces.append(self._inferring[rows].infer(by_feature(piece)).copy())
         return np.concatenate(pieces, axis=1)
 
-    def _finish(self, recorder: Recorder) -> RunResult:
-        seconds = time.perf_counter() - self._started
-        if recorder.best_epoch:
-            self._weights.copy_from(self._best)
-        validation = self._loss.answers(self._scores(self._x_validation))
-        training = validation if self._same_rows else self._loss.answers(self._scores(self._x))
-        finite = bool(np.isfinite(validation).all() and np.isfinite(training).all())
-        return RunResult(
-            weights=self._weights.arrays() if recorder.best_epoch else [],
-            best_epoch=recorder.best_epoch,
-            epochs=self._run.initial_epoch + len(recorder.history["loss"]),
-            history=recorder.history,
-            validation_outputs=validation,
-            training_outputs=training,
-            parameters=self._weights.size,
-            seconds=seconds,
-            diverged=recorder.diverged or not finite,
-            stopped=recorder.stopped,
-        )
+    def _pass(self, rows: int, descent: Descent | None = None) -> NetworkPass:
+        return NetworkPass(self._plans, self.weights, rows, self._batch, descent)
 
 
 def _with_ones(x: Array) -> Floats:

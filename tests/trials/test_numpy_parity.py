@@ -162,6 +162,21 @@ def test_weighted_losses_and_weights_are_those_of_plain_keras_fit(task):
         np.testing.assert_allclose(ours, theirs, **CLOSE)
 
 
+@pytest.mark.parametrize(("batch", "rate", "seed"), [(4, 0.02, 1), (8, 0.01, 0)])
+def test_the_best_weights_outlive_worse_epochs(batch, rate, seed):
+    values = {"batch_size": batch, "units": 32, "learning_rate": rate}
+    reference, result = both(values, data(), epochs=9, seed=seed)
+    # Better, worse and better again, and not the best at the end.
+    losses = result.history["val_loss"]
+    signs = np.sign(np.diff(losses[: result.best_epoch]))
+    assert -1 in signs
+    assert 1 in signs
+    assert result.best_epoch < 9
+    np.testing.assert_allclose(losses, reference.history["val_loss"], rtol=1e-3)
+    for ours, theirs in zip(result.weights, reference.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
 def test_confident_classes():
     # Probabilities that round to 0 and 1: the loss must come from the scores.
     assert_same(*both({"optimizer": "sgd", "num_layers": 0}, data(Task.BINARY, x=X * 30)))

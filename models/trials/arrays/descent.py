@@ -8,7 +8,7 @@ import numpy as np
 from models.networks.values import value
 from models.space.hyperparameters import TrialValues
 from models.trials.arrays.few_rows import FEW_ROWS, compile_descent, suits
-from models.trials.arrays.layout import LayerArrays, LayerPlan, Weights, views
+from models.trials.arrays.layout import LayerArrays, LayerPlan, flat_size, views
 from models.trials.arrays.loops import compile_update
 from models.trials.arrays.types import Floats
 from models.trials.arrays.updates import Update, create_update
@@ -18,7 +18,6 @@ from models.trials.arrays.updates import Update, create_update
 class _Layer:
     """What a step reads and writes of one layer."""
 
-    weights: LayerArrays
     gradient: LayerArrays
     states: tuple[LayerArrays, ...]  # of the optimizer
     moved: np.ndarray[tuple[int], np.dtype[np.bool_]]  # (inputs,): see `few_rows`
@@ -30,9 +29,7 @@ class _Layer:
 class Descent:
     """Changes the layers of a network from the last to the first, step after step."""
 
-    def __init__(
-        self, values: TrialValues, plans: Sequence[LayerPlan], weights: Weights, batch: int
-    ) -> None:
+    def __init__(self, values: TrialValues, plans: Sequence[LayerPlan], batch: int) -> None:
         """`batch` is the number of rows of a step; the last of an epoch may have fewer."""
         self._update: Update = create_update(values)
         # The gradient of l2 times the sum of squares of every kernel, by the kernel.
@@ -40,14 +37,13 @@ class Descent:
         formula = type(self._update).formula
         self._change = compile_update(formula, self._update.states)
         self._descend = compile_descent(formula, self._update.states)
-        flat = np.empty_like(weights.flat)
+        flat = np.empty(flat_size(plans), np.float32)
         self.gradients = views(flat, plans)
         start = self._update.state_start
         states = [views(np.full_like(flat, start), plans) for _ in range(self._update.states)]
         moves_all = bool(self._l2) or self._update.has_decay
         self._layers = [
             _Layer(
-                weights.layers[number],
                 self.gradients[number],
                 tuple(state[number] for state in states),
                 np.full(plan.rows, moves_all),
@@ -63,16 +59,28 @@ class Descent:
         """Begin the step of this number, counted from 1, with the learning rate `rate`."""
         self._numbers = self._update.numbers(rate, step)
 
-    def layer(self, number: int, inputs: Floats, slope: Floats, before: Floats) -> None:
-        """Update a layer by its inputs, (inputs, rows), and `slope`, the gradient by its products.
+    def layer(
+        self,
+        number: int,
+        source: LayerArrays,
+        target: LayerArrays,
+        inputs: Floats,
+        slope: Floats,
+        before: Floats,
+    ) -> None:
+        """Write what a layer's weights, `source`, are after the step to `target`.
 
-        The gradient by its inputs, as it is before the update, is written to `before`, (inputs,
-        rows), unless that has no rows.
+        The two are the same for a step in place. Where they are not, `target` has been one of them
+        before. The step follows from the inputs, (inputs, rows), and `slope`, the gradient by the
+        layer's products, (units, rows). The gradient by its inputs, as it is before the step, is
+        written to `before`, (inputs, rows), unless that has no rows.
         """
-        layer = self._layers[number]
+        layer, in_place = self._layers[number], source is target
         if layer.by_input:
             self._descend(
-                layer.weights.affine,
+                source.affine,
+                in_place,
+                target.affine,
                 inputs,
                 slope,
                 before,
@@ -84,13 +92,14 @@ class Descent:
                 *self._numbers,
             )
             return
-        weights, gradient = layer.weights, layer.gradient
+        gradient = layer.gradient
         np.matmul(inputs, slope.T, out=gradient.affine)
         if len(before):
-            np.matmul(weights.kernel, slope, out=before)
+            np.matmul(source.kernel, slope, out=before)
         if self._l2:
-            np.add(gradient.kernel, weights.kernel * self._l2, out=gradient.kernel)
-        self._change(
-            weights.flat, gradient.flat, *(state.flat for state in layer.states), *self._numbers
-        )
+            np.add(gradient.kernel, source.kernel * self._l2, out=gradient.kernel)
+        if not in_place:
+            np.copyto(target.flat, source.flat)
+        states = (state.flat for state in layer.states)
+        self._change(target.flat, gradient.flat, *states, *self._numbers)
         layer.moved.fill(True)

@@ -59,21 +59,20 @@ def multiply(affine, inputs, product, spare):  # type: ignore[no-untyped-def]
 def compile_descent(formula: Function, states: int) -> Function:
     """The step of one layer by the formula of a `models.trials.arrays.updates.Update`.
 
-    The function takes (affine, inputs, slope, before, skips, moved, spare, l2, *states, *numbers).
-    From `slope`, the gradient by the layer's products (units, rows), it writes to `before` that by
-    its inputs and then updates `affine`. `before` has no rows where nobody needs it, and with
+    The function takes (source, in_place, affine, inputs, slope, before, skips, moved, spare, l2,
+    *states, *numbers). From `slope`, the gradient by the layer's products (units, rows), it writes
+    to `before` that by its inputs, and to `affine` the weights of `source` after the step; both are
+    the same array if `in_place` says so. `before` has no rows where nobody needs it, and with
     `skips` it is 0 where an input is 0 in every row. `moved`, (inputs,), marks the weights that a
     step has changed; while its input is 0, no optimizer changes a weight that it has not changed
-    before. `spare` is memory, (FEW_ROWS, units).
+    before, and `affine` has it already. `spare` is memory, (FEW_ROWS, units).
     """
     get, put = GET[states], PUT[states]
 
     @_compile
-    def descend(affine, inputs, slope, before, skips, moved, spare, l2, *others):  # type: ignore[no-untyped-def]
-        units, rows = slope.shape
-        for row in range(FEW_ROWS):
-            for unit in range(units):
-                spare[row, unit] = slope[unit, row] if row < rows else _ZERO
+    def descend(source, in_place, affine, inputs, slope, before, skips, moved, spare, l2, *others):  # type: ignore[no-untyped-def]
+        units = len(slope)
+        _transpose(slope, spare)
         slopes_0, slopes_1, slopes_2, slopes_3 = spare[0], spare[1], spare[2], spare[3]
         for i in range(len(affine)):
             weights, of_input = affine[i], get(others, i)
@@ -81,8 +80,11 @@ def compile_descent(formula: Function, states: int) -> Function:
             penalty = l2 if i < len(affine) - 1 else _ZERO
             x_0, x_1, x_2, x_3 = _read(inputs, i)
             sum_0, sum_1, sum_2, sum_3 = _ZERO, _ZERO, _ZERO, _ZERO
-            if x_0 != _ZERO or x_1 != _ZERO or x_2 != _ZERO or x_3 != _ZERO or not skips:
-                moved[i] = True
+            is_on = x_0 != _ZERO or x_1 != _ZERO or x_2 != _ZERO or x_3 != _ZERO or not skips
+            moved[i] |= is_on
+            if moved[i] and not in_place:
+                _copy(source[i], weights)
+            if is_on:
                 for unit in range(units):
                     weight = weights[unit]
                     slope_0, slope_1 = slopes_0[unit], slopes_1[unit]
@@ -106,6 +108,21 @@ def compile_descent(formula: Function, states: int) -> Function:
                 _write(before, i, sum_0, sum_1, sum_2, sum_3)
 
     return descend
+
+
+@_compile
+def _transpose(slope, slopes):  # type: ignore[no-untyped-def]
+    """(units, rows) to (FEW_ROWS, units), 0 in rows that are not there."""
+    units, rows = slope.shape
+    for row in range(FEW_ROWS):
+        for unit in range(units):
+            slopes[row, unit] = slope[unit, row] if row < rows else _ZERO
+
+
+@_compile
+def _copy(numbers, target):  # type: ignore[no-untyped-def]
+    for i in range(len(numbers)):
+        target[i] = numbers[i]
 
 
 @_compile

@@ -90,7 +90,7 @@ class NetworkPass:
         descent: Descent | None = None,
     ) -> None:
         """`batch` is the number of rows of a step, of which the last may have fewer."""
-        self._descent = descent
+        self._descent, self._layers = descent, weights.layers
         gradients = [None] * len(plans) if descent is None else descent.gradients
         self._hidden = [
             HiddenPass(plan, layer, moving, gradient, rows, batch)
@@ -125,18 +125,25 @@ class NetworkPass:
         self._multiply(inputs, self._scores)
         return self._scores
 
-    def descend(self, signal: Floats, slope: Floats, rate: float, step: int) -> None:
-        """Change the weights by a step, counted from 1, after `learn(signal)`.
+    def descend(
+        self, signal: Floats, slope: Floats, rate: float, step: int, target: Weights
+    ) -> None:
+        """Write to `target` the weights after a step, counted from 1, after `learn(signal)`.
 
-        `slope` is the gradient of the loss by the scores, `rate` the learning rate.
+        `slope` is the gradient of the loss by the scores, `rate` the learning rate. `target` may be
+        these weights, or others that this descent has changed or that were equal at its start.
         """
         assert self._descent is not None
         self._descent.start(rate, step)
-        for number in range(len(self._hidden), 0, -1):
-            layer = self._hidden[number - 1]
-            self._descent.layer(number, self._inputs[number - 1], slope, layer.slope)
-            slope = layer.back()
-        self._descent.layer(0, signal[: self._first_inputs], slope, self._no_slope)
+        for number in range(len(self._hidden), -1, -1):
+            source, following = self._layers[number], target.layers[number]
+            if number == 0:
+                inputs, before = signal[: self._first_inputs], self._no_slope
+            else:
+                inputs, before = self._inputs[number - 1], self._hidden[number - 1].slope
+            self._descent.layer(number, source, following, inputs, slope, before)
+            if number:
+                slope = self._hidden[number - 1].back()
 
 
 def _multiplication(affine: Floats, rows: int) -> Callable[[Floats, Floats], object]:
