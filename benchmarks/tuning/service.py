@@ -22,13 +22,13 @@ from benchmarks.tuning.workloads import SEED, Array, Workload
 from luthier.client import Client
 
 _READY_WITHIN = 120.0  # seconds
-_LOOK_EVERY = 0.1  # seconds between two looks at a job
+_LOOK_EVERY = 0.02  # seconds between two looks at a job
 _IDLE = 0.1  # seconds of CPU in half a second, below which a service has nothing to do
 _WARM_UP = {
     "model": "warm-up",
     "dataset": "builtin:xor",
     "target": "target",
-    "search_space": {"num_layers": 1, "units": 8},
+    "search_space": {"num_layers": 2, "units": 16},  # what is compiled for a few rows too
     "evaluation": {"method": "train"},
     "reuse": False,
 }
