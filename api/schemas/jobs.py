@@ -188,7 +188,10 @@ class JobSchema(ma.Schema):
     forecast = ma.fields.Nested(
         ForecastSchema,
         allow_none=True,
-        metadata=described("Made by the worker before the first trial; null until then."),
+        metadata=described(
+            "Made by the worker beside the first trials; null until then, and for good where quick"
+            " trials were over before it."
+        ),
     )
     actual = ma.fields.Nested(
         ActualSchema,

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from statistics import fmean
 
@@ -10,6 +11,7 @@ from models.data.builtin_loading import load_or_stand_in
 from models.data.splitting import split
 from models.data.storage import read_dataset
 from models.data.tasks import resolve_features
+from models.executors.reporting import tell
 from models.jobs.forecast import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.forecast_points import Points, choose_points
 from models.jobs.spec import JobSpec
@@ -17,7 +19,7 @@ from models.networks.outputs import Outputs
 from models.networks.size import Size
 from models.oracles.plan import hyperband_schedule
 from models.oracles.strategy import Hyperband
-from models.registry.saving import Saving, measure_saving
+from models.registry.saving import Saving, measure_savings
 from models.space.drawing import Values
 from models.store.artifacts import Artifacts
 from models.trials.calibration import CostModel, Measured, Work, measure
@@ -35,13 +37,19 @@ _MOST_MEASURED = 5
 _MOST_SAVED = 250_000  # parameters of a network that is saved to measure it, which takes 0.1 s
 _BYTES = 4  # of a parameter
 
-_saved: dict[tuple[str, str, tuple[int, ...], Outputs], Saving] = {}
+_saved: dict[tuple[str, str, tuple[int, ...], Outputs], list[Saving]] = {}
 _MOST_KEPT = 64
 
 
 def forecast(request: ForecastRequest) -> Forecast:
     """As `models.jobs.forecast.make_forecast` says."""
     return _Reckoning(request).forecast()
+
+
+def _check_wanted() -> None:
+    """End the task if it was asked to stop, so that its process is free for the next job."""
+    if tell(None):
+        raise CancelledError
 
 
 class _Reckoning:
@@ -55,6 +63,7 @@ class _Reckoning:
         self._points = choose_points(spec, lambda values: self._work(values).size)
         self._measured = self._measure()
         self._model = CostModel(self._measured)
+        _check_wanted()
         self._savings = _measure_savings(spec.network, self._points, self._size, self._fold)
 
     def forecast(self) -> Forecast:
@@ -99,6 +108,7 @@ class _Reckoning:
             spent = time.monotonic() - started
             if len(measured) >= 2 and spent > self._worth_measuring(measured):
                 break
+            _check_wanted()
             measured.append(measure(self._spec.network, values, self._fold))
         return measured
 
@@ -170,7 +180,21 @@ def _fold(request: ForecastRequest) -> tuple[PreparedFold, int]:
 def _measure_savings(
     network: str, points: Points, size: Callable[[Values], Size], fold: PreparedFold
 ) -> list[Saving]:
-    """Two networks of different size, or one where there is no other; none of them very large."""
+    """Two networks of different size, or one where there is no other; none of them very large.
+
+    A process measures once for a space, since this is half of a forecast.
+    """
+    data = fold.training
+    ends = json.dumps([points.smallest, points.largest], sort_keys=True)
+    key = (network, ends, data.input_shape, data.outputs)
+    if key not in _saved:
+        if len(_saved) == _MOST_KEPT:
+            _saved.clear()
+        _saved[key] = measure_savings(network, _to_save(points, size), fold)
+    return _saved[key]
+
+
+def _to_save(points: Points, size: Callable[[Values], Size]) -> list[Values]:
     known = [points.smallest, points.largest, *points.drawn]
     fitting = [values for values in known if size(values).parameters <= _MOST_SAVED]
     # Narrow ones of the same depth stand in for networks that would take long.
@@ -179,19 +203,7 @@ def _measure_savings(
     ]
     fitting.sort(key=lambda values: size(values).parameters)
     least, most = fitting[0], fitting[-1]
-    chosen = [least] if size(least).parameters == size(most).parameters else [least, most]
-    return [_saving(network, values, fold) for values in chosen]
-
-
-def _saving(network: str, values: Values, fold: PreparedFold) -> Saving:
-    """What saving such a network takes, measured once by a process: it is half of a forecast."""
-    data = fold.training
-    key = (network, json.dumps(values, sort_keys=True), data.input_shape, data.outputs)
-    if key not in _saved:
-        if len(_saved) == _MOST_KEPT:
-            _saved.clear()
-        _saved[key] = measure_saving(network, values, fold)
-    return _saved[key]
+    return [least] if size(least).parameters == size(most).parameters else [least, most]
 
 
 def _on_line(points: Sequence[tuple[float, float]], place: float) -> float:

@@ -48,7 +48,7 @@ def _rehearse(folder: str) -> None:
     # TensorFlow is imported with these, for which the process must have been prepared.
     from models.data.storage import write_dataset
     from models.registry.export import ExportSpec, export
-    from models.registry.saving import measure_saving
+    from models.registry.saving import measure_savings
     from models.trials.calibration import CostModel, measure
     from models.trials.data import prepare
     from models.trials.run import run_trial
@@ -70,5 +70,5 @@ def _rehearse(folder: str) -> None:
     export(ExportSpec("rehearsal", 1, trial, run_trial(trial)))
     fold = prepare(trial.data).folds[0]
     CostModel([measure(trial.network, trial.values, fold)])
-    measure_saving(trial.network, trial.values, fold)
+    measure_savings(trial.network, [trial.values], fold)
     prepare.cache_clear()

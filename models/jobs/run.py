@@ -19,6 +19,7 @@ from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.parts import Parts
 from models.jobs.records import Job
+from models.jobs.rough_estimate import trial_seconds
 from models.jobs.search import Search
 from models.jobs.task_failures import explain
 from models.jobs.training import train
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 # Trials that wait for a slot while the oracle is asked for the next. It is a fixed number, so that
 # what a proposal is based on does not depend on how fast anything is.
 _AHEAD = 1
+# Trials that are likely to take less come before the forecast, which takes about as long.
+_QUICK_SECONDS = 0.3
 
 
 class JobRun:
@@ -53,6 +56,8 @@ class JobRun:
         self._search: Search | None = None
         self._winner: Winner | None = None
         self._forecast_due = self._lacks_forecast
+        self._has_quick_trials = False  # the forecast is then begun after one, and not waited for
+        self._has_tried = False
         self._saving_seconds = 0.0
 
     @property
@@ -88,11 +93,10 @@ class JobRun:
         for future in done:
             if settle := self._tasks.pop(future, None):
                 settle(future)
-        # The forecast has a slot of its own: trials need not wait for it where there is another.
-        started = int(slots > 0 and self._begin_forecast())
+        started = 0
         if self._begin_search():
             assert self._search is not None
-            started += self._search_on(self._search, done, slots - started)
+            started = self._search_on(self._search, done, slots)
         if started == 0 and slots > 0 and self._start_task():
             started = 1
         return started
@@ -192,6 +196,7 @@ class JobRun:
         """Whether there is a search to go on with; made where all is there for one."""
         if self._search is None and not self.is_over and self.job.dataset is not None:
             self._search = Search(self.job, self._ledger, self._parts.artifacts, self._thread)
+            self._has_quick_trials, self._has_tried = self._foresee_quick_trials(), False
             if self.job.stop_reason is not None:
                 # An earlier worker ended the search and was lost before the winner was saved.
                 self._crown(self._search)
@@ -209,12 +214,14 @@ class JobRun:
                 # how many came together.
                 self._look_ahead(search)
             self._look_ahead(search)
-            following = self._next_trials(search, slots)
+            # It has a slot of its own: trials need not wait for it where there is another.
+            begun = int(slots > 0 and search.stop_reason() is None and self._begin_forecast())
+            following = self._next_trials(search, slots - begun)
         for spec in following:
             future = self._parts.executor.submit(train, spec, self._parts.trial_timeout)
             self._training[future] = spec.number
         self._end_if_due(search)
-        return len(following)
+        return begun + len(following)
 
     def _look_ahead(self, search: Search) -> None:
         """Have trials ready for when the present ones end."""
@@ -227,6 +234,7 @@ class JobRun:
 
     def _take_result(self, search: Search, future: "Future[Any]") -> None:
         number = self._training.pop(future)
+        self._has_tried = True
         try:
             search.completed(number, future.result())
         except CancelledError:
@@ -279,9 +287,16 @@ class JobRun:
         wanted = self.job.forecast is None and self._parts.forecast_seconds > 0
         return wanted and self.job.stop_reason is None
 
+    def _foresee_quick_trials(self) -> bool:
+        if not self._forecast_due or self.job.dataset is None:
+            return False
+        record = self._parts.datasets.get(self.job.dataset)
+        return trial_seconds(self.job.spec, record) < _QUICK_SECONDS
+
     def _begin_forecast(self) -> bool:
-        """Submit the forecast, if it is due and the rows are there; whether it did."""
-        if not self._forecast_due or self.job.dataset is None or self.room == 0:
+        """Submit the forecast, if its time has come; whether it did."""
+        waits = self._has_quick_trials and not self._has_tried
+        if not self._forecast_due or waits or self.room == 0:
             return False
         self._forecast_due = False
 
@@ -373,7 +388,8 @@ class JobRun:
         version: int,
         publish: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
-        if self._forecast is not None and self.job.stop_reason != "max_seconds":
+        in_time = not self._has_quick_trials and self.job.stop_reason != "max_seconds"
+        if self._forecast is not None and in_time:
             # A job shows what was foretold of it beside what it took.
             self._finishing = partial(self._finish, search, version, publish)
             return
@@ -430,7 +446,7 @@ class JobRun:
 
     def _end(self) -> None:
         self.is_over = True
-        for future in self._tasks:  # of a job whose time was up, its forecast
+        for future in self._tasks:  # its forecast, if nobody waits for that
             self._parts.stragglers.add(self.job.id, future, lambda: None)
         self._tasks.clear()
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -22,8 +22,8 @@ from models.trials.trainer import Array, EpochReport, Run, TrainingData
 
 # What one epoch of a calibration multiplies at most: about 0.2 s of one core.
 _EPOCH_PRODUCTS = 4e9
-_EPOCHS = 3  # at least; the first one also builds and traces
-_LEAST_SECONDS = 0.01  # of the epochs after the first
+_EPOCHS = 2  # at least; the first one also builds and traces
+_LEAST_SECONDS = 0.02  # of the epochs after the first
 _MOST_EPOCHS = 40
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from waiting import wait_until
 
 from api.app import create_app
 from models.settings import Settings
@@ -14,6 +15,9 @@ SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 2},
     "units": {"type": "choice", "values": [8, 64]},
 }
+RATE = {"learning_rate": {"type": "float", "min": 1e-3, "max": 1e-2}}
+QUICK = {"search_space": SPACE | RATE}
+SLOW = {"search_space": {"num_layers": 3, "units": 256} | RATE}
 IMAGES = {
     "dataset": "builtin:digits",
     "network": "cnn",
@@ -134,19 +138,49 @@ def test_a_plan_without_a_forecast_says_why(settings: Settings, changes: Any, wh
         services.database.close()
 
 
-def test_a_job_has_its_forecast_beside_what_it_took(trained: Any) -> None:
-    job = trained.jobs["iris"]
-    forecast, actual = job["forecast"], job["actual"]
-    assert forecast["assumes"]["trials"] == 2
-    assert forecast["assumes"]["epochs"] == 2 * 2
+@pytest.fixture(scope="module")
+def slow(trained: Any) -> dict[str, Any]:
+    """A job whose only trial takes longer than a forecast."""
+    job = trained.client.tune(DIABETES | SLOW | {"budget": {"max_trials": 1, "epochs": 60}})
+    return trained.client.wait(job["id"], every=0.1)
+
+
+def test_a_job_has_its_forecast_beside_what_it_took(trained: Any, slow: dict[str, Any]) -> None:
+    forecast, actual = slow["forecast"], slow["actual"]
+    assert forecast["assumes"]["trials"] == 1
+    assert forecast["assumes"]["epochs"] == 60
     assert forecast["seconds"] > 0
-    assert actual["seconds"] == job["seconds"] > 0
+    assert actual["seconds"] == slow["seconds"] > 0
     assert actual["saving_seconds"] > 0
-    trials = trained.client.trials(job["id"])
+    trials = trained.client.trials(slow["id"])
     assert actual["memory_bytes"] == max(trial["memory_bytes"] for trial in trials) > 100 * 1024**2
-    version = trained.client.version("iris", job["version"])
+    version = trained.client.version("ahead", slow["version"])
     files = sum(file["bytes"] for file in version["files"].values())
-    assert files < actual["disk_bytes"] < files + 100_000
+    weights = 4 * trials[0]["parameters"]
+    assert files + weights < actual["disk_bytes"] < files + weights + 100_000
+
+
+def test_quick_trials_come_before_the_forecast(trained: Any) -> None:
+    client = trained.client
+    job = client.tune(DIABETES | QUICK | {"budget": {"max_trials": 900, "epochs": 2}})
+
+    def foreseen() -> dict[str, Any] | None:
+        found = client.job(job["id"])
+        assert found["state"] in ("queued", "running")
+        return found if found["forecast"] else None
+
+    found = wait_until(foreseen, 60.0)
+    client.cancel(job["id"])
+    assert found["forecast"]["assumes"]["trials"] == 900
+    assert found["progress"]["completed"] >= 1
+    assert client.wait(job["id"], every=0.1)["state"] == "cancelled"
+
+
+def test_a_job_that_is_over_after_a_quick_trial_has_no_forecast(trained: Any) -> None:
+    job = trained.client.tune(DIABETES | QUICK | {"budget": {"max_trials": 1, "epochs": 2}})
+    ended = trained.client.wait(job["id"], every=0.1)
+    assert ended["forecast"] is None
+    assert ended["actual"]["seconds"] > 0
 
 
 def test_a_queued_job_has_neither(app_client: Any) -> None:
@@ -154,15 +188,10 @@ def test_a_queued_job_has_neither(app_client: Any) -> None:
     assert (job["forecast"], job["actual"]) == (None, None)
 
 
-def test_a_raised_budget_is_foreseen_anew(trained: Any) -> None:
-    body = DIABETES | {
-        "search_space": SPACE | {"learning_rate": {"type": "float", "min": 1e-3, "max": 1e-2}},
-        "budget": {"max_trials": 1, "epochs": 1},
-    }
-    job = trained.client.wait(trained.client.tune(body)["id"], every=0.1)
-    again = trained.client.raise_budget(job["id"], max_trials=2)
+def test_a_raised_budget_is_foreseen_anew(trained: Any, slow: dict[str, Any]) -> None:
+    again = trained.client.raise_budget(slow["id"], max_trials=2)
     assert again["actual"] is None
     assert (again["forecast"] or {"assumes": {"trials": 2}})["assumes"]["trials"] == 2
-    ended = trained.client.wait(job["id"], every=0.1)
+    ended = trained.client.wait(slow["id"], every=0.1)
     assert ended["forecast"]["assumes"]["trials"] == 2
-    assert ended["actual"]["seconds"] > job["actual"]["seconds"]
+    assert ended["actual"]["seconds"] > slow["actual"]["seconds"]
