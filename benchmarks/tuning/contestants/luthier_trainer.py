@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from benchmarks.tuning.rows import Fold, load
 from benchmarks.tuning.task import Layers, Task, Turns
 from models.data.tasks import Task as Kind
@@ -43,5 +45,8 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
 
 def _training_data(fold: Fold, kind: str) -> TrainingData:
     outputs = Outputs.of(Kind(kind), fold.classes)
-    rows = (fold.x_train, fold.y_train, fold.x_validation, fold.y_validation)
-    return TrainingData(*rows, outputs, fold.target_scale)
+    training, validation = (fold.x_train, fold.y_train), (fold.x_validation, fold.y_validation)
+    if np.array_equal(fold.x_train, fold.x_validation):
+        # As in the service, which validates on the very rows that it trains on if asked to.
+        validation = training
+    return TrainingData(*training, *validation, outputs, fold.target_scale)
