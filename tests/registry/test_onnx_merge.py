@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import keras
 import numpy as np
 import onnx
@@ -11,6 +13,7 @@ from models.data.reading import from_arrays, from_records
 from models.data.tasks import Task
 from models.networks import families
 from models.networks.outputs import Outputs
+from models.registry import onnx_network
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
 from models.space.hyperparameters import HYPERPARAMETERS
@@ -51,6 +54,27 @@ def test_each_activation_alone(houses: Dataset, activation: str) -> None:
     model = network(x.shape[1:], Task.REGRESSION, num_layers=1, activation=activation)
     answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_only_convolutions_go_through_the_export_of_keras(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = []
+
+    def note(model: keras.Model) -> onnx.ModelProto:
+        exported.append(model)
+        raise NotImplementedError
+
+    monkeypatch.setattr(onnx_network, "_exported", note)
+    values = {"units": 4, "dropout": 0.1, "num_layers": 2}
+    if name == "mlp":
+        values |= {"num_layers": len(ACTIVATIONS), "activation": list(ACTIVATIONS)}
+        values |= {"batch_normalization": [True, *[False] * (len(ACTIVATIONS) - 1)]}
+    model = families.build(name, values, (8, 8, 1), Outputs.of(Task.MULTICLASS, 3), seed=0)
+    with suppress(NotImplementedError):
+        onnx.checker.check_model(onnx_network.network_graph(model))
+    assert exported == ([model] if name == "cnn" else [])
 
 
 def test_a_regression_answers_in_its_own_units_even_where_float32_could_not(

@@ -10,7 +10,9 @@ import pytest
 from models.data.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
+from models.trials.arrays import descent
 from models.trials.arrays.dropout import Dropout
+from models.trials.arrays.network import NetworkPass
 from models.trials.epoch_order import epoch_order
 from models.trials.keras_trainer import KerasTrainer
 from models.trials.numpy_trainer import NumpyTrainer
@@ -130,3 +132,57 @@ def test_memory_stays_flat_over_trials_of_different_shapes():
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 200_000
+
+
+def test_subnormal_numbers_are_0_while_a_network_is_trained():
+    tiny, products = np.array([1e-30, 1e-9], np.float32), []
+    train(report=lambda epoch: products.append(float(np.prod(tiny))))
+    assert products == [0, 0, 0]
+    assert np.prod(tiny) > 0
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(4, {4, 1}), (8, set())])
+def test_small_batches_have_a_loop_of_their_own(batch, expected, monkeypatch):
+    seen = set()
+
+    def compile_noted(*arguments):
+        descend = compile_descent(*arguments)
+
+        def noted(*given):
+            seen.add(given[3].shape[1])
+            descend(*given)
+
+        return noted
+
+    compile_descent = descent.compile_descent
+    monkeypatch.setattr(descent, "compile_descent", compile_noted)
+    train({"num_layers": 2, "units": 24, "batch_size": batch})
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "learned", "inferred"),
+    [
+        # Validation learns for the next step; at the end the best weights answer once more.
+        ({"batch_size": 45}, 1 + 3, 1),
+        ({"batch_size": 45, "dropout": 0.3}, 3, 3 + 1),
+        ({"batch_size": 15}, 3 * 3, 3 + 1),
+    ],
+)
+def test_a_step_goes_on_from_validation_on_the_same_rows(values, learned, inferred, monkeypatch):
+    calls = []
+
+    def note(name):
+        method = getattr(NetworkPass, name)
+
+        def noted(self, *given):
+            calls.append(name)
+            return method(self, *given)
+
+        monkeypatch.setattr(NetworkPass, name, noted)
+
+    note("learn")
+    note("infer")
+    rows = DATA.x_train, DATA.y_train
+    train({"num_layers": 1, "units": 8} | values, TrainingData(*rows, *rows, DATA.outputs))
+    assert (calls.count("learn"), calls.count("infer")) == (learned, inferred)
