@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tuning import rendering, results, speed, target
+from benchmarks.tuning.contestants.table import CONTESTANTS
 from benchmarks.tuning.workloads import WORKLOADS
 
 _QUICK_TRIALS, _QUICK_EPOCHS = 4, 2
@@ -34,7 +35,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     document = results.new_document(chosen) | {"workloads": {}}
     for name in options.workloads:
         if name in WORKLOADS:
-            workload = WORKLOADS[name].shortened(trials, epochs)
+            workload = WORKLOADS[name].among(options.contestants).shortened(trials, epochs)
             document["workloads"][name] = speed.compare(workload, rounds, _say)
         else:
             seeds = 1 if options.quick else options.seeds
@@ -50,6 +51,9 @@ def _say(text: str) -> None:
 def _parse() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--workloads", type=_workloads, default=[*WORKLOADS, "E"])
+    options.add_argument(
+        "--contestants", type=_contestants, default=[*CONTESTANTS], help="of A to D"
+    )
     options.add_argument("--rounds", type=int, default=3, help="alternating repeats of A to D")
     options.add_argument("--seeds", type=int, default=5, help="searches of E")
     options.add_argument("--trials", type=int, help="at most so many a contestant, A to D")
@@ -65,6 +69,14 @@ def _workloads(text: str) -> list[str]:
     unknown = set(names) - {*WORKLOADS, "E"}
     if unknown:
         raise argparse.ArgumentTypeError(f"there is no workload {', '.join(sorted(unknown))}")
+    return names
+
+
+def _contestants(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - {*CONTESTANTS}:
+        known = ", ".join(CONTESTANTS)
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is none of {known}")
     return names
 
 

@@ -1,7 +1,7 @@
 """What is trained, and how much faster than which baseline Luthier has to be."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,11 @@ class Workload:
     contestants: tuple[str, ...]
     bars: tuple[Bar, ...]
     executions: int = 1
+
+    def among(self, contestants: Sequence[str]) -> "Workload":
+        """The same with those alone of its contestants."""
+        kept = tuple(name for name in self.contestants if name in contestants)
+        return replace(self, contestants=kept)
 
     def shortened(self, trials: int | None, epochs: int | None) -> "Workload":
         """The same with at most so many trials and epochs."""
