@@ -14,20 +14,17 @@ from sqlalchemy import Connection
 from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.builtin_storing import BuiltinRequest, store_builtin
 from models.errors import Conflict
-from models.jobs.forecast import Actual, make_forecast, request_forecast
+from models.jobs.forecast_task import ForecastTask
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.parts import Parts
 from models.jobs.records import Job
-from models.jobs.rough_estimate import trial_seconds
 from models.jobs.search import Search
 from models.jobs.task_failures import explain
 from models.jobs.training import train
 from models.jobs.winner import Winner
 from models.oracles.strategy import Bayesian
-from models.registry.catalog import artifact_folder
 from models.registry.export import export
-from models.trials.spec import TrialSpec
 from models.trials.trainer import EpochReport
 
 log = logging.getLogger(__name__)
@@ -35,8 +32,6 @@ log = logging.getLogger(__name__)
 # Trials that wait for a slot while the oracle is asked for the next. It is a fixed number, so that
 # what a proposal is based on does not depend on how fast anything is.
 _AHEAD = 1
-# Trials that are likely to take less come before the forecast, which takes about as long.
-_QUICK_SECONDS = 0.3
 
 
 class JobRun:
@@ -47,7 +42,6 @@ class JobRun:
         self.is_over = False
         self._training: dict[Future[Any], int] = {}  # the trials under way
         self._tasks: dict[Future[Any], Callable[[Future[Any]], None]] = {}  # what else is
-        self._forecast: Future[Any] | None = None  # in `_tasks` while it is being made
         self._finishing: Callable[[], None] | None = None  # what waits for the forecast
         self._is_paused = job.state == JobState.PAUSED
         self._parts = parts
@@ -55,9 +49,8 @@ class JobRun:
         self._thread = ThreadPoolExecutor(1, "oracle")
         self._search: Search | None = None
         self._winner: Winner | None = None
-        self._forecast_due = self._lacks_forecast
-        self._has_quick_trials = False  # the forecast is then begun after one, and not waited for
-        self._has_tried = False
+        self._forecast = ForecastTask(parts, self._ledger)
+        self._forecast.take_job(job)
         self._saving_seconds = 0.0
 
     @property
@@ -83,7 +76,7 @@ class JobRun:
         if self._is_searching:
             return max(0, self._at_once - len(self._training) - len(self._tasks))
         # The winner is saved beside a forecast that is still being made.
-        return int(self._tasks.keys() <= {self._forecast} and self._finishing is None)
+        return int(self._tasks.keys() <= {self._forecast.task} and self._finishing is None)
 
     def advance(self, done: Collection[Future[Any]], slots: int) -> int:
         """Take in the tasks that are `done`, and start up to `slots` new ones; how many were.
@@ -110,7 +103,7 @@ class JobRun:
         """Take in a raised budget and trials of the user's own, also after the search has ended."""
         had_ended = self.job.stop_reason is not None
         self.job = self._ledger.job()
-        self._forecast_due = self._lacks_forecast
+        self._forecast.take_job(self.job)
         if had_ended:
             self._cancel_tasks()
             self._discard_winner()
@@ -196,7 +189,7 @@ class JobRun:
         """Whether there is a search to go on with; made where all is there for one."""
         if self._search is None and not self.is_over and self.job.dataset is not None:
             self._search = Search(self.job, self._ledger, self._parts.artifacts, self._thread)
-            self._has_quick_trials, self._has_tried = self._foresee_quick_trials(), False
+            self._forecast.search_begins(self.job)
             if self.job.stop_reason is not None:
                 # An earlier worker ended the search and was lost before the winner was saved.
                 self._crown(self._search)
@@ -216,7 +209,7 @@ class JobRun:
             self._look_ahead(search)
             # It has a slot of its own: trials need not wait for it where there is another.
             begun = int(slots > 0 and search.stop_reason() is None and self._begin_forecast())
-            following = self._next_trials(search, slots - begun)
+            following = search.next_trials(min(slots - begun, self.room))
         for spec in following:
             future = self._parts.executor.submit(train, spec, self._parts.trial_timeout)
             self._training[future] = spec.number
@@ -234,22 +227,13 @@ class JobRun:
 
     def _take_result(self, search: Search, future: "Future[Any]") -> None:
         number = self._training.pop(future)
-        self._has_tried = True
+        self._forecast.trial_ended()
         try:
             search.completed(number, future.result())
         except CancelledError:
             search.hand_back(number)
         except Exception as error:
             search.failed(number, explain(error))
-
-    def _next_trials(self, search: Search, slots: int) -> list[TrialSpec]:
-        following: list[TrialSpec] = []
-        while len(following) < min(slots, self.room) and search.stop_reason() is None:
-            spec = search.next_trial()
-            if spec is None:
-                break
-            following.append(spec)
-        return following
 
     def _start_task(self) -> bool:
         """Load the dataset or save the winner, where that is what comes next; whether it did."""
@@ -282,43 +266,18 @@ class JobRun:
         self._submit(store_builtin, wanted, self._parts.trial_timeout, on_loaded)
         return True
 
-    @property
-    def _lacks_forecast(self) -> bool:
-        wanted = self.job.forecast is None and self._parts.forecast_seconds > 0
-        return wanted and self.job.stop_reason is None
-
-    def _foresee_quick_trials(self) -> bool:
-        if not self._forecast_due or self.job.dataset is None:
-            return False
-        record = self._parts.datasets.get(self.job.dataset)
-        return trial_seconds(self.job.spec, record) < _QUICK_SECONDS
-
     def _begin_forecast(self) -> bool:
         """Submit the forecast, if its time has come; whether it did."""
-        waits = self._has_quick_trials and not self._has_tried
-        if not self._forecast_due or waits or self.room == 0:
+        task = self._forecast.begin(self.job) if self.room else None
+        if task is None:
             return False
-        self._forecast_due = False
 
         def on_made(future: "Future[Any]") -> None:
-            self._forecast = None
-            try:
-                forecast = asdict(future.result())
-            except Exception as error:
-                log.warning("no forecast of job %s: %s", self.job.id, error)
-            else:
-                self._ledger.set_forecast(forecast)
+            self._forecast.take_result(self.job, future)
             if self._finishing is not None:
                 self._finishing()
 
-        request = request_forecast(
-            self.job,
-            self._ledger.trials() if self.job.spec.narrow_from is not None else [],
-            self._parts.artifacts.root,
-            self._parts.trial_slots,
-        )
-        limit = self._parts.forecast_seconds
-        self._forecast = self._submit(make_forecast, request, limit, on_made)
+        self._tasks[task] = on_made
         return True
 
     def _use_dataset(self, dataset: str) -> None:
@@ -388,13 +347,11 @@ class JobRun:
         version: int,
         publish: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
-        in_time = not self._has_quick_trials and self.job.stop_reason != "max_seconds"
-        if self._forecast is not None and in_time:
-            # A job shows what was foretold of it beside what it took.
+        if self._forecast.is_awaited(self.job):
             self._finishing = partial(self._finish, search, version, publish)
             return
         self._finishing = None
-        actual = self._actual(search, version)
+        actual = self._forecast.actual(self.job, search, version, self._saving_seconds)
         with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
             with self._ledger.transaction() as connection:
                 publish(connection)
@@ -408,17 +365,6 @@ class JobRun:
             self._end()
             search.drop_weights_but_best()
 
-    def _actual(self, search: Search, version: int) -> Actual:
-        assert search.best is not None
-        artifacts = self._parts.artifacts
-        files = artifacts.size(artifact_folder(self.job.model, version))
-        return Actual(
-            seconds=self.job.seconds,
-            saving_seconds=self._saving_seconds,
-            memory_bytes=self._ledger.most_memory(),
-            disk_bytes=files + artifacts.size(search.weights_of(search.best)),
-        )
-
     def _discard_winner(self) -> None:
         if self._winner is not None:
             with self._ledger.transaction() as connection:
@@ -431,10 +377,8 @@ class JobRun:
         payload: Any,
         timeout: float | None,
         settle: Callable[[Future[Any]], None],
-    ) -> Future[Any]:
-        future = self._parts.executor.submit(function, payload, timeout)
-        self._tasks[future] = settle
-        return future
+    ) -> None:
+        self._tasks[self._parts.executor.submit(function, payload, timeout)] = settle
 
     def _cancel_tasks(self) -> None:
         for future in self.in_flight:
@@ -442,7 +386,7 @@ class JobRun:
         self._parts.stragglers.end(self.job.id)
         self._tasks.clear()
         self._training.clear()
-        self._forecast = self._finishing = None
+        self._forecast.task = self._finishing = None
 
     def _end(self) -> None:
         self.is_over = True

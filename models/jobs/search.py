@@ -180,6 +180,16 @@ class Search:
             return replace(self.spec_of(trial), to_beat=self._to_beat)
         return None
 
+    def next_trials(self, most: int) -> list[TrialSpec]:
+        """Start up to `most` trials, fewer where the budget or the oracle has no more."""
+        following: list[TrialSpec] = []
+        while len(following) < most and self.stop_reason() is None:
+            spec = self.next_trial()
+            if spec is None:
+                break
+            following.append(spec)
+        return following
+
     @property
     def _to_beat(self) -> float | None:
         """A score whose losers' weights are of no use; none where Hyperband may go on with them."""
