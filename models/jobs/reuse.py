@@ -17,7 +17,7 @@ from models.trials.spec import TrialResult
 from models.trials.weights import weights_name
 
 # To be raised when the same digest no longer stands for the same training.
-_TRAINING = 2
+_TRAINING = 3
 
 
 def training_digest(

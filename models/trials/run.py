@@ -1,5 +1,7 @@
 """Run one trial: the entry point in a trial process."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -141,8 +143,15 @@ def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> lis
 
 
 def _run_seed(spec: TrialSpec, fold: int, execution: int) -> int:
-    """A seed below 2**30 of its own for each run and each part of a continued training."""
-    sequence = np.random.SeedSequence([spec.seed, fold, execution, spec.initial_epoch])
+    """A seed below 2**30 of its own for each run and each part of a continued training.
+
+    It follows from the values too, so that the trials of a job do not share the luck of one order
+    of rows, and equal trials are still equal in every job.
+    """
+    values = hashlib.sha256(json.dumps(dict(spec.values), sort_keys=True).encode()).digest()
+    sequence = np.random.SeedSequence(
+        [spec.seed, fold, execution, spec.initial_epoch, int.from_bytes(values[:8])]
+    )
     return int(sequence.generate_state(1)[0]) >> 2
 
 
