@@ -116,11 +116,11 @@ def main() -> None:
 
 def add_rows(table: Table, name: str, forecast: Mapping[str, Any], job: Mapping[str, Any]) -> None:
     """The figures of one job: its dry run's, its worker's and the real ones."""
-    actual, own = job["actual"], job["forecast"]
+    actual, own = job["actual"], job["forecast"]  # no forecast where quick trials were over before
     disk, real_disk = forecast["disk_bytes"], actual["disk_bytes"] / 1e3
     rows = [
         ("seconds, dry run", forecast["seconds"], actual["seconds"]),
-        ("seconds, worker", own["seconds"], actual["seconds"]),
+        *([] if own is None else [("seconds, worker", own["seconds"], actual["seconds"])]),
         ("saving seconds", forecast["saving_seconds"], actual["saving_seconds"]),
         ("memory, MB", forecast["memory_bytes"] / 1e6, actual["memory_bytes"] / 1e6),
         ("disk, kB, expected", disk["expected"] / 1e3, real_disk),

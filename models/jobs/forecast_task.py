@@ -15,8 +15,10 @@ from models.registry.catalog import artifact_folder
 
 log = logging.getLogger(__name__)
 
-# Trials that are likely to take less come before the forecast, which takes about as long.
+# Trials that are likely to take less come before the forecast, which takes about as long,
 _QUICK_SECONDS = 0.3
+# and are searched for so long before it is begun. Until then a job may well be over.
+_SEARCH_SECONDS = 2.0
 
 
 class ForecastTask:
@@ -25,8 +27,7 @@ class ForecastTask:
     def __init__(self, parts: Parts, ledger: Ledger) -> None:
         self._parts, self._ledger = parts, ledger
         self._is_due = False
-        self._has_quick_trials = False  # it then follows one of them, and nobody waits for it
-        self._waits = False  # for the first trial
+        self._has_quick_trials = False  # it then comes after some of them, and nobody waits for it
         self.task: Future[Any] | None = None  # while it is being made
 
     def take_job(self, job: Job) -> None:
@@ -36,19 +37,14 @@ class ForecastTask:
 
     def search_begins(self, job: Job) -> None:
         """Decide whether it comes before the first trial or after."""
-        quick = False
+        self._has_quick_trials = False
         if self._is_due and job.dataset is not None:
             record = self._parts.datasets.get(job.dataset)
-            quick = trial_seconds(job.spec, record) < _QUICK_SECONDS
-        self._has_quick_trials = self._waits = quick
+            self._has_quick_trials = trial_seconds(job.spec, record) < _QUICK_SECONDS
 
-    def trial_ended(self) -> None:
-        """A trial of the search has ended."""
-        self._waits = False
-
-    def begin(self, job: Job) -> Future[Any] | None:
-        """Submit it, if its time has come."""
-        if not self._is_due or self._waits:
+    def begin(self, job: Job, searched: float) -> Future[Any] | None:
+        """Submit it, if its time has come after so many seconds of searching."""
+        if not self._is_due or (self._has_quick_trials and searched < _SEARCH_SECONDS):
             return None
         self._is_due = False
         request = request_forecast(

@@ -208,7 +208,8 @@ class JobRun:
                 self._look_ahead(search)
             self._look_ahead(search)
             # It has a slot of its own: trials need not wait for it where there is another.
-            begun = int(slots > 0 and search.stop_reason() is None and self._begin_forecast())
+            wanted = slots > 0 and search.stop_reason() is None
+            begun = int(wanted and self._begin_forecast(search.seconds))
             following = search.next_trials(min(slots - begun, self.room))
         for spec in following:
             future = self._parts.executor.submit(train, spec, self._parts.trial_timeout)
@@ -227,7 +228,6 @@ class JobRun:
 
     def _take_result(self, search: Search, future: "Future[Any]") -> None:
         number = self._training.pop(future)
-        self._forecast.trial_ended()
         try:
             search.completed(number, future.result())
         except CancelledError:
@@ -266,9 +266,9 @@ class JobRun:
         self._submit(store_builtin, wanted, self._parts.trial_timeout, on_loaded)
         return True
 
-    def _begin_forecast(self) -> bool:
+    def _begin_forecast(self, searched: float) -> bool:
         """Submit the forecast, if its time has come; whether it did."""
-        task = self._forecast.begin(self.job) if self.room else None
+        task = self._forecast.begin(self.job, searched) if self.room else None
         if task is None:
             return False
 

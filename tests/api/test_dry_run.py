@@ -162,7 +162,7 @@ def test_a_job_has_its_forecast_beside_what_it_took(trained: Any, slow: dict[str
 
 def test_quick_trials_come_before_the_forecast(trained: Any) -> None:
     client = trained.client
-    job = client.tune(DIABETES | QUICK | {"budget": {"max_trials": 900, "epochs": 2}})
+    job = client.tune(DIABETES | QUICK | {"budget": {"max_trials": 5000, "epochs": 2}})
 
     def foreseen() -> dict[str, Any] | None:
         found = client.job(job["id"])
@@ -171,8 +171,9 @@ def test_quick_trials_come_before_the_forecast(trained: Any) -> None:
 
     found = wait_until(foreseen, 60.0)
     client.cancel(job["id"])
-    assert found["forecast"]["assumes"]["trials"] == 900
+    assert found["forecast"]["assumes"]["trials"] == 5000
     assert found["progress"]["completed"] >= 1
+    assert found["seconds"] >= 2
     assert client.wait(job["id"], every=0.1)["state"] == "cancelled"
 
 
