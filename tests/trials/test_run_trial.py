@@ -46,6 +46,19 @@ def test_specs_and_results_travel_between_processes_and_as_json(line, trial):
     assert json.loads(json.dumps(asdict(result), allow_nan=False))["score"] == result.score
 
 
+def test_every_run_has_a_seed_of_its_own_and_equal_trials_have_the_same(line, trial):
+    def seeds(values, **options):
+        result = run_trial(trial(line, values, executions=2, epochs=1, **options))
+        return [run.seed for run in result.folds]
+
+    values = {"batch_size": 8, "learning_rate": 0.2}
+    first = seeds(values)
+    others = seeds(values | {"learning_rate": 0.3}) + seeds(values, seed=2)
+    assert len({*first, *others}) == 6
+    again = dict(reversed(values.items()))
+    assert seeds(again, job="job_2", number=5, weights="jobs/job_2/trials/5") == first
+
+
 @pytest.mark.parametrize("metric", sorted(NAMES))
 def test_the_score_is_the_objective(line, metric, trial):
     direction = "max" if metric == "r2" else "min"
