@@ -60,6 +60,25 @@ def test_a_strategy_finds_a_network_that_beats_the_baseline(service, client, str
     assert_onnx_equals_keras(service.url, client, model, dataset)
 
 
+def test_a_search_that_ends_at_a_target_trains_quick_networks_first(client):
+    job = client.tune(
+        {
+            "model": "quick-first",
+            "dataset": "builtin:diabetes",
+            "target": "target",
+            "search_space": {"units": {"type": "choice", "values": [256, 8, 64]}},
+            "strategy": "grid",
+            "budget": {"epochs": 2, "target": 1e-9},
+            "parallelism": 1,
+        }
+    )
+    done = client.wait(job["id"], every=0.1)
+    assert done["stop_reason"] == "exhausted"
+    trials = sorted(client.trials(job["id"]), key=lambda trial: trial["started"])
+    assert [trial["values"]["units"] for trial in trials] == [8, 64, 256]
+    assert [trial["number"] for trial in trials] == [2, 3, 1]
+
+
 def assert_onnx_equals_keras(url, client, model, dataset):
     """The downloaded network, fed as preprocessing.json says, answers what /predict does."""
     rows = LOADERS[dataset][0]().data[:20]

@@ -9,7 +9,7 @@ from models.jobs.forecast import Actual, make_forecast, request_forecast
 from models.jobs.ledger import Ledger
 from models.jobs.parts import Parts
 from models.jobs.records import Job
-from models.jobs.rough_estimate import trial_seconds
+from models.jobs.rough_estimate import first_trial_seconds
 from models.jobs.search import Search
 from models.registry.catalog import artifact_folder
 
@@ -40,7 +40,7 @@ class ForecastTask:
         self._has_quick_trials = False
         if self._is_due and job.dataset is not None:
             record = self._parts.datasets.get(job.dataset)
-            self._has_quick_trials = trial_seconds(job.spec, record) < _QUICK_SECONDS
+            self._has_quick_trials = first_trial_seconds(job.spec, record) < _QUICK_SECONDS
 
     def begin(self, job: Job, searched: float) -> Future[Any] | None:
         """Submit it, if its time has come after so many seconds of searching."""

@@ -1,7 +1,8 @@
 """Roughly how long a trial takes, by arithmetic alone; a worker asks before anything is trained."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from models.data.catalog import DatasetRecord
@@ -23,16 +24,24 @@ _LEAST_BATCH = 16  # smaller ones wait for the weights, not for the arithmetic
 _MOST_PLACES = 64  # of one category column
 
 
-def trial_seconds(spec: JobSpec, dataset: DatasetRecord) -> float:
+def first_trial_seconds(spec: JobSpec, dataset: DatasetRecord) -> float:
     """Seconds of the first trial given, or of one in the middle of the space, on all the rows."""
-    values = _first_values(spec)
+    return _seconds(spec, dataset, _first_epochs(spec), _first_values(spec))
+
+
+def seconds_by_values(spec: JobSpec, dataset: DatasetRecord) -> Callable[[TrialValues], float]:
+    """What answers the seconds of a trial of some values, trained for all epochs of the budget."""
+    return partial(_seconds, spec, dataset, spec.budget.epochs)
+
+
+def _seconds(spec: JobSpec, dataset: DatasetRecord, epochs: int, values: TrialValues) -> float:
     batch = max(_LEAST_BATCH, min(int(value(values, "batch_size")), dataset.rows))
     steps = math.ceil(dataset.rows / batch)
     size = size_of(spec.network, values, *_ends(spec, dataset))
     # Forward, and backward to the weights and to the signal.
     step = _STEP_SECONDS + 3 * batch * size.multiply_adds / _MULTIPLY_ADDS_A_SECOND
     folds = spec.evaluation.folds if spec.evaluation.method == "cv" else 1
-    return folds * spec.executions * _first_epochs(spec) * steps * step
+    return folds * spec.executions * epochs * steps * step
 
 
 def _first_values(spec: JobSpec) -> TrialValues:

@@ -19,6 +19,7 @@ from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.parts import Parts
 from models.jobs.records import Job
+from models.jobs.rough_estimate import seconds_by_values
 from models.jobs.search import Search
 from models.jobs.task_failures import explain
 from models.jobs.training import train
@@ -188,7 +189,10 @@ class JobRun:
     def _begin_search(self) -> bool:
         """Whether there is a search to go on with; made where all is there for one."""
         if self._search is None and not self.is_over and self.job.dataset is not None:
-            self._search = Search(self.job, self._ledger, self._parts.artifacts, self._thread)
+            estimate = seconds_by_values(self.job.spec, self._parts.datasets.get(self.job.dataset))
+            self._search = Search(
+                self.job, self._ledger, self._parts.artifacts, self._thread, estimate
+            )
             self._forecast.search_begins(self.job)
             if self.job.stop_reason is not None:
                 # An earlier worker ended the search and was lost before the winner was saved.

@@ -1,7 +1,7 @@
 """The search of one job: which trial is next, and what its result means for the rest."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
@@ -13,12 +13,14 @@ from models.jobs.equal import SCORED, EqualTrials
 from models.jobs.judging import Judge
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import TrialState
+from models.jobs.order import TrialOrder
 from models.jobs.records import Job, Trial, TrialRef
 from models.jobs.reuse import carried_over, copy_weights
 from models.jobs.stopwatch import Stopwatch
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Told
 from models.oracles.strategy import Hyperband
+from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
 from models.trials.trainer import EpochReport
@@ -38,8 +40,14 @@ class Search:
     """
 
     def __init__(
-        self, job: Job, ledger: Ledger, artifacts: Artifacts, thread: Executor | None = None
+        self,
+        job: Job,
+        ledger: Ledger,
+        artifacts: Artifacts,
+        thread: Executor | None = None,
+        seconds: Callable[[TrialValues], float] = lambda values: 0.0,
     ) -> None:
+        """`seconds` is about how long a trial of some values takes."""
         self._job = job
         self._spec = job.spec
         self._ledger = ledger
@@ -48,6 +56,8 @@ class Search:
         self._thread = thread or Here()
         self._trials: dict[int, Trial] = {}
         self._waiting: deque[int] = deque()
+        self._seconds = seconds
+        self._order = TrialOrder(job.spec, seconds)
         self._equal = EqualTrials(job, ledger, self._trials)
         self._own = 0  # trials that the oracle proposed
         self._failures = 0
@@ -109,6 +119,7 @@ class Search:
         if job.spec != self._spec:
             self.take_proposals(all_of_them=True)
             self._spec = job.spec
+            self._order = TrialOrder(job.spec, self._seconds)
             self._asker = self._make_asker(self._asker.state)
         known = 1
         while known in self._trials:
@@ -145,7 +156,8 @@ class Search:
     def look_ahead(self, count: int) -> None:
         """Ask the oracle until `count` trials wait to be trained or are on their way."""
         self.take_proposals()
-        self._asker.ask_for(count - len(self._waiting))
+        if (missing := count - len(self._waiting)) > 0:
+            self._asker.ask_for(max(missing, self._order.missing(self._own)))
 
     def take_proposals(self, *, all_of_them: bool = False) -> bool:
         """Write down the trials that the oracle has proposed by now, or all it was asked for.
@@ -276,14 +288,14 @@ class Search:
             number = self._first_waiting()
             if number is not None:
                 return number
-            self._asker.ask_for(1)
+            self._asker.ask_for(max(1, self._order.missing(self._own)))
             if not self.take_proposals():
                 break
         return None
 
     def _first_waiting(self) -> int | None:
-        """The first waiting trial whose values are not being trained at this moment."""
-        for number in self._waiting:
+        """The next waiting trial whose values are not being trained at this moment."""
+        for number in self._order.sort(self._waiting, self._trials):
             if not self._equal.are_running(self._trials[number]):
                 self._waiting.remove(number)
                 return number

@@ -47,7 +47,7 @@ def bayesian_sampler(
 ) -> "Sampler":
     """Keras Tuner's search by Gaussian process, acquisition by lower confidence bound."""
     return _BayesianSampler(
-        num_initial_points=strategy.num_initial_points,
+        num_initial_points=strategy.initial_points(len(space.dimensions)),
         alpha=strategy.alpha,
         beta=strategy.beta,
         **_shared(space, direction, seed, "bayesian"),
@@ -180,8 +180,7 @@ class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):
         if self.exhausted:
             return {"status": STOPPED}
         completed = [key for key, trial in self.trials.items() if trial.status == COMPLETED]
-        first = self.num_initial_points or max(3 * len(self.hyperparameters.space), 3)
-        if len(completed) < first or not self._nonfixed_space():
+        if len(completed) < self.num_initial_points or not self._nonfixed_space():
             return self._random_populate_space()  # type: ignore[no-any-return]
         # The matrices are small: threads would wait for each other, ten times as long as one
         # computes where trials keep the cores busy.

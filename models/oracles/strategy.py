@@ -48,6 +48,10 @@ class Bayesian(_Options):
     alpha: float = 1e-4  # expected noise of the scores, added to the kernel's diagonal
     beta: float = 2.6  # the larger, the more it explores
 
+    def initial_points(self, dimensions: int) -> int:
+        """How many trials have to be completed until the process is asked."""
+        return self.num_initial_points or max(3 * dimensions, 3)
+
 
 @dataclass(frozen=True, slots=True)
 class Hyperband(_Options):

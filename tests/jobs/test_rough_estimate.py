@@ -6,7 +6,7 @@ import pytest
 
 from models.data.catalog import DatasetRecord
 from models.data.splitting import Evaluation
-from models.jobs.rough_estimate import trial_seconds
+from models.jobs.rough_estimate import first_trial_seconds
 from models.oracles.strategy import Hyperband, Manual, Random
 from models.space.schema import load_space
 from models.store.tables import now
@@ -30,7 +30,7 @@ def seconds(make_spec):
     def estimate(dataset=None, strategy=None, space=SPACE, **changes):
         changes = {"budget": {"epochs": 20}, "space": space} | changes
         spec = make_spec(strategy or Random(), **changes)
-        return trial_seconds(spec, dataset or table())
+        return first_trial_seconds(spec, dataset or table())
 
     return estimate
 
@@ -73,7 +73,7 @@ def test_networks_of_images(seconds, make_spec) -> None:
     assert seconds(images, **only) > 1.5 * seconds()
     spec = make_spec(Random(), network="cnn", budget={"epochs": 20}, **only)
     blocks = load_space({"conv_blocks": 2, "filters": 32}, "cnn")
-    assert trial_seconds(replace(spec, space=blocks), images) > 1.0
+    assert first_trial_seconds(replace(spec, space=blocks), images) > 1.0
 
 
 def test_neither_tensorflow_nor_keras_is_imported() -> None:
