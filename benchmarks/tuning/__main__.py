@@ -55,7 +55,7 @@ def _parse() -> argparse.Namespace:
         "--contestants", type=_contestants, default=[*CONTESTANTS], help="of A to D"
     )
     options.add_argument("--rounds", type=int, default=3, help="alternating repeats of A to D")
-    options.add_argument("--seeds", type=int, default=5, help="searches of E")
+    options.add_argument("--seeds", type=int, default=15, help="searches of E")
     options.add_argument("--trials", type=int, help="at most so many a contestant, A to D")
     options.add_argument("--quick", action="store_true", help="only see that everything works")
     options.add_argument("--json", type=Path, help="file to write the figures to")
