@@ -27,7 +27,7 @@ from models.trials.data import LoadedData, PreparedFold, prepare, prepare_fold
 
 # Proposing, sending, storing and recording one trial: what `LUTHIER_TRIAL_SLOTS=1 python -m
 # benchmarks.forecast` prints last where nothing else runs.
-SECONDS_BESIDE_TRAINING = 0.025
+SECONDS_BESIDE_TRAINING = 0.02
 
 # Of measuring, after which no further point is begun: at most, and as a share of what the job takes
 # by the points so far. The job's own trials have one slot less meanwhile.
