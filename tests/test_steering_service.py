@@ -112,7 +112,7 @@ def test_another_objective_uses_the_same_trainings(client, ended):
 
 
 def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, client, ended):
-    rates = (0.001, 1e-6, 0.03)
+    rates = (0.01, 1e-6, 0.1)
     trials = [{"num_layers": 0, "learning_rate": rate} for rate in rates]
     strategy = {"name": "manual", "trials": trials}
     job = ended(model="longer", strategy=strategy, budget={"max_trials": 1}, seed=15)

@@ -1,8 +1,7 @@
 """Roughly how long a trial takes, by arithmetic alone; a worker asks before anything is trained."""
 
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 from models.data.catalog import DatasetRecord
@@ -29,9 +28,9 @@ def first_trial_seconds(spec: JobSpec, dataset: DatasetRecord) -> float:
     return _seconds(spec, dataset, _first_epochs(spec), _first_values(spec))
 
 
-def seconds_by_values(spec: JobSpec, dataset: DatasetRecord) -> Callable[[TrialValues], float]:
-    """What answers the seconds of a trial of some values, trained for all epochs of the budget."""
-    return partial(_seconds, spec, dataset, spec.budget.epochs)
+def trial_seconds(spec: JobSpec, dataset: DatasetRecord, values: TrialValues) -> float:
+    """Seconds of a trial of these values, all of the budget's epochs on all the rows."""
+    return _seconds(spec, dataset, spec.budget.epochs, values)
 
 
 def _seconds(spec: JobSpec, dataset: DatasetRecord, epochs: int, values: TrialValues) -> float:

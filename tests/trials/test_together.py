@@ -76,6 +76,6 @@ def test_tasks_of_classes_are_packed_too(stored, plane, trial):
     columns = plane()
     columns["y"] = columns["a"] > 0
     data = stored(columns, task=Task.BINARY, types={"y": "boolean"})
-    specs = numbered([trial(data, {"learning_rate": rate}) for rate in (0.1, 0.2)])
+    specs = numbered([trial(data, {"learning_rate": rate}, epochs=20) for rate in (0.1, 0.2)])
     results = run_trials(specs)
     assert all(result.metrics["accuracy"] > 0.5 for result in results)
