@@ -188,7 +188,8 @@ def _datetimes(cells: Any) -> Values:
         seconds = _floats(moments.cast(pa.int64())) / 1e6
     else:
         # To the microsecond, as they are shown: less than that before midnight is another day.
-        seconds = _floats(moments).round(6)
+        with np.errstate(over="ignore"):  # what becomes infinite lies outside anyway
+            seconds = _floats(moments).round(6)
     outside = (seconds < FIRST) | (seconds > END)
     if outside.any():
         raise _BadCell(cells, outside, "lies outside the years 1 to 9999")

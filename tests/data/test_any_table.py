@@ -167,6 +167,12 @@ def test_moments_far_from_ours_in_parquet_are_refused(plain, kind, moment):
         read(file.getvalue(), "parquet")
 
 
+@pytest.mark.parametrize("moment", [1e12, 1.7e302, -1.7e302])
+def test_moments_far_from_ours_in_records_are_refused(moment):
+    with pytest.raises(Invalid, match=r"sold.*lies outside the years 1 to 9999"):
+        from_records([{"sold": 0.0}, {"sold": moment}], {"sold": "datetime"})
+
+
 def test_what_is_finer_than_microseconds_is_cut_off():
     file = io.BytesIO()
     moments = pa.array([1_700_000_000_123_456_789, 0], pa.timestamp("ns"))
