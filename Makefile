@@ -12,8 +12,9 @@ demo: $(VENV)/.runtime
 serve: $(VENV)/.runtime
 	@exec $(BIN)/luthier serve
 
+# Two files of tests at a time; PYTEST_ARGS="-n 0 -k …" runs a few of them in one process.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Needs buildah and root; BASE is an image with Python 3.11 or newer.
 BASE ?= docker.io/library/python:3.11-slim
