@@ -167,7 +167,7 @@ def test_moments_far_from_ours_in_parquet_are_refused(plain, kind, moment):
         read(file.getvalue(), "parquet")
 
 
-@pytest.mark.parametrize("moment", [1e12, 1.7e302, -1.7e302])
+@pytest.mark.parametrize("moment", [1e12, 1e305, -1e305])
 def test_moments_far_from_ours_in_records_are_refused(moment):
     with pytest.raises(Invalid, match=r"sold.*lies outside the years 1 to 9999"):
         from_records([{"sold": 0.0}, {"sold": moment}], {"sold": "datetime"})
