@@ -31,8 +31,8 @@ class TrialOrder:
             return
         if isinstance(strategy, Random | Grid):
             self._sorted = math.inf
-        elif isinstance(strategy, Bayesian) and not strategy.initial_trials:
-            # Scores of given trials would take the place of some of these.
+        elif isinstance(strategy, Bayesian) and not (strategy.initial_trials or spec.narrow_from):
+            # Scores of given trials, or of those taken over, would take the place of some of these.
             self._batch = strategy.initial_points(len(spec.space.dimensions))
             self._sorted = self._batch
 

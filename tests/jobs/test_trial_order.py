@@ -10,6 +10,7 @@ from steps import scored
 
 from models.jobs.queries import JobQueries
 from models.jobs.search import Search
+from models.jobs.spec import NarrowFrom
 from models.jobs.steering import Steering
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.space.hyperparameters import TrialValues
@@ -119,6 +120,12 @@ def test_others_are_trained_as_they_come(begin: Open, strategy) -> None:
     numbers = [spec.number for spec in train(begin(strategy=strategy, budget=budget))]
     assert len(numbers) >= 2
     assert numbers == sorted(numbers)
+
+
+def test_bayesian_search_that_takes_results_over_begins_with_no_batch(begin: Open) -> None:
+    search = begin(strategy=Bayesian(num_initial_points=6), narrow_from=NarrowFrom("job_1"))
+    train(search, 1)
+    assert len(search._trials) < 6
 
 
 def test_trials_of_the_users_own_come_first(
