@@ -1,7 +1,8 @@
 """Roughly how long a trial takes, by arithmetic alone; a worker asks before anything is trained."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from models.data.catalog import DatasetRecord
@@ -28,9 +29,15 @@ def first_trial_seconds(spec: JobSpec, dataset: DatasetRecord) -> float:
     return _seconds(spec, dataset, _first_epochs(spec), _first_values(spec))
 
 
-def trial_seconds(spec: JobSpec, dataset: DatasetRecord, values: TrialValues) -> float:
-    """Seconds of a trial of these values, all of the budget's epochs on all the rows."""
-    return _seconds(spec, dataset, spec.budget.epochs, values)
+def seconds_by_values(
+    spec: JobSpec, find_dataset: Callable[[], DatasetRecord]
+) -> Callable[[TrialValues], float]:
+    """What answers the seconds of a trial of some values, all of the budget's epochs long.
+
+    The dataset is looked up once, when it is first needed.
+    """
+    dataset = cache(find_dataset)
+    return lambda values: _seconds(spec, dataset(), spec.budget.epochs, values)
 
 
 def _seconds(spec: JobSpec, dataset: DatasetRecord, epochs: int, values: TrialValues) -> float:

@@ -19,14 +19,13 @@ from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.parts import Parts
 from models.jobs.records import Job
-from models.jobs.rough_estimate import trial_seconds
+from models.jobs.rough_estimate import seconds_by_values
 from models.jobs.search import Search
 from models.jobs.task_failures import explain
 from models.jobs.training import train
 from models.jobs.winner import Winner
 from models.oracles.strategy import Bayesian
 from models.registry.export import export
-from models.space.hyperparameters import TrialValues
 from models.trials.trainer import EpochReport
 
 log = logging.getLogger(__name__)
@@ -190,18 +189,15 @@ class JobRun:
     def _begin_search(self) -> bool:
         """Whether there is a search to go on with; made where all is there for one."""
         if self._search is None and not self.is_over and self.job.dataset is not None:
-            self._search = Search(
-                self.job, self._ledger, self._parts.artifacts, self._thread, self._trial_seconds
-            )
+            find = partial(self._parts.datasets.get, self.job.dataset)
+            estimate = seconds_by_values(self.job.spec, find)
+            artifacts = self._parts.artifacts
+            self._search = Search(self.job, self._ledger, artifacts, self._thread, estimate)
             self._forecast.search_begins(self.job)
             if self.job.stop_reason is not None:
                 # An earlier worker ended the search and was lost before the winner was saved.
                 self._crown(self._search)
         return self._is_searching
-
-    def _trial_seconds(self, values: TrialValues) -> float:
-        assert self.job.dataset is not None
-        return trial_seconds(self.job.spec, self._parts.datasets.get(self.job.dataset), values)
 
     def _search_on(self, search: Search, done: Collection[Future[Any]], slots: int) -> int:
         trained = [future for future in self._training if future in done]

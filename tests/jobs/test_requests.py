@@ -11,6 +11,7 @@ from models.jobs.queries import JobQueries
 from models.jobs.records import Job
 from models.jobs.requests import JobRequests
 from models.jobs.spec import JobSpec
+from models.jobs.steering import Steering
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
@@ -223,7 +224,12 @@ def test_a_job_that_is_not_at_an_end_cannot_be_deleted(
     assert queries.get(job.id).state == state
 
 
-def test_an_unknown_job_is_not_found(requests: JobRequests, queries: JobQueries) -> None:
+def test_an_unknown_job_is_not_found(
+    requests: JobRequests, queries: JobQueries, database: Database
+) -> None:
     for ask in (requests.pause, requests.resume, requests.cancel, requests.delete, queries.get):
         with pytest.raises(NotFound, match="job 'job_nowhere'"):
             ask("job_nowhere")
+    for change in (Steering(database).give, Steering(database).raise_budget):
+        with pytest.raises(NotFound, match="job 'job_nowhere'"):
+            change("job_nowhere", {})

@@ -8,7 +8,7 @@ import pytest
 from marshmallow import ValidationError
 from steps import manual, scored
 
-from models.errors import Conflict, Invalid, NotFound
+from models.errors import Conflict, Invalid
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.queries import JobQueries
@@ -389,12 +389,6 @@ def test_hyperband_says_what_it_cannot_follow(begin, steering: Steering) -> None
         steering.raise_budget(work.job, {"epochs": 8})
     with pytest.raises(Conflict, match="no more than"):
         steering.raise_budget(work.job, {"max_trials": 10_000})
-
-
-def test_an_unknown_job_is_not_found(steering: Steering) -> None:
-    for ask in (steering.give, steering.raise_budget):
-        with pytest.raises(NotFound, match="job_nowhere"):
-            ask("job_nowhere", {})
 
 
 def test_a_raised_budget_counts_given_trials_too(begin, steering: Steering) -> None:
