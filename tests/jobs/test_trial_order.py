@@ -122,10 +122,13 @@ def test_others_are_trained_as_they_come(begin: Open, strategy) -> None:
     assert numbers == sorted(numbers)
 
 
-def test_bayesian_search_that_takes_results_over_begins_with_no_batch(begin: Open) -> None:
+def test_bayesian_search_that_takes_results_over_begins_with_no_batch(
+    begin: Open, queries: JobQueries
+) -> None:
     search = begin(strategy=Bayesian(num_initial_points=6), narrow_from=NarrowFrom("job_1"))
     train(search, 1)
-    assert len(search._trials) < 6
+    (job,) = queries.page(2)
+    assert len(queries.trials(job, limit=100)) < 6
 
 
 def test_trials_of_the_users_own_come_first(
