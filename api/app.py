@@ -17,8 +17,8 @@ from api.streams import EventStreams
 from models.access.catalog import KeyCatalog
 from models.access.keyring import KeyRing
 from models.access.keys import parse_static_keys
-from models.data.catalog import DatasetCatalog
-from models.data.library import DatasetLibrary
+from models.data.library.catalog import DatasetCatalog
+from models.data.library.library import DatasetLibrary
 from models.jobs.census import take_census
 from models.jobs.events import EventFeed
 from models.jobs.forecaster import Forecaster

@@ -8,7 +8,7 @@ from api.metrics import ApiMetrics
 from api.readiness import Readiness
 from api.streams import EventStreams
 from models.access.keyring import KeyRing
-from models.data.library import DatasetLibrary
+from models.data.library.library import DatasetLibrary
 from models.jobs.forecaster import Forecaster
 from models.jobs.intake import Intake
 from models.jobs.queries import JobQueries

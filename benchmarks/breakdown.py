@@ -24,12 +24,12 @@ from benchmarks.tuning.rendering import Table, show
 from benchmarks.tuning.results import describe_machine
 from benchmarks.tuning.rows import Fold, load
 from benchmarks.tuning.workloads import WORKLOADS, Workload
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
-from models.trials import numpy_trainer
-from models.trials.arrays import descent, network
 from models.trials.process import prepare_process
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.numpy import descent, network
+from models.trials.trainers.numpy import trainer as numpy_trainer
 
 PRODUCTS = "matrix products"
 _REST = "everything else: gathering rows, the loop, the record"

@@ -83,8 +83,8 @@ def best_so_far(oracle: Oracle, score: Score, trials: int, at_once: int) -> list
 def trained() -> Score:
     """Validation error of a network on diabetes, relative to always predicting the mean."""
     from benchmarks.tuning import diabetes
-    from models.trials.numpy_trainer import NumpyTrainer
-    from models.trials.trainer import Run
+    from models.trials.trainers.base import Run
+    from models.trials.trainers.numpy.trainer import NumpyTrainer
 
     data, trainer = diabetes(), NumpyTrainer()
 

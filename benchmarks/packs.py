@@ -28,7 +28,7 @@ from rich.table import Table
 from models.trials.process import prepare_process, warm_up
 
 if TYPE_CHECKING:
-    from models.trials.trainer import Run, Trainer, TrainingData
+    from models.trials.trainers.base import Run, Trainer, TrainingData
 
 EPOCHS, BATCH = 20, 32
 # By name: layers, and the least and most units of each.
@@ -50,7 +50,7 @@ class Row:
 
 def draw_runs(kind: str, count: int) -> "list[Run]":
     """Networks of one structure and other widths, rates and seeds."""
-    from models.trials.trainer import Run
+    from models.trials.trainers.base import Run
 
     layers, least, most = NETWORKS[kind]
     draw = random.Random(0)
@@ -77,9 +77,9 @@ def diabetes() -> "TrainingData":
     from sklearn.datasets import load_diabetes
     from sklearn.preprocessing import scale
 
-    from models.data.tasks import Task
+    from models.data.preparation.tasks import Task
     from models.networks.outputs import Outputs
-    from models.trials.trainer import TrainingData
+    from models.trials.trainers.base import TrainingData
 
     x, y = load_diabetes(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
@@ -109,8 +109,8 @@ def measure(
     kind: str, sizes: Sequence[int], rounds: int, limit: float, clock: str
 ) -> Iterator[Row]:
     """The rows of one kind of network, as they come."""
-    from models.trials.keras_trainer import KerasTrainer
-    from models.trials.numpy_trainer import NumpyTrainer
+    from models.trials.trainers.keras import KerasTrainer
+    from models.trials.trainers.numpy.trainer import NumpyTrainer
 
     data = diabetes()
     for trainer in (KerasTrainer(), NumpyTrainer()):

@@ -19,8 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.executors.local import LocalExecutor
 from models.jobs.lifecycle import JobState
 from models.jobs.queries import JobQueries

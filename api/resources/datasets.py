@@ -21,7 +21,7 @@ from api.schemas.datasets import (
 )
 from api.schemas.fields import PageQuery, page
 from api.services import services
-from models.data.catalog import DatasetRecord
+from models.data.library.catalog import DatasetRecord
 from models.errors import UnsupportedMediaType
 
 blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description="Datasets")

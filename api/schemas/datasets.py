@@ -10,8 +10,8 @@ from marshmallow.validate import Length, OneOf, Range
 
 from api.names import check_printable
 from api.schemas.fields import described
-from models.data.catalog import DatasetRecord
 from models.data.columns import ColumnType
+from models.data.library.catalog import DatasetRecord
 
 
 class TypesField(ma.fields.Dict):

@@ -11,9 +11,9 @@ from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, descri
 from api.schemas.objective import ObjectiveField
 from api.schemas.pruning import PruningSchema
 from api.schemas.weights import ClassWeightField
-from models.data.builtin import PREFIX as BUILTIN_PREFIX
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.jobs.intake import TuneRequest
 from models.jobs.spec import Budget, NarrowFrom
 from models.oracles.plan import DEFAULT_TRIALS

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow.validate import Range
 
 from api.schemas.fields import StrictFloat
-from models.data.weighting import LARGEST, SMALLEST, ClassWeight, class_weight_from_json
+from models.data.preparation.weighting import LARGEST, SMALLEST, ClassWeight, class_weight_from_json
 
 _BALANCED = "balanced"
 

@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.tuning.rows import Fold, save
 from benchmarks.tuning.workloads import SEED, Array, Workload
 from models.data.dataset import Dataset
-from models.data.reading import from_arrays
-from models.data.splitting import Evaluation, split
-from models.data.tasks import Task, resolve_features
+from models.data.formats.reading import from_arrays
+from models.data.preparation.splitting import Evaluation, split
+from models.data.preparation.tasks import Task, resolve_features
 from models.oracles.create import create_oracle
 from models.oracles.strategy import Random
 from models.space.schema import load_space

@@ -12,7 +12,7 @@ from models.jobs.lifecycle import JobState, TrialState
 from models.store.engine import Database
 from models.store.tables import events, jobs
 from models.trials.history import mean_history
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 Runs = dict[tuple[int, int], dict[str, list[float | None]]]  # by fold and execution, then name
 

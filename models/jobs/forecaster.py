@@ -7,8 +7,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from models.data.builtin import PREFIX as BUILTIN_PREFIX
-from models.data.catalog import DatasetCatalog
+from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.library.catalog import DatasetCatalog
 from models.executors.executor import Executor
 from models.jobs.forecast import Forecast, ForecastRequest, make_forecast
 from models.jobs.intake import Decision

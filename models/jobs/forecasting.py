@@ -7,10 +7,10 @@ from concurrent.futures import CancelledError
 from dataclasses import replace
 from statistics import fmean
 
-from models.data.builtin_loading import load_or_stand_in
-from models.data.splitting import split
-from models.data.storage import read_dataset
-from models.data.tasks import resolve_features
+from models.data.library.builtin_loading import load_or_stand_in
+from models.data.library.storage import read_dataset
+from models.data.preparation.splitting import split
+from models.data.preparation.tasks import resolve_features
 from models.executors.reporting import tell
 from models.jobs.forecast import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.forecast_points import Points, choose_points

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.data.builtin import BUILTINS, Builtin
-from models.data.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.columns import ColumnType
-from models.data.library import DatasetLibrary
-from models.data.splitting import MIN_ROWS, Evaluation, split
-from models.data.tasks import (
+from models.data.library.builtin import BUILTINS, Builtin
+from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.library.library import DatasetLibrary
+from models.data.preparation.splitting import MIN_ROWS, Evaluation, split
+from models.data.preparation.tasks import (
     Task,
     check_network,
     check_validation_dataset,
@@ -17,7 +17,7 @@ from models.data.tasks import (
     resolve_features,
     resolve_task,
 )
-from models.data.weighting import (
+from models.data.preparation.weighting import (
     ClassWeight,
     check_sample_weight,
     check_weights,

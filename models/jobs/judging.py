@@ -8,7 +8,7 @@ from models.jobs.pruning import FIRST_RUN, Pruner
 from models.jobs.records import Trial
 from models.jobs.spec import JobSpec
 from models.trials.spec import TrialResult
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 
 class Judge:

@@ -23,7 +23,7 @@ from models.jobs.writing import JobWriter, Page
 from models.oracles.oracle import Proposal
 from models.store.tables import jobs, now, trials
 from models.trials.spec import Failure, TrialResult
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 
 class Ledger(JobWriter):

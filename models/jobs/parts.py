@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.data.catalog import DatasetCatalog
+from models.data.library.catalog import DatasetCatalog
 from models.executors.executor import Executor
 from models.jobs.stragglers import Stragglers
 from models.registry.catalog import ModelCatalog

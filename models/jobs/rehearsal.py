@@ -12,9 +12,9 @@ from functools import partial
 
 import numpy as np
 
-from models.data.reading import from_arrays
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.formats.reading import from_arrays
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.trials.objective import Objective
@@ -46,7 +46,7 @@ def _prepare(settings: Settings) -> None:
 def _rehearse(folder: str) -> None:
     """Train a trial on a few rows, measure it as for a forecast, and make a version of it."""
     # TensorFlow is imported with these, for which the process must have been prepared.
-    from models.data.storage import write_dataset
+    from models.data.library.storage import write_dataset
     from models.registry.export import ExportSpec, export
     from models.registry.saving import measure_savings
     from models.trials.calibration import CostModel, measure

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from models.data.catalog import DatasetRecord
 from models.data.columns import ColumnType
 from models.data.datetimes import PARTS
+from models.data.library.catalog import DatasetRecord
 from models.jobs.spec import JobSpec
 from models.networks.outputs import Outputs
 from models.networks.size import size_of

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from models.data.builtin import PREFIX as BUILTIN_PREFIX
-from models.data.builtin_storing import BuiltinRequest, store_builtin
+from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.library.builtin_storing import BuiltinRequest, store_builtin
 from models.errors import Conflict
 from models.jobs.forecast_task import ForecastTask
 from models.jobs.ledger import Ledger
@@ -26,7 +26,7 @@ from models.jobs.training import train
 from models.jobs.winner import Winner
 from models.oracles.strategy import Bayesian
 from models.registry.export import export
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from models.oracles.strategy import Hyperband
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 MAX_RETRIES = 1  # a trial lost with its process may have been a victim of another one
 # Steps without a training in one `next_trial`, so that other jobs and requests get their turn.

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
-from models.data.weighting import (
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
+from models.data.preparation.weighting import (
     ClassWeight,
     class_weight_from_json,
     class_weight_to_json,

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from models.data.catalog import DatasetCatalog
+from models.data.library.catalog import DatasetCatalog
 from models.errors import Conflict, LeaseLost, LuthierError, SettingError, Unavailable
 from models.executors.executor import Executor
 from models.executors.local import LocalExecutor

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 
 _ACTIVATION = {Task.REGRESSION: "linear", Task.BINARY: "sigmoid", Task.MULTICLASS: "softmax"}
 _LOSS = {

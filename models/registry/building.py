@@ -24,7 +24,7 @@ from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
 from models.trials.run import train_if_missing
 from models.trials.spec import RunReport, TrialSpec
-from models.trials.trainer import Weights
+from models.trials.trainers.base import Weights
 from models.trials.weights import load_weights
 
 

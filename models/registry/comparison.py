@@ -6,13 +6,13 @@ import keras
 import numpy as np
 
 from models.data.dataset import Dataset
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.parity import TOLERANCE, Parity, ParityError, largest_difference
 from models.registry.synthetic import synthetic_rows
 from models.trials.data import LoadedData, PreparedFold
-from models.trials.keras_trainer import forward
 from models.trials.metrics import class_probabilities
+from models.trials.trainers.keras import forward
 
 Array = np.ndarray[Any, Any]
 

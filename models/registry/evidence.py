@@ -12,8 +12,8 @@ import numpy as np
 
 from models.data.columns import Column, ColumnType
 from models.data.datetimes import format_rfc3339
-from models.data.tasks import Task
-from models.data.weighting import class_weight_to_json
+from models.data.preparation.tasks import Task
+from models.data.preparation.weighting import class_weight_to_json
 from models.registry.documents import ColumnDocument, SignatureDocument
 from models.registry.held_out import HeldOut
 from models.registry.parity import Parity

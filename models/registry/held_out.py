@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.registry.documents import HeldOutDocument
 from models.registry.onnx_answers import OnnxAnswers
 from models.trials.data import LoadedData, PreparedFold

@@ -9,7 +9,7 @@ import onnxruntime
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.datetimes import expand
-from models.data.features import input_name
+from models.data.preparation.features import input_name
 from models.networks.passes import rows_at_once
 
 Array = np.ndarray[Any, Any]

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from models.data.onnx_graph import OUTPUT, preprocessing_graph
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.tasks import Task
+from models.data.preparation.onnx_graph import OUTPUT, preprocessing_graph
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.tasks import Task
 from models.registry.onnx_network import network_graph
 
 _NETWORK = "network/"

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from models.data.dataset import Dataset
-from models.data.splitting import Rows
+from models.data.preparation.splitting import Rows
 from models.registry.export import RefitError
-from models.trials.choice import choose_trainer
 from models.trials.data import LoadedData, PreparedFold, prepare_fold
 from models.trials.spec import DataRef, TrialResult, TrialSpec
-from models.trials.trainer import Run, RunResult
+from models.trials.trainers.base import Run, RunResult
+from models.trials.trainers.choice import choose_trainer
 
 
 def refit(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.reports.canvas import INK, printable, render, say
 from models.reports.held_out_figures import (
     CONFUSION,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from sklearn.metrics import auc, confusion_matrix, r2_score, roc_curve
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.registry.documents import HeldOutDocument, Label
 from models.reports.canvas import BLUE, CYCLE, GREY, INK, RED, printable
 from models.reports.labels import number, shortened

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.jobs.records import Job
 
 _PARTS = {"holdout": "validation", "cv": "cross-validated", "train": "training"}

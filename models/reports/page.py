@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Trial
 from models.jobs.spec import JobSpec

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from models.data.features import input_name
+from models.data.preparation.features import input_name
 from models.errors import Invalid
 from models.registry.documents import Label, SignatureDocument
 from models.serving.cells import (

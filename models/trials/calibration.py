@@ -13,12 +13,12 @@ from sklearn.linear_model import LinearRegression
 from models.networks.size import Size, size_of
 from models.networks.values import value
 from models.space.hyperparameters import TrialValues
-from models.trials.choice import choose_trainer
 from models.trials.data import PreparedFold
 from models.trials.objective import Objective
 from models.trials.peak_memory import PeakMemory
 from models.trials.scoring import report_run
-from models.trials.trainer import Array, EpochReport, Run, TrainingData
+from models.trials.trainers.base import Array, EpochReport, Run, TrainingData
+from models.trials.trainers.choice import choose_trainer
 
 # What one epoch of a calibration multiplies at most: about 0.2 s of one core.
 _EPOCH_PRODUCTS = 4e9

@@ -6,15 +6,15 @@ from functools import lru_cache
 import numpy as np
 
 from models.data.dataset import Dataset
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.splitting import Rows, Split, split
-from models.data.storage import read_dataset
-from models.data.tasks import Task, check_validation_dataset, resolve_features
+from models.data.library.storage import read_dataset
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.splitting import Rows, Split, split
+from models.data.preparation.tasks import Task, check_validation_dataset, resolve_features
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.row_weights import class_factors, row_weights
 from models.trials.spec import DataRef
-from models.trials.trainer import Array, TrainingData
+from models.trials.trainers.base import Array, TrainingData
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 
 Array = np.ndarray[Any, Any]
 Metrics = Mapping[str, float | None]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.errors import Invalid
 
 Direction = Literal["min", "max"]

@@ -4,7 +4,7 @@ import time
 
 import psutil
 
-from models.trials.trainer import EpochReport, Report
+from models.trials.trainers.base import EpochReport, Report
 
 _LOOK_SECONDS = 0.05  # least time between two looks
 

@@ -29,7 +29,7 @@ def prepare_process(threads: int, trainer: str = "auto") -> None:
     Must be called before TensorFlow does anything; RuntimeError otherwise. Log lines below errors
     are left out, operations are deterministic, a GPU's products are in float32, and its memory is
     taken as it is needed, so that several processes can share it. Which GPUs are visible is left to
-    `CUDA_VISIBLE_DEVICES`; `trainer` is what `models.trials.choice.prefer` takes.
+    `CUDA_VISIBLE_DEVICES`; `trainer` is what `models.trials.trainers.choice.prefer` takes.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -49,7 +49,7 @@ def prepare_process(threads: int, trainer: str = "auto") -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
 
-    from models.trials.choice import prefer
+    from models.trials.trainers.choice import prefer
 
     prefer(trainer)
 
@@ -77,11 +77,11 @@ def warm_up() -> None:
     """
     import numpy as np
 
-    from models.data.tasks import Task
+    from models.data.preparation.tasks import Task
     from models.networks.outputs import Outputs
-    from models.trials.keras_trainer import KerasTrainer
-    from models.trials.numpy_trainer import NumpyTrainer
-    from models.trials.trainer import Run, Trainer, TrainingData
+    from models.trials.trainers.base import Run, Trainer, TrainingData
+    from models.trials.trainers.keras import KerasTrainer
+    from models.trials.trainers.numpy.trainer import NumpyTrainer
 
     x, y = np.zeros((4, 1), dtype=np.float32), np.zeros(4, dtype=np.float32)
     data = TrainingData(x, y, x, y, Outputs.of(Task.REGRESSION))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-from models.data.tasks import ClassLabel
-from models.data.weighting import ClassWeight, label_name
-from models.trials.trainer import Array
+from models.data.preparation.tasks import ClassLabel
+from models.data.preparation.weighting import ClassWeight, label_name
+from models.trials.trainers.base import Array
 
 
 def class_factors(

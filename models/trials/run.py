@@ -13,7 +13,7 @@ from models.trials.data import PreparedData, prepare
 from models.trials.peak_memory import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
-from models.trials.trainer import Report, Run, RunResult, Trainer, TrainingData
+from models.trials.trainers.base import Report, Run, RunResult, Trainer, TrainingData
 from models.trials.weights import load_weights, save_weights, weights_name
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
     one that `prepare_process` made ready.
     """
     # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
-    from models.trials.choice import choose_trainer
+    from models.trials.trainers.choice import choose_trainer
 
     return run_trial_with(choose_trainer(spec.network, spec.values), spec, report)
 

@@ -5,7 +5,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.trials.data import PreparedFold
 from models.trials.history import mean_history
 from models.trials.metrics import (
@@ -17,7 +17,7 @@ from models.trials.metrics import (
 )
 from models.trials.objective import Objective
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
-from models.trials.trainer import Run, RunResult
+from models.trials.trainers.base import Run, RunResult
 
 # A trial is overfit when both the ratio and the share below are exceeded.
 OVERFIT_RATIO = 1.5

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
-from models.data.weighting import ClassWeight
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
+from models.data.preparation.weighting import ClassWeight
 from models.space.hyperparameters import TrialValues
 from models.trials.objective import Objective
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.trials.run import failed_by, plan_trial, run_trial_with, score_trial
 from models.trials.spec import TrialResult, TrialSpec
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 if TYPE_CHECKING:
     from models.trials.packs.trainer import PackTrainer
@@ -21,8 +21,8 @@ def run_trials(specs: Sequence[TrialSpec], report: ReportOf | None = None) -> li
     Those whose trainer is that of packs are trained at once, the others one after the other.
     """
     # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
-    from models.trials.choice import choose_trainer
     from models.trials.packs.trainer import PackTrainer
+    from models.trials.trainers.choice import choose_trainer
 
     trainers = [choose_trainer(spec.network, spec.values) for spec in specs]
     packed = [n for n, trainer in enumerate(trainers) if isinstance(trainer, PackTrainer)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.errors import ArtifactError
 from models.store.artifacts import Artifacts
-from models.trials.trainer import Weights
+from models.trials.trainers.base import Weights
 
 
 def weights_name(folder: str, fold: int, execution: int) -> str:

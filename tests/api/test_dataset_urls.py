@@ -17,7 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask.testing import FlaskClient
 
-from models.data.fetching import MOST_REDIRECTS, Fetcher, is_public, parse_hosts, resolve
+from models.data.library.fetching import (
+    MOST_REDIRECTS,
+    Fetcher,
+    is_public,
+    parse_hosts,
+    resolve,
+)
 from models.errors import Invalid, TooLarge
 from models.settings import Settings
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.trials.objective import METRICS
 
 BODIES = {

@@ -12,9 +12,9 @@ from any_table import TEXT, tables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.data.profile import preview, profile
-from models.data.reading import from_records, read
-from models.data.storage import read_dataset, write_dataset
+from models.data.formats.reading import from_records, read
+from models.data.library.profile import preview, profile
+from models.data.library.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.data.columns import ColumnType
-from models.data.reading import from_arrays, read
+from models.data.formats.reading import from_arrays, read
 from models.errors import Invalid
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from models.data.builtin import BUILTINS
-from models.data.builtin_loading import load_builtin
-from models.data.tasks import infer_task, resolve_features
+from models.data.library.builtin import BUILTINS
+from models.data.library.builtin_loading import load_builtin
+from models.data.preparation.tasks import infer_task, resolve_features
 from models.errors import NotFound, Unavailable
 
 OFFLINE = [name for name, item in BUILTINS.items() if not item.source.startswith("keras")]
@@ -90,7 +90,7 @@ def write_fashion_mnist(home: Path) -> None:
 def test_a_keras_dataset_is_read_from_where_keras_keeps_it(tmp_path):
     write_fashion_mnist(tmp_path)
     program = (
-        "from models.data.builtin_loading import load_builtin\n"
+        "from models.data.library.builtin_loading import load_builtin\n"
         "dataset = load_builtin('builtin:fashion_mnist')\n"
         "x = dataset.values['x']\n"
         "print(dataset.names, x.shape, x.dtype, x[3, 0, 5], dataset.values['target'].tolist())\n"
@@ -101,7 +101,7 @@ def test_a_keras_dataset_is_read_from_where_keras_keeps_it(tmp_path):
 
 def test_a_keras_dataset_without_a_network_is_unavailable(tmp_path):
     program = (
-        "from models.data.builtin_loading import load_builtin\n"
+        "from models.data.library.builtin_loading import load_builtin\n"
         "from models.errors import Unavailable\n"
         "for name in ('mnist', 'california_housing', 'boston_housing'):\n"
         "    try:\n"

@@ -6,9 +6,9 @@ import pytest
 from models.data.columns import ColumnType, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import expand, format_rfc3339, parse_iso
-from models.data.profile import preview, profile
-from models.data.reading import from_arrays, from_records
-from models.data.storage import folder, read_dataset, write_dataset
+from models.data.formats.reading import from_arrays, from_records
+from models.data.library.profile import preview, profile
+from models.data.library.storage import folder, read_dataset, write_dataset
 from models.errors import ArtifactError, NotFound
 from models.store.artifacts import Artifacts
 

@@ -1,6 +1,6 @@
 import pytest
 
-from models.data.reading import from_records, read
+from models.data.formats.reading import from_records, read
 
 
 def inferred(*cells: str):

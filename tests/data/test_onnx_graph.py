@@ -5,10 +5,10 @@ import pytest
 
 from models.data.columns import ColumnType
 from models.data.datetimes import expand
-from models.data.features import input_name
-from models.data.onnx_graph import preprocessing_graph
-from models.data.preprocessing import Preprocessor
-from models.data.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays, from_records
+from models.data.preparation.features import input_name
+from models.data.preparation.onnx_graph import preprocessing_graph
+from models.data.preparation.preprocessing import Preprocessor
 
 ALL = slice(None)
 

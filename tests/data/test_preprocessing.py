@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from models.data.columns import ColumnType
-from models.data.features import input_name
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.reading import from_arrays, from_records
-from models.data.tasks import Task
+from models.data.formats.reading import from_arrays, from_records
+from models.data.preparation.features import input_name
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.tasks import Task
 from models.errors import Invalid
 
 ALL = slice(None)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from models.data.reading import Format, detect_format, read
+from models.data.formats.reading import Format, detect_format, read
 from models.errors import Invalid, UnsupportedMediaType
 
 TABLE = pd.DataFrame(

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from models.data.reading import from_records, read
+from models.data.formats.reading import from_records, read
 from models.errors import Invalid
 
 

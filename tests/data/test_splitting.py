@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.data.splitting import Evaluation, split
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation, split
+from models.data.preparation.tasks import Task
 from models.errors import Invalid
 
 LABELS = np.array(["a"] * 60 + ["b"] * 30 + ["c"] * 10, dtype=object)

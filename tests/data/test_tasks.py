@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.data.reading import from_arrays, from_records
-from models.data.tasks import (
+from models.data.formats.reading import from_arrays, from_records
+from models.data.preparation.tasks import (
     Task,
     check_validation_dataset,
     infer_task,

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from models.data.builtin import BUILTINS
-from models.data.builtin_loading import load_builtin
-from models.data.reading import from_records
-from models.data.splitting import Evaluation, split
-from models.data.tasks import Task, class_labels, resolve_features
-from models.data.weighting import (
+from models.data.formats.reading import from_records
+from models.data.library.builtin import BUILTINS
+from models.data.library.builtin_loading import load_builtin
+from models.data.preparation.splitting import Evaluation, split
+from models.data.preparation.tasks import Task, class_labels, resolve_features
+from models.data.preparation.weighting import (
     check_sample_weight,
     check_weights_of_folds,
     class_weight_from_json,

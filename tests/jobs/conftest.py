@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from steps import LINEAR, manual
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.jobs.ledger import Ledger
 from models.jobs.queries import JobQueries
 from models.jobs.queue import JobQueue

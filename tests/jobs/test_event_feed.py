@@ -18,7 +18,7 @@ from models.oracles.strategy import Random
 from models.store.engine import Database
 from models.store.tables import events
 from models.trials.spec import Failure, FailureKind
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 pytestmark = pytest.mark.both_databases
 

@@ -9,7 +9,7 @@ from processes import running, stop
 from steps import manual
 from waiting import wait_until
 
-from models.data.splitting import Evaluation
+from models.data.preparation.splitting import Evaluation
 from models.jobs.events import epoch_events
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.queries import JobQueries
@@ -17,7 +17,7 @@ from models.jobs.records import Job, Trial
 from models.jobs.requests import JobRequests
 from models.jobs.spec import JobSpec
 from models.settings import Settings
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 PATIENCE = 180.0
 

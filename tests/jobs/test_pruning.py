@@ -20,7 +20,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 MEDIAN = MedianRule(min_epochs=2, min_trials=1)
 GOOD, POOR = [1.0, 0.5, 0.2], [3.0, 2.9, 2.8]

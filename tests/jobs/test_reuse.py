@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, text
 from steps import LINEAR, manual, scored
 
-from models.data.splitting import Evaluation
+from models.data.preparation.splitting import Evaluation
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
 from models.jobs.queries import JobQueries

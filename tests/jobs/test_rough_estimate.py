@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from models.data.catalog import DatasetRecord
-from models.data.splitting import Evaluation
+from models.data.library.catalog import DatasetRecord
+from models.data.preparation.splitting import Evaluation
 from models.jobs.rough_estimate import first_trial_seconds
 from models.oracles.strategy import Hyperband, Manual, Random
 from models.space.schema import load_space

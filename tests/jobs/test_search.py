@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 from steps import LINEAR, manual, scored
 
-from models.data.splitting import Evaluation
+from models.data.preparation.splitting import Evaluation
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.queries import JobQueries

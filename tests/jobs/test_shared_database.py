@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from models.data.catalog import DatasetCatalog
 from models.data.columns import Column, ColumnType
-from models.data.library import DatasetLibrary
-from models.data.reading import from_records
+from models.data.formats.reading import from_records
+from models.data.library.catalog import DatasetCatalog
+from models.data.library.library import DatasetLibrary
 from models.errors import Conflict, NotFound, SettingError
 from models.jobs.lifecycle import JobState
 from models.jobs.queue import JobQueue

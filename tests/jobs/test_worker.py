@@ -15,7 +15,7 @@ from sqlalchemy import select
 from steps import LINEAR, manual
 from waiting import wait_until
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.errors import Conflict
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.queries import JobQueries

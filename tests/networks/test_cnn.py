@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.reading import from_arrays
-from models.data.tasks import Task
+from models.data.formats.reading import from_arrays
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs

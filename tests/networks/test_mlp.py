@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import FAMILIES, build
 from models.networks.optimizers import Steps
 from models.networks.outputs import Outputs

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.optimizers import Steps, create_optimizer, plateau_callbacks
 from models.networks.outputs import Outputs

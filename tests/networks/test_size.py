@@ -1,6 +1,6 @@
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.networks.size import size_of

@@ -1,4 +1,4 @@
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.networks.summary import LayerSummary, layers, text

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.reading import from_records
-from models.data.splitting import Evaluation
-from models.data.storage import write_dataset
-from models.data.tasks import infer_task
-from models.data.weighting import ClassWeight
+from models.data.formats.reading import from_records
+from models.data.library.storage import write_dataset
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import infer_task
+from models.data.preparation.weighting import ClassWeight
 from models.registry.export import ExportResult, ExportSpec, export
 from models.store.artifacts import Artifacts
 from models.trials.objective import resolve_objective

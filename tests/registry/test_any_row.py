@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
-from models.data.onnx_graph import preprocessing_graph
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.profile import preview
-from models.data.reading import from_records
-from models.data.tasks import Task, resolve_features
+from models.data.formats.reading import from_records
+from models.data.library.profile import preview
+from models.data.preparation.onnx_graph import preprocessing_graph
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.tasks import Task, resolve_features
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.registry.onnx_merge import merge
 from models.serving.signature import InputColumn, Signature
-from models.trials.keras_trainer import forward
+from models.trials.trainers.keras import forward
 
 TARGET = "the target"
 ALL = slice(None)

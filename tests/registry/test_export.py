@@ -17,10 +17,10 @@ from stored import stored
 
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.reading import from_arrays, from_records
-from models.data.splitting import split
-from models.data.storage import write_dataset
+from models.data.formats.reading import from_arrays, from_records
+from models.data.library.storage import write_dataset
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.splitting import split
 from models.registry.export import ExportResult, ExportSpec, RefitError, export
 from models.registry.parity import ParityError
 from models.serving.engine import Prediction, PredictionEngine

@@ -9,8 +9,8 @@ import pytest
 from stored import stored
 
 from models.data.dataset import Dataset
-from models.data.splitting import split
-from models.data.tasks import Task
+from models.data.preparation.splitting import split
+from models.data.preparation.tasks import Task
 from models.registry import held_out
 from models.registry.export import ExportResult, ExportSpec, export
 from models.serving.engine import PredictionEngine

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.onnx_graph import IR_VERSION, ML_OPSET, OPSET
-from models.data.preprocessing import Preprocessor, TargetEncoder
-from models.data.reading import from_arrays, from_records
-from models.data.tasks import Task
+from models.data.formats.reading import from_arrays, from_records
+from models.data.preparation.onnx_graph import IR_VERSION, ML_OPSET, OPSET
+from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.preparation.tasks import Task
 from models.networks import families
 from models.networks.outputs import Outputs
 from models.registry import onnx_network

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.splitting import Evaluation
-from models.data.storage import write_dataset
-from models.data.tasks import Task
+from models.data.library.storage import write_dataset
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.networks import families
 from models.registry.comparison import check_parity
 from models.registry.onnx_answers import OnnxAnswers

@@ -7,8 +7,8 @@ import pytest
 from stored import stored
 
 from models.data.dataset import Dataset
-from models.data.reading import from_records
-from models.data.storage import write_dataset
+from models.data.formats.reading import from_records
+from models.data.library.storage import write_dataset
 from models.registry.export import export
 from models.serving.engine import PredictionEngine
 

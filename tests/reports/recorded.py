@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.jobs.spec import Budget, JobSpec
 from models.oracles.strategy import Random
 from models.space.schema import load_space

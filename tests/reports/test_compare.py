@@ -5,8 +5,8 @@ import matplotlib.image
 import pytest
 from recorded import job_spec, trial_row
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.oracles.strategy import Bayesian
 from models.trials.objective import Objective
 

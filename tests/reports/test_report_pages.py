@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from recorded import job_spec, trial_row
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.trials.objective import Objective
 
 WIDTH = 15 * 120

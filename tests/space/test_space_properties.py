@@ -8,7 +8,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
 from models.oracles.plan import plan
 from models.oracles.strategy import Bayesian, Hyperband, Random
@@ -17,8 +17,8 @@ from models.space.drawing import draw
 from models.space.hyperparameters import NETWORKS, Kind, hyperparameters_of
 from models.space.parameters import Fixed
 from models.space.schema import load_space
-from models.trials.choice import choose_trainer
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.choice import choose_trainer
 
 
 def numbers(row):

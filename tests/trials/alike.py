@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.trials.trainer import RunResult
+from models.trials.trainers.base import RunResult
 
 
 def assert_same(reference: RunResult, result: RunResult, **close: float) -> None:

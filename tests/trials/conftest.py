@@ -6,9 +6,9 @@ import pytest
 
 from models.data.columns import ColumnType, measure
 from models.data.dataset import Dataset
-from models.data.splitting import Evaluation
-from models.data.storage import write_dataset
-from models.data.tasks import Task
+from models.data.library.storage import write_dataset
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.store.artifacts import Artifacts
 from models.trials.objective import Objective
 from models.trials.process import warm_up

@@ -6,7 +6,7 @@ from models.trials.calibration import CostModel, Measured, Work, measure
 from models.trials.data import prepare
 from models.trials.peak_memory import PeakMemory
 from models.trials.run import run_trial
-from models.trials.trainer import EpochReport
+from models.trials.trainers.base import EpochReport
 
 SMALL = {"num_layers": 1, "units": 4, "batch_size": 16}
 

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
 from models.trials.data import load, prepare
-from models.trials.keras_trainer import forward
 from models.trials.objective import Objective
 from models.trials.run import run_trial
 from models.trials.spec import FailureKind
+from models.trials.trainers.keras import forward
 
 SMALL = {
     "conv_blocks": 1,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
-from models.trials.keras_trainer import KerasTrainer
 from models.trials.spec import EarlyStopping
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.keras import KerasTrainer
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(40, 3)).astype(np.float32)

@@ -6,19 +6,19 @@ import alike
 import numpy as np
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
-from models.trials.arrays import descent, network
-from models.trials.arrays.initial import initialize
-from models.trials.arrays.layout import Weights, plan_layers
-from models.trials.epoch_order import epoch_order
-from models.trials.keras_trainer import KerasTrainer
-from models.trials.memory import released
-from models.trials.numpy_trainer import NumpyTrainer
 from models.trials.spec import EarlyStopping
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.epoch_order import epoch_order
+from models.trials.trainers.keras import KerasTrainer
+from models.trials.trainers.memory import released
+from models.trials.trainers.numpy import descent, network
+from models.trials.trainers.numpy.initial import initialize
+from models.trials.trainers.numpy.layout import Weights, plan_layers
+from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 # Rounding of float32 over 20 steps: 1e-6 was measured, 2e-6 with nadam.
 CLOSE = {"rtol": 1e-5, "atol": 5e-6}

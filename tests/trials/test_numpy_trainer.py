@@ -7,16 +7,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.trials.arrays import descent
-from models.trials.arrays.dropout import Dropout
-from models.trials.arrays.network import NetworkPass
-from models.trials.epoch_order import epoch_order
-from models.trials.keras_trainer import KerasTrainer
-from models.trials.numpy_trainer import NumpyTrainer
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.epoch_order import epoch_order
+from models.trials.trainers.keras import KerasTrainer
+from models.trials.trainers.numpy import descent
+from models.trials.trainers.numpy.dropout import Dropout
+from models.trials.trainers.numpy.network import NetworkPass
+from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(60, 5)).astype(np.float32)

@@ -1,6 +1,6 @@
 import pytest
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.trials.objective import METRICS, Objective, resolve_objective
 

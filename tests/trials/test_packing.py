@@ -14,8 +14,8 @@ from models.executors.executor import TaskLost
 from models.executors.reporting import Channel, Listener, run_task
 from models.jobs.packing import PackingExecutor
 from models.jobs.training import train
-from models.trials.choice import prefer
 from models.trials.spec import TrialResult, TrialSpec
+from models.trials.trainers.choice import prefer
 
 DEADLY = 0.666  # a learning rate that ends the process
 PATIENCE = 60

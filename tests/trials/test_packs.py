@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
-from models.trials.keras_trainer import KerasTrainer
-from models.trials.numpy_trainer import NumpyTrainer
 from models.trials.packs.dropout import epoch_key, factors
 from models.trials.packs.sorting import sort_into_packs
 from models.trials.packs.trainer import PackTrainer
 from models.trials.packs.work import Work
 from models.trials.spec import EarlyStopping
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.keras import KerasTrainer
+from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 # Rounding of float32 over 15 steps: 4e-6 was measured.
 CLOSE = {"rtol": 2e-5, "atol": 1e-5}

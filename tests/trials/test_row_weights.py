@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.trials.data import load, prepare, prepare_fold
 from models.trials.run import run_trial
 

@@ -6,10 +6,10 @@ from statistics import fmean, pstdev
 import numpy as np
 import pytest
 
-from models.data.builtin_loading import load_builtin
-from models.data.splitting import Evaluation
-from models.data.storage import write_dataset
-from models.data.tasks import Task
+from models.data.library.builtin_loading import load_builtin
+from models.data.library.storage import write_dataset
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts

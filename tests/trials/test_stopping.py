@@ -2,13 +2,13 @@
 
 import pytest
 
-from models.data.splitting import Evaluation
+from models.data.preparation.splitting import Evaluation
 from models.store.artifacts import Artifacts
-from models.trials.keras_trainer import KerasTrainer
-from models.trials.numpy_trainer import NumpyTrainer
 from models.trials.packs.trainer import PackTrainer
 from models.trials.run import run_trial_with
 from models.trials.spec import EarlyStopping
+from models.trials.trainers.keras import KerasTrainer
+from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from models.data.splitting import Evaluation
-from models.data.tasks import Task
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
 from models.store.artifacts import Artifacts
-from models.trials.choice import prefer
-from models.trials.numpy_trainer import NumpyTrainer
 from models.trials.run import run_trial_with
 from models.trials.spec import FailureKind
 from models.trials.together import run_trials
+from models.trials.trainers.choice import prefer
+from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 
 @pytest.fixture(autouse=True)

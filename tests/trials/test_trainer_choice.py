@@ -1,9 +1,9 @@
 import pytest
 
 from models.space.hyperparameters import ACTIVATIONS, OPTIMIZERS, SCHEDULES, hyperparameters_of
-from models.trials.choice import choose_trainer, prefer
-from models.trials.keras_trainer import KerasTrainer
 from models.trials.run import run_trial, run_trial_with
+from models.trials.trainers.choice import choose_trainer, prefer
+from models.trials.trainers.keras import KerasTrainer
 
 
 def test_numpy_trains_whatever_a_perceptron_can_be():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.trials.metrics import class_metrics, class_probabilities, log_loss, regression_metrics
 from models.trials.objective import METRICS
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from benchmarks.tuning.rows import Fold, load
 from benchmarks.tuning.task import Layers, Task, Turns
-from models.data.tasks import Task as Kind
+from models.data.preparation.tasks import Task as Kind
 from models.networks.outputs import Outputs
 from models.trials.process import prepare_process, warm_up
-from models.trials.trainer import Run, TrainingData
+from models.trials.trainers.base import Run, TrainingData
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
@@ -18,7 +18,7 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
     prepare_process(task.threads or 1)
     warm_up()
     # Imports TensorFlow, which `prepare_process` has to come before.
-    from models.trials.choice import choose_trainer
+    from models.trials.trainers.choice import choose_trainer
 
     folds = [_training_data(fold, task.kind) for fold in load(task.rows)]
 

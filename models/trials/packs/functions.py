@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 
 # `tf.nn.silu` and its like register a gradient for each program, which is never freed.
 ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {

@@ -12,9 +12,9 @@ from typing import Self
 
 import numpy as np
 
-from models.trials.arrays.layout import LayerPlan
-from models.trials.arrays.types import Floats
-from models.trials.trainer import Array
+from models.trials.trainers.base import Array
+from models.trials.trainers.numpy.layout import LayerPlan
+from models.trials.trainers.numpy.types import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ import numpy as np
 import tensorflow as tf
 
 from models.networks.values import layer_value, value
-from models.trials.arrays.initial import initialize
-from models.trials.arrays.layout import Weights
-from models.trials.arrays.types import Floats
-from models.trials.epoch_order import epoch_order
 from models.trials.packs.dropout import epoch_key
 from models.trials.packs.program import Batches, Constants, Rows, State, program_of
 from models.trials.packs.sorting import joint_layout
 from models.trials.packs.structure import drops
 from models.trials.packs.updates import UPDATES
 from models.trials.packs.work import Member
-from models.trials.trainer import Array, RunResult, TrainingData
+from models.trials.trainers.base import Array, RunResult, TrainingData
+from models.trials.trainers.epoch_order import epoch_order
+from models.trials.trainers.numpy.initial import initialize
+from models.trials.trainers.numpy.layout import Weights
+from models.trials.trainers.numpy.types import Floats
 
 # Numbers of a layer's output in one pass when nothing is learned from the rows.
 _FORWARD_NUMBERS = 2**23

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from models.data.tasks import Task
+from models.data.preparation.tasks import Task
 from models.networks.values import layer_value, value
 from models.space.hyperparameters import TrialValues
 

@@ -14,7 +14,7 @@ from models.trials.packs.memory import pack_memory
 from models.trials.packs.pack import Pack
 from models.trials.packs.sorting import sort_into_packs
 from models.trials.packs.work import Member, Work
-from models.trials.trainer import Report, Run, RunResult, TrainingData
+from models.trials.trainers.base import Report, Run, RunResult, TrainingData
 
 
 class PackTrainer:
@@ -32,7 +32,7 @@ class PackTrainer:
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
     ) -> list[RunResult]:
-        """As `models.trials.trainer.Trainer` says."""
+        """As `models.trials.trainers.base.Trainer` says."""
         work = Work(runs, data, report)
         self.train_together([work])
         return work.results()

@@ -1,6 +1,6 @@
 """The optimizers of Keras for stacked weights: every network has its own rate and its own momentum.
 
-The formulas are those of `models.trials.arrays.updates`. The numbers that a step needs of each
+The formulas are those of `models.trials.trainers.numpy.updates`. The numbers that a step needs of each
 network are worked out beforehand in float32, so that the program holds no schedule and no power.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models.trials.arrays.types import Floats
+from models.trials.trainers.numpy.types import Floats
 
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 _BETA_1, _BETA_2 = np.float32(0.9), np.float32(0.999)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from models.networks.optimizers import Steps
 from models.networks.values import value
-from models.trials.arrays.layout import LayerPlan, plan_layers
-from models.trials.arrays.rates import Rates
 from models.trials.packs.layout import Layout
 from models.trials.packs.structure import Structure
-from models.trials.recording import Recorder
-from models.trials.trainer import Report, Run, RunResult, TrainingData
+from models.trials.trainers.base import Report, Run, RunResult, TrainingData
+from models.trials.trainers.numpy.layout import LayerPlan, plan_layers
+from models.trials.trainers.numpy.rates import Rates
+from models.trials.trainers.recording import Recorder
 
 
 class Work:
@@ -46,7 +46,7 @@ class Work:
             self.end_after(number)
 
     def results(self) -> list[RunResult]:
-        """What `models.trials.trainer.Trainer.train` answers, or the MemoryError that it raises."""
+        """What `models.trials.trainers.base.Trainer.train` answers, or the MemoryError that it raises."""
         if self._error is not None:
             raise self._error
         return [self._found[number] for number in range(self._last + 1)]

@@ -1,0 +1,1 @@
+"""Datasets kept, described and opened again."""

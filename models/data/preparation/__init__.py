@@ -1,0 +1,1 @@
+"""Rows prepared for networks: tasks, splits, preprocessing."""

@@ -1,0 +1,257 @@
+"""Raw columns to network inputs, and targets to network outputs and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from models.data.columns import ColumnType
+from models.data.dataset import Dataset
+from models.data.preparation.features import (
+    Array,
+    CategoryFeature,
+    ImageFeature,
+    ScaledFeature,
+    components,
+)
+from models.data.preparation.tasks import ClassLabel, Task, class_labels
+from models.errors import Invalid
+
+MAX_CATEGORIES = 64  # places of one category column, the rare one included
+MIN_FREQUENCY = 2  # rows that a value needs for a place of its own
+_IMAGES_AT_ONCE = 1024
+
+Rows = Array | slice
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor:
+    """Everything learned from the training rows; scikit-learn fits it, NumPy applies it.
+
+    Outputs come in the order of `scaled`, then `categories`; an image stands alone.
+    """
+
+    scaled: tuple[ScaledFeature, ...] = ()
+    categories: tuple[CategoryFeature, ...] = ()
+    image: ImageFeature | None = None
+
+    @classmethod
+    def fit(cls, dataset: Dataset, rows: Rows, features: Sequence[str]) -> "Preprocessor":
+        """Learn from `rows` (row numbers) of the columns `features` only.
+
+        `features` is what `tasks.resolve_features` answers: known columns, none ignored, and an
+        image only alone. Missing numbers get the median; a value of a category in fewer than two
+        rows, or past the 63 most frequent, is rare.
+        """
+        named = {name: dataset.column(name) for name in features}
+        types = {name: column.type for name, column in named.items()}
+        parts = {name: dataset.values[name][rows] for name in features}
+        images = [name for name in features if types[name] is ColumnType.IMAGE]
+        if images:
+            return cls(image=_fit_image(images[0], parts[images[0]]))
+        categories = [name for name in features if types[name] is ColumnType.CATEGORY]
+        others = {name: types[name] for name in features if name not in categories}
+        return cls(
+            scaled=_fit_scaled(others, parts),
+            categories=tuple(_fit_category(name, parts[name]) for name in categories),
+        )
+
+    @property
+    def features(self) -> tuple[ScaledFeature | CategoryFeature, ...]:
+        """The fitted columns in the order of the outputs; none for an image."""
+        return (*self.scaled, *self.categories)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw columns used, in the order of the outputs."""
+        if self.image is not None:
+            return (self.image.name,)
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """A name for each output; the column's for an image."""
+        if self.image is not None:
+            return (self.image.name,)
+        return tuple(name for feature in self.features for name in feature.feature_names)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one transformed row: (features,) or (height, width, channels)."""
+        if self.image is not None:
+            return self.image.output_shape
+        return (len(self.feature_names),)
+
+    def transform(self, dataset: Dataset, rows: Rows) -> Array:
+        """`rows` of the dataset as float32: (rows, features) or (rows, height, width, channels)."""
+        if self.image is not None:
+            return self.image.transform(dataset.values[self.image.name][rows])
+        blocks = [
+            feature.transform(dataset.values[feature.name][rows]) for feature in self.categories
+        ]
+        if self.scaled:
+            blocks.insert(0, self._transform_scaled(dataset, rows))
+        return np.concatenate(blocks, axis=1)
+
+    def _transform_scaled(self, dataset: Dataset, rows: Rows) -> Array:
+        raw = [components(item.type, dataset.values[item.name][rows]) for item in self.scaled]
+        fill, mean, scale = self.scaling()
+        numbers = np.concatenate(raw, axis=1)
+        numbers = np.where(np.isnan(numbers), fill, numbers)
+        # Subtracting in float64 keeps what is left of large numbers such as timestamps.
+        with np.errstate(over="ignore"):
+            return ((numbers - mean) / scale).astype(np.float32)
+
+    def scaling(self) -> tuple[Array, Array, Array]:
+        """Fill, mean and scale of all components of `scaled`, each (components,) float64."""
+        return (
+            np.array([value for item in self.scaled for value in item.fill], dtype=np.float64),
+            np.array([value for item in self.scaled for value in item.mean], dtype=np.float64),
+            np.array([value for item in self.scaled for value in item.scale], dtype=np.float64),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON form; what `from_json` makes of it transforms to identical numbers."""
+        return {
+            "scaled": [feature.to_json() for feature in self.scaled],
+            "categories": [feature.to_json() for feature in self.categories],
+            "image": None if self.image is None else self.image.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Preprocessor":
+        """The preprocessor that `to_json` wrote."""
+        image = document["image"]
+        return cls(
+            scaled=tuple(map(ScaledFeature.from_json, document["scaled"])),
+            categories=tuple(map(CategoryFeature.from_json, document["categories"])),
+            image=None if image is None else ImageFeature.from_json(image),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEncoder:
+    """Targets as the network learns them: standardised numbers, or class numbers."""
+
+    task: Task
+    classes: tuple[ClassLabel, ...] = ()  # sorted; empty for a regression
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def fit(cls, dataset: Dataset, rows: Rows, target: str, task: Task) -> "TargetEncoder":
+        """Mean and scale from the training `rows`, or all classes of the whole column."""
+        if task is Task.REGRESSION:
+            _, mean, scale = _statistics(dataset.values[target][rows].reshape(-1, 1))
+            return cls(task, (), float(mean[0]), float(scale[0]))
+        return cls(task, class_labels(dataset, target))
+
+    def encode(self, values: Array) -> Array:
+        """Values as the dataset holds them, (rows,), to (rows,) float32 or int64 class numbers.
+
+        Raises Invalid at `target` for a value that is not one of the classes.
+        """
+        if self.task is Task.REGRESSION:
+            return ((values - self.mean) / self.scale).astype(np.float32)
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        known = np.fromiter((numbers.get(value, -1) for value in values), np.int64, len(values))
+        if (known < 0).any():
+            value = values[int(np.argmax(known < 0))]
+            raise Invalid.at("target", f"{value!r} is not one of the {len(numbers)} classes.")
+        return known
+
+    def decode(self, outputs: Array) -> Array:
+        """Network outputs (rows,) or (rows, 1) to float64 in the target's own units, (rows,).
+
+        For classes, class numbers to an object array of labels.
+        """
+        flat = np.asarray(outputs).reshape(-1)
+        if self.task is Task.REGRESSION:
+            return flat.astype(np.float64) * self.scale + self.mean
+        labels = np.empty(len(self.classes), dtype=object)
+        labels[:] = self.classes
+        decoded: Array = labels[flat]
+        return decoded
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON form; `from_json` reads it back."""
+        return {
+            "task": self.task.value,
+            "classes": list(self.classes),
+            "mean": self.mean,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "TargetEncoder":
+        """The encoder that `to_json` wrote."""
+        return cls(
+            Task(document["task"]), tuple(document["classes"]), document["mean"], document["scale"]
+        )
+
+
+def _fit_scaled(
+    types: Mapping[str, ColumnType], parts: Mapping[str, Array]
+) -> tuple[ScaledFeature, ...]:
+    if not types:
+        return ()
+    blocks = [components(column_type, parts[name]) for name, column_type in types.items()]
+    fills, means, scales = _statistics(np.concatenate(blocks, axis=1))
+    features = []
+    start = 0
+    for (name, column_type), block in zip(types.items(), blocks, strict=True):
+        part = slice(start, start + block.shape[1])
+        features.append(
+            ScaledFeature(
+                name,
+                column_type,
+                tuple(fills[part].tolist()),
+                tuple(means[part].tolist()),
+                tuple(scales[part].tolist()),
+            )
+        )
+        start = part.stop
+    return tuple(features)
+
+
+def _statistics(numbers: Array) -> tuple[Array, Array, Array]:
+    """Median, mean and scale of each column of (rows, columns) float64 with NaN for missing.
+
+    A column without any number has median 0; a constant one has scale 1.
+    """
+    # Squares leave the range of float64 past 1e154 and below 1e-154; such columns are brought
+    # near 1 before.
+    size = np.abs(np.nan_to_num(numbers, nan=0.0)).max(axis=0)
+    unit = np.where((size > 1e100) | ((size > 0) & (size < 1e-100)), size, 1.0)
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    filled = imputer.fit_transform(numbers / unit)
+    scaler = StandardScaler().fit(filled)
+    scale = np.where(np.ptp(filled, axis=0) == 0, 1.0, scaler.scale_ * unit)
+    return imputer.statistics_ * unit, scaler.mean_ * unit, scale
+
+
+def _fit_category(name: str, values: Array) -> CategoryFeature:
+    present = np.array([value for value in values if value is not None], dtype=object)
+    has_missing = len(present) < len(values)
+    if len(present) == 0:
+        return CategoryFeature(name, (), False, has_missing)
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CATEGORIES,
+        min_frequency=MIN_FREQUENCY,
+    ).fit(present.reshape(-1, 1))
+    rare = encoder.infrequent_categories_[0]
+    rare_values = set() if rare is None else set(rare.tolist())
+    frequent = [value for value in encoder.categories_[0].tolist() if value not in rare_values]
+    return CategoryFeature(name, tuple(frequent), bool(rare_values), has_missing)
+
+
+def _fit_image(name: str, images: Array) -> ImageFeature:
+    scaler = StandardScaler()
+    for start in range(0, len(images), _IMAGES_AT_ONCE):
+        pixels = images[start : start + _IMAGES_AT_ONCE].astype(np.float64)
+        scaler.partial_fit(pixels.reshape(-1, 1))
+    return ImageFeature(name, images.shape[1:], float(scaler.mean_[0]), float(scaler.scale_[0]))

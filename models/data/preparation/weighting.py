@@ -1,0 +1,92 @@
+"""How much a row counts in the training loss: by its class, and by a column of its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from models.data.columns import ColumnType
+from models.data.dataset import Dataset
+from models.data.preparation.splitting import Fold
+from models.data.preparation.tasks import ClassLabel, Task, check_column
+from models.errors import Invalid
+
+# By the training rows of each fold, or a factor for each class by its `label_name`, sorted.
+ClassWeight = Literal["balanced"] | tuple[tuple[str, float], ...]
+
+# Factors of both kinds lie between these, so that their products keep their meaning in float32.
+SMALLEST, LARGEST = 1e-12, 1e12
+
+_MOST_LISTED = 10
+
+
+def label_name(label: ClassLabel) -> str:
+    """A class as a key of JSON: `true`, `3`, or the text itself."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def resolve_class_weight(
+    asked: ClassWeight | None, task: Task, labels: Sequence[str]
+) -> ClassWeight | None:
+    """What is `asked`, with 1 for every class that it does not name; `labels` are all of them.
+
+    Raises Invalid at `class_weight` for a regression and at `class_weight.<label>` for a label
+    that is no class.
+    """
+    if asked is None:
+        return None
+    if task is Task.REGRESSION:
+        raise Invalid.at("class_weight", "A regression has no classes; use sample_weight.")
+    if asked == "balanced":
+        return asked
+    given = dict(asked)
+    listed = ", ".join(map(repr, labels[:_MOST_LISTED])) + ", …" * (len(labels) > _MOST_LISTED)
+    message = f"There is no such class; the classes are {listed}."
+    unknown = {f"class_weight.{label}": [message] for label in given if label not in labels}
+    if unknown:
+        raise Invalid(unknown)
+    return class_weight_from_json({label: given.get(label, 1.0) for label in labels})
+
+
+def class_weight_to_json(weight: ClassWeight | None) -> str | dict[str, float] | None:
+    """Its form in a request; `class_weight_from_json` reads it back."""
+    return dict(weight) if isinstance(weight, tuple) else weight
+
+
+def class_weight_from_json(document: str | Mapping[str, float] | None) -> ClassWeight | None:
+    """What `class_weight_to_json` wrote."""
+    if document is None:
+        return None
+    return tuple(sorted(document.items())) if isinstance(document, Mapping) else "balanced"
+
+
+def check_sample_weight(dataset: Dataset, name: str, target: str) -> None:
+    """Raise Invalid at `sample_weight` unless the column `name` holds a weight in every row."""
+    path = "sample_weight"
+    column = check_column(dataset, name, path)
+    if name == target:
+        raise Invalid.at(path, f"{name!r} is the target.")
+    if column.type is not ColumnType.NUMBER:
+        raise Invalid.at(path, f"{name!r} is of type {column.type}; weights are numbers.")
+    check_weights(dataset.values[name], path)
+
+
+def check_weights(weights: np.ndarray[Any, Any], path: str) -> None:
+    """Raise Invalid at `path` for the first row, counted from 1, that holds no weight."""
+    fits = (weights == 0) | ((weights >= SMALLEST) & (weights <= LARGEST))
+    if fits.all():
+        return
+    row = int(np.argmin(fits))
+    value = weights[row]
+    if np.isnan(value):
+        raise Invalid.at(path, f"Row {row + 1} has no weight.")
+    rule = "is 0 or more" if value < 0 else f"is 0 or lies between {SMALLEST:g} and {LARGEST:g}"
+    raise Invalid.at(path, f"Row {row + 1} holds {value:g}; a weight {rule}.")
+
+
+def check_weights_of_folds(weights: np.ndarray[Any, Any], folds: Sequence[Fold]) -> None:
+    """Raise Invalid at `sample_weight` where nothing could be learned from a fold."""
+    for number, fold in enumerate(folds, start=1):
+        if not weights[fold.train].any():
+            where = f" of fold {number}" if len(folds) > 1 else ""
+            raise Invalid.at("sample_weight", f"Every training row{where} has the weight 0.")

@@ -1,0 +1,53 @@
+"""Batch normalization in NumPy (Ioffe and Szegedy, 2015), with the constants of Keras."""
+
+import numpy as np
+
+from models.trials.trainers.numpy.layout import Moving, Scaling
+from models.trials.trainers.numpy.types import Floats
+
+_EPSILON = np.float32(1e-3)
+_MOMENTUM = np.float32(0.99)
+_REST = np.float32(1 - 0.99)
+
+
+class Normalization:
+    """Normalizes (units, rows) over the rows, in place."""
+
+    def __init__(
+        self, scaling: Scaling, moving: Moving, gradient: Scaling | None, rows: int
+    ) -> None:
+        self._scaling, self._moving, self._gradient = scaling, moving, gradient
+        self._rows = np.float32(rows)
+        self._normal = np.empty((len(scaling.gamma), rows), np.float32)
+        self._inverse: Floats = np.empty(0, np.float32)
+
+    def infer(self, signal: Floats) -> None:
+        """Normalize by the running moments."""
+        scale = self._scaling.gamma / np.sqrt(self._moving.variance + _EPSILON)
+        np.multiply(signal, scale, out=signal)
+        np.add(signal, self._scaling.beta - self._moving.mean * scale, out=signal)
+
+    def learn(self, signal: Floats) -> None:
+        """Normalize by the moments of these rows, and let the running moments follow."""
+        mean = signal.mean(axis=1, keepdims=True)
+        np.subtract(signal, mean, out=self._normal)
+        variance = np.square(self._normal).mean(axis=1, keepdims=True)
+        for running, now in ((self._moving.mean, mean), (self._moving.variance, variance)):
+            np.multiply(running, _MOMENTUM, out=running)
+            np.add(running, now * _REST, out=running)
+        self._inverse = np.float32(1) / np.sqrt(variance + _EPSILON)
+        np.multiply(self._normal, self._inverse, out=self._normal)
+        np.multiply(self._normal, self._scaling.gamma, out=signal)
+        np.add(signal, self._scaling.beta, out=signal)
+
+    def back(self, slope: Floats, spare: Floats) -> None:
+        """Turn the gradient by the result into that by the signal; write those by the weights."""
+        assert self._gradient is not None
+        gamma, beta = self._gradient.gamma, self._gradient.beta
+        np.multiply(slope, self._normal, out=spare)
+        np.sum(spare, axis=1, keepdims=True, out=gamma)
+        np.sum(slope, axis=1, keepdims=True, out=beta)
+        np.multiply(self._normal, gamma / self._rows, out=spare)
+        np.subtract(slope, spare, out=slope)
+        np.subtract(slope, beta / self._rows, out=slope)
+        np.multiply(slope, self._scaling.gamma * self._inverse, out=slope)
