@@ -27,6 +27,7 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Unreadable: HTTPStatus.CONFLICT,
     errors.ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

@@ -79,6 +79,21 @@ class ArtifactError(LuthierError):
     """A stored file is missing, unreadable or not the one that was written."""
 
 
+class Unreadable(LuthierError):
+    """A stored document that this version cannot read; the text names the document and the field.
+
+    `reason` is a message, or messages by field path as `Invalid.errors` has them.
+    """
+
+    def __init__(self, what: str, reason: str | Mapping[str, Sequence[str]]) -> None:
+        self.what = what
+        self.reason = reason if isinstance(reason, str) else str(Invalid(reason))
+        super().__init__(f"This version of Luthier cannot read {what}: {self.reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Unreadable, (self.what, self.reason))
+
+
 class SettingError(LuthierError):
     """A setting has a value that cannot be used; names key and value."""
 
