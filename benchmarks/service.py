@@ -22,13 +22,12 @@ from rich.table import Table
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.executors.local import LocalExecutor
-from models.jobs.lifecycle import JobState
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job, JobState
+from models.jobs.reader import JobReader
 from models.jobs.spec import Budget, JobSpec
-from models.jobs.vitals import Vitals
-from models.jobs.worker import Worker
+from models.jobs.worker.health import WorkerHealth
+from models.jobs.worker.worker import Worker
 from models.oracles.plan import plan
 from models.oracles.strategy import Bayesian, Manual, Random
 from models.settings import Settings
@@ -92,7 +91,7 @@ def job_spec(
     return JobSpec(**(whole | parts))
 
 
-def measure(requests: JobRequests, queries: JobQueries, spec: JobSpec, slots: int) -> list[str]:
+def measure(requests: JobCommands, queries: JobReader, spec: JobSpec, slots: int) -> list[str]:
     """Run one job; the cells of its row."""
     planned = plan(spec.strategy, spec.space, spec.budget.max_trials, spec.budget.epochs).trials
     job = requests.create(spec, planned)
@@ -116,7 +115,7 @@ def measure(requests: JobRequests, queries: JobQueries, spec: JobSpec, slots: in
     ]
 
 
-def _until(queries: JobQueries, job: Job) -> Job:
+def _until(queries: JobReader, job: Job) -> Job:
     while not (job := queries.get(job.id)).state.is_final:
         time.sleep(0.2)
     assert job.state == JobState.SUCCEEDED, job
@@ -141,16 +140,18 @@ def main() -> None:
         settings = Settings(data=folder, trial_slots=chosen.slots)
         database = Database(settings.resolved_database_url)
         migrate(database)
-        requests = JobRequests(database, Artifacts(settings.resolved_artifacts))
+        requests = JobCommands(database, Artifacts(settings.resolved_artifacts))
         executor = LocalExecutor(chosen.slots, settings.trial_memory, partial(_prepare))
         stop = threading.Event()
         worker = threading.Thread(
-            target=Worker(database, executor, settings, Vitals(settings.resolved_trial_slots)).work,
+            target=Worker(
+                database, executor, settings, WorkerHealth(settings.resolved_trial_slots)
+            ).work,
             args=(stop,),
             daemon=True,
         )
         worker.start()
-        queries = JobQueries(database)
+        queries = JobReader(database)
         table = Table(title=f"{chosen.slots} slots; milliseconds a trial")
         for heading in ("job", "trials", "search", "worker", "training", "slots busy", "s", "best"):
             table.add_column(heading, justify="left" if heading == "job" else "right")

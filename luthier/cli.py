@@ -62,13 +62,13 @@ def worker(settings: Settings) -> None:
     # TensorFlow reads it once, when it is imported, here and in the trials' processes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from luthier.worker_endpoint import serve_vitals
-    from models.jobs.vitals import Vitals
-    from models.jobs.worker import run_worker
+    from models.jobs.worker.health import WorkerHealth
+    from models.jobs.worker.worker import run_worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    vitals = Vitals(settings.resolved_trial_slots)
+    vitals = WorkerHealth(settings.resolved_trial_slots)
     with serve_vitals(settings, vitals):
         run_worker(settings, stop, vitals)
 

@@ -16,14 +16,14 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from models.errors import SettingError
-from models.jobs.vitals import Vitals
+from models.jobs.worker.health import WorkerHealth
 from models.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def serve_vitals(settings: Settings, vitals: Vitals) -> Iterator[None]:
+def serve_vitals(settings: Settings, vitals: WorkerHealth) -> Iterator[None]:
     """Answer in threads of its own while the block runs; nothing happens without an address.
 
     Raises SettingError where the address cannot be listened on.
@@ -57,7 +57,7 @@ class _QuietHandler(WSGIRequestHandler):
         """Probes come every few seconds; none is worth a line."""
 
 
-def _application(vitals: Vitals) -> Any:
+def _application(vitals: WorkerHealth) -> Any:
     registry = CollectorRegistry()
     registry.register(_VitalsCollector(vitals))
     metrics = make_wsgi_app(registry)
@@ -80,7 +80,7 @@ def _application(vitals: Vitals) -> Any:
 
 
 class _VitalsCollector(Collector):
-    def __init__(self, vitals: Vitals) -> None:
+    def __init__(self, vitals: WorkerHealth) -> None:
         self._vitals = vitals
         self._process = psutil.Process()
 

@@ -170,7 +170,7 @@ def test_a_narrowed_job_begins_with_what_is_known(http, client, ended):
     assert job["request"]["search_space"] == plan["request"]["search_space"]
     done = succeeded(client, job)
     trials = client.trials(job["id"])
-    known = trials[: plan["taken_over"]]
+    known = trials[: plan["reused"]]
     assert 3 <= len(known) < 8
     assert {trial["reused_from"]["job"] for trial in known} == {wide["id"]}
     assert len(trials) == len(known) + 2

@@ -68,7 +68,7 @@ def test_a_search_that_ends_at_a_target_trains_quick_networks_first(client):
             "target": "target",
             "search_space": {"units": {"type": "choice", "values": [256, 8, 64]}},
             "strategy": "grid",
-            "budget": {"epochs": 2, "target": 1e-9},
+            "budget": {"epochs": 2, "target_score": 1e-9},
             "parallelism": 1,
         }
     )

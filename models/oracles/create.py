@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from models.oracles.manual import ManualOracle
-from models.oracles.oracle import Oracle, Told
+from models.oracles.oracle import Observation, Oracle
 from models.oracles.plan import plan, trial_limit
 from models.oracles.strategy import Grid, Hyperband, Manual, Strategy
 from models.space.space import SearchSpace
@@ -21,7 +21,7 @@ def create_oracle(
     max_trials: int | None,
     epochs: int,
     state: Mapping[str, Any] | None = None,
-    history: Sequence[Told] = (),
+    history: Sequence[Observation] = (),
 ) -> Oracle:
     """Make the oracle of `strategy`.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sklearn.model_selection import ParameterGrid
 
-from models.oracles.oracle import Proposal, Told
+from models.oracles.oracle import Observation, Proposal
 from models.oracles.stepwise import StepwiseOracle
 from models.oracles.strategy import Grid
 from models.space.combinations import blocks
@@ -45,7 +45,7 @@ class GridOracle(StepwiseOracle):
     """Proposes each combination that nobody tried before."""
 
     def __init__(
-        self, strategy: Grid, space: SearchSpace, limit: int | None, history: Sequence[Told]
+        self, strategy: Grid, space: SearchSpace, limit: int | None, history: Sequence[Observation]
     ) -> None:
         super().__init__(strategy.name, space, limit)
         self._combinations = Combinations(space, strategy.points)
@@ -62,7 +62,7 @@ class GridOracle(StepwiseOracle):
         self._ended = True
         return None
 
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
+    def _enter(self, key: str, told: Observation, *, own: bool) -> None:
         if not own:
             self._tried.add(_identity(told.values))
 

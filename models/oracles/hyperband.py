@@ -7,7 +7,7 @@ from typing import Any
 
 from models.oracles.encoding import Codec
 from models.oracles.keras_tuner import COMPLETED, EMPTY, IDLE, STOPPED, hyperband_sampler
-from models.oracles.oracle import Proposal, Told
+from models.oracles.oracle import Observation, Proposal
 from models.oracles.stepwise import StepwiseOracle
 from models.oracles.strategy import Hyperband
 from models.space.space import SearchSpace
@@ -29,7 +29,7 @@ class HyperbandOracle(StepwiseOracle):
         limit: int | None,
         epochs: int,
         state: Mapping[str, Any],
-        history: Sequence[Told],
+        history: Sequence[Observation],
     ) -> None:
         super().__init__(strategy.name, space, limit)
         self._codec = Codec(space)
@@ -88,7 +88,7 @@ class HyperbandOracle(StepwiseOracle):
         self._sampler.begin(key, {})
         self._sampler.end(key, COMPLETED, self._worst)
 
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
+    def _enter(self, key: str, told: Observation, *, own: bool) -> None:
         flat = self._space.flatten(told.values)
         if own:
             self._sampler.begin(key, self._codec.encode(flat))

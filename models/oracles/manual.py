@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.oracles.oracle import Proposal, Told
+from models.oracles.oracle import Observation, Proposal
 from models.oracles.stepwise import StepwiseOracle
 from models.oracles.strategy import Manual
 from models.space.space import SearchSpace
@@ -12,7 +12,11 @@ class ManualOracle(StepwiseOracle):
     """Proposes each trial of the strategy once, equal ones as often as they are listed."""
 
     def __init__(
-        self, strategy: Manual, space: SearchSpace, limit: int | None, history: Sequence[Told]
+        self,
+        strategy: Manual,
+        space: SearchSpace,
+        limit: int | None,
+        history: Sequence[Observation],
     ) -> None:
         super().__init__(strategy.name, space, limit)
         self._trials = strategy.trials
@@ -25,7 +29,7 @@ class ManualOracle(StepwiseOracle):
         self._ended = self._next >= len(self._trials)
         return Proposal(self._key(number), self._space.check(self._trials[number]))
 
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
+    def _enter(self, key: str, told: Observation, *, own: bool) -> None:
         pass
 
     def _score(self, key: str, score: float | None) -> None:

@@ -19,7 +19,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Observation:
     """One trial of the past, as the database keeps it."""
 
     key: str
@@ -43,7 +43,7 @@ class Oracle(Protocol):
         Raises NotFound for a key that is not known, Conflict for a trial that was told before.
         """
 
-    def learn(self, told: Told) -> None:
+    def learn(self, told: Observation) -> None:
         """Take in a trial that the oracle did not propose, such as one of the user's own.
 
         Its values are not proposed again, and its score counts; it uses up none of `max_trials`.

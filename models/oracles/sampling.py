@@ -10,7 +10,7 @@ from models.oracles.keras_tuner import (
     bayesian_sampler,
     random_sampler,
 )
-from models.oracles.oracle import Proposal, Told
+from models.oracles.oracle import Observation, Proposal
 from models.oracles.stepwise import StepwiseOracle
 from models.oracles.strategy import Bayesian, Random
 from models.space.hyperparameters import Value
@@ -27,7 +27,7 @@ class SamplingOracle(StepwiseOracle):
         direction: str,
         seed: int,
         limit: int | None,
-        history: Sequence[Told],
+        history: Sequence[Observation],
     ) -> None:
         super().__init__(strategy.name, space, limit)
         self._codec = Codec(space)
@@ -50,7 +50,7 @@ class SamplingOracle(StepwiseOracle):
         self._begin(key, flat)
         return Proposal(key, self._space.resolve(flat))
 
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
+    def _enter(self, key: str, told: Observation, *, own: bool) -> None:
         if self._space.covers(told.values):
             self._begin(key, self._space.flatten(told.values))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from models.errors import Conflict, NotFound
-from models.oracles.oracle import Proposal, Told
+from models.oracles.oracle import Observation, Proposal
 from models.space.space import SearchSpace
 
 
@@ -54,7 +54,7 @@ class StepwiseOracle(ABC):
         self._told.add(key)
         self._score(key, _finite(score))
 
-    def learn(self, told: Told) -> None:
+    def learn(self, told: Observation) -> None:
         """Take in a trial that the oracle did not propose."""
         if self._number(told.key) is not None:
             raise Conflict(f"The key {told.key!r} is kept for the oracle's own trials.")
@@ -64,7 +64,7 @@ class StepwiseOracle(ABC):
         """Nothing by default: the history tells it all."""
         return {}
 
-    def _restore(self, history: Iterable[Told]) -> None:
+    def _restore(self, history: Iterable[Observation]) -> None:
         """Take in the past trials, in the order in which they were proposed."""
         for told in history:
             number = self._number(told.key)
@@ -73,7 +73,7 @@ class StepwiseOracle(ABC):
                 self._next = max(self._next, number + 1)
             self._remember(told)
 
-    def _remember(self, told: Told) -> None:
+    def _remember(self, told: Observation) -> None:
         if told.key in self._running or told.key in self._told:
             raise Conflict(f"Trial {told.key!r} is known already.")
         (self._running if told.running else self._told).add(told.key)
@@ -93,7 +93,7 @@ class StepwiseOracle(ABC):
         """The next trial; None where it must wait, or where `_ended` is set because all is done."""
 
     @abstractmethod
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
+    def _enter(self, key: str, told: Observation, *, own: bool) -> None:
         """A trial of the past enters, as if it had just been proposed."""
 
     @abstractmethod

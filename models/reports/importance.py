@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import Conflict
-from models.jobs.records import Outcome
+from models.jobs.model import Outcome
 from models.reports.varying import Column, varying_columns
 
 Array = np.ndarray[Any, Any]

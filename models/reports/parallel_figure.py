@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 
-from models.jobs.records import Outcome
+from models.jobs.model import Outcome
 from models.reports.canvas import GREY, INK, plain_log, printable, with_unit_below
 from models.reports.labels import better_is, number, score_label, shortened
 from models.reports.report import JobReport, Missing

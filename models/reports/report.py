@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.errors import ArtifactError, Conflict, NotFound
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job, Outcome, Trial
+from models.jobs.model import Job, Outcome, Trial
+from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog, VersionRecord
 from models.registry.documents import HeldOutDocument
 from models.registry.files import VersionFiles
@@ -57,7 +57,7 @@ class DrawnFigure:
 
 
 def read_report(
-    job: Job, queries: JobQueries, models: ModelCatalog, files: VersionFiles
+    job: Job, queries: JobReader, models: ModelCatalog, files: VersionFiles
 ) -> JobReport:
     """Read what is known of `job` now."""
     outcomes = queries.outcomes(job)

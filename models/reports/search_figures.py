@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from models.jobs.records import Trial
+from models.jobs.model import Trial
 from models.jobs.spec import JobSpec
 from models.reports.canvas import (
     BLUE,

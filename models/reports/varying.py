@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.jobs.records import Outcome
+from models.jobs.model import Outcome
 from models.space.hyperparameters import Value
 
 EPOCHS = "epochs"  # stands beside the hyperparameters where a strategy varies it

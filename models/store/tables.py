@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0008"  # as text, a later revision is greater
+SCHEMA_REVISION = "0009"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -113,8 +113,7 @@ jobs = Table(
     Column("owner", String(64)),
     Column("lease_until", UtcDateTime),
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
-    Column("forecast", JSON),
-    Column("actual", JSON),
+    Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )

@@ -1,5 +1,6 @@
 """The metric that ranks trials."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -40,9 +41,15 @@ class Objective:
     metric: str  # without "val_"
     direction: Direction
 
-    def is_worse(self, score: float, other: float) -> bool:
-        """Whether the first score is not as good as the other."""
-        return score > other if self.direction == "min" else score < other
+    def is_better(self, score: float | None, other: float | None) -> bool:
+        """Return whether the first score is better than the other; any score beats None."""
+        return self.loss(score) < self.loss(other)
+
+    def loss(self, score: float | None) -> float:
+        """Return a number that is smaller the better the score is; infinity for None."""
+        if score is None:
+            return math.inf
+        return score if self.direction == "min" else -score
 
 
 def resolve_objective(

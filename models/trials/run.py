@@ -158,4 +158,4 @@ def _run_seed(spec: TrialSpec, fold: int, execution: int) -> int:
 def _may_win(spec: TrialSpec, result: TrialResult) -> bool:
     if spec.to_beat is None or result.score is None:
         return True
-    return not spec.objective.is_worse(result.score, spec.to_beat)
+    return not spec.objective.is_better(spec.to_beat, result.score)

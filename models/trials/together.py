@@ -11,7 +11,7 @@ from models.trials.trainers.base import EpochReport
 if TYPE_CHECKING:
     from models.trials.packs.trainer import PackTrainer
 
-# Told the number of a trial among those given and its newest epoch; True ends that trial.
+# Observation the number of a trial among those given and its newest epoch; True ends that trial.
 ReportOf = Callable[[int, EpochReport], bool | None]
 
 

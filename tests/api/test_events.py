@@ -14,10 +14,10 @@ from waiting import wait_until
 
 from api.streams import EventStreams
 from luthier.client import Client
-from models.jobs.events import EventFeed
-from models.jobs.lifecycle import JobState
-from models.jobs.queue import JobQueue
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState
+from models.jobs.store.events import EventFeed
+from models.jobs.store.queue import JobQueue
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -239,7 +239,7 @@ def test_a_stream_ends_when_its_job_is_deleted(
 
 
 def test_a_long_past_comes_in_pieces(database: Database, queued_job: str) -> None:
-    requests = JobRequests(database, Artifacts("memory://events"))
+    requests = JobCommands(database, Artifacts("memory://events"))
     for _ in range(300):
         requests.pause(queued_job)
         requests.resume(queued_job)

@@ -9,7 +9,7 @@ import tasks
 from waiting import wait_until
 
 from models.executors.local import LocalExecutor
-from models.jobs.stragglers import Stragglers
+from models.jobs.worker.draining import DrainingTasks
 
 PATIENCE = 60  # seconds that a result may take on a busy machine
 
@@ -22,7 +22,7 @@ def executor() -> Iterator[LocalExecutor]:
 
 
 def test_one_that_listens_ends_by_itself_and_its_process_lives_on(executor: LocalExecutor) -> None:
-    stragglers, forgotten = Stragglers(executor), []
+    stragglers, forgotten = DrainingTasks(executor), []
     process = executor.submit(tasks.process_id, None, None).result(PATIENCE)
     task = executor.submit(tasks.tell_until_stopped, None, None)
     stragglers.add("job", task, lambda: forgotten.append("job"))
@@ -39,7 +39,7 @@ def test_one_that_does_not_listen_is_ended(
     executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.jobs.stragglers.PATIENCE", 0.01)
-    stragglers, forgotten = Stragglers(executor), []
+    stragglers, forgotten = DrainingTasks(executor), []
     task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
     pid = int(wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid").read_text())
     stragglers.add("job", task, lambda: forgotten.append("job"))
@@ -50,7 +50,7 @@ def test_one_that_does_not_listen_is_ended(
 
 
 def test_those_of_one_job_can_be_ended_at_once(executor: LocalExecutor, tmp_path: Path) -> None:
-    stragglers, forgotten = Stragglers(executor), []
+    stragglers, forgotten = DrainingTasks(executor), []
     for job in ("first", "second"):
         task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
         stragglers.add(job, task, lambda job=job: forgotten.append(job))

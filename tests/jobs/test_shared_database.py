@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from steps import LEASE
 
 from models.data.columns import Column, ColumnType
 from models.data.formats.reading import from_records
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
 from models.errors import Conflict, NotFound, SettingError
-from models.jobs.lifecycle import JobState
-from models.jobs.queue import JobQueue
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState
 from models.jobs.spec import JobSpec
+from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -173,14 +174,14 @@ def test_a_builtin_dataset_with_other_rows_is_the_one_that_came_first(
 def test_a_request_waits_for_what_its_worker_is_writing(
     databases: list[Database], settings: Settings, make_spec: Callable[..., JobSpec], ask: str
 ) -> None:
-    requests = JobRequests(databases[0], Artifacts(settings.resolved_artifacts))
-    job = requests.create(make_spec(), 3).id
-    JobQueue(databases[1], "worker", 30.0).claim()
+    commands = JobCommands(databases[0], Artifacts(settings.resolved_artifacts))
+    job = commands.create(make_spec(), 3).id
+    JobQueue(databases[1], "worker", LEASE).claim()
     asked: list[Any] = []
 
     def act() -> None:
         try:
-            asked.append(getattr(requests, ask)(job))
+            asked.append(getattr(commands, ask)(job))
         except Conflict as conflict:
             asked.append(conflict)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from models.jobs.packing import PackingExecutor
+from models.jobs.training import train
 from waiting import wait_until
 
 from models.executors.executor import TaskLost
 from models.executors.reporting import Channel, Listener, run_task
-from models.jobs.packing import PackingExecutor
-from models.jobs.training import train
 from models.trials.spec import TrialResult, TrialSpec
 from models.trials.trainers.choice import prefer
 

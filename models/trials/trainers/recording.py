@@ -8,7 +8,7 @@ from models.trials.trainers.base import EpochReport, Report, Run, TrainingData
 
 
 class Recorder:
-    """Told of every epoch, decides which weights to keep and when training ends.
+    """Observation of every epoch, decides which weights to keep and when training ends.
 
     Kept are the weights of the epoch with the least validation loss. Training ends at an epoch
     whose losses are not finite, or by the early-stopping rule: `patience` epochs in a row whose
