@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 
-import pytest
 from readme import README, ROOT, curl_commands, predicted_grams
 
 from models.space.hyperparameters import HYPERPARAMETERS
@@ -67,11 +66,3 @@ def test_every_dependency_is_explained():
     explained = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     assert declared
     assert [name for name in declared if name not in explained] == []
-
-
-@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
-def test_links_between_pages_lead_somewhere(page):
-    path = ROOT / "docs" / page
-    for link in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
-        if not link.startswith("http"):
-            assert (path.parent / link).exists(), link
