@@ -23,9 +23,9 @@ class Best:
 
     def reaches(self, target: float | None) -> bool:
         """Whether the best is as good as `target`, if there is one."""
-        if target is None or self.trial is None or self.trial.score is None:
+        if target is None or self.trial is None:
             return False
-        return not self._objective.is_worse(self.trial.score, target)
+        return not self._objective.is_better(target, self.trial.score)
 
     def _is_better(self, trial: Trial, best: Trial) -> bool:
         if trial.score is None or best.score is None:
@@ -33,7 +33,7 @@ class Best:
         if trial.state != best.state:
             # A stopped trial was judged by less than one that completed.
             return trial.state == TrialState.COMPLETED
-        return self._objective.is_worse(best.score, trial.score)
+        return self._objective.is_better(trial.score, best.score)
 
 
 class TrialWeights:

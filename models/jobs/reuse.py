@@ -12,9 +12,9 @@ from models.jobs.lifecycle import TrialState
 from models.jobs.records import Trial
 from models.jobs.spec import JobSpec
 from models.store.artifacts import Artifacts
+from models.trials.network_weights import weights_name
 from models.trials.objective import Objective
 from models.trials.spec import TrialResult
-from models.trials.weights import weights_name
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 3

@@ -11,11 +11,10 @@ from models.data.library.catalog import DatasetRecord
 from models.jobs.spec import JobSpec
 from models.networks.outputs import Outputs
 from models.networks.size import size_of
-from models.networks.values import value
 from models.oracles.plan import hyperband_schedule
 from models.oracles.strategy import Hyperband, Manual
 from models.space.drawing import corner
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, value
 
 # What one core does, to within a factor of three: enough to tell tenths of a second from seconds.
 _MULTIPLY_ADDS_A_SECOND = 3e10

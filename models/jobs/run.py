@@ -24,7 +24,6 @@ from models.jobs.search import Search
 from models.jobs.task_failures import explain
 from models.jobs.training import train
 from models.jobs.winner import Winner
-from models.oracles.strategy import Bayesian
 from models.registry.export import export
 from models.trials.trainers.base import EpochReport
 
@@ -177,10 +176,7 @@ class JobRun:
 
     @property
     def _at_once(self) -> int:
-        spec, parts = self.job.spec, self._parts
-        # More at once than processes makes packs larger; a strategy that learns would learn less.
-        learns = isinstance(spec.strategy, Bayesian)
-        return spec.parallelism or (parts.trial_slots if learns else parts.executor.slots)
+        return self.job.spec.parallelism or self._parts.executor.slots
 
     @property
     def _is_searching(self) -> bool:

@@ -20,7 +20,6 @@ from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.ledger import Ledger
 from models.jobs.lifecycle import JobState
-from models.jobs.packing import PackingExecutor
 from models.jobs.parts import Parts
 from models.jobs.queue import JobQueue, Wanted
 from models.jobs.rehearsal import prepare_tasks
@@ -55,11 +54,8 @@ def run_worker(settings: Settings, stop: threading.Event, vitals: Vitals) -> Non
     slots = settings.resolved_trial_slots
     executor = LocalExecutor(slots, settings.trial_memory, prepare_tasks(settings))
     try:
-        gpus = _look_for_gpus(executor, settings)
-        vitals.gpus = Counter(gpus)
-        packs = settings.trainer == "pack" or (settings.trainer == "auto" and bool(gpus))
-        trials = PackingExecutor(executor) if packs else executor
-        Worker(database, trials, settings, vitals).work(stop)
+        vitals.gpus = Counter(_look_for_gpus(executor, settings))
+        Worker(database, executor, settings, vitals).work(stop)
     finally:
         executor.close()
         database.close()

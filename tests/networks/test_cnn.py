@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from models.networks.summary import layers, text
 
 from models.data.formats.reading import from_arrays
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
@@ -8,8 +9,7 @@ from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.networks.passes import rows_at_once
-from models.networks.summary import layers, text
+from models.networks.size import rows_at_once
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
 from models.space.hyperparameters import ACTIVATIONS
