@@ -11,8 +11,10 @@ import argparse
 import math
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -82,11 +84,18 @@ def best_so_far(oracle: Oracle, score: Score, trials: int, at_once: int) -> list
 
 def trained() -> Score:
     """Validation error of a network on diabetes, relative to always predicting the mean."""
-    from benchmarks.tuning import diabetes
+    from benchmarks.tuning.contestants.luthier_trainer import training_data
+    from benchmarks.tuning.preparing import prepare_rows
+    from benchmarks.tuning.task import load
+    from benchmarks.tuning.workloads import WORKLOADS
     from models.trials.trainers.base import Run
     from models.trials.trainers.numpy.trainer import NumpyTrainer
 
-    data, trainer = diabetes(), NumpyTrainer()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npz"
+        prepare_rows(WORKLOADS["A"], path)
+        (fold,) = load(str(path))
+    data, trainer = training_data(fold, WORKLOADS["A"].kind), NumpyTrainer()
 
     def score(proposal: Proposal) -> float:
         (result,) = trainer.train([Run(0, 0, 0, "mlp", {**proposal.values}, 15)], [data])

@@ -22,10 +22,10 @@ from models.registry.onnx_merge import merge
 from models.registry.refit import refit
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
+from models.trials.network_weights import load_weights
 from models.trials.run import train_if_missing
 from models.trials.spec import RunReport, TrialSpec
 from models.trials.trainers.base import Weights
-from models.trials.weights import load_weights
 
 
 def build_version(spec: ExportSpec) -> ExportResult:
@@ -115,9 +115,8 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
 
 
 def _best_run(spec: ExportSpec) -> RunReport:
-    sign = -1 if spec.trial.objective.direction == "max" else 1
-    scored = [run for run in spec.result.folds if run.score is not None]
-    return min(scored, key=lambda run: sign * (run.score or 0.0))
+    objective = spec.trial.objective
+    return min(spec.result.folds, key=lambda run: objective.loss(run.score))
 
 
 def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Model:

@@ -10,7 +10,7 @@ from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.datetimes import expand
 from models.data.preparation.features import input_name
-from models.networks.passes import rows_at_once
+from models.networks.size import rows_at_once
 
 Array = np.ndarray[Any, Any]
 

@@ -32,7 +32,7 @@ def refit(
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
     )
-    trainer = choose_trainer(trial.network, trial.values)
+    trainer = choose_trainer(trial.network, trial.values, fold.training)
     trained = trainer.train([run], [fold.training])[0]
     if trained.diverged:
         raise RefitError(

@@ -10,7 +10,7 @@ from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
 from models.space.hyperparameters import TrialValues
 from models.trials.data import PreparedFold
-from models.trials.trainers.memory import released
+from models.trials.trainers.keras import released
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,7 @@ def compare(
         )
     outcomes = [jobs.outcomes(job) for job in found]
     curves = [
-        best_so_far(each, job.spec.objective.direction)
-        for job, each in zip(found, outcomes, strict=True)
+        best_so_far(each, job.spec.objective) for job, each in zip(found, outcomes, strict=True)
     ]
     scale = _common_scale(found, outcomes)
     trials = max(len(curve.numbers) for curve in curves)
@@ -180,7 +179,7 @@ def _common_scale(jobs: Sequence[Job], outcomes: Sequence[Sequence[Outcome]]) ->
     if any(_measure(job, loaded) != _measure(jobs[0], loaded) for job in jobs):
         return None
     scores = [item.score for each in outcomes for item in each if item.score is not None]
-    return regret_scale(scores, jobs[0].spec.objective.direction)
+    return regret_scale(scores, jobs[0].spec.objective)
 
 
 def _loaded(jobs: Sequence[Job]) -> dict[str, str]:

@@ -71,7 +71,7 @@ def _span(comparison: Comparison) -> ScoreRange | None:
     levels = {score for job in comparison.jobs for score in job.curve.best if score is not None}
     if not levels:
         return None
-    return score_range(sorted(levels), comparison.jobs[0].objective.direction)
+    return score_range(sorted(levels), comparison.jobs[0].objective)
 
 
 def _draw_curves(
@@ -120,7 +120,7 @@ def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
     if not scores:
         say(axes, title, _NO_SCORE)
         return
-    span = score_range(scores, comparison.jobs[0].objective.direction, whole=True)
+    span = score_range(scores, comparison.jobs[0].objective, whole=True)
     for place, job in _numbered(comparison):
         color = _look(place)["color"]
         if job.best_score is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from models.jobs.model import Outcome, TrialState
-from models.trials.objective import Direction
+from models.trials.objective import Objective
 
 ENDED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED)
 
@@ -44,8 +44,8 @@ class RegretScale:
         return min(1.0, (score - self.best) / (self.median - self.best))
 
 
-def best_so_far(outcomes: Sequence[Outcome], direction: Direction) -> Curve:
-    """The curve of a job's trials; those that failed count, cancelled ones do not.
+def best_so_far(outcomes: Sequence[Outcome], objective: Objective) -> Curve:
+    """Return the curve of a job's trials; those that failed count, cancelled ones do not.
 
     The clock starts with the first trial: what loading a dataset took says nothing of a search.
     """
@@ -56,31 +56,22 @@ def best_so_far(outcomes: Sequence[Outcome], direction: Direction) -> Curve:
     seconds = []
     for item in ended:
         before = best[-1] if best else None
-        best.append(better(before, item.score, direction))
+        best.append(objective.best(before, item.score))
         assert item.finished is not None
         since = item.finished - (started or item.finished)
         seconds.append(max(0.0, since.total_seconds()))
     return Curve(tuple(item.number for item in ended), tuple(seconds), tuple(best))
 
 
-def better(one: float | None, other: float | None, direction: Direction) -> float | None:
-    """The better of two scores, either of which may be missing."""
-    known = [score for score in (one, other) if score is not None]
-    if not known:
-        return None
-    return min(known) if direction == "min" else max(known)
-
-
-def regret_scale(scores: Sequence[float], direction: Direction) -> RegretScale | None:
-    """The scale of all `scores` of the jobs that are compared; None if there is no score.
+def regret_scale(scores: Sequence[float], objective: Objective) -> RegretScale | None:
+    """Return the scale of all `scores` of the jobs that are compared; None if there is no score.
 
     The median, not the worst, is the end of the scale: one trial that nearly diverged would
     make the differences between all others vanish.
     """
     if not scores:
         return None
-    best = min(scores) if direction == "min" else max(scores)
-    return RegretScale(best, median(scores))
+    return RegretScale(min(scores, key=objective.loss), median(scores))
 
 
 def area_over_trials(curve: Curve, scale: RegretScale, trials: int) -> float | None:

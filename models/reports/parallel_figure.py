@@ -16,6 +16,7 @@ from models.reports.report import JobReport, Missing
 from models.reports.score_range import ScoreRange, score_range
 from models.reports.varying import Column, varying_columns
 from models.space.hyperparameters import Value
+from models.trials.objective import Objective
 
 Array = np.ndarray[Any, Any]
 
@@ -37,13 +38,13 @@ def draw_parallel_coordinates(axes: Axes, report: JobReport) -> None:
     """
     scored = report.scored
     columns = varying_columns(scored)
-    direction = report.job.spec.objective.direction
-    span = score_range([item.score or 0.0 for item in scored], direction)
+    objective = report.job.spec.objective
+    span = score_range([item.score or 0.0 for item in scored], objective)
     shown = _chosen(columns, report)
-    order = _best_last(scored, direction)
+    order = _best_last(scored, objective)
     heights = np.column_stack([_heights(column, order) for column in shown])
     scores = np.array([span.clip(scored[place].score or 0.0) for place in order])
-    lines = _lines(heights, scores, span, direction)
+    lines = _lines(heights, scores, span, objective)
     axes.add_collection(lines)
     axes.set_xlim(-0.15, len(shown) - 0.65)
     axes.set_ylim(-0.16, 1.06)
@@ -79,9 +80,8 @@ def _chosen(columns: list[Column], report: JobReport) -> list[Column]:
     return [column for column in columns if column.name in kept]
 
 
-def _best_last(scored: Sequence[Outcome], direction: str) -> list[int]:
-    sign = -1 if direction == "min" else 1
-    order = sorted(range(len(scored)), key=lambda place: sign * (scored[place].score or 0.0))
+def _best_last(scored: Sequence[Outcome], objective: Objective) -> list[int]:
+    order = sorted(range(len(scored)), key=lambda place: -objective.loss(scored[place].score))
     places = np.linspace(0, len(order) - 1, min(len(order), MOST_LINES)).astype(np.int64)
     return [order[place] for place in places]
 
@@ -114,18 +114,18 @@ def _lines(
     heights: Array,
     scores: Array,
     span: ScoreRange,
-    direction: str,
+    objective: Objective,
 ) -> LineCollection:
     trials, width = heights.shape
     # One hyperparameter alone has no line; a short level one stands for it.
     x = np.arange(width) if width > 1 else np.array([-0.06, 0.06])
     y = heights if width > 1 else np.repeat(heights, 2, axis=1)
-    worst = span.high if direction == "min" else span.low
+    worst = span.high if objective.is_minimized else span.low
     low, high = (span.low, span.high) if span.high > span.low else span.limits
     alphas = np.clip(60 / trials, 0.25, 0.9) + 0.5 * (scores != worst) * np.linspace(0, 1, trials)
     lines = LineCollection(
         [np.column_stack([x, row]) for row in y],
-        cmap="viridis" if direction == "min" else "viridis_r",
+        cmap="viridis" if objective.is_minimized else "viridis_r",
         norm=LogNorm(low, high) if span.is_log else Normalize(low, high),
         alpha=np.clip(alphas, 0, 1),
         linewidths=np.r_[np.full(trials - 1, 1.4 if trials <= 60 else 1.0), 3.0],

@@ -67,7 +67,7 @@ def read_report(
         moment=now(),
         job=job,
         outcomes=tuple(outcomes),
-        curve=best_so_far(outcomes, job.spec.objective.direction),
+        curve=best_so_far(outcomes, job.spec.objective),
         leaders=tuple(trial for trial in leaders if trial.score is not None),
         importance=_importance(outcomes),
         version=version,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.trials.objective import Direction
+from models.trials.objective import Objective
 
 _DECADES_FOR_LOG = 1.5
 _FENCE = 3.0  # interquartile ranges: Tukey, Exploratory Data Analysis, 1977, "far out"
@@ -35,7 +35,7 @@ class ScoreRange:
 
 
 def score_range(
-    scores: Sequence[float], direction: Direction, *, whole: bool = False
+    scores: Sequence[float], objective: Objective, *, whole: bool = False
 ) -> ScoreRange:
     """The range from the best of `scores`, at least one, to the worst that is not far out.
 
@@ -49,7 +49,7 @@ def score_range(
     reach = _FENCE * (third - first)
     inside = np.ones(len(values), dtype=bool)
     if reach > 0 and not whole:
-        inside = places <= third + reach if direction == "min" else places >= first - reach
+        inside = places <= third + reach if objective.is_minimized else places >= first - reach
     kept = values[inside]
     low, high = float(kept.min()), float(kept.max())
     if is_log and np.log10(high / low) <= _DECADES_FOR_LOG:

@@ -26,6 +26,7 @@ from models.reports.importance import Importance
 from models.reports.labels import better_is, metric_label, number, score_label, shortened
 from models.reports.report import JobReport, Missing
 from models.reports.score_range import ScoreRange, score_range
+from models.trials.objective import Objective
 
 Array = np.ndarray[Any, Any]
 
@@ -44,8 +45,8 @@ def draw_best_so_far(axes: Axes, report: JobReport) -> None:
     At least one trial must have a score.
     """
     scores = {item.number: item.score for item in report.outcomes if item.score is not None}
-    direction = report.job.spec.objective.direction
-    span = score_range(list(scores.values()), direction)
+    objective = report.job.spec.objective
+    span = score_range(list(scores.values()), objective)
     set_score_axis(axes, span)
     order = report.curve.numbers
     scored = [(place, scores[n]) for place, n in enumerate(order, 1) if n in scores]
@@ -53,7 +54,7 @@ def draw_best_so_far(axes: Axes, report: JobReport) -> None:
     small = 30 if len(scored) <= 60 else 12
     x, y = zip(*inside, strict=True)
     axes.scatter(x, y, s=small, color=SKY, label="trial", zorder=2)
-    _mark_beyond(axes, [pair for pair in scored if pair not in inside], span, direction)
+    _mark_beyond(axes, [pair for pair in scored if pair not in inside], span, objective)
     failed = [place for place, n in enumerate(order, 1) if n not in scores]
     if failed:
         axes.scatter(
@@ -92,7 +93,7 @@ def draw_learning_curves(axes: Axes, report: JobReport) -> None:
     validates = spec.evaluation.method != "train"
     names = ("loss", "val_loss") if validates else ("loss",)
     known = np.concatenate([_loss(trial, name) for trial in trials for name in names])
-    set_score_axis(axes, score_range(known[np.isfinite(known)].tolist(), "min"))
+    set_score_axis(axes, score_range(known[np.isfinite(known)].tolist(), Objective("loss", "min")))
     longest = max(len(_loss(trial, "loss")) for trial in trials)
     marker = "." if longest <= _FEW_EPOCHS else ""
     last = max(
@@ -141,15 +142,15 @@ def set_score_axis(axes: Axes, span: ScoreRange) -> None:
 
 
 def _mark_beyond(
-    axes: Axes, pairs: list[tuple[int, float]], span: ScoreRange, direction: str
+    axes: Axes, pairs: list[tuple[int, float]], span: ScoreRange, objective: Objective
 ) -> None:
     if not pairs:
         return
-    worst = span.limits[1] if direction == "min" else span.limits[0]
+    worst = span.limits[1] if objective.is_minimized else span.limits[0]
     axes.scatter(
         [place for place, _ in pairs],
         [worst] * len(pairs),
-        marker="^" if direction == "min" else "v",
+        marker="^" if objective.is_minimized else "v",
         s=36,
         color=GREY,
         label=f"far worse ({len(pairs)})",

@@ -189,3 +189,20 @@ def hyperparameters_of(network: str) -> dict[str, Hyperparameter]:
     return {
         name: own.get(name, row) for name, row in HYPERPARAMETERS.items() if network in row.networks
     }
+
+
+def value(values: TrialValues, name: str) -> Value:
+    """Return the value of `name`, or its default where the trial leaves it out.
+
+    Raises TypeError if it has a value for each layer.
+    """
+    found = values.get(name, HYPERPARAMETERS[name].default)
+    if isinstance(found, list):
+        raise TypeError(f"{name} has a value for each layer; one for all was expected.")
+    return found
+
+
+def layer_value(values: TrialValues, name: str, layer: int) -> Value:
+    """Return the value of `name` in a hidden layer, counted from 0: its own, or the common one."""
+    found = values.get(name, HYPERPARAMETERS[name].default)
+    return found[layer] if isinstance(found, list) else found

@@ -1,4 +1,4 @@
-"""The metric that ranks trials."""
+"""The metric that ranks trials, and the comparison of scores."""
 
 import math
 from collections.abc import Mapping
@@ -36,29 +36,41 @@ METRICS: Mapping[Task, Mapping[str, Direction]] = {
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric on the validation rows and whether less or more of it is better."""
+    """A metric on the validation rows, and whether less or more of it is better.
+
+    A score may be None, for a trial that has none.
+    """
 
     metric: str  # without "val_"
     direction: Direction
 
+    @property
+    def is_minimized(self) -> bool:
+        """Whether smaller scores are better."""
+        return self.direction == "min"
+
     def is_better(self, score: float | None, other: float | None) -> bool:
-        """Return whether the first score is better than the other; any score beats None."""
+        """Return whether the first score is better; any score is better than none."""
         return self.loss(score) < self.loss(other)
 
+    def best(self, *scores: float | None) -> float | None:
+        """Return the best of some scores, at least one; None if all are None."""
+        return min(scores, key=self.loss)
+
     def loss(self, score: float | None) -> float:
-        """Return a number that is smaller the better the score is; infinity for None."""
+        """Return a number that is smaller for better scores: a key to sort by; inf for None."""
         if score is None:
             return math.inf
-        return score if self.direction == "min" else -score
+        return score if self.is_minimized else -score
 
 
 def resolve_objective(
     task: Task, metric: str = "val_loss", direction: str | None = None
 ) -> Objective:
-    """The objective meant by a metric's name, with or without `val_`.
+    """Return the objective that a metric's name means, with or without `val_`.
 
-    The direction follows from the metric; one that is given must agree, since the worst trial would
-    win otherwise. Raises Invalid at `objective.metric` or `objective.direction`.
+    The direction follows from the metric. A `direction` that does not agree is refused, since the
+    worst trial would win. Raises Invalid at `objective.metric` or `objective.direction`.
     """
     known = METRICS[task]
     name = metric.removeprefix("val_")

@@ -8,7 +8,7 @@ from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.networks.passes import rows_at_once
+from models.networks.size import rows_at_once
 from models.networks.summary import layers, text
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge

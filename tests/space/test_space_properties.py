@@ -207,11 +207,11 @@ def train_one_step(drawn, task, seed, trainer):
     values = draw(space, random.Random(seed))
     assert space.covers(values)
     assert space.check(values) == values
-    chosen = choose_trainer(network, values)
-    assume(chosen.name == trainer)
     x = np.random.default_rng(seed).normal(size=INPUTS[network]).astype(np.float32)
     y = np.array(TASKS[task], np.float32 if task is Task.REGRESSION else np.int64)
     data = TrainingData(x, y, x[:1], y[:1], Outputs.of(task, 3))
+    chosen = choose_trainer(network, values, data)
+    assume(chosen.name == trainer)
     [result] = chosen.train([Run(0, 0, 1, network, values, epochs=1)], [data])
     assert result.epochs == 1
     assert all(len(losses) == 1 for losses in result.history.values())

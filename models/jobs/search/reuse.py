@@ -16,9 +16,9 @@ from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.store.artifacts import Artifacts
+from models.trials.network_weights import weights_name
 from models.trials.objective import Objective
 from models.trials.spec import TrialResult
-from models.trials.weights import weights_name
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 3

@@ -1,4 +1,4 @@
-"""A network's weights as a stored file, without pickle."""
+"""The weights of a network as a stored file, without pickle."""
 
 import io
 from zipfile import BadZipFile
@@ -11,7 +11,7 @@ from models.trials.trainers.base import Weights
 
 
 def weights_name(folder: str, fold: int, execution: int) -> str:
-    """The artifact that holds the best weights of one run of a trial."""
+    """Return the name of the artifact with the best weights of one run of a trial."""
     return f"{folder}/weights-{fold}-{execution}.npz"
 
 
@@ -24,7 +24,7 @@ def save_weights(artifacts: Artifacts, name: str, weights: Weights) -> None:
 
 
 def load_weights(artifacts: Artifacts, name: str) -> Weights:
-    """The arrays that `save_weights` stored; ArtifactError if there are none."""
+    """Return the arrays that `save_weights` stored; raise ArtifactError if they cannot be read."""
     content = io.BytesIO(artifacts.read(name))
     try:
         with np.load(content, allow_pickle=False) as arrays:
