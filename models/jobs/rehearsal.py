@@ -47,8 +47,8 @@ def _rehearse(folder: str) -> None:
     """Train a trial on a few rows, measure it as for a forecast, and make a version of it."""
     # TensorFlow is imported with these, for which the process must have been prepared.
     from models.data.library.storage import write_dataset
+    from models.registry.building import measure_savings
     from models.registry.export import ExportSpec, export
-    from models.registry.saving import measure_savings
     from models.trials.calibration import CostModel, measure
     from models.trials.data import prepare
     from models.trials.run import run_trial

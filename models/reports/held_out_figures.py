@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from sklearn.metrics import auc, confusion_matrix, r2_score, roc_curve
 
-from models.data.preparation.tasks import Task
-from models.registry.documents import HeldOutDocument, Label
+from models.data.preparation.tasks import ClassLabel, Task
+from models.registry.documents import Document
 from models.reports.canvas import BLUE, CYCLE, GREY, INK, RED, printable
 from models.reports.labels import number, shortened
 from models.reports.report import JobReport, Missing
@@ -93,7 +93,7 @@ def draw_roc(axes: Axes, report: JobReport) -> None:
     axes.legend(loc="lower right")
 
 
-def roc_curves(answers: HeldOutDocument) -> list[tuple[str, Array, Array, float]]:
+def roc_curves(answers: Document) -> list[tuple[str, Array, Array, float]]:
     """For each class that some rows have and some have not: name, shares (points,), area.
 
     Of a binary task the one curve is that of the second class.
@@ -110,12 +110,12 @@ def roc_curves(answers: HeldOutDocument) -> list[tuple[str, Array, Array, float]
     return found
 
 
-def class_name(label: Label) -> str:
+def class_name(label: ClassLabel) -> str:
     """A class as JSON has it."""
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
-def class_answers(answers: HeldOutDocument) -> tuple[Array, Array]:
+def class_answers(answers: Document) -> tuple[Array, Array]:
     """Class numbers (rows,) and probabilities (rows, classes); what is not finite counts as 0."""
     numbers: dict[Any, int] = {label: place for place, label in enumerate(answers["classes"] or [])}
     truth = np.array([numbers[label] for label in answers["truth"]])
@@ -123,7 +123,7 @@ def class_answers(answers: HeldOutDocument) -> tuple[Array, Array]:
     return truth, np.nan_to_num(given)
 
 
-def rows_text(answers: HeldOutDocument) -> str:
+def rows_text(answers: Document) -> str:
     """How many test rows a figure is of."""
     kept = len(answers["truth"])
     of = f" of {answers['rows']:,}" if kept < answers["rows"] else ""

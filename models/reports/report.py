@@ -9,7 +9,7 @@ from models.errors import ArtifactError, Conflict, NotFound
 from models.jobs.queries import JobQueries
 from models.jobs.records import Job, Outcome, Trial
 from models.registry.catalog import ModelCatalog, VersionRecord
-from models.registry.documents import HeldOutDocument
+from models.registry.documents import Document
 from models.registry.files import VersionFiles
 from models.reports.curves import Curve, best_so_far
 from models.reports.importance import Importance, importance_of
@@ -37,7 +37,7 @@ class JobReport:
     leaders: tuple[Trial, ...]  # trials with a score, whole, best first
     importance: Importance | Missing
     version: VersionRecord | Missing
-    answers: HeldOutDocument | Missing  # of the version on the test rows
+    answers: Document | Missing  # of the version on the test rows
 
     @property
     def scored(self) -> list[Outcome]:
@@ -92,15 +92,13 @@ def _version(job: Job, models: ModelCatalog) -> VersionRecord | Missing:
         return Missing(str(error))
 
 
-def _answers(version: VersionRecord | Missing, files: VersionFiles) -> HeldOutDocument | Missing:
+def _answers(version: VersionRecord | Missing, files: VersionFiles) -> Document | Missing:
     if isinstance(version, Missing):
         return version
     if HELD_OUT_FILE not in version.files:
         return Missing(f"Version {version.version} was saved without its answers on test rows.")
     try:
-        document: HeldOutDocument = json.loads(
-            files.read(version.model, version.version, HELD_OUT_FILE)
-        )
+        document: Document = json.loads(files.read(version.model, version.version, HELD_OUT_FILE))
     except ArtifactError as error:
         return Missing(str(error))
     if not document["truth"]:

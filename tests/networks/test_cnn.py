@@ -10,8 +10,7 @@ from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.networks.passes import rows_at_once
 from models.networks.summary import layers, text
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
+from models.registry.onnx_model import OnnxAnswers, merge
 from models.space.hyperparameters import ACTIVATIONS
 from models.space.presets import DEFAULT_SPACES
 from models.space.schema import load_space

@@ -8,11 +8,16 @@ from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.networks import families
-from models.registry.comparison import check_parity
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
-from models.registry.parity import TOLERANCE, ParityError, largest_difference
-from models.registry.synthetic import FAR, UNSEEN, synthetic_rows
+from models.registry.export import ParityError
+from models.registry.onnx_model import OnnxAnswers, merge
+from models.registry.parity import (
+    FAR,
+    TOLERANCE,
+    UNSEEN,
+    check_parity,
+    largest_difference,
+    synthetic_rows,
+)
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
 from models.trials.spec import DataRef

@@ -4,8 +4,7 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
+from models.registry.onnx_model import OnnxAnswers, merge
 from models.trials.data import load, prepare
 from models.trials.objective import Objective
 from models.trials.run import run_trial
