@@ -29,7 +29,7 @@ class VersionSummarySchema(ma.Schema):
     )
     unreadable = ma.fields.String(
         allow_none=True,
-        metadata=described("Why this version of Luthier cannot read it; null if it can."),
+        metadata=described("Why its files or metrics cannot be read; null if they can."),
     )
     created = ma.fields.String()
 

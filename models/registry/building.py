@@ -54,7 +54,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
     fold, weights, training = _weights(spec, data)
     network = _network(spec.trial, fold, weights)
     graph = merge(fold.preprocessor, fold.encoder, network)
-    onnx = OnnxAnswers(graph)
+    onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, fold, onnx, data)
     held_out = measure_held_out(data, spec.trial.data.target, fold, onnx)
     signature = signature_document(data, spec.trial.data.target, fold)
@@ -137,9 +137,7 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
 
 
 def _best_run(spec: ExportSpec) -> RunReport:
-    sign = -1 if spec.trial.objective.direction == "max" else 1
-    scored = [run for run in spec.result.folds if run.score is not None]
-    return min(scored, key=lambda run: sign * (run.score or 0.0))
+    return min(spec.result.folds, key=lambda run: spec.trial.objective.loss(run.score))
 
 
 def _refit(
@@ -203,7 +201,7 @@ def _measure_saving(network: str, values: TrialValues, fold: PreparedFold) -> Sa
     data = fold.training
     built = families.build(network, values, data.input_shape, data.outputs, seed=0)
     graph = merge(fold.preprocessor, fold.encoder, built)
-    OnnxAnswers(graph)
+    OnnxAnswers.load(graph)
     size = len(graph) + len(_keras_file(built))
     return Saving(int(built.count_params()), time.perf_counter() - started, size)
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
@@ -67,7 +67,7 @@ class VersionRecord:
 
     @property
     def unreadable(self) -> str | None:
-        """Why the version can be neither used nor shown in full; None if nothing is wrong."""
+        """Why its files, metrics or baseline cannot be read; None if they can."""
         try:
             _ = self.files, self.details
         except Unreadable as error:
@@ -123,7 +123,7 @@ class VersionRecord:
         return self.details[name]
 
     def _check(self, document: Any, *fields: str) -> None:
-        check_document(document, VersionDocumentsSchema(only=fields), self._name)
+        check_document(document, _schema(fields), self._name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +225,15 @@ class ModelCatalog:
         if after is not None:
             query = query.where(versions.c.model > after)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-            return [_model(connection, row) for row in rows]
+            return _read_models(connection, query)
 
     def model(self, name: str) -> ModelRecord:
         """Read one model; raises NotFound if it has no version."""
         with self._database.read() as connection:
-            row = connection.execute(_models().where(versions.c.model == name)).one_or_none()
-            if row is None:
-                raise NotFound("model", name)
-            return _model(connection, row)
+            found = _read_models(connection, _models().where(versions.c.model == name))
+        if not found:
+            raise NotFound("model", name)
+        return found[0]
 
     def versions(self, model: str) -> list[VersionRecord]:
         """List every version of a model, newest first."""
@@ -292,6 +291,11 @@ def artifact_folder(model: str, version: int) -> str:
     return f"models/{model}/{version}"
 
 
+@cache
+def _schema(fields: tuple[str, ...]) -> VersionDocumentsSchema:
+    return VersionDocumentsSchema(only=fields)
+
+
 def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bool]:
     """Return the number for a job's version, and whether the job has reserved it already."""
     mine = connection.execute(
@@ -343,18 +347,16 @@ def _models() -> Any:
     )
 
 
-def _model(connection: Connection, row: Row[Any]) -> ModelRecord:
-    pointing = connection.execute(
-        select(aliases.c.alias, aliases.c.version)
-        .where(aliases.c.model == row.model)
+def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
+    rows = connection.execute(query).all()
+    pointing: dict[str, dict[str, int]] = {row.model: {} for row in rows}
+    for row in connection.execute(
+        select(aliases.c.model, aliases.c.alias, aliases.c.version)
+        .where(aliases.c.model.in_(pointing))
         .order_by(aliases.c.alias)
-    )
-    return ModelRecord(
-        name=row.model,
-        latest_version=row.latest,
-        aliases={alias: version for alias, version in pointing},
-        created=row.created,
-    )
+    ):
+        pointing[row.model][row.alias] = row.version
+    return [ModelRecord(row.model, row.latest, pointing[row.model], row.created) for row in rows]
 
 
 def _versions(model: str) -> Any:

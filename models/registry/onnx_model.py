@@ -1,6 +1,7 @@
 """The ONNX graph of a version, from raw columns to the answer: made, and run on datasets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -48,21 +49,25 @@ def merge(preprocessor: Preprocessor, encoder: TargetEncoder, network: keras.Mod
     return content
 
 
+@dataclass(frozen=True, slots=True)
 class OnnxAnswers:
-    """Runs a graph file of `merge` on rows of a dataset."""
+    """Runs a graph of `merge` on rows of a dataset."""
 
-    def __init__(self, content: bytes) -> None:
+    session: Any  # onnxruntime.InferenceSession
+
+    @classmethod
+    def load(cls, content: bytes) -> "OnnxAnswers":
+        """Load a graph file."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        providers = ["CPUExecutionProvider"]
+        return cls(onnxruntime.InferenceSession(content, options, providers=providers))
 
     def __call__(self, dataset: Dataset, rows: Array, features: Sequence[str]) -> Array:
         """Return predictions (rows, 1) in the target's units, or probabilities (rows, classes)."""
         at_once = min(rows_at_once(dataset.column(name).shape) for name in features)
         pieces = [
-            self._session.run(None, _raw_inputs(dataset, piece, features))[0]
+            self.session.run(None, _raw_inputs(dataset, piece, features))[0]
             for piece in np.split(rows, range(at_once, len(rows), at_once))
         ]
         return np.concatenate(pieces)

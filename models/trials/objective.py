@@ -1,5 +1,6 @@
 """The metric that ranks trials."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -35,10 +36,27 @@ METRICS: Mapping[Task, Mapping[str, Direction]] = {
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric on the validation rows and whether less or more of it is better."""
+    """A metric on the validation rows, and whether less or more of it is better.
+
+    A score may be None, for a trial that has none.
+    """
 
     metric: str  # without "val_"
     direction: Direction
+
+    def is_better(self, score: float | None, other: float | None) -> bool:
+        """Return whether the first score is better; any score is better than none."""
+        return self.loss(score) < self.loss(other)
+
+    def best(self, *scores: float | None) -> float | None:
+        """Return the best of some scores, at least one; None if all are None."""
+        return min(scores, key=self.loss)
+
+    def loss(self, score: float | None) -> float:
+        """Return a number that is smaller for better scores: a key to sort by; inf for None."""
+        if score is None:
+            return math.inf
+        return -score if self.direction == "max" else score
 
     def is_worse(self, score: float, other: float) -> bool:
         """Whether the first score is not as good as the other."""

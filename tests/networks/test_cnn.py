@@ -156,7 +156,7 @@ def answers_of_both(shape, values, task=Task.MULTICLASS, classes=(0, 1, 2)):
     model = network(values, x.shape[1:], Outputs.of(task, len(classes)))
     generator = np.random.default_rng(1)
     model.set_weights([w + generator.uniform(0, 0.1, w.shape) for w in model.get_weights()])
-    graph = OnnxAnswers(merge(preprocessor, TargetEncoder(task, classes), model))
+    graph = OnnxAnswers.load(merge(preprocessor, TargetEncoder(task, classes), model))
     return np.asarray(model(x)), graph(dataset, rows, ("x",))
 
 

@@ -41,7 +41,7 @@ def test_every_activation_survives(houses: Dataset) -> None:
         activation=list(ACTIVATIONS),
         batch_normalization=True,
     )
-    answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    answers = OnnxAnswers.load(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_every_activation_survives(houses: Dataset) -> None:
 def test_each_activation_alone(houses: Dataset, activation: str) -> None:
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.REGRESSION, num_layers=1, activation=activation)
-    answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    answers = OnnxAnswers.load(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
 
 
@@ -71,7 +71,7 @@ def test_a_regression_answers_in_its_own_units_even_where_float32_could_not(
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.REGRESSION)
     encoder = TargetEncoder(Task.REGRESSION, mean=1.7e9, scale=10.0)
-    answers = OnnxAnswers(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
     assert answers.dtype == np.float64
     expected = encoder.decode(np.asarray(model(x)))
     np.testing.assert_allclose(answers[:, 0], expected, rtol=0, atol=1e-4)
@@ -81,7 +81,7 @@ def test_a_sigmoid_becomes_two_columns(houses: Dataset) -> None:
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.BINARY)
     encoder = TargetEncoder(Task.BINARY, ("no", "yes"))
-    answers = OnnxAnswers(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
     second = np.asarray(model(x))
     np.testing.assert_allclose(answers, np.concatenate([1 - second, second], axis=1), atol=1e-6)
 
@@ -90,7 +90,7 @@ def test_a_softmax_keeps_its_columns(houses: Dataset) -> None:
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.MULTICLASS, 3)
     encoder = TargetEncoder(Task.MULTICLASS, (10, 20, 30))
-    answers = OnnxAnswers(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
@@ -101,7 +101,7 @@ def test_images_go_in_as_they_are(shape: tuple[int, ...]) -> None:
     preprocessor, rows, x = fitted(dataset, ("x",))
     model = network(x.shape[1:], Task.MULTICLASS, 3)
     encoder = TargetEncoder(Task.MULTICLASS, (0, 1, 2))
-    answers = OnnxAnswers(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
+    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
@@ -116,7 +116,7 @@ def test_convolutions_survive() -> None:
     signal = layers.Dense(3, activation="softmax")(layers.Flatten()(signal))
     model = keras.Model(features, signal)
     encoder = TargetEncoder(Task.MULTICLASS, (0, 1, 2))
-    answers = OnnxAnswers(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
+    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
@@ -126,7 +126,7 @@ def test_columns_may_be_named_like_parts_of_the_graph() -> None:
     dataset = from_records(records)
     preprocessor, rows, x = fitted(dataset, names)
     model = network(x.shape[1:], Task.REGRESSION)
-    answers = OnnxAnswers(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    answers = OnnxAnswers.load(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(dataset, rows, names), np.asarray(model(x)), atol=1e-5)
 
 

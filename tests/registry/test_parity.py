@@ -38,7 +38,7 @@ def test_the_graph_of_a_network_passes_on_every_part(
 ) -> None:
     loaded, fold = data
     network = families.build("mlp", {}, fold.training.input_shape, fold.training.outputs, 1)
-    onnx = OnnxAnswers(merge(fold.preprocessor, fold.encoder, network))
+    onnx = OnnxAnswers.load(merge(fold.preprocessor, fold.encoder, network))
     parity = check_parity(network, fold, onnx, loaded)
     assert 0 < parity.difference < TOLERANCE / 10
     synthetic = synthetic_rows(loaded.dataset, loaded.split.folds[0].train, FEATURES)
@@ -63,7 +63,7 @@ def test_a_graph_that_treats_one_column_otherwise_is_found(
         for item in kept.categories
     ]
     wrong = replace(kept, scaled=tuple(scaled), categories=tuple(categories))
-    onnx = OnnxAnswers(merge(wrong, fold.encoder, network))
+    onnx = OnnxAnswers.load(merge(wrong, fold.encoder, network))
     with pytest.raises(ParityError, match=r"differs from the Keras network by .* not registered"):
         check_parity(network, fold, onnx, loaded)
 
