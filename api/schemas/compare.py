@@ -9,7 +9,7 @@ from marshmallow.validate import Length, OneOf
 from webargs.fields import DelimitedList
 
 from api.schemas.fields import described
-from models.reports.comparison import MOST_JOBS, ComparedJob, Comparison, HeldOutScore
+from models.reports.comparison import MAX_JOBS, ComparedJob, Comparison, HeldOutScore
 
 
 class CompareQuery(ma.Schema):
@@ -18,7 +18,7 @@ class CompareQuery(ma.Schema):
     jobs = DelimitedList(
         ma.fields.String(validate=Length(1, 64)),
         required=True,
-        metadata=described(f"Ids of 2 to {MOST_JOBS} jobs, with commas between."),
+        metadata=described(f"Ids of 2 to {MAX_JOBS} jobs, with commas between."),
     )
     force = ma.fields.Boolean(
         load_default=False,

@@ -27,6 +27,10 @@ class VersionSummarySchema(ma.Schema):
     baseline = ma.fields.Dict(
         allow_none=True, metadata=described("The same of always answering mean or majority.")
     )
+    unreadable = ma.fields.String(
+        allow_none=True,
+        metadata=described("Why its files or metrics cannot be read; null if they can."),
+    )
     created = ma.fields.String()
 
 
@@ -92,8 +96,9 @@ def version_summary_body(record: VersionRecord) -> dict[str, Any]:
         "task": record.task,
         "job": record.job,
         "trial": record.trial,
-        "metrics": record.details["metrics"],
-        "baseline": record.details["baseline"],
+        "metrics": record.metrics,
+        "baseline": record.baseline,
+        "unreadable": record.unreadable,
         "created": record.created.isoformat(),
     }
 
@@ -105,7 +110,7 @@ def version_body(record: VersionRecord, model: ModelRecord) -> dict[str, Any]:
         "model": record.model,
         "aliases": [name for name, at in model.aliases.items() if at == record.version],
         **version_summary_body(record),
-        **{name: record.details[name] for name in kept},
+        **{name: getattr(record, name) for name in kept},
         "files": {
             name: {"sha256": entry["sha256"], "bytes": entry["bytes"]}
             for name, entry in record.files.items()

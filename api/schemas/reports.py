@@ -8,8 +8,6 @@ from marshmallow.validate import OneOf
 from api.schemas.fields import described
 from models.reports.importance import Importance
 
-METHOD = "out-of-bag permutation importance of a random forest over the ranks of the scores"
-
 
 class HyperparameterImportanceSchema(ma.Schema):
     """How much one hyperparameter mattered."""
@@ -57,7 +55,7 @@ def importance_body(job: str, found: Importance) -> dict[str, Any]:
     """An importance as `ImportanceSchema` describes it."""
     return {
         "job": job,
-        "method": METHOD,
+        "method": found.method,
         "trials": found.trials,
         "oob_r2": found.oob_r2,
         "warning": found.warning,

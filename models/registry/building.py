@@ -1,63 +1,83 @@
-"""The files of a version, made from a winning trial."""
+"""Build a version in a trial process: get weights, make the files, check and write them."""
 
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from models.data.dataset import Dataset
+from models.data.preparation.splitting import Rows
 from models.networks import families, summary
 from models.registry.catalog import artifact_folder
-from models.registry.comparison import check_parity
-from models.registry.evidence import Training, evidence_document, signature_document
+from models.registry.evidence import (
+    Training,
+    evidence_document,
+    measure_held_out,
+    signature_document,
+)
 from models.registry.export import ExportResult, ExportSpec, RefitError
 from models.registry.files import entry_path
-from models.registry.held_out import measure_held_out
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
-from models.registry.refit import refit
+from models.registry.onnx_model import OnnxAnswers, merge
+from models.registry.parity import check_parity
+from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
 from models.trials.network_weights import load_weights
 from models.trials.run import train_if_missing
-from models.trials.spec import RunReport, TrialSpec
-from models.trials.trainers.base import Weights
+from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
+from models.trials.trainers.base import Run, RunResult, Weights
+from models.trials.trainers.choice import choose_trainer
+from models.trials.trainers.keras import released
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """The cost of saving one network as a version."""
+
+    parameters: int
+    seconds: float  # of building it, merging its graph and writing both files
+    bytes: int  # of `model.onnx` and `model.keras`
 
 
 def build_version(spec: ExportSpec) -> ExportResult:
-    """As `models.registry.export.export` says."""
+    """Do what `models.registry.export.export` promises."""
     data = load(spec.trial.data)
     if not _is_refitted(spec, data):
         spec = _with_weights(spec)
     fold, weights, training = _weights(spec, data)
     network = _network(spec.trial, fold, weights)
-    content = merge(fold.preprocessor, fold.encoder, network)
-    onnx = OnnxAnswers(content)
+    graph = merge(fold.preprocessor, fold.encoder, network)
+    onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, fold, onnx, data)
     held_out = measure_held_out(data, spec.trial.data.target, fold, onnx)
     signature = signature_document(data, spec.trial.data.target, fold)
     evidence = evidence_document(spec.trial, spec.result, data, training, held_out, parity)
+    preprocessing = {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
     files = {
-        "model.onnx": content,
-        "model.keras": keras_file(network),
-        "preprocessing.json": _json(
-            {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
-        ),
-        "signature.json": _json(signature),
-        "held_out.json": json.dumps(held_out.answers, allow_nan=False, ensure_ascii=False).encode(),
+        "model.onnx": graph,
+        "model.keras": _keras_file(network),
+        "preprocessing.json": _json_file(preprocessing),
+        "signature.json": _json_file(signature),
+        "held_out.json": _json_file(held_out.answers, indent=None),
     }
-    entries = {name: _entry(name, file) for name, file in files.items()}
+    entries = {name: _entry(name, content) for name, content in files.items()}
     evidence["files"] = {
         name: {"sha256": entry["sha256"], "bytes": entry["bytes"]}
         for name, entry in entries.items()
     }
-    files["evidence.json"] = _json(evidence)
+    files["evidence.json"] = _json_file(evidence)
     entries["evidence.json"] = _entry("evidence.json", files["evidence.json"])
-    _write(spec, files, entries)
+    artifacts = Artifacts(spec.trial.data.artifacts_root)
+    folder = artifact_folder(spec.model, spec.version)
+    for name, content in files.items():
+        artifacts.write(f"{folder}/{entries[name]['path']}", content)
     return ExportResult(
         files=entries,
         metrics=held_out.metrics,
@@ -71,12 +91,20 @@ def build_version(spec: ExportSpec) -> ExportResult:
     )
 
 
+def measure_savings(
+    network: str, several: Sequence[TrialValues], fold: PreparedFold
+) -> list[Saving]:
+    """Build untrained networks and make the two files of a version that hold each, in memory."""
+    with released():
+        return [_measure_saving(network, values, fold) for values in several]
+
+
 def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
     return spec.refit or len(data.split.folds) > 1
 
 
 def _with_weights(spec: ExportSpec) -> ExportSpec:
-    """The same with the result of a second training, if the weights of the first are gone."""
+    """Train the trial again if its weights are gone."""
     again = train_if_missing(spec.trial)
     if again is None:
         return spec
@@ -89,34 +117,73 @@ def _with_weights(spec: ExportSpec) -> ExportSpec:
 
 
 def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:
-    spent = spec.result.seconds
     if _is_refitted(spec, data):
-        fold, trained = refit(data, spec.trial, spec.result)
-        training = Training(
-            weights="refitted",
-            rows=len(fold.training_truth),
-            epochs=trained.best_epoch,
-            seconds=spent + trained.seconds,
-            class_weights=fold.class_factors,
-        )
-        return fold, trained.weights, training
-    rows = data.split.folds[0].train
-    best = _best_run(spec)
-    weights = load_weights(Artifacts(spec.trial.data.artifacts_root), best.weights)
-    fold = prepare_fold(data, spec.trial.data, rows)
+        fold, trained = _refit(data, spec.trial, spec.result)
+        weights, epochs = trained.weights, trained.best_epoch
+        seconds = spec.result.seconds + trained.seconds
+    else:
+        best = _best_run(spec)
+        weights = load_weights(Artifacts(spec.trial.data.artifacts_root), best.weights)
+        fold = prepare_fold(data, spec.trial.data, data.split.folds[0].train)
+        epochs, seconds = best.best_epoch, spec.result.seconds
     training = Training(
-        weights="kept",
-        rows=len(rows),
-        epochs=best.best_epoch,
-        seconds=spent,
+        weights="refitted" if _is_refitted(spec, data) else "kept",
+        rows=len(fold.training_truth),
+        epochs=epochs,
+        seconds=seconds,
         class_weights=fold.class_factors,
     )
     return fold, weights, training
 
 
 def _best_run(spec: ExportSpec) -> RunReport:
-    objective = spec.trial.objective
-    return min(spec.result.folds, key=lambda run: objective.loss(run.score))
+    return min(spec.result.folds, key=lambda run: spec.trial.objective.loss(run.score))
+
+
+def _refit(
+    data: LoadedData, trial: TrialSpec, result: TrialResult
+) -> tuple[PreparedFold, RunResult]:
+    """Train on every row but the test rows, for as many epochs as the trial's best took.
+
+    Preprocessing is fitted on the same rows. No row is left to validate on, so the weights are
+    those of the epoch with the least loss on the training rows, each counted once. Raises
+    RefitError if the training diverges.
+    """
+    joined, rows = _join_validation(data, trial.data)
+    fold = prepare_fold(joined, trial.data, rows)
+    run = Run(
+        fold=0,
+        execution=0,
+        seed=trial.seed,
+        network=trial.network,
+        values=trial.values,
+        epochs=max(1, result.best_epoch or 0),
+    )
+    trainer = choose_trainer(trial.network, trial.values, fold.training)
+    trained = trainer.train([run], [fold.training])[0]
+    if trained.diverged:
+        raise RefitError(
+            f"Trained on training and validation rows together, trial {trial.number} "
+            f"diverged in epoch {trained.epochs}."
+        )
+    return fold, trained
+
+
+def _join_validation(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
+    """Append a validation dataset to the training dataset; return it with the rows to train on."""
+    rows = np.setdiff1d(np.arange(data.dataset.rows), data.split.test, assume_unique=True)
+    other = data.validation_dataset
+    if other is None:
+        return data, rows
+    names = [*data.features, ref.target]
+    if ref.sample_weight is not None:
+        names.append(ref.sample_weight)
+    both = Dataset(
+        tuple(data.dataset.column(name) for name in names),
+        {name: np.concatenate([data.dataset.values[name], other.values[name]]) for name in names},
+    )
+    added = np.arange(data.dataset.rows, data.dataset.rows + other.rows)
+    return replace(data, dataset=both, validation_dataset=None), np.concatenate([rows, added])
 
 
 def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Model:
@@ -129,27 +196,27 @@ def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Mo
     return network
 
 
-def keras_file(network: keras.Model) -> bytes:
-    """The content of `model.keras`."""
+def _measure_saving(network: str, values: TrialValues, fold: PreparedFold) -> Saving:
+    started = time.perf_counter()
+    data = fold.training
+    built = families.build(network, values, data.input_shape, data.outputs, seed=0)
+    graph = merge(fold.preprocessor, fold.encoder, built)
+    OnnxAnswers.load(graph)
+    size = len(graph) + len(_keras_file(built))
+    return Saving(int(built.count_params()), time.perf_counter() - started, size)
+
+
+def _keras_file(network: keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         network.save(path)
         return path.read_bytes()
 
 
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False).encode()
+def _json_file(document: Mapping[str, Any], indent: int | None = 2) -> bytes:
+    return json.dumps(document, indent=indent, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _entry(name: str, content: bytes) -> dict[str, Any]:
     sha256 = hashlib.sha256(content).hexdigest()
     return {"sha256": sha256, "bytes": len(content), "path": entry_path(name, sha256)}
-
-
-def _write(
-    spec: ExportSpec, files: Mapping[str, bytes], entries: Mapping[str, Mapping[str, Any]]
-) -> None:
-    artifacts = Artifacts(spec.trial.data.artifacts_root)
-    folder = artifact_folder(spec.model, spec.version)
-    for name, content in files.items():
-        artifacts.write(f"{folder}/{entries[name]['path']}", content)

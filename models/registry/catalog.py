@@ -1,13 +1,22 @@
-"""Which versions a model has, and which aliases point at them."""
+"""Models, their versions, and the aliases that point at them."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, NotFound
+from models.errors import Conflict, NotFound, Unreadable
+from models.registry.documents import (
+    Document,
+    Figures,
+    VersionDocumentsSchema,
+    check_document,
+    parse_json,
+)
 from models.store.engine import Database
 from models.store.tables import alias_history, aliases, now, versions
 
@@ -24,9 +33,13 @@ _BY_ALIAS = select(aliases.c.version).where(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VersionRecord:
-    """One row of `versions`."""
+    """One row of `versions`, with the aliases that point at it.
+
+    Its JSON columns are parsed when they are first asked for. One that this version of Luthier
+    cannot read raises Unreadable then, so that other versions can still be listed.
+    """
 
     model: str
     version: int
@@ -34,17 +47,91 @@ class VersionRecord:
     job: str | None
     trial: int | None
     created: datetime
-    files: dict[str, Any]  # name -> {"sha256", "bytes", "path"}
-    details: dict[str, Any]  # evidence, signature, layers, summary
+    aliases: tuple[str, ...]
+    files_json: str
+    details_json: str
+
+    @cached_property
+    def files(self) -> dict[str, Document]:
+        """What is registered of each file, by name: "sha256", "bytes" and "path"."""
+        files: dict[str, Document] = parse_json(self.files_json, f"the files of {self._name}")
+        self._check({"files": files}, "files")
+        return files
+
+    @cached_property
+    def details(self) -> Document:
+        """What the export found: metrics, baseline, signature, evidence, layers, summary."""
+        details: Document = parse_json(self.details_json, f"the details of {self._name}")
+        self._check(details, "metrics", "baseline")
+        return details
+
+    @property
+    def unreadable(self) -> str | None:
+        """Why its files, metrics or baseline cannot be read; None if they can."""
+        try:
+            _ = self.files, self.details
+        except Unreadable as error:
+            return str(error)
+        return None
+
+    @property
+    def metrics(self) -> Figures | None:
+        """Metrics on the test rows, in the target's units; None without any or if unreadable."""
+        return None if self.unreadable else self.details["metrics"]
+
+    @property
+    def baseline(self) -> Figures | None:
+        """The same of always giving the training rows' mean or class shares."""
+        return None if self.unreadable else self.details["baseline"]
+
+    @property
+    def signature(self) -> Document:
+        """What the version takes and gives, as in signature.json."""
+        signature: Document = self._detail("signature")
+        return signature
+
+    @property
+    def evidence(self) -> Document:
+        """Why the version may be trusted, as in evidence.json."""
+        evidence: Document = self._detail("evidence")
+        return evidence
+
+    @property
+    def layers(self) -> list[Document]:
+        """Name, type, output_shape and parameters of each layer."""
+        layers: list[Document] = self._detail("layers")
+        return layers
+
+    @property
+    def summary(self) -> str:
+        """The layers as text."""
+        summary: str = self._detail("summary")
+        return summary
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the network has."""
+        parameters: int = self._detail("parameters")
+        return parameters
+
+    @property
+    def _name(self) -> str:
+        return f"version {self.version} of model {self.model!r}"
+
+    def _detail(self, name: str) -> Any:
+        self._check(self.details, name)
+        return self.details[name]
+
+    def _check(self, document: Any, *fields: str) -> None:
+        check_document(document, _schema(fields), self._name)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model's name with what it has."""
+    """A model with the versions that its aliases point at."""
 
     name: str
     latest_version: int
-    versions: int
     aliases: dict[str, int]
     created: datetime  # of its newest version
 
@@ -56,7 +143,7 @@ class ModelCatalog:
         self._database = database
 
     def reserve(self, model: str, task: str, job: str, trial: int) -> int:
-        """Take the next version number of `model` for a job; its earlier one if it has one."""
+        """Reserve the next version number of `model` for a job, or return the one it has."""
         row = {
             "model": model,
             "task": task,
@@ -95,19 +182,22 @@ class ModelCatalog:
         _point(connection, model, CHAMPION, version)
 
     def discard(self, connection: Connection, model: str, version: int) -> bool:
-        """Give a reserved number back within the caller's transaction; whether it was reserved.
+        """Free a reserved number within the caller's transaction; return whether there was one.
 
         A published version stays.
         """
-        gone = connection.execute(
+        freed = connection.execute(
             delete(versions).where(
                 versions.c.model == model, versions.c.version == version, ~versions.c.ready
             )
         )
-        return gone.rowcount == 1
+        return freed.rowcount == 1
 
     def resolve(self, model: str, version: int | None = None, alias: str | None = None) -> int:
-        """The version asked for: by number, by alias, or the champion. NotFound if none."""
+        """Return a version's number, given that, an alias, or neither (the champion).
+
+        Raises NotFound.
+        """
         if version is not None:
             query, values = _BY_NUMBER, {"model": model, "version": version}
         else:
@@ -122,7 +212,7 @@ class ModelCatalog:
         raise NotFound(f"alias of model {model!r}", alias or CHAMPION)
 
     def version_of(self, job: str, trial: int) -> int | None:
-        """The published version that was made of a trial; None if there is none."""
+        """Return the published version that was made from a trial, or None."""
         query = select(versions.c.version).where(
             versions.c.job == job, versions.c.trial == trial, versions.c.ready
         )
@@ -130,45 +220,39 @@ class ModelCatalog:
             return connection.execute(query).scalar_one_or_none()
 
     def models(self, limit: int, after: str | None = None) -> list[ModelRecord]:
-        """Up to `limit` models by name, from the one after `after`."""
+        """List up to `limit` models by name, those after the name `after`."""
         query = _models().order_by(versions.c.model).limit(limit)
         if after is not None:
             query = query.where(versions.c.model > after)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-            return [_model(connection, row) for row in rows]
+            return _read_models(connection, query)
 
     def model(self, name: str) -> ModelRecord:
-        """One model; NotFound if it has no version."""
+        """Read one model; raises NotFound if it has no version."""
         with self._database.read() as connection:
-            row = connection.execute(_models().where(versions.c.model == name)).one_or_none()
-            if row is None:
-                raise NotFound("model", name)
-            return _model(connection, row)
+            found = _read_models(connection, _models().where(versions.c.model == name))
+        if not found:
+            raise NotFound("model", name)
+        return found[0]
 
     def versions(self, model: str) -> list[VersionRecord]:
-        """Every version of a model, newest first."""
-        query = (
-            select(versions)
-            .where(versions.c.model == model, versions.c.ready)
-            .order_by(versions.c.version.desc())
-        )
+        """List every version of a model, newest first."""
+        query = _versions(model).order_by(versions.c.version.desc())
         with self._database.read() as connection:
-            return [_version(row) for row in connection.execute(query)]
+            pointing = _aliases_by_version(connection, model)
+            return [_version(row, pointing) for row in connection.execute(query)]
 
     def version(self, model: str, version: int) -> VersionRecord:
-        """One version; NotFound if there is none."""
-        query = select(versions).where(
-            versions.c.model == model, versions.c.version == version, versions.c.ready
-        )
+        """Read one version; raises NotFound."""
+        query = _versions(model).where(versions.c.version == version)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            raise NotFound(f"version of model {model!r}", version)
-        return _version(row)
+            if row is None:
+                raise NotFound(f"version of model {model!r}", version)
+            return _version(row, _aliases_by_version(connection, model))
 
-    def files(self, model: str, version: int) -> dict[str, Any]:
-        """What is registered of the files of a version; NotFound if there is none."""
+    def files(self, model: str, version: int) -> dict[str, Document]:
+        """Return what is registered of a version's files; raises NotFound or Unreadable."""
         return self.version(model, version).files
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
@@ -178,9 +262,9 @@ class ModelCatalog:
             _point(connection, model, alias, version)
 
     def rollback(self, model: str) -> int:
-        """Point `champion` at the version it pointed at before; answer that version.
+        """Point `champion` at the version it pointed at before, and return that version.
 
-        Raises Conflict when there is nothing to go back to.
+        Raises Conflict if there is none.
         """
         self.model(model)
         with self._database.write() as connection:
@@ -203,12 +287,17 @@ class ModelCatalog:
 
 
 def artifact_folder(model: str, version: int) -> str:
-    """Where a version's files lie, below the artifact root."""
+    """Return the folder of a version's files, below the artifact root."""
     return f"models/{model}/{version}"
 
 
+@cache
+def _schema(fields: tuple[str, ...]) -> VersionDocumentsSchema:
+    return VersionDocumentsSchema(only=fields)
+
+
 def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bool]:
-    """The number that a job's version will have, and whether the job has reserved it already."""
+    """Return the number for a job's version, and whether the job has reserved it already."""
     mine = connection.execute(
         select(func.min(versions.c.version)).where(
             versions.c.model == model, versions.c.job == job, ~versions.c.ready
@@ -223,7 +312,7 @@ def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bo
 
 
 def _lock_aliases(connection: Connection, model: str) -> None:
-    """Let nobody else move an alias of a model until the transaction ends."""
+    """Keep other transactions from moving an alias of a model until this one ends."""
     first = select(versions.c.version).where(versions.c.model == model)
     connection.execute(first.order_by(versions.c.version).limit(1).with_for_update())
 
@@ -251,7 +340,6 @@ def _models() -> Any:
         select(
             versions.c.model,
             func.max(versions.c.version).label("latest"),
-            func.count().label("total"),
             func.max(versions.c.created).label("created"),
         )
         .where(versions.c.ready)
@@ -259,22 +347,39 @@ def _models() -> Any:
     )
 
 
-def _model(connection: Connection, row: Row[Any]) -> ModelRecord:
-    pointing = connection.execute(
-        select(aliases.c.alias, aliases.c.version)
-        .where(aliases.c.model == row.model)
+def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
+    rows = connection.execute(query).all()
+    pointing: dict[str, dict[str, int]] = {row.model: {} for row in rows}
+    for row in connection.execute(
+        select(aliases.c.model, aliases.c.alias, aliases.c.version)
+        .where(aliases.c.model.in_(pointing))
         .order_by(aliases.c.alias)
-    )
-    return ModelRecord(
-        name=row.model,
-        latest_version=row.latest,
-        versions=row.total,
-        aliases={alias: version for alias, version in pointing},
-        created=row.created,
-    )
+    ):
+        pointing[row.model][row.alias] = row.version
+    return [ModelRecord(row.model, row.latest, pointing[row.model], row.created) for row in rows]
 
 
-def _version(row: Row[Any]) -> VersionRecord:
-    fields = dict(row._mapping)
-    del fields["ready"]
-    return VersionRecord(**fields)
+def _versions(model: str) -> Any:
+    # As text, since a value that is not JSON must not fail the query.
+    return select(
+        versions.c.model,
+        versions.c.version,
+        versions.c.task,
+        versions.c.job,
+        versions.c.trial,
+        versions.c.created,
+        cast(versions.c.files, Text).label("files_json"),
+        cast(versions.c.details, Text).label("details_json"),
+    ).where(versions.c.model == model, versions.c.ready)
+
+
+def _aliases_by_version(connection: Connection, model: str) -> dict[int, list[str]]:
+    found = defaultdict(list)
+    query = select(aliases.c.version, aliases.c.alias).where(aliases.c.model == model)
+    for version, alias in connection.execute(query.order_by(aliases.c.alias)):
+        found[version].append(alias)
+    return found
+
+
+def _version(row: Row[Any], pointing: dict[int, list[str]]) -> VersionRecord:
+    return VersionRecord(**row._mapping, aliases=tuple(pointing.get(row.version, ())))

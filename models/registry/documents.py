@@ -1,38 +1,171 @@
-"""The forms of signature.json, read by `serving`, and held_out.json, read by `reports`."""
+"""The stored documents of a version, and how they are checked before they are used.
 
-from typing import Any, NotRequired, TypedDict
+Documents are what `json.loads` returns. A schema names the fields that this version of Luthier
+reads; others, as a newer version may write, are left alone.
+"""
 
-Label = str | int | bool
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import marshmallow as ma
+import numpy as np
+from marshmallow.validate import Length, OneOf
+
+from models.data.columns import ColumnType
+from models.data.preparation.tasks import Task
+from models.errors import Unreadable
+
+Document = dict[str, Any]
+Figures = Mapping[str, float | None]  # by the names of `models.trials.objective.METRICS`
+
+INPUT_TYPES = [kind.value for kind in ColumnType if kind is not ColumnType.IGNORED]
 
 
-class ColumnDocument(TypedDict):
+class StoredSchema(ma.Schema):
+    """A document, or a part of one, that a newer version may have written."""
+
+    class Meta:
+        """Keep fields that are not known here."""
+
+        unknown = ma.INCLUDE
+
+
+class ColumnSchema(StoredSchema):
     """One raw column that a version takes."""
 
-    name: str
-    type: str  # number, category, boolean, datetime or image
-    shape: NotRequired[list[int]]  # of an image: height, width and perhaps channels
-    categories: NotRequired[list[str]]  # those seen in training, where they are few
+    name = ma.fields.String(required=True)
+    type = ma.fields.String(required=True, validate=OneOf(INPUT_TYPES))
+    shape = ma.fields.List(ma.fields.Integer(strict=True))  # of an image: height, width[, channels]
+    categories = ma.fields.List(ma.fields.String())  # seen in training, where they are few
+
+    @ma.validates_schema
+    def _check_shape(self, data: Document, **_: Any) -> None:
+        if data["type"] == ColumnType.IMAGE and "shape" not in data:
+            raise ma.ValidationError("Missing data for required field.", "shape")
 
 
-class SignatureDocument(TypedDict):
-    """What a version takes and gives."""
+class SignatureSchema(StoredSchema):
+    """signature.json: what a version takes and gives."""
 
-    task: str  # regression, binary or multiclass
-    target: str
-    columns: list[ColumnDocument]  # in the order in which a list of values is read
-    classes: list[Label] | None  # in the order of the probabilities
-    sample: dict[str, Any]  # one row of the training data, as a request would send it
+    task = ma.fields.String(required=True, validate=OneOf(list(Task)))
+    target = ma.fields.String(required=True)
+    # In the order in which a list of values is read.
+    columns = ma.fields.List(ma.fields.Nested(ColumnSchema), required=True, validate=Length(min=1))
+    # In the order of the probabilities; null for a regression.
+    classes = ma.fields.List(ma.fields.Raw(), required=True, allow_none=True)
+    # One row of the training data, as a request would send it.
+    sample = ma.fields.Dict(required=True)
 
 
-class HeldOutDocument(TypedDict):
-    """What a version answered for its test rows, beside the truth, in the target's own units."""
+class HeldOutSchema(StoredSchema):
+    """held_out.json: a version's answers for its test rows beside the truth, in its own units."""
 
-    task: str  # regression, binary or multiclass
-    target: str
-    classes: list[Label] | None  # in the order of the probabilities
-    rows: int  # that were held out
-    note: str | None  # why fewer rows follow than were held out
-    row_numbers: list[int]  # in the dataset, from 0, ascending
-    truth: list[Label | float]
-    predictions: list[float | None] | None  # of a regression; null where not finite
-    probabilities: list[list[float | None]] | None  # of classes, one list a row
+    task = ma.fields.String(required=True, validate=OneOf(list(Task)))
+    target = ma.fields.String(required=True)
+    classes = ma.fields.List(ma.fields.Raw(), required=True, allow_none=True)
+    rows = ma.fields.Integer(required=True)  # that were held out
+    note = ma.fields.String(required=True, allow_none=True)  # why fewer rows follow
+    row_numbers = ma.fields.Raw(required=True)  # list: in the dataset, from 0, ascending
+    truth = ma.fields.List(ma.fields.Raw(), required=True)  # labels or numbers
+    predictions = ma.fields.Raw(required=True, allow_none=True)  # of a regression: (rows,)
+    probabilities = ma.fields.Raw(required=True, allow_none=True)  # of classes: (rows, classes)
+
+    @ma.validates_schema
+    def _check_shapes(self, data: Document, **_: Any) -> None:
+        rows, classes = len(data["truth"]), data["classes"]
+        if not rows:
+            return
+        name = "predictions" if classes is None else "probabilities"
+        shape = (rows,) if classes is None else (rows, len(classes))
+        try:
+            found = np.array(data[name], dtype=np.float64).shape
+            is_known = classes is None or set(data["truth"]) <= set(classes)
+        except (TypeError, ValueError):
+            raise ma.ValidationError("Not a list of numbers for each row.", name) from None
+        if found != shape:
+            raise ma.ValidationError(f"Has the shape {found}, not {shape}.", name)
+        if not is_known:
+            raise ma.ValidationError("Holds labels that are not in `classes`.", "truth")
+
+
+class LayerSchema(StoredSchema):
+    """One layer of a version's network."""
+
+    name = ma.fields.String(required=True)
+    type = ma.fields.String(required=True)
+    output_shape = ma.fields.List(ma.fields.Integer(allow_none=True), required=True)
+    parameters = ma.fields.Integer(required=True)
+
+
+class FileSchema(StoredSchema):
+    """What is registered of one file of a version."""
+
+    sha256 = ma.fields.String(required=True)
+    bytes = ma.fields.Integer(required=True)
+    path = ma.fields.String()  # in the version's folder; the oldest lie under their plain names
+
+
+def _figures() -> ma.fields.Dict:
+    values = ma.fields.Float(allow_none=True)
+    return ma.fields.Dict(ma.fields.String(), values, required=True, allow_none=True)
+
+
+class EvidenceSchema(StoredSchema):
+    """The parts of evidence.json that are read again; see `models.registry.evidence`."""
+
+    validation = ma.fields.Nested(
+        StoredSchema.from_dict({"metrics": _figures()}, name="StoredValidation"), required=True
+    )
+    test = ma.fields.Nested(
+        StoredSchema.from_dict({"rows": ma.fields.Integer(required=True)}, name="StoredTest"),
+        required=True,
+    )
+    baseline = ma.fields.Nested(
+        StoredSchema.from_dict(
+            {"predicts": ma.fields.String(required=True)}, name="StoredBaseline"
+        ),
+        required=True,
+    )
+
+
+class VersionDocumentsSchema(StoredSchema):
+    """The JSON columns of a row of `versions`: `files`, and the keys of `details`."""
+
+    files = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(FileSchema), required=True)
+    metrics = _figures()  # on the test rows, in the target's own units; null without any
+    baseline = _figures()  # of always giving the mean or the class shares, on the same rows
+    signature = ma.fields.Nested(SignatureSchema, required=True)
+    evidence = ma.fields.Nested(EvidenceSchema, required=True)
+    layers = ma.fields.List(ma.fields.Nested(LayerSchema), required=True)
+    summary = ma.fields.String(required=True)  # the layers as text
+    parameters = ma.fields.Integer(required=True)
+
+
+def parse_json(content: bytes | str, what: str) -> Any:
+    """Parse a stored JSON text; raises Unreadable, which names `what`."""
+    try:
+        return json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(what, f"It is not JSON: {error}") from None
+
+
+def check_document(document: Any, schema: ma.Schema, what: str) -> None:
+    """Raise Unreadable, which names `what` and each wrong field, unless `document` fits."""
+    messages = schema.validate(document)
+    if messages:
+        raise Unreadable(what, dict(_by_path(messages, ())))
+
+
+def _by_path(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
+    """Nested messages of marshmallow as pairs of a dotted path and its messages."""
+    if isinstance(messages, Mapping):
+        for key, inner in messages.items():
+            # marshmallow says `value` for those of a Dict, whose keys are in the path already.
+            yield from _by_path(inner, path if key in ("_schema", "value") else (*path, str(key)))
+    else:
+        yield ".".join(path) or "document", list(map(str, messages))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON.")

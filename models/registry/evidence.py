@@ -1,4 +1,4 @@
-"""The documents beside a version's graphs: signature.json and evidence.json."""
+"""The documents beside a version's graphs: signature.json, held_out.json and evidence.json."""
 
 import math
 import platform
@@ -14,31 +14,55 @@ from models.data.columns import Column, ColumnType
 from models.data.datetimes import format_rfc3339
 from models.data.preparation.tasks import Task
 from models.data.preparation.weighting import class_weight_to_json
-from models.registry.documents import ColumnDocument, SignatureDocument
-from models.registry.held_out import HeldOut
-from models.registry.parity import Parity
+from models.registry.documents import Document
+from models.registry.export import Parity
+from models.registry.onnx_model import OnnxAnswers
 from models.trials.data import LoadedData, PreparedFold
+from models.trials.metrics import (
+    Metrics,
+    class_metrics,
+    class_probabilities,
+    regression_metrics,
+)
+from models.trials.objective import METRICS
 from models.trials.spec import TrialResult, TrialSpec
 
-MOST_CATEGORIES = 50  # listed in signature.json; of a column with more, none
+MAX_CATEGORIES = 50  # listed in signature.json; of a column with more, none
+MAX_HELD_OUT_ROWS = 10_000  # kept in held_out.json
+MAX_PROBABILITIES = 1_000_000  # kept there, over all rows and classes
+_DIGITS = 7  # significant ones kept of an answer: a float32 has no more
 _LIBRARIES = ("tensorflow", "keras", "keras-tuner", "scikit-learn", "numpy", "onnx", "tf2onnx")
 
-Weights = Literal["kept", "refitted"]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
     """Where a version's weights come from."""
 
-    weights: Weights  # kept: the trial's own; refitted: trained again on validation rows too
+    # kept: the trial's own; refitted: trained again on validation rows too
+    weights: Literal["kept", "refitted"]
     rows: int  # that they were trained on
     epochs: int  # after which they were taken
     seconds: float  # of the search's training of this trial and of the refit, if there was one
     class_weights: dict[str, float] | None  # of those rows, by label; None if classes had none
 
 
-def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> SignatureDocument:
-    """What a version takes and gives; the sample is a training row, a complete one if there is."""
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Metrics on rows that neither training nor tuning saw; None where there are no such rows."""
+
+    rows: int
+    metrics: Metrics | None
+    baseline: Metrics | None  # of always giving the training rows' mean or class shares
+    answers: Document  # the content of held_out.json
+
+
+def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Document:
+    """Describe what a version takes and gives; see `models.registry.documents.SignatureSchema`.
+
+    The sample is a training row, one without missing cells if there is one.
+    """
     task = fold.training.outputs.task
     columns = [data.dataset.column(name) for name in data.features]
     rows = data.split.folds[0].train
@@ -51,6 +75,53 @@ def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Sig
     }
 
 
+def measure_held_out(
+    data: LoadedData, target: str, fold: PreparedFold, onnx: OnnxAnswers
+) -> HeldOut:
+    """Score the ONNX graph, which will be served, on the test rows of `data`.
+
+    The baseline predicts the mean of the rows that `fold` was trained on, or their class shares.
+    """
+    rows = data.split.test
+    if not len(rows):
+        return HeldOut(0, None, None, _nothing_held_out(fold, target))
+    truth = data.dataset.values[target][rows]
+    answers = onnx(data.dataset, rows, data.features)
+    return HeldOut(
+        rows=len(rows),
+        metrics=_score(fold, truth, answers),
+        baseline=_score(fold, truth, _guess(fold, len(rows))),
+        answers=held_out_document(fold, target, rows, truth, answers),
+    )
+
+
+def held_out_document(
+    fold: PreparedFold, target: str, rows: Array, truth: Array, answers: Array
+) -> Document:
+    """List answers beside the truth; see `models.registry.documents.HeldOutSchema`.
+
+    `rows` are numbers in the dataset, shape (rows,). Of many rows, MAX_HELD_OUT_ROWS at equal
+    distances are kept, or fewer if their probabilities would number more than MAX_PROBABILITIES.
+    """
+    most = min(MAX_HELD_OUT_ROWS, max(1, MAX_PROBABILITIES // answers.shape[1]))
+    kept = np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)
+    document = _nothing_held_out(fold, target)
+    document["rows"] = len(rows)
+    is_whole = len(kept) == len(rows)
+    document["note"] = None if is_whole else f"{len(kept)} of {len(rows)} rows are kept."
+    document["row_numbers"] = rows[kept].tolist()
+    if document["classes"] is None:
+        document["truth"] = truth[kept].astype(np.float64).tolist()
+        document["predictions"] = [_rounded(answer) for answer in answers[kept, 0].tolist()]
+    else:
+        numbers = fold.encoder.encode(truth[kept])
+        document["truth"] = [document["classes"][number] for number in numbers]
+        document["probabilities"] = [
+            [_rounded(share) for share in row] for row in answers[kept].tolist()
+        ]
+    return document
+
+
 def evidence_document(
     trial: TrialSpec,
     result: TrialResult,
@@ -58,8 +129,8 @@ def evidence_document(
     training: Training,
     held_out: HeldOut,
     parity: Parity,
-) -> dict[str, Any]:
-    """Why a version may be trusted: scores with spread, test and baseline metrics, lineage."""
+) -> Document:
+    """Say why a version may be trusted: scores with spread, test, baseline, parity, lineage."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "objective": asdict(trial.objective),
@@ -95,9 +166,45 @@ def evidence_document(
     }
 
 
+def _nothing_held_out(fold: PreparedFold, target: str) -> Document:
+    task = fold.training.outputs.task
+    is_regression = task is Task.REGRESSION
+    return {
+        "task": task.value,
+        "target": target,
+        "classes": None if is_regression else list(fold.encoder.classes),
+        "rows": 0,
+        "note": "No rows were held out for a test.",
+        "row_numbers": [],
+        "truth": [],
+        "predictions": [] if is_regression else None,
+        "probabilities": None if is_regression else [],
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+
+
+def _score(fold: PreparedFold, truth: Array, answers: Array) -> Metrics:
+    task = fold.training.outputs.task
+    if not np.isfinite(answers).all():
+        return dict.fromkeys(METRICS[task])
+    if task is Task.REGRESSION:
+        return regression_metrics(truth.astype(np.float64), answers[:, 0].astype(np.float64))
+    return class_metrics(fold.encoder.encode(truth), class_probabilities(answers), task)
+
+
+def _guess(fold: PreparedFold, rows: int) -> Array:
+    if fold.training.outputs.task is Task.REGRESSION:
+        return np.full((rows, 1), fold.training_truth.astype(np.float64).mean())
+    counts = np.bincount(fold.training.y_train, minlength=len(fold.encoder.classes))
+    return np.tile(counts / counts.sum(), (rows, 1))
+
+
 @cache
 def _versions() -> dict[str, str]:
-    """The versions of what makes a network, by name; they are looked up on disk."""
+    """Versions of the libraries that make a network, by name; looked up on disk."""
     libraries = {name: installed(name) for name in (*_LIBRARIES, "onnxruntime")}
     return {"python": platform.python_version(), **libraries}
 
@@ -124,20 +231,18 @@ def _lineage(trial: TrialSpec, data: LoadedData) -> dict[str, Any]:
     }
 
 
-def _column_document(
-    column: Column, data: LoadedData, rows: np.ndarray[Any, Any]
-) -> ColumnDocument:
-    document: ColumnDocument = {"name": column.name, "type": column.type.value}
+def _column_document(column: Column, data: LoadedData, rows: Array) -> Document:
+    document: Document = {"name": column.name, "type": column.type.value}
     if column.type is ColumnType.IMAGE:
         document["shape"] = list(column.shape)
     elif column.type is ColumnType.CATEGORY:
         seen = set(data.dataset.values[column.name][rows].tolist()) - {None}
-        if len(seen) <= MOST_CATEGORIES:
+        if len(seen) <= MAX_CATEGORIES:
             document["categories"] = sorted(seen)
     return document
 
 
-def _sample(columns: list[Column], data: LoadedData, rows: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _sample(columns: list[Column], data: LoadedData, rows: Array) -> dict[str, Any]:
     candidates = (
         {item.name: _cell(item.type, data.dataset.values[item.name][row]) for item in columns}
         for row in rows[:1000]

@@ -1,19 +1,28 @@
-"""Making a winning trial a version: what is asked, what comes back, and the entry point."""
+"""Export a winning trial as a version: what is asked, what comes back, and the entry point."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import LuthierError
-from models.registry.documents import SignatureDocument
-from models.registry.parity import Parity
+from models.registry.documents import Document, Figures
 from models.trials.spec import TrialResult, TrialSpec
-
-Figures = Mapping[str, float | None]  # by the names of `models.trials.objective.METRICS`
 
 
 class RefitError(LuthierError):
-    """The winner's values, trained on more rows, came to nothing."""
+    """Training the winner's values again failed."""
+
+
+class ParityError(LuthierError):
+    """The ONNX graph answers otherwise than the network it was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How near the ONNX graph's answers are to the Keras network's."""
+
+    difference: float  # the largest; see `models.registry.parity.largest_difference`
+    tolerance: float
+    rows: int  # compared, synthetic ones included
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +47,20 @@ class ExportResult:
     layers: list[dict[str, Any]]  # name, type, output_shape, parameters
     summary: str  # the layers as text
     parameters: int
-    signature: SignatureDocument
-    evidence: dict[str, Any]
+    signature: Document
+    evidence: Document
 
 
 def export(spec: ExportSpec) -> ExportResult:
-    """Write every file of a version under its artifact folder; run it where TensorFlow may be.
+    """Write every file of a version under its artifact folder; needs TensorFlow.
 
-    The weights are those of the trial's best run, unless a refit is asked for or the trial was
-    cross-validated: then each of its networks missed a part of the rows, and the values are
-    trained once more on all rows but the test rows. Where the trial's weights are needed but gone,
-    as those of a result taken over may be, the trial is trained again first. Raises ParityError if
-    the ONNX graph does not answer as the network does and RefitError if the second training fails;
-    nothing is written then.
+    The weights are those of the trial's best run. With `refit`, or if the trial was
+    cross-validated, so that each of its networks missed some of the rows, its values are trained
+    once more on all rows but the test rows. If the trial's weights are needed but gone, as those
+    of a reused result may be, the trial is trained again first.
+
+    Raises ParityError if the ONNX graph does not answer as the network does, and RefitError if
+    training again fails. Nothing is written then.
     """
     # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
     from models.registry.building import build_version

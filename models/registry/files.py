@@ -1,4 +1,4 @@
-"""The files of versions: where they lie, and reading them only as they were registered."""
+"""The files of versions: where they lie, and reading them as they were registered."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,19 +12,19 @@ Entries = Mapping[str, Mapping[str, Any]]  # by file name: "sha256", "bytes" and
 
 
 def entry_path(name: str, sha256: str) -> str:
-    """Where a file of this content lies in the folder of its version.
+    """Return where a file of this content lies in the folder of its version.
 
-    Other content lies elsewhere: a worker that was replaced while it was exporting cannot write
-    over what its successor registered.
+    Other content lies elsewhere, so that a worker that was replaced while it was exporting cannot
+    write over what its successor registered.
     """
     return f"{sha256[:16]}/{name}"
 
 
 class VersionFiles:
-    """Reads the files of versions; each is compared with the SHA-256 that was registered.
+    """Reads the files of versions and compares each with the SHA-256 that was registered.
 
-    `entries_of` answers what is registered of a model's version, or raises NotFound. A `cache`
-    keeps what was read from a store that is far away.
+    `entries_of` returns what is registered of a model's version, or raises NotFound or Unreadable.
+    A `cache` keeps what was read from a distant store.
     """
 
     def __init__(
@@ -38,14 +38,14 @@ class VersionFiles:
         self._cache = cache
 
     def entry(self, model: str, version: int, name: str) -> Mapping[str, Any]:
-        """What is registered of a file; NotFound if the version has no such file."""
+        """Return what is registered of a file; raises NotFound if the version has no such file."""
         entries = self._entries_of(model, version)
         if name not in entries:
             raise NotFound(f"file of version {version} of model {model!r}", name)
         return entries[name]
 
     def read(self, model: str, version: int, name: str) -> bytes:
-        """The content of a file, as it was registered.
+        """Return the content of a file, as it was registered.
 
         Raises NotFound if the version has no such file, ArtifactError if what is stored is missing
         or has changed, and Unavailable if the store does not answer.

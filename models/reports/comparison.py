@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.errors import Invalid, NotFound
+from models.errors import Invalid, NotFound, Unreadable
 from models.jobs.model import Job, JobState, Outcome, TrialState
 from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog
+from models.registry.documents import Figures
 from models.reports.curves import (
     Curve,
     RegretScale,
@@ -17,14 +18,12 @@ from models.reports.curves import (
 )
 from models.trials.objective import Objective
 
-Figures = Mapping[str, float | None]
-
-MOST_JOBS = 20
+MAX_JOBS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
-    """How good a registered version is on rows that the search never saw."""
+    """The scores of a registered version on rows that the search never saw."""
 
     rows: int
     score: float | None  # the job's objective on them
@@ -35,7 +34,7 @@ class HeldOutScore:
 
 @dataclass(frozen=True, slots=True)
 class ComparedJob:
-    """What one job came to."""
+    """The results of one job."""
 
     id: str
     model: str
@@ -74,11 +73,11 @@ def compare(
     """Put 2 to 20 jobs side by side.
 
     Raises NotFound for an unknown job, and Invalid at `jobs` for too few or too many, for one that
-    is named twice, and unless `force` is set for jobs whose scores do not mean the same. The areas
-    are None where dataset, target, task or objective differ.
+    is named twice and, unless `force` is set, for jobs whose scores do not mean the same. The areas
+    are None if dataset, target, task or objective differ.
     """
-    if not 2 <= len(ids) <= MOST_JOBS:
-        raise Invalid.at("jobs", f"Name 2 to {MOST_JOBS} jobs, not {len(ids)}.")
+    if not 2 <= len(ids) <= MAX_JOBS:
+        raise Invalid.at("jobs", f"Name 2 to {MAX_JOBS} jobs, not {len(ids)}.")
     if len(set(ids)) < len(ids):
         raise Invalid.at("jobs", "Name every job once.")
     found = [jobs.get(identity) for identity in ids]
@@ -108,9 +107,10 @@ def compare(
 
 
 def find_differences(jobs: Sequence[Job]) -> list[str]:
-    """Sentences on what makes the scores of `jobs` incomparable; none if nothing does.
+    """List, as sentences, what makes the scores of `jobs` incomparable.
 
-    Built-in datasets count by the digest of their rows as soon as one of the jobs has loaded them.
+    Built-in datasets are told apart by the digest of their rows once one of the jobs has loaded
+    them.
     """
     loaded = _loaded(jobs)
     first = _measure(jobs[0], loaded) | _division(jobs[0])
@@ -127,19 +127,22 @@ def find_differences(jobs: Sequence[Job]) -> list[str]:
 
 
 def held_out_score(job: Job, models: ModelCatalog) -> HeldOutScore | None:
-    """The test of a job's registered version; None without a version or a test part."""
+    """Return the test of a job's registered version.
+
+    None without a version that can be read, or without test rows.
+    """
     if job.version is None:
         return None
     try:
-        details = models.version(job.model, job.version).details
-    except NotFound:
+        version = models.version(job.model, job.version)
+        metrics, baseline, test = version.metrics, version.baseline, version.evidence["test"]
+    except (NotFound, Unreadable):
         return None
-    metrics, baseline = details["metrics"], details["baseline"]
     if metrics is None or baseline is None:
         return None
     metric = job.spec.objective.metric
     return HeldOutScore(
-        rows=details["evidence"]["test"]["rows"],
+        rows=test["rows"],
         score=metrics.get(metric),
         baseline=baseline.get(metric),
         metrics=metrics,
@@ -148,7 +151,7 @@ def held_out_score(job: Job, models: ModelCatalog) -> HeldOutScore | None:
 
 
 def _measure(job: Job, loaded: Mapping[str, str]) -> dict[str, str]:
-    """What a score is a score of."""
+    """Describe what a score measures."""
     spec = job.spec
     return {
         "dataset": job.dataset or loaded.get(spec.dataset, spec.dataset),
@@ -159,7 +162,7 @@ def _measure(job: Job, loaded: Mapping[str, str]) -> dict[str, str]:
 
 
 def _division(job: Job) -> dict[str, str]:
-    """Which rows are validated and tested on, as far as it follows from the request."""
+    """Describe which rows are validated and tested on, as far as the request says."""
     evaluation = job.spec.evaluation
     names = ["method", "test_fraction"]
     if evaluation.method == "cv":

@@ -8,51 +8,45 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from models.jobs.model import Job
-from models.reports.canvas import (
+from models.reports.comparison import ComparedJob, Comparison
+from models.reports.drawing import (
     CYCLE,
     GREY,
     INK,
-    plain_log,
+    ScoreRange,
+    explain,
     printable,
     render,
-    say,
+    score_range,
     with_unit_below,
 )
-from models.reports.comparison import ComparedJob, Comparison
 from models.reports.labels import better_is, score_label, shortened
-from models.reports.score_range import ScoreRange, score_range
 
 _STYLES = ("-", "--", ":", "-.")  # with the colours enough for 20 jobs
 _NO_SCORE = "No trial has a score."
 
 
 def draw_comparison(comparison: Comparison, first: Job) -> bytes:
-    """A PNG: best score so far over trials and over seconds, best and test scores by job.
+    """Draw best score so far over trials and over seconds, and best and test scores by job: a PNG.
 
     `first` is the first of the jobs, which says what the scores are.
     """
-    rows = len(comparison.jobs)
+    jobs, rows = comparison.jobs, len(comparison.jobs)
 
     def draw(figure: Figure) -> None:
-        lower = 1.6 + 0.34 * rows
-        places = figure.subplot_mosaic("AB;CC", height_ratios=[4.6, lower])
+        places = figure.subplot_mosaic("AB;CC", height_ratios=[4.6, 1.6 + 0.34 * rows])
         span = _span(comparison)
-        target = shortened(first.spec.target)
-        label = with_unit_below(score_label(first, target))
+        label = with_unit_below(score_label(first, shortened(first.spec.target)))
         _draw_curves(places["A"], comparison, span, label, over_seconds=False)
         _draw_curves(places["B"], comparison, span, label, over_seconds=True)
         _draw_scores(places["C"], comparison, f"{label}, {better_is(first)}")
         figure.legend(
-            handles=[Line2D([], [], **_look(n), label=_name(j)) for n, j in _numbered(comparison)],
+            handles=[Line2D([], [], **_look(n), label=_name(job)) for n, job in enumerate(jobs)],
             loc="outside lower center",
             ncols=min(3, rows),
         )
 
     return render(draw, 14, 7.4 + 0.34 * rows + 0.25 * -(-rows // 3))
-
-
-def _numbered(comparison: Comparison) -> list[tuple[int, ComparedJob]]:
-    return list(enumerate(comparison.jobs))
 
 
 def _look(place: int) -> dict[str, Any]:
@@ -84,13 +78,11 @@ def _draw_curves(
 ) -> None:
     title = f"Best score so far over {'seconds' if over_seconds else 'trials'}"
     if span is None:
-        say(axes, title, _NO_SCORE)
+        explain(axes, title, _NO_SCORE)
         return
-    axes.set_ylim(*span.limits)
-    if span.is_log:
-        plain_log(axes, "y")
+    span.apply(axes)
     end = comparison.seconds if over_seconds else comparison.trials
-    for place, job in _numbered(comparison):
+    for place, job in enumerate(comparison.jobs):
         places = job.curve.seconds if over_seconds else range(1, len(job.curve.best) + 1)
         points = [(x, y) for x, y in zip(places, job.curve.best, strict=True) if y is not None]
         if points:
@@ -118,10 +110,9 @@ def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
             known += [job.held_out.score, job.held_out.baseline]
     scores = [score for score in known if score is not None]
     if not scores:
-        say(axes, title, _NO_SCORE)
+        explain(axes, title, _NO_SCORE)
         return
-    span = score_range(scores, comparison.jobs[0].objective, whole=True)
-    for place, job in _numbered(comparison):
+    for place, job in enumerate(comparison.jobs):
         color = _look(place)["color"]
         if job.best_score is not None:
             axes.errorbar(
@@ -131,9 +122,7 @@ def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
             axes.plot(job.held_out.score, place, "D", mfc="white", mec=color, mew=1.8, ms=8)
         if job.held_out is not None and job.held_out.baseline is not None:
             axes.plot(job.held_out.baseline, place, "|", color=GREY, ms=14, mew=2.5)
-    axes.set_xlim(*span.limits)
-    if span.is_log:
-        plain_log(axes, "x")
+    score_range(scores).apply(axes, "x")
     axes.set_yticks(range(len(comparison.jobs)), [_name(job) for job in comparison.jobs])
     axes.set_ylim(len(comparison.jobs) - 0.5, -0.5)
     axes.set_xlabel(label.replace("\n", " "))

@@ -19,6 +19,11 @@ class Curve:
     best: tuple[float | None, ...]  # best score of this trial and those before; None before any
 
     @property
+    def trials(self) -> list[int]:
+        """How many trials had ended by each entry: 1, 2, 3, …"""
+        return list(range(1, len(self.numbers) + 1))
+
+    @property
     def improvement(self) -> int | None:
         """The place, from 0, of the trial that brought the last best score."""
         if not self.best or self.best[-1] is None:
@@ -34,7 +39,7 @@ class RegretScale:
     median: float
 
     def regret(self, score: float | None) -> float:
-        """The regret of having `score`; 1 for having none."""
+        """Return the regret of having `score`; 1 for having none."""
         if score is None:
             return 1.0
         if score == self.best:
@@ -45,9 +50,9 @@ class RegretScale:
 
 
 def best_so_far(outcomes: Sequence[Outcome], objective: Objective) -> Curve:
-    """Return the curve of a job's trials; those that failed count, cancelled ones do not.
+    """Return the curve of a job's trials; failed ones count, cancelled ones do not.
 
-    The clock starts with the first trial: what loading a dataset took says nothing of a search.
+    The clock starts with the first trial, since loading a dataset is no part of a search.
     """
     started = min((item.started for item in outcomes if item.started is not None), default=None)
     ended = [item for item in outcomes if item.state in ENDED and item.finished is not None]
@@ -55,8 +60,7 @@ def best_so_far(outcomes: Sequence[Outcome], objective: Objective) -> Curve:
     best: list[float | None] = []
     seconds = []
     for item in ended:
-        before = best[-1] if best else None
-        best.append(objective.best(before, item.score))
+        best.append(objective.best(item.score, *best[-1:]))
         assert item.finished is not None
         since = item.finished - (started or item.finished)
         seconds.append(max(0.0, since.total_seconds()))
@@ -64,18 +68,16 @@ def best_so_far(outcomes: Sequence[Outcome], objective: Objective) -> Curve:
 
 
 def regret_scale(scores: Sequence[float], objective: Objective) -> RegretScale | None:
-    """Return the scale of all `scores` of the jobs that are compared; None if there is no score.
+    """Return the scale of all `scores` of the compared jobs; None without scores.
 
-    The median, not the worst, is the end of the scale: one trial that nearly diverged would
-    make the differences between all others vanish.
+    Its end is the median, not the worst: one trial that nearly diverged would make the differences
+    between all others vanish.
     """
-    if not scores:
-        return None
-    return RegretScale(min(scores, key=objective.loss), median(scores))
+    return RegretScale(min(scores, key=objective.loss), median(scores)) if scores else None
 
 
 def area_over_trials(curve: Curve, scale: RegretScale, trials: int) -> float | None:
-    """Mean regret of the best score so far after trial 1, 2, … `trials`, from 0 (best) to 1.
+    """Return the mean regret of the best score so far after trial 1, 2, … `trials`: 0 to 1.
 
     A job that ended earlier keeps its last best score. None if `trials` is 0.
     """
@@ -87,10 +89,10 @@ def area_over_trials(curve: Curve, scale: RegretScale, trials: int) -> float | N
 
 
 def area_over_seconds(curve: Curve, scale: RegretScale, seconds: float) -> float | None:
-    """Mean regret of the best score so far over the first `seconds`, from 0 to 1.
+    """Return the mean regret of the best score so far over the first `seconds`: 0 to 1.
 
-    It is 1 until the first trial has ended, and after the last one the best score stays. None if
-    `seconds` is 0.
+    The regret is 1 until the first trial has ended; after the last one the best score stays. None
+    if `seconds` is 0.
     """
     if seconds <= 0:
         return None

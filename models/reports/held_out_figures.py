@@ -6,24 +6,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from sklearn.metrics import auc, confusion_matrix, r2_score, roc_curve
 
-from models.data.preparation.tasks import Task
-from models.registry.documents import HeldOutDocument, Label
-from models.reports.canvas import BLUE, CYCLE, GREY, INK, RED, printable
+from models.data.preparation.tasks import ClassLabel, Task
+from models.registry.documents import Document
+from models.reports.drawing import BLUE, CYCLE, GREY, INK, RED, FigureKind, printable
+from models.reports.job_report import JobReport, present, reason_of
 from models.reports.labels import number, shortened
-from models.reports.report import JobReport, Missing
 
 Array = np.ndarray[Any, Any]
 
 _NAMED_CLASSES = 20  # up to which a confusion matrix names each class and counts each cell
 _FEW_CLASSES = 6
 _CURVES = len(CYCLE)  # classes with a ROC curve of their own colour
-PREDICTED, CONFUSION, ROC = "Predicted against true", "Confusion matrix", "ROC curve"
 
 
-def draw_predicted(axes: Axes, report: JobReport) -> None:
-    """Each test row's prediction against its true value; on the diagonal it is right."""
-    answers = report.answers
-    assert not isinstance(answers, Missing)
+def _draw_predicted(axes: Axes, report: JobReport) -> str:
+    """Draw each test row's prediction against its true value; the diagonal is right."""
+    answers = present(report.answers)
     given = [np.nan if value is None else value for value in answers["predictions"] or []]
     finite = np.isfinite(given)
     truth = np.array(answers["truth"], dtype=np.float64)[finite]
@@ -40,22 +38,21 @@ def draw_predicted(axes: Axes, report: JobReport) -> None:
     axes.set_xlabel(f"true {target}")
     axes.set_ylabel(f"predicted {target}")
     r2 = f", R² {r2_score(truth, predicted):.3f}" if np.ptp(truth) > 0 else ""
-    axes.set_title(f"{PREDICTED} ({rows_text(answers)}{r2})")
     axes.legend(loc="upper left")
+    return f"{_rows_text(answers)}{r2}"
 
 
-def draw_confusion(axes: Axes, report: JobReport) -> None:
-    """Test rows by true and predicted class; the shade is the share of the true class."""
-    answers = report.answers
-    assert not isinstance(answers, Missing)
-    truth, probabilities = class_answers(answers)
+def _draw_confusion(axes: Axes, report: JobReport) -> str:
+    """Draw test rows by true and predicted class; the shade is the share of the true class."""
+    answers = present(report.answers)
+    truth, probabilities = _class_answers(answers)
     classes = answers["classes"] or []
     counts = confusion_matrix(truth, probabilities.argmax(axis=1), labels=np.arange(len(classes)))
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    _name_classes(axes, [printable(shortened(class_name(name), 14)) for name in classes])
+    _name_classes(axes, [printable(shortened(_class_name(name), 14)) for name in classes])
     if len(classes) <= _NAMED_CLASSES:
         _count_cells(axes, counts, shares)
     figure = axes.get_figure()
@@ -64,14 +61,13 @@ def draw_confusion(axes: Axes, report: JobReport) -> None:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     right = float(np.trace(counts) / max(1, counts.sum()))
-    axes.set_title(f"{CONFUSION} ({rows_text(answers)}, accuracy {right:.3f})")
+    return f"{_rows_text(answers)}, accuracy {right:.3f}"
 
 
-def draw_roc(axes: Axes, report: JobReport) -> None:
-    """True against false positives at every threshold; each class against the rest if many."""
-    answers = report.answers
-    assert not isinstance(answers, Missing)
-    curves = roc_curves(answers)
+def _draw_roc(axes: Axes, report: JobReport) -> str:
+    """Draw true against false positives at every threshold, for each class against the rest."""
+    answers = present(report.answers)
+    curves = _roc_curves(answers)
     for place, (name, false, true, area) in enumerate(curves):
         if len(curves) <= _CURVES:
             label = printable(f"class {shortened(name, 18)}: area {area:.3f}")
@@ -89,16 +85,16 @@ def draw_roc(axes: Axes, report: JobReport) -> None:
     axes.set_xlabel("false positives (share of the other classes)")
     axes.set_ylabel("true positives (share of the class)")
     against = "" if answers["task"] == Task.BINARY else "each class against the rest, "
-    axes.set_title(f"{ROC} ({against}{rows_text(answers)})")
     axes.legend(loc="lower right")
+    return f"{against}{_rows_text(answers)}"
 
 
-def roc_curves(answers: HeldOutDocument) -> list[tuple[str, Array, Array, float]]:
-    """For each class that some rows have and some have not: name, shares (points,), area.
+def _roc_curves(answers: Document) -> list[tuple[str, Array, Array, float]]:
+    """Return name, false and true positive shares (points,), and area, by class.
 
-    Of a binary task the one curve is that of the second class.
+    A class that all or no rows have has no curve; a binary task has that of its second class.
     """
-    truth, probabilities = class_answers(answers)
+    truth, probabilities = _class_answers(answers)
     classes = answers["classes"] or []
     wanted = [1] if answers["task"] == Task.BINARY else range(len(classes))
     found = []
@@ -106,25 +102,25 @@ def roc_curves(answers: HeldOutDocument) -> list[tuple[str, Array, Array, float]
         positive = truth == place
         if positive.any() and not positive.all():
             false, true, _ = roc_curve(positive, probabilities[:, place])
-            found.append((class_name(classes[place]), false, true, float(auc(false, true))))
+            found.append((_class_name(classes[place]), false, true, float(auc(false, true))))
     return found
 
 
-def class_name(label: Label) -> str:
-    """A class as JSON has it."""
+def _class_name(label: ClassLabel) -> str:
+    """Return a class as JSON spells it."""
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
-def class_answers(answers: HeldOutDocument) -> tuple[Array, Array]:
-    """Class numbers (rows,) and probabilities (rows, classes); what is not finite counts as 0."""
+def _class_answers(answers: Document) -> tuple[Array, Array]:
+    """Return class numbers (rows,) and probabilities (rows, classes), 0 if not finite."""
     numbers: dict[Any, int] = {label: place for place, label in enumerate(answers["classes"] or [])}
     truth = np.array([numbers[label] for label in answers["truth"]])
     given = np.array(answers["probabilities"], dtype=np.float64)
     return truth, np.nan_to_num(given)
 
 
-def rows_text(answers: HeldOutDocument) -> str:
-    """How many test rows a figure is of."""
+def _rows_text(answers: Document) -> str:
+    """Say how many test rows a figure shows."""
     kept = len(answers["truth"])
     of = f" of {answers['rows']:,}" if kept < answers["rows"] else ""
     return f"{kept:,}{of} test rows"
@@ -149,3 +145,45 @@ def _count_cells(axes: Axes, counts: Array, shares: Array) -> None:
             color = "white" if shares[row, column] > 0.55 else INK
             text = number(float(count)) if count < 10_000 else f"{count:.0e}"
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+
+
+def _no_prediction(report: JobReport) -> str | None:
+    if (reason := reason_of(report.answers)) is not None:
+        return reason
+    finite = any(value is not None for value in present(report.answers)["predictions"] or [])
+    return None if finite else "No prediction is finite."
+
+
+def _no_roc(report: JobReport) -> str | None:
+    if (reason := reason_of(report.answers)) is not None:
+        return reason
+    return None if _roc_curves(present(report.answers)) else "The test rows hold one class only."
+
+
+PREDICTED = FigureKind(
+    name="predicted",
+    title="Predicted against true",
+    alternative="Predictions for the test rows against their true values.",
+    draw=_draw_predicted,
+    missing=_no_prediction,
+    width=6.5,
+    height=6,
+)
+CONFUSION = FigureKind(
+    name="confusion",
+    title="Confusion matrix",
+    alternative="Test rows by true and predicted class.",
+    draw=_draw_confusion,
+    missing=lambda report: reason_of(report.answers),
+    width=7.5,
+    height=6.5,
+)
+ROC = FigureKind(
+    name="roc",
+    title="ROC curve",
+    alternative="True against false positives on the test rows at every threshold.",
+    draw=_draw_roc,
+    missing=_no_roc,
+    width=6.5,
+    height=6.5,
+)

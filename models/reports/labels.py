@@ -1,4 +1,4 @@
-"""Figures and their units in words."""
+"""Numbers, times, metrics and their units in words."""
 
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ _CLASS_METRICS = {
 
 
 def metric_label(metric: str, task: Task, target: str) -> str:
-    """A metric with its unit, which for a regression is the target's own."""
+    """Name a metric with its unit, which for a regression is the target's own."""
     if task is not Task.REGRESSION:
         return _CLASS_METRICS.get(metric, metric)
     known = {
@@ -33,19 +33,19 @@ def metric_label(metric: str, task: Task, target: str) -> str:
 
 
 def score_label(job: Job, target: str | None = None) -> str:
-    """What a job's scores are, with their unit; `target` may be a shortened name."""
+    """Say what a job's scores are, with their unit; `target` may be a shortened name."""
     spec = job.spec
     part = _PARTS.get(spec.evaluation.method, spec.evaluation.method)
     return f"{part} {metric_label(spec.objective.metric, spec.task, target or spec.target)}"
 
 
 def better_is(job: Job) -> str:
-    """Which way a job's scores improve."""
-    return "lower is better" if job.spec.objective.is_minimized else "higher is better"
+    """Say which way a job's scores improve."""
+    return "lower is better" if job.spec.objective.direction == "min" else "higher is better"
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; a dash for nothing."""
+    """Write four significant digits; a dash for None."""
     if value is None:
         return "–"
     if value == 0 or 1e-4 <= abs(value) < 1e6:
@@ -54,7 +54,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the unit that a reader would take."""
+    """Write seconds in a readable unit."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -65,11 +65,11 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """A time in UTC, to the second."""
+    """Write a time in UTC, to the second."""
     return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def shortened(text: str, most: int = 28) -> str:
-    """At most `most` characters on one line."""
+def shortened(text: str, limit: int = 28) -> str:
+    """Cut a text to `limit` characters on one line."""
     flat = " ".join(text.split())
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"

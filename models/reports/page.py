@@ -1,4 +1,4 @@
-"""A report on one job as a page that needs nothing else: no other host, file or script."""
+"""A report on one job, as a page that needs no other host, file or script, or as one picture."""
 
 import base64
 import json
@@ -10,37 +10,100 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from matplotlib.figure import Figure
 
 from models.data.preparation.tasks import Task
 from models.jobs.model import Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.catalog import VersionRecord
-from models.reports.labels import better_is, duration, metric_label, moment, number, score_label
-from models.reports.report import DrawnFigure, JobReport, Missing
+from models.reports.drawing import INK, FigureKind, explain, printable, render
+from models.reports.held_out_figures import CONFUSION, PREDICTED, ROC
+from models.reports.job_report import JobReport, Missing, present, reason_of
+from models.reports.labels import (
+    better_is,
+    duration,
+    metric_label,
+    moment,
+    number,
+    score_label,
+    shortened,
+)
+from models.reports.search_figures import (
+    BEST_SO_FAR,
+    IMPORTANCE,
+    LEARNING,
+    PARALLEL_COORDINATES,
+)
+
+_WIDTH = 15.0  # inches, of the picture
+_NOTE_HEIGHT = 1.1  # inches, of a row in which no figure can be drawn
 
 
-def write_page(report: JobReport, figures: Sequence[DrawnFigure]) -> str:
-    """The report as HTML, the figures inside as data."""
-    job, version = report.job, report.version
+def write_page(report: JobReport) -> str:
+    """Return the report as HTML, with its figures inside."""
+    job, task = report.job, report.job.spec.task
+    has_version = not isinstance(report.version, Missing)
+    kinds = [kind for row in _rows(task) for kind in row]
     return _template().render(
         job=job,
         facts=_facts(report),
         failures=_failures(report),
         winner=report.leaders[0] if report.leaders else None,
-        task="regression"
-        if job.spec.task is Task.REGRESSION
-        else f"{job.spec.task} classification",
+        task="regression" if task is Task.REGRESSION else f"{task} classification",
         score_label=score_label(job),
         better_is=better_is(job),
-        version=None if isinstance(version, Missing) else version,
-        no_version=version.reason if isinstance(version, Missing) else None,
-        test_note=report.answers.reason if isinstance(report.answers, Missing) else None,
-        metrics=[] if isinstance(version, Missing) else _metrics(report, version),
+        version=report.version if has_version else None,
+        no_version=reason_of(report.version),
+        test_note=reason_of(report.answers),
+        metrics=_metrics(report, present(report.version)) if has_version else [],
         leaders=[_leader(trial, report) for trial in report.leaders],
         scored=len(report.scored),
-        figures=figures,
+        figures=[(kind, kind.missing(report)) for kind in kinds],
+        draw=lambda kind: _draw_alone(kind, report),
     )
+
+
+def draw_picture(report: JobReport) -> bytes:
+    """Return every figure of the report in one PNG."""
+    rows = _rows(report.job.spec.task)
+    heights = [_height(row, report) for row in rows]
+
+    def draw(figure: Figure) -> None:
+        parts = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, row in zip(parts, rows, strict=True):
+            for axes, kind in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
+                reason = kind.missing(report)
+                if reason is None:
+                    kind.fill(axes, report)
+                else:
+                    explain(axes, kind.title, reason)
+        figure.suptitle(_heading(report), x=0.01, ha="left", fontsize=14, color=INK)
+
+    return render(draw, _WIDTH, sum(heights) + 0.6)
+
+
+def _rows(task: Task) -> list[list[FigureKind]]:
+    """The figures of a report, as they stand beside and below each other in the picture."""
+    first = [[BEST_SO_FAR, IMPORTANCE], [PARALLEL_COORDINATES]]
+    if task is Task.REGRESSION:
+        return [*first, [LEARNING, PREDICTED]]
+    return [*first, [LEARNING], [CONFUSION, ROC]]
+
+
+def _draw_alone(kind: FigureKind, report: JobReport) -> bytes:
+    return render(lambda figure: kind.fill(figure.subplots(), report), kind.width, kind.height)
+
+
+def _height(row: list[FigureKind], report: JobReport) -> float:
+    drawn = [kind.height for kind in row if kind.missing(report) is None]
+    return max(drawn, default=_NOTE_HEIGHT)
+
+
+def _heading(report: JobReport) -> str:
+    job = report.job
+    text = f"{shortened(job.model, 60)}  ·  {job.spec.strategy.name} search  ·  {job.id}"
+    return printable(f"{text}  ·  {job.state}  ·  {moment(report.moment)}")
 
 
 def _facts(report: JobReport) -> dict[str, str]:
@@ -72,7 +135,7 @@ def _facts(report: JobReport) -> dict[str, str]:
 
 
 def _weights(spec: JobSpec) -> dict[str, str]:
-    """What training rows were weighted by; nothing where they were not."""
+    """Say what training rows were weighted by, if they were."""
     found = {}
     if spec.class_weight is not None:
         found["Class weights"] = (
@@ -86,7 +149,7 @@ def _weights(spec: JobSpec) -> dict[str, str]:
 
 
 def _options(document: Mapping[str, Any]) -> str:
-    """Options in one line; long lists by their length."""
+    """Write options in one line; lists by their length."""
     parts = []
     for name, value in document.items():
         if value is None:
@@ -104,10 +167,9 @@ def _failures(report: JobReport) -> list[tuple[str, int]]:
 
 
 def _metrics(report: JobReport, version: VersionRecord) -> list[dict[str, str]]:
-    """One line for each metric: validation, test and baseline."""
-    details, spec = version.details, report.job.spec
-    validation = details["evidence"]["validation"]["metrics"] or {}
-    test, baseline = details["metrics"] or {}, details["baseline"] or {}
+    """Return a line for each metric: validation, test and baseline."""
+    spec, test, baseline = report.job.spec, version.metrics or {}, version.baseline or {}
+    validation = version.evidence["validation"]["metrics"] or {}
     return [
         {
             "name": name,

@@ -11,7 +11,7 @@ from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.comparison import Comparison, compare
 from models.reports.importance import Importance, importance_of
-from models.reports.report import JobReport, read_report
+from models.reports.job_report import JobReport, read_report
 
 
 class Reports:
@@ -23,30 +23,28 @@ class Reports:
         self._files = files
 
     def compare(self, jobs: Sequence[str], *, force: bool = False) -> Comparison:
-        """As `models.reports.comparison.compare` says."""
+        """Put jobs side by side; see `models.reports.comparison.compare`."""
         return compare(jobs, self._jobs, self._models, force=force)
 
     def draw_comparison(self, comparison: Comparison) -> bytes:
-        """A comparison as PNG."""
+        """Draw a comparison as PNG."""
         from models.reports.comparison_figure import draw_comparison
 
         return draw_comparison(comparison, self._jobs.get(comparison.jobs[0].id))
 
     def importance(self, job: str) -> Importance:
-        """As `models.reports.importance.importance_of` says."""
+        """Rank a job's hyperparameters; see `models.reports.importance.importance_of`."""
         return importance_of(self._jobs.outcomes(self._jobs.get(job)))
 
     def page(self, job: str) -> str:
-        """What is known of a job now, as one HTML page."""
-        from models.reports.figures import draw_each
+        """Return what is known of a job now, as one HTML page."""
         from models.reports.page import write_page
 
-        report = self._read(job)
-        return write_page(report, draw_each(report))
+        return write_page(self._read(job))
 
     def picture(self, job: str) -> bytes:
-        """The figures of the page in one PNG."""
-        from models.reports.figures import draw_picture
+        """Return the figures of the page in one PNG."""
+        from models.reports.page import draw_picture
 
         return draw_picture(self._read(job))
 

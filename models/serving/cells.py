@@ -1,8 +1,8 @@
-"""What a cell of a request may hold, by column type, and cells turned into arrays."""
+"""Cells of a request, by column type: which are accepted, and their arrays."""
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -24,11 +24,31 @@ _MISSING = frozenset((None, *MISSING_TEXTS))
 
 
 class Rejected(ValueError):
-    """A column holds a cell that its type does not allow; the caller finds out which."""
+    """A column holds a cell that its type does not allow; `problem` says which and why."""
 
 
-def numeric_block(columns: Sequence[Sequence[object]], allowed: frozenset[type]) -> Array:
-    """Numbers or booleans, None where missing, as float64 (columns, rows) with NaN where missing.
+def column_arrays(
+    kind: str, columns: Sequence[Sequence[object]], shapes: Sequence[tuple[int, ...]]
+) -> Iterable[Array]:
+    """Return the array of each of some columns of one type, with one row a cell.
+
+    `shapes` are those of images, and empty for other types. Raises Rejected, or ValueError,
+    TypeError or OverflowError, for a cell that the type does not allow.
+    """
+    match kind:
+        case "number":
+            return _numbers(columns, NUMBER_TYPES)[:, :, None]
+        case "boolean":
+            return _numbers(columns, BOOLEAN_TYPES)[:, :, None]
+        case "datetime":
+            return _datetimes(columns)
+        case "category":
+            return map(_texts, columns)
+    return map(_images, columns, shapes)
+
+
+def _numbers(columns: Sequence[Sequence[object]], allowed: frozenset[type]) -> Array:
+    """Convert numbers or booleans to float64 (columns, rows), None to NaN.
 
     Raises Rejected for a cell of another type or a number that is not finite, and OverflowError
     for an integer that no float64 can hold.
@@ -45,10 +65,8 @@ def numeric_block(columns: Sequence[Sequence[object]], allowed: frozenset[type])
     return block
 
 
-def text_array(cells: Sequence[object]) -> Array:
-    """Strings, None where missing, as objects (rows, 1) with "" where missing.
-
-    Other spellings of missing are the graph's to know.
+def _texts(cells: Sequence[object]) -> Array:
+    """Convert strings to objects (rows, 1), None to ""; the graph knows other missing texts.
 
     Raises Rejected for a cell of another type or one that UTF-8 cannot hold.
     """
@@ -61,8 +79,8 @@ def text_array(cells: Sequence[object]) -> Array:
     return array
 
 
-def datetime_block(columns: Sequence[Sequence[object]]) -> Array:
-    """ISO 8601 strings as float64 (columns, rows, 5): the parts that `data.datetimes` expands to.
+def _datetimes(columns: Sequence[Sequence[object]]) -> Array:
+    """Convert ISO 8601 strings to the parts of `data.datetimes.expand`, (columns, rows, 5).
 
     A missing cell is NaN in every part. Raises Rejected for a cell of another type and ValueError
     for a text that is no date.
@@ -74,8 +92,8 @@ def datetime_block(columns: Sequence[Sequence[object]]) -> Array:
     return parts.reshape(len(columns), -1, len(PARTS))
 
 
-def image_array(cells: Sequence[object], shape: tuple[int, ...]) -> Array:
-    """Nested lists of numbers as float32 (rows, *shape).
+def _images(cells: Sequence[object], shape: tuple[int, ...]) -> Array:
+    """Convert nested lists of numbers to float32 (rows, *shape).
 
     Raises Rejected for another shape, a cell that is no number or one that float32 cannot hold.
     """
@@ -94,10 +112,9 @@ def image_array(cells: Sequence[object], shape: tuple[int, ...]) -> Array:
 
 
 def problem(cell: object, kind: str, shape: tuple[int, ...] = ()) -> str | None:
-    """Why `cell` is refused in a column of type `kind`, or None if it is accepted.
+    """Say why `cell` is refused in a column of type `kind`; None if it is accepted.
 
-    `shape` is an image's (height, width[, channels]). It refuses exactly what the functions
-    above reject, one cell at a time.
+    `shape` is an image's (height, width[, channels]). It refuses what `column_arrays` rejects.
     """
     if kind == "image":
         return _image_problem(cell, shape)
@@ -105,7 +122,7 @@ def problem(cell: object, kind: str, shape: tuple[int, ...] = ()) -> str | None:
 
 
 def shown(value: object, limit: int = 40) -> str:
-    """`value` as JSON, cut to `limit` characters, for a message."""
+    """Return `value` as JSON, cut to `limit` characters, for a message."""
     text = json.dumps(value, default=str)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

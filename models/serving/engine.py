@@ -1,6 +1,5 @@
-"""Version -> predictions: ONNX Runtime sessions, loaded once and kept while they are used."""
+"""Predictions by registered versions, whose ONNX Runtime sessions are loaded once and kept."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from models.errors import ArtifactError, Invalid
-from models.registry.documents import Label
+from models.data.preparation.tasks import ClassLabel
+from models.errors import Invalid, Unreadable
+from models.registry.documents import SignatureSchema, check_document, parse_json
 from models.registry.files import VersionFiles
 from models.serving.cells import Array
 from models.serving.signature import Signature
@@ -20,13 +20,13 @@ from models.serving.signature import Signature
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one version answers to some instances, ready for strict JSON."""
+    """A version's answer to some instances, ready for strict JSON."""
 
     model: str
     version: int
     predictions: list[Any]  # a number or a class an instance; None where it is not finite
     probabilities: list[list[float | None]] | None = None  # in the order of `classes`
-    classes: list[Label] | None = None  # None for a regression
+    classes: list[ClassLabel] | None = None  # None for a regression
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class LoadedVersion:
     session: Any  # onnxruntime.InferenceSession
 
     def predict(self, instances: Sequence[object]) -> Prediction:
-        """Predictions in the order of `instances`; Invalid where an instance does not fit."""
+        """Predict `instances`, in their order; raises Invalid if one does not fit."""
         output: Array = self.session.run(None, self.signature.feed(instances))[0]
         if self.signature.classes:
             return self._classified(output)
@@ -67,8 +67,9 @@ class LoadedVersion:
 class PredictionEngine:
     """Answers predictions and keeps the `capacity` versions that were used last.
 
-    Versions never change, so what is loaded is right until it is forgotten. Threads may share an
-    engine; when several ask for a version that is not loaded, one loads it and the others wait.
+    Versions never change, so a loaded one stays valid. Threads may share an engine: when several
+    ask for a version that is not loaded, one loads it and the others wait. A version that cannot
+    be loaded is not kept, so that the next request tries again.
     """
 
     def __init__(
@@ -83,8 +84,9 @@ class PredictionEngine:
     def predict(self, model: str, version: int, instances: Sequence[object]) -> Prediction:
         """Answer `instances` with one version.
 
-        Raises Invalid for instances that do not fit or are too many, and ArtifactError where a file
-        of the version is missing, cannot be read or is not the one that was registered.
+        Raises Invalid for instances that do not fit or are too many, ArtifactError if a file of the
+        version is missing or not the one that was registered, and Unreadable if this version of
+        Luthier cannot read one.
         """
         limit = self._max_instances
         if limit is not None and len(instances) > limit:
@@ -101,7 +103,7 @@ class PredictionEngine:
         loaded.predict([loaded.signature.sample])
 
     def load(self, model: str, version: int) -> LoadedVersion:
-        """The version, read from its files unless it is held; raises as `predict`."""
+        """Return a version, read from its files unless it is held; raises as `predict`."""
         key = (model, version)
         with self._lock:
             held = self._loaded.get(key)
@@ -123,7 +125,7 @@ class PredictionEngine:
         return mine.result()
 
     def held(self) -> tuple[tuple[str, int], ...]:
-        """The versions held, the one used last at the end."""
+        """List the versions held, the one used last at the end."""
         with self._lock:
             return tuple(self._loaded)
 
@@ -131,14 +133,16 @@ class PredictionEngine:
 def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersion:
     content = files.read(model, version, "model.onnx")
     document = files.read(model, version, "signature.json")
+    what = f"version {version} of model {model!r}"
+    signature = parse_json(document, f"signature.json of {what}")
+    check_document(signature, SignatureSchema(), f"signature.json of {what}")
     try:
-        signature = Signature.from_json(json.loads(document))
         session = onnxruntime.InferenceSession(
             content, sess_options=_session_options(), providers=["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise ArtifactError(f"Version {version} of {model!r} cannot be read: {error}") from error
-    return LoadedVersion(model, version, signature, session)
+        raise Unreadable(f"model.onnx of {what}", str(error)) from error
+    return LoadedVersion(model, version, Signature.from_json(signature), session)
 
 
 def _session_options() -> Any:

@@ -10,8 +10,7 @@ from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.networks.size import rows_at_once
 from models.networks.summary import layers, text
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
+from models.registry.onnx_model import OnnxAnswers, merge
 from models.space.hyperparameters import ACTIVATIONS
 from models.space.presets import DEFAULT_SPACES
 from models.space.schema import load_space
@@ -157,7 +156,7 @@ def answers_of_both(shape, values, task=Task.MULTICLASS, classes=(0, 1, 2)):
     model = network(values, x.shape[1:], Outputs.of(task, len(classes)))
     generator = np.random.default_rng(1)
     model.set_weights([w + generator.uniform(0, 0.1, w.shape) for w in model.get_weights()])
-    graph = OnnxAnswers(merge(preprocessor, TargetEncoder(task, classes), model))
+    graph = OnnxAnswers.load(merge(preprocessor, TargetEncoder(task, classes), model))
     return np.asarray(model(x)), graph(dataset, rows, ("x",))
 
 

@@ -19,7 +19,7 @@ from models.data.preparation.tasks import Task, resolve_features
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.registry.onnx_merge import merge
+from models.registry.onnx_model import merge
 from models.serving.signature import InputColumn, Signature
 from models.trials.trainers.keras import forward
 

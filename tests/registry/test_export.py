@@ -21,8 +21,7 @@ from models.data.formats.reading import from_arrays, from_records
 from models.data.library.storage import write_dataset
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.splitting import split
-from models.registry.export import ExportResult, ExportSpec, RefitError, export
-from models.registry.parity import ParityError
+from models.registry.export import ExportResult, ExportSpec, ParityError, RefitError, export
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
@@ -276,7 +275,7 @@ def test_a_refit_that_diverges_is_an_error(priced: Priced) -> None:
 def test_nothing_is_written_when_the_graph_is_wrong(
     artifacts: Artifacts, priced: Priced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.registry.comparison.TOLERANCE", 0.0)
+    monkeypatch.setattr("models.registry.parity.TOLERANCE", 0.0)
     spec = replace(priced[0], version=1000)
     with pytest.raises(ParityError):
         export(spec)
@@ -352,7 +351,7 @@ def test_a_table_with_only_categories_is_served(artifacts: Artifacts, tune: Tune
 
 def test_asking_for_an_export_imports_no_training_library() -> None:
     code = (
-        "import sys, models.registry.export, models.registry.parity;"
+        "import sys, models.registry.export;"
         "sys.exit(', '.join({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -11,7 +11,7 @@ from stored import stored
 from models.data.dataset import Dataset
 from models.data.preparation.splitting import split
 from models.data.preparation.tasks import Task
-from models.registry import held_out
+from models.registry import evidence
 from models.registry.export import ExportResult, ExportSpec, export
 from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
@@ -92,7 +92,7 @@ def test_of_many_rows_some_at_equal_distances_are_kept(
     rows = np.arange(50_001)
     truth = np.array([10.0, 20.0, 30.0])[rows % 3]
     answers = np.full((len(rows), 3), 1 / 3)
-    document = held_out.answers_document(fold, "kind", rows, truth, answers)
+    document = evidence.held_out_document(fold, "kind", rows, truth, answers)
     kept = document["row_numbers"]
     assert len(kept) == len(document["truth"]) == len(document["probabilities"] or []) == 10_000
     assert (kept[0], kept[-1]) == (0, 50_000)
@@ -101,8 +101,8 @@ def test_of_many_rows_some_at_equal_distances_are_kept(
     assert document["note"] == "10000 of 50001 rows are kept."
     assert document["truth"][7] == truth[kept[7]]
     assert (document["probabilities"] or [])[0] == [0.3333333] * 3
-    monkeypatch.setattr(held_out, "MOST_PROBABILITIES", 300)
-    document = held_out.answers_document(fold, "kind", rows, truth, answers)
+    monkeypatch.setattr(evidence, "MAX_PROBABILITIES", 300)
+    document = evidence.held_out_document(fold, "kind", rows, truth, answers)
     assert len(document["truth"]) == 100
 
 
@@ -111,6 +111,6 @@ def test_answers_that_are_not_finite_are_null(houses: Dataset, tune: Any) -> Non
     data = load(spec.trial.data)
     fold = prepare_fold(data, spec.trial.data, data.split.folds[0].train)
     answers = np.array([[np.inf], [np.nan], [1.0]])
-    document = held_out.answers_document(fold, "price", np.arange(3), np.ones(3), answers)
+    document = evidence.held_out_document(fold, "price", np.arange(3), np.ones(3), answers)
     assert document["predictions"] == [None, None, 1.0]
     json.dumps(document, allow_nan=False)

@@ -8,11 +8,16 @@ from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.networks import families
-from models.registry.comparison import check_parity
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
-from models.registry.parity import TOLERANCE, ParityError, largest_difference
-from models.registry.synthetic import FAR, UNSEEN, synthetic_rows
+from models.registry.export import ParityError
+from models.registry.onnx_model import OnnxAnswers, merge
+from models.registry.parity import (
+    FAR,
+    TOLERANCE,
+    UNSEEN,
+    check_parity,
+    largest_difference,
+    synthetic_rows,
+)
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
 from models.trials.spec import DataRef
@@ -33,7 +38,7 @@ def test_the_graph_of_a_network_passes_on_every_part(
 ) -> None:
     loaded, fold = data
     network = families.build("mlp", {}, fold.training.input_shape, fold.training.outputs, 1)
-    onnx = OnnxAnswers(merge(fold.preprocessor, fold.encoder, network))
+    onnx = OnnxAnswers.load(merge(fold.preprocessor, fold.encoder, network))
     parity = check_parity(network, fold, onnx, loaded)
     assert 0 < parity.difference < TOLERANCE / 10
     synthetic = synthetic_rows(loaded.dataset, loaded.split.folds[0].train, FEATURES)
@@ -58,7 +63,7 @@ def test_a_graph_that_treats_one_column_otherwise_is_found(
         for item in kept.categories
     ]
     wrong = replace(kept, scaled=tuple(scaled), categories=tuple(categories))
-    onnx = OnnxAnswers(merge(wrong, fold.encoder, network))
+    onnx = OnnxAnswers.load(merge(wrong, fold.encoder, network))
     with pytest.raises(ParityError, match=r"differs from the Keras network by .* not registered"):
         check_parity(network, fold, onnx, loaded)
 

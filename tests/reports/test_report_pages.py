@@ -10,9 +10,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 from recorded import job_spec, trial_row
+from sqlalchemy import select, update
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
+from models.store.tables import versions
 from models.trials.objective import Objective
 
 WIDTH = 15 * 120
@@ -214,6 +216,50 @@ def test_a_version_from_before_answers_were_kept_is_reported(app_client, record,
     spec = job_spec()
     record("job_a", rows(3), spec, version=register(spec, None, {"loss": 1.0}, {"loss": 2.0}))
     assert "saved without its answers on test rows" in read_page(app_client, "job_a").words
+
+
+@pytest.mark.parametrize("field", ["metrics", "evidence", "layers"])
+def test_a_version_that_cannot_be_read_is_told_and_the_rest_is_reported(
+    app_client, record, register, database, field
+):
+    spec = job_spec()
+    version = register(spec, answers("regression"), {"loss": 1.0}, {"loss": 2.0})
+    record("job_a", rows(12), spec, version=version)
+    record("job_b", rows(12))
+    with database.write() as connection:
+        details = connection.execute(select(versions.c.details)).scalar_one()
+        connection.execute(update(versions).values(details=details | {field: "?"}))
+    page = read_page(app_client, "job_a")
+    assert list(page.images) == SEARCH
+    assert f"cannot read version 1 of model 'sugar': {field}" in page.words
+    read_picture(app_client, "job_a")
+    compared = app_client.get("/compare?jobs=job_a,job_b").json["items"]
+    assert (compared[0]["version"], compared[0]["best_score"]) == (1, 1 / 12)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"probabilities": [[0.5, 0.5]]}, "probabilities"),
+        ({"probabilities": None}, "probabilities"),
+        ({"probabilities": [["a", "b"]] * 40}, "probabilities"),
+        ({"truth": ["maybe"] * 40}, "truth"),
+        ({"truth": 40}, "truth"),
+        ({"classes": ["no", {}]}, "probabilities"),
+        ({"task": "ranking"}, "task"),
+        ({"note": 7}, "note"),
+    ],
+)
+def test_answers_that_cannot_be_read_are_told_and_the_rest_is_reported(
+    app_client, record, register, change, field
+):
+    spec = classification(Task.BINARY)
+    given = answers("binary", ["no", "yes"]) | change
+    record("job_a", rows(3), spec, version=register(spec, given, {}, {}))
+    page = read_page(app_client, "job_a")
+    assert list(page.images) == ["best_so_far", "parallel_coordinates", "learning_curves"]
+    assert f"cannot read held_out.json of version 1 of model 'sugar': {field}" in page.words
+    read_picture(app_client, "job_a")
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "paused", "cancelling"])

@@ -4,8 +4,7 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.registry.onnx_answers import OnnxAnswers
-from models.registry.onnx_merge import merge
+from models.registry.onnx_model import OnnxAnswers, merge
 from models.trials.data import load, prepare
 from models.trials.objective import Objective
 from models.trials.run import run_trial
@@ -82,5 +81,5 @@ def test_more_images_than_go_through_at_once_are_all_answered(stored):
     model = build("cnn", SMALL, (28, 28, 1), Outputs.of(Task.MULTICLASS, 3), seed=1)
     whole = np.asarray(model(x))
     np.testing.assert_allclose(forward(model, x), whole, atol=1e-6)
-    graph = OnnxAnswers(merge(fold.preprocessor, fold.encoder, model))
+    graph = OnnxAnswers.load(merge(fold.preprocessor, fold.encoder, model))
     np.testing.assert_allclose(graph(data.dataset, np.arange(1100), ("x",)), whole, atol=1e-5)

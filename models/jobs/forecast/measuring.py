@@ -20,7 +20,7 @@ from models.networks.outputs import Outputs
 from models.networks.size import Size
 from models.oracles.plan import hyperband_schedule
 from models.oracles.strategy import Hyperband
-from models.registry.saving import Saving, measure_savings
+from models.registry.building import Saving, measure_savings
 from models.space.drawing import Values
 from models.store.artifacts import Artifacts
 from models.trials.calibration import CostModel, Measured, Work, measure

@@ -70,8 +70,8 @@ def warm_up_tasks(folder: str) -> None:
     """
     # TensorFlow is imported with these, for which the process must have been prepared.
     from models.data.library.storage import write_dataset
+    from models.registry.building import measure_savings
     from models.registry.export import ExportSpec, export
-    from models.registry.saving import measure_savings
     from models.trials.calibration import CostModel, measure
     from models.trials.data import prepare
 

@@ -1,15 +1,15 @@
 """Everything that a report on one job shows, read once."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from models.errors import ArtifactError, Conflict, NotFound
+from models.errors import ArtifactError, Conflict, NotFound, Unreadable
 from models.jobs.model import Job, Outcome, Trial
 from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog, VersionRecord
-from models.registry.documents import HeldOutDocument
+from models.registry.documents import Document, HeldOutSchema, check_document, parse_json
 from models.registry.files import VersionFiles
 from models.reports.curves import Curve, best_so_far
 from models.reports.importance import Importance, importance_of
@@ -18,10 +18,12 @@ from models.store.tables import now
 LEADERS = 10  # trials of the leaderboard
 HELD_OUT_FILE = "held_out.json"
 
+Part = TypeVar("Part")
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Stands for a part of a report that is not there, and says why."""
+    """Stands for a missing part of a report."""
 
     reason: str  # a sentence for the reader
 
@@ -37,7 +39,7 @@ class JobReport:
     leaders: tuple[Trial, ...]  # trials with a score, whole, best first
     importance: Importance | Missing
     version: VersionRecord | Missing
-    answers: HeldOutDocument | Missing  # of the version on the test rows
+    answers: Document | Missing  # of the version on the test rows; see `HeldOutSchema`
 
     @property
     def scored(self) -> list[Outcome]:
@@ -45,15 +47,15 @@ class JobReport:
         return [item for item in self.outcomes if item.score is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnFigure:
-    """One figure of a report, or why it is not there."""
+def reason_of(part: object) -> str | None:
+    """Return why a part is missing, or None if it is there."""
+    return part.reason if isinstance(part, Missing) else None
 
-    name: str
-    title: str
-    alternative: str  # text for those who do not see it
-    png: bytes | None
-    missing: str | None
+
+def present(part: Part | Missing) -> Part:
+    """Return a part that is known not to be missing."""
+    assert not isinstance(part, Missing), part.reason
+    return part
 
 
 def read_report(
@@ -71,7 +73,7 @@ def read_report(
         leaders=tuple(trial for trial in leaders if trial.score is not None),
         importance=_importance(outcomes),
         version=version,
-        answers=_answers(version, files),
+        answers=version if isinstance(version, Missing) else _answers(version, files),
     )
 
 
@@ -87,21 +89,22 @@ def _version(job: Job, models: ModelCatalog) -> VersionRecord | Missing:
         ended = f"The job {job.state} without registering a version."
         return Missing(ended if job.state.is_final else "No version is registered yet.")
     try:
-        return models.version(job.model, job.version)
-    except NotFound as error:
+        version = models.version(job.model, job.version)
+        _ = version.files, version.evidence, version.layers, version.parameters
+    except (NotFound, Unreadable) as error:
         return Missing(str(error))
+    return version
 
 
-def _answers(version: VersionRecord | Missing, files: VersionFiles) -> HeldOutDocument | Missing:
-    if isinstance(version, Missing):
-        return version
+def _answers(version: VersionRecord, files: VersionFiles) -> Document | Missing:
     if HELD_OUT_FILE not in version.files:
         return Missing(f"Version {version.version} was saved without its answers on test rows.")
+    what = f"{HELD_OUT_FILE} of version {version.version} of model {version.model!r}"
     try:
-        document: HeldOutDocument = json.loads(
-            files.read(version.model, version.version, HELD_OUT_FILE)
-        )
-    except ArtifactError as error:
+        content = files.read(version.model, version.version, HELD_OUT_FILE)
+        document: Document = parse_json(content, what)
+        check_document(document, HeldOutSchema(), what)
+    except (ArtifactError, Unreadable) as error:
         return Missing(str(error))
     if not document["truth"]:
         return Missing(document["note"] or "No rows were held out for a test.")

@@ -1,31 +1,41 @@
-"""One ONNX graph from raw columns to the answer: preprocessing, network and decoding."""
+"""The ONNX graph of a version, from raw columns to the answer: made, and run on datasets."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from models.data.columns import ColumnType
+from models.data.dataset import Dataset
+from models.data.datetimes import expand
+from models.data.preparation.features import input_name
 from models.data.preparation.onnx_graph import OUTPUT, preprocessing_graph
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
+from models.networks.size import rows_at_once
 from models.registry.onnx_network import network_graph
+
+Array = np.ndarray[Any, Any]
 
 _NETWORK = "network/"
 
 
 def merge(preprocessor: Preprocessor, encoder: TargetEncoder, network: keras.Model) -> bytes:
-    """The graph as a file: the inputs of `preprocessing_graph` in, one output out, any row count.
+    """Join preprocessing, network and decoding into one graph file for any number of rows.
 
-    The output is `prediction`, float64 (rows, 1) in the target's own units, for a regression, else
-    `probabilities`, float32 (rows, classes) in the order of `encoder.classes`.
+    It takes the inputs of `preprocessing_graph`. Its output is `prediction`, float64 (rows, 1) in
+    the target's own units, for a regression, else `probabilities`, float32 (rows, classes) in the
+    order of `encoder.classes`.
     """
-    first = preprocessing_graph(preprocessor)
     second = network_graph(network)
-    _decode(second.graph, encoder)
+    _append_decoding(second.graph, encoder)
     merged = compose.merge_models(
-        first,
+        preprocessing_graph(preprocessor),
         compose.add_prefix(second, _NETWORK),
         io_map=[(OUTPUT, _NETWORK + second.graph.input[0].name)],
         producer_name="luthier",
@@ -39,8 +49,32 @@ def merge(preprocessor: Preprocessor, encoder: TargetEncoder, network: keras.Mod
     return content
 
 
-def _decode(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:
-    """Put what makes the network's output the answer behind it."""
+@dataclass(frozen=True, slots=True)
+class OnnxAnswers:
+    """Runs a graph of `merge` on rows of a dataset."""
+
+    session: Any  # onnxruntime.InferenceSession
+
+    @classmethod
+    def load(cls, content: bytes) -> "OnnxAnswers":
+        """Load a graph file."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        providers = ["CPUExecutionProvider"]
+        return cls(onnxruntime.InferenceSession(content, options, providers=providers))
+
+    def __call__(self, dataset: Dataset, rows: Array, features: Sequence[str]) -> Array:
+        """Return predictions (rows, 1) in the target's units, or probabilities (rows, classes)."""
+        at_once = min(rows_at_once(dataset.column(name).shape) for name in features)
+        pieces = [
+            self.session.run(None, _raw_inputs(dataset, piece, features))[0]
+            for piece in np.split(rows, range(at_once, len(rows), at_once))
+        ]
+        return np.concatenate(pieces)
+
+
+def _append_decoding(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:
+    """Turn the network's output into the answer."""
     raw = graph.output[0].name
     if encoder.task is Task.REGRESSION:
         # In double: a target such as 1.7e9 ± 10 has no float32 for its own units.
@@ -76,3 +110,23 @@ def _name_output(model: onnx.ModelProto, name: str) -> None:
     """Take the prefix off the output, which the last node makes."""
     last = next(node for node in model.graph.node if _NETWORK + name in node.output)
     last.output[0] = model.graph.output[0].name = name
+
+
+def _raw_inputs(dataset: Dataset, rows: Array, features: Sequence[str]) -> dict[str, Array]:
+    return {
+        input_name(name): _raw(dataset.column(name).type, dataset.values[name][rows])
+        for name in features
+    }
+
+
+def _raw(kind: ColumnType, values: Array) -> Array:
+    match kind:
+        case ColumnType.CATEGORY:
+            texts = np.empty((len(values), 1), dtype=object)
+            texts[:, 0] = ["" if value is None else value for value in values]
+            return texts
+        case ColumnType.DATETIME:
+            return expand(values)
+        case ColumnType.IMAGE:
+            return values.astype(np.float32)
+    return values[:, None]
