@@ -1,5 +1,4 @@
-from models.store.changes import Changes
-from models.store.engine import Database
+from models.store.engine import Changes, Database
 from models.store.tables import datasets, now
 
 
