@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Oracle, Proposal, Told
+from models.oracles.oracle import Observation, Oracle, Proposal
 from models.oracles.strategy import STRATEGIES, Bayesian, Random, Strategy
 from models.space.schema import load_space
 from models.space.space import SearchSpace
@@ -50,10 +50,10 @@ def analytic(proposal: Proposal) -> float:
     return bowl + kind + 0.02 * (1 - math.cos(12 * rate))
 
 
-def told_by(size: int, space: SearchSpace, seed: int) -> list[Told]:
+def told_by(size: int, space: SearchSpace, seed: int) -> list[Observation]:
     """`size` scored trials at random."""
     drawn = create_oracle(Random(), space, "min", seed, size, 9).ask(size)
-    return [Told(f"given-{p.key}", p.values, analytic(p)) for p in drawn]
+    return [Observation(f"given-{p.key}", p.values, analytic(p)) for p in drawn]
 
 
 def seconds_an_ask(strategy: Strategy, space: SearchSpace, size: int, asks: int) -> float:

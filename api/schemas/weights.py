@@ -6,7 +6,12 @@ import marshmallow as ma
 from marshmallow.validate import Range
 
 from api.schemas.fields import StrictFloat
-from models.data.preparation.weighting import LARGEST, SMALLEST, ClassWeight, class_weight_from_json
+from models.data.preparation.weighting import (
+    MAX_WEIGHT,
+    MIN_WEIGHT,
+    ClassWeight,
+    class_weight_from_json,
+)
 
 _BALANCED = "balanced"
 
@@ -28,7 +33,7 @@ class ClassWeightField(ma.fields.Field[Any]):
             raise self.make_error("form")
         if not value:
             raise self.make_error("empty")
-        factor = StrictFloat(validate=Range(SMALLEST, LARGEST))
+        factor = StrictFloat(validate=Range(MIN_WEIGHT, MAX_WEIGHT))
         factors: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         for label, given in value.items():

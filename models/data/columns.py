@@ -1,13 +1,16 @@
-"""What a column is: its name, its type and what was counted in it."""
+"""Columns of a dataset: their name, their type and the counts of their cells."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import marshmallow as ma
 import numpy as np
+from marshmallow.validate import Range
 
-# PostgreSQL keeps every character but this one, and C libraries end a text there.
+from models.fields import StrictInteger
+
+# PostgreSQL cannot store this character, and C libraries end a text at it.
 NUL = "\0"
 NUL_RULE = "Holds the character U+0000, which no text may hold."
 MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
@@ -15,7 +18,7 @@ MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
 
 
 class ColumnType(StrEnum):
-    """How a column is held in memory and what a network makes of it.
+    """The type of a column, and with it the form of its values in memory.
 
     number: float64, NaN is missing. boolean: float64 of 0 and 1, NaN is missing.
     datetime: float64 seconds since 1970-01-01 UTC, NaN is missing.
@@ -30,6 +33,11 @@ class ColumnType(StrEnum):
     IMAGE = "image"
     IGNORED = "ignored"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether values are held as text."""
+        return self in (ColumnType.CATEGORY, ColumnType.IGNORED)
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -42,34 +50,37 @@ class Column:
     shape: tuple[int, ...] = ()  # of one image; empty for every other type
     reason: str = ""  # why an inferred type is `ignored`; empty otherwise
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; `from_json` reads it back."""
-        return {
-            "name": self.name,
-            "type": self.type.value,
-            "missing": self.missing,
-            "distinct": self.distinct,
-            "shape": list(self.shape),
-            "reason": self.reason,
-        }
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Column":
-        """The column that `to_json` wrote."""
-        return cls(
-            name=document["name"],
-            type=ColumnType(document["type"]),
-            missing=document["missing"],
-            distinct=document["distinct"],
-            shape=tuple(document["shape"]),
-            reason=document["reason"],
-        )
+class ColumnSchema(ma.Schema):
+    """JSON form of a `Column`."""
+
+    name = ma.fields.String(required=True)
+    type = ma.fields.Enum(ColumnType, by_value=True, required=True)
+    missing = StrictInteger(
+        required=True, validate=Range(0), metadata={"description": "Cells without a value."}
+    )
+    distinct = StrictInteger(
+        required=True, validate=Range(0), metadata={"description": "Different values; 0 for images"}
+    )
+    shape = ma.fields.List(
+        StrictInteger(validate=Range(1)),
+        load_default=(),
+        metadata={"description": "Of one image: height, width and, if there are any, channels."},
+    )
+    reason = ma.fields.String(
+        load_default="",
+        metadata={"description": "Why the column is ignored, if its type was inferred."},
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Column:
+        return Column(**data | {"shape": tuple(data["shape"])})
 
 
 def measure(
     name: str, column_type: ColumnType, values: np.ndarray[Any, Any], reason: str = ""
 ) -> Column:
-    """Count missing and distinct cells of `values`, held as `ColumnType` says."""
+    """Count missing and distinct cells of `values`, (rows, …) in the form of `column_type`."""
     if column_type is ColumnType.IMAGE:
         return Column(name, column_type, 0, 0, tuple(values.shape[1:]))
     if values.dtype == object:

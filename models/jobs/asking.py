@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models.oracles.oracle import Oracle, Proposal, Told
+from models.oracles.oracle import Observation, Oracle, Proposal
 
 Result = TypeVar("Result")
 
@@ -70,9 +70,9 @@ class Asker:
         """Let the oracle know how a trial ended."""
         self._news(lambda oracle: oracle.tell(key, score))
 
-    def learn(self, told: Told) -> None:
+    def learn(self, told: Observation) -> None:
         """Let the oracle know of a trial that it did not propose."""
-        self._news(lambda oracle: oracle.learn(told))
+        self._news(lambda oracle: oracle.add(told))
 
     def answers(self, *, all_of_them: bool = False) -> list[Answer]:
         """Take the answers that are there; or wait until every question is answered."""

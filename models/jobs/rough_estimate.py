@@ -1,11 +1,10 @@
 """Roughly how long a trial takes, by arithmetic alone; a worker asks before anything is trained."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
-from models.data.columns import ColumnType
+from models.data.columns import Column, ColumnType
 from models.data.datetimes import PARTS
 from models.data.library.catalog import DatasetRecord
 from models.jobs.spec import JobSpec
@@ -66,20 +65,20 @@ def _first_epochs(spec: JobSpec) -> int:
 
 def _ends(spec: JobSpec, dataset: DatasetRecord) -> tuple[tuple[int, ...], int]:
     """The shape of a preprocessed row, nearly, and the number of outputs."""
-    columns = {column["name"]: column for column in dataset.columns}
+    columns = {column.name: column for column in dataset.columns}
     names = spec.features or columns.keys() - {spec.target, spec.sample_weight}
     features = [columns[name] for name in names]
-    images = [column["shape"] for column in features if column["type"] == ColumnType.IMAGE]
+    images = [column.shape for column in features if column.type is ColumnType.IMAGE]
     shape = (*images[0], 1)[:3] if images else (sum(_width(column) for column in features),)
-    return shape, Outputs.of(spec.task, columns[spec.target]["distinct"]).units
+    return shape, Outputs.of(spec.task, columns[spec.target].distinct).units
 
 
-def _width(column: Mapping[str, Any]) -> int:
-    match column["type"]:
+def _width(column: Column) -> int:
+    match column.type:
         case ColumnType.IGNORED:
             return 0
         case ColumnType.CATEGORY:
-            return min(int(column["distinct"]), _MOST_PLACES)
+            return min(column.distinct, _MOST_PLACES)
         case ColumnType.DATETIME:
             return len(PARTS)
     return 1

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
-from models.data.library.builtin_storing import BuiltinRequest, store_builtin
+from models.data.library.builtin_loading import BuiltinRequest, store_builtin
 from models.errors import Conflict
 from models.jobs.forecast_task import ForecastTask
 from models.jobs.ledger import Ledger

@@ -18,7 +18,7 @@ from models.jobs.records import Job, Trial, TrialRef
 from models.jobs.reuse import carried_over, copy_weights
 from models.jobs.stopwatch import Stopwatch
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Told
+from models.oracles.oracle import Observation
 from models.oracles.strategy import Hyperband
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
@@ -360,5 +360,5 @@ class Search:
         )
 
 
-def _told(trial: Trial) -> Told:
-    return Told(trial.key, trial.values, trial.score, running=not trial.state.is_final)
+def _told(trial: Trial) -> Observation:
+    return Observation(trial.key, trial.values, trial.score, running=not trial.state.is_final)

@@ -1,4 +1,4 @@
-"""The rules between hyperparameters of one search space: conditions must name what can be."""
+"""Rules between the hyperparameters of a search space: conditions, cycles, idle entries."""
 
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -15,7 +15,7 @@ Known = Mapping[str, Hyperparameter]
 
 
 def link(network: str, entries: Entries, known: Known) -> SearchSpace:
-    """Build the space, its conditions checked against each other.
+    """Build a space and check its conditions against each other.
 
     Raises ValidationError with the messages by path.
     """
@@ -30,7 +30,9 @@ def link(network: str, entries: Entries, known: Known) -> SearchSpace:
     if errors:
         raise ValidationError(errors)
     _refuse_cycles(linked, known)
-    space = SearchSpace(network, linked)
+    # The order of the table, not of the document: JSON stores may reorder keys, and the same seed
+    # must give the same trials.
+    space = SearchSpace(network, {name: linked[name] for name in known if name in linked})
     _refuse_idle(space)
     return space
 
@@ -99,7 +101,7 @@ def _refuse_cycles(entries: Entries, known: Known) -> None:
 
 
 def _refuse_idle(space: SearchSpace) -> None:
-    """Refuse what is named but could never have an effect."""
+    """Raise ValidationError for entries that can never have an effect."""
     errors: dict[str, object] = {}
     for name in space.parameters:
         for condition in space.known[name].when:

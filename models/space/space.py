@@ -1,13 +1,13 @@
-"""A search space: what may be tried, flattened to dimensions, and back to a trial's values."""
+"""Search spaces, and the conversion between the dimensions of one and the values of a trial."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 from marshmallow import ValidationError
 
-from models.space.combinations import blocks, count
-from models.space.dimension import Dimension
+from models.space.dimensions import Combinations, Dimension
 from models.space.hyperparameters import (
     Condition,
     Hyperparameter,
@@ -23,7 +23,7 @@ from models.space.parsing import parsed, parsed_list
 
 @dataclass(frozen=True, slots=True)
 class SpaceEntry:
-    """What a search space says of one hyperparameter."""
+    """The entry of one hyperparameter in a search space."""
 
     parameter: Parameter
     per_layer: bool = False  # every layer has a value of its own
@@ -32,36 +32,37 @@ class SpaceEntry:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The hyperparameters that a document names; those it does not name keep their defaults.
+    """The searched or fixed hyperparameters of a network; the others keep their defaults.
 
     `load_space` checks a document and builds one.
     """
 
     network: str
-    parameters: Mapping[str, SpaceEntry]  # in the order of the table, whatever was given
-    dimensions: tuple[Dimension, ...] = field(init=False, repr=False, compare=False)
-    order: tuple[str, ...] = field(init=False, repr=False, compare=False)  # parents first
+    parameters: Mapping[str, SpaceEntry]  # in the order of the network's table
 
-    def __post_init__(self) -> None:
-        # The order of the table, not of the document: JSON stores may reorder keys, and the same
-        # seed must give the same trials.
-        named = {row: self.parameters[row] for row in self.known if row in self.parameters}
-        object.__setattr__(self, "parameters", named)
-        object.__setattr__(self, "order", tuple(TopologicalSorter(self._edges()).static_order()))
-        object.__setattr__(self, "dimensions", tuple(self._flattened()))
-
-    @property
+    @cached_property
     def known(self) -> dict[str, Hyperparameter]:
         """Every hyperparameter of the network."""
         return hyperparameters_of(self.network)
 
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The names of all hyperparameters, parents first."""
+        edges = {name: list(self.conditions(name)) for name in self.known}
+        return tuple(TopologicalSorter(edges).static_order())
+
+    @cached_property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions that an oracle decides, parents first."""
+        return tuple(self._flattened())
+
     def parameter(self, name: str) -> Parameter:
-        """What a hyperparameter may take: as the space says, or its default."""
+        """Return the values of a hyperparameter: those of the space, or its default."""
         entry = self.parameters.get(name)
         return Fixed(self.known[name].default) if entry is None else entry.parameter
 
     def conditions(self, name: str) -> dict[str, tuple[Value, ...]]:
-        """The values that each parent must have for `name` to have an effect."""
+        """Return the values that each parent must have for `name` to have an effect."""
         entry = self.parameters.get(name)
         merged: dict[str, tuple[Value, ...]] = {}
         for condition in self.known[name].when + (() if entry is None else entry.when):
@@ -69,18 +70,18 @@ class SearchSpace:
         return merged
 
     def applies(self, name: str, values: TrialValues) -> bool:
-        """Whether `name` has an effect beside the `values` of its parents."""
+        """Whether `name` has an effect, given the `values` of its parents."""
         return all(
             parent in values and values[parent] in allowed
             for parent, allowed in self.conditions(name).items()
         )
 
     def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
-        """Answer the full values of a trial from those of its active dimensions.
+        """Return the full values of a trial from those of its active dimensions.
 
-        Every hyperparameter in effect is there, fixed ones and defaults included; a per-layer one
-        is a list as long as there are layers. What has no effect is left out. Raises ValueError
-        where an active dimension has no value.
+        They have every hyperparameter in effect, fixed ones and defaults included; a per-layer one
+        is a list with a value for each layer. Raises ValueError if an active dimension has no
+        value.
         """
         values: dict[str, Value | list[Value]] = {}
         for name in self.order:
@@ -89,7 +90,7 @@ class SearchSpace:
         return {name: values[name] for name in self.known if name in values}
 
     def flatten(self, values: TrialValues) -> dict[str, Value]:
-        """Answer the values of the dimensions that `values` has: the inverse of `resolve`."""
+        """Return the values of the active dimensions: the inverse of `resolve`."""
         flat: dict[str, Value] = {}
         for dimension in self.dimensions:
             value = values.get(dimension.hyperparameter)
@@ -101,7 +102,7 @@ class SearchSpace:
         return flat
 
     def covers(self, values: TrialValues) -> bool:
-        """Whether an oracle of this space could propose exactly these full values."""
+        """Whether an oracle of this space can propose exactly these full values."""
         flat = self.flatten(values)
         if any(
             dimension.parameter.canonical(flat[dimension.name]) != flat[dimension.name]
@@ -114,19 +115,19 @@ class SearchSpace:
         ) and self.resolve(flat) == dict(values)
 
     def size(self) -> int | None:
-        """Count the distinct active combinations; None where a range is continuous."""
+        """Count the distinct active combinations; None if a range is continuous."""
         options = {dimension.name: dimension.parameter.options() for dimension in self.dimensions}
         if None in options.values():
             return None
-        return count(blocks(self.dimensions, lambda dimension: options[dimension.name] or ()))
+        return Combinations(self.dimensions, lambda dimension: options[dimension.name] or ()).count
 
     def check(self, values: Mapping[str, object]) -> dict[str, Value | list[Value]]:
         """Complete the values of a trial that a user wrote.
 
-        They need not lie in the searched ranges, only be legal; what is not given is as the space
-        fixes it, else the default. Raises ValidationError with the messages by name (and by layer)
-        for an unknown name, an illegal value, a list that is not as long as there are layers, or
-        a value that would have no effect.
+        They must be legal, but need not lie in the searched ranges; a missing value is the one
+        that the space fixes, else the default. Raises ValidationError with the messages by name
+        (and by layer) for an unknown name, an illegal value, a list of another length than the
+        number of layers, or a value without effect.
         """
         full: dict[str, Value | list[Value]] = {}
         errors: dict[str, object] = {
@@ -206,9 +207,6 @@ class SearchSpace:
         layers = full[counter]
         assert isinstance(layers, int)
         return [value] * layers
-
-    def _edges(self) -> dict[str, list[str]]:
-        return {name: list(self.conditions(name)) for name in self.known}
 
     def _flattened(self) -> list[Dimension]:
         dimensions: list[Dimension] = []

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from flask.testing import FlaskClient
 
 from models.data.library.fetching import (
-    MOST_REDIRECTS,
+    MAX_REDIRECTS,
     Fetcher,
     is_public,
     parse_hosts,
@@ -213,10 +213,10 @@ def test_the_address_that_was_checked_is_the_one_that_is_used(host: Host) -> Non
 
 
 def test_redirects_are_followed_so_far(host: Host) -> None:
-    last = MOST_REDIRECTS - 1
+    last = MAX_REDIRECTS - 1
     found = host.fetcher().fetch(f"{host.url}/hop/{last}")
     assert (found.content, found.filename) == (CSV, "a.csv")
-    assert f"more than {MOST_REDIRECTS} times" in refusal(
+    assert f"more than {MAX_REDIRECTS} times" in refusal(
         host.fetcher(), f"{host.url}/hop/{last + 1}"
     )
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from models.data.library.catalog import DatasetRecord
+from models.data.library.profile import ColumnProfileSchema
 from models.data.preparation.splitting import Evaluation
 from models.jobs.rough_estimate import first_trial_seconds
 from models.oracles.strategy import Hyperband, Manual, Random
@@ -21,8 +22,10 @@ def table(rows=500, **columns):
     """A dataset of ten numbers, a target and what else is given."""
     described = {f"x{n}": {"type": "number", "distinct": rows} for n in range(10)}
     described |= {"target": {"type": "category", "distinct": 3}} | columns
-    listed = [{"name": name, "missing": 0, **column} for name, column in described.items()]
-    return DatasetRecord("ds_1", None, None, rows, listed, now())
+    listed = ColumnProfileSchema(many=True).load(
+        [{"name": name, "missing": 0, **column} for name, column in described.items()]
+    )
+    return DatasetRecord("ds_1", None, None, rows, tuple(listed), now())
 
 
 @pytest.fixture

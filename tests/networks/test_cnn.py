@@ -12,8 +12,7 @@ from models.networks.passes import rows_at_once
 from models.networks.summary import layers, text
 from models.registry.onnx_answers import OnnxAnswers
 from models.registry.onnx_merge import merge
-from models.space.hyperparameters import ACTIVATIONS
-from models.space.presets import DEFAULT_SPACES
+from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES
 from models.space.schema import load_space
 
 CLASSES = Outputs.of(Task.MULTICLASS, 3)

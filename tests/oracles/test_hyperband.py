@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Told
+from models.oracles.oracle import Observation
 from models.oracles.plan import hyperband_schedule, plan
 from models.oracles.strategy import Hyperband
 from models.space.schema import load_space
@@ -165,6 +165,6 @@ def test_it_waits_for_running_trials_before_it_promotes(line):
 
 
 def test_a_history_without_its_state_is_refused(line):
-    told = Told("hyperband-0", line.check({}), 1.0)
+    told = Observation("hyperband-0", line.check({}), 1.0)
     with pytest.raises(ValueError, match="state"):
         create_oracle(Hyperband(), line, "min", 1, None, 9, history=[told])

@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import Conflict, NotFound
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Told
+from models.oracles.oracle import Observation
 from models.oracles.plan import plan
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.space.schema import load_space
@@ -140,23 +140,23 @@ def test_a_key_is_told_once_and_only_if_it_was_asked_for(strategy, conditional, 
 @every_strategy
 def test_a_trial_from_elsewhere_is_learned_from_and_uses_up_nothing(strategy, conditional, run):
     job = run(strategy, conditional, max_trials=5)
-    elsewhere = Told("user-1", conditional.check({"units": 999}), None, running=True)
-    job.oracle.learn(elsewhere)
+    elsewhere = Observation("user-1", conditional.check({"units": 999}), None, running=True)
+    job.oracle.add(elsewhere)
     job.rows["user-1"] = elsewhere
     job.reborn()
     job.tell("user-1", 0.5)
     assert len(job.ask(100)) == 5
     with pytest.raises(Conflict, match="kept for"):
-        job.oracle.learn(Told(f"{strategy.name}-77", elsewhere.values, 1.0))
+        job.oracle.add(Observation(f"{strategy.name}-77", elsewhere.values, 1.0))
     with pytest.raises(Conflict, match="known already"):
-        job.oracle.learn(elsewhere)
+        job.oracle.add(elsewhere)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES[1:], ids=lambda s: s.name)
 def test_values_that_are_known_from_elsewhere_are_not_proposed(strategy, small, run):
     fresh = run(strategy, small).to_the_end(lambda proposal: 1.0)
     known = [
-        Told(f"user-{number}", proposal.values, 1.0)
+        Observation(f"user-{number}", proposal.values, 1.0)
         for number, proposal in enumerate(fresh[:5])
         if proposal.parent is None
     ]

@@ -1,31 +1,104 @@
-"""Datasets described for people and for JSON."""
+"""Datasets described for people and for JSON: a profile of each column, and the first rows."""
 
 from collections import Counter
+from dataclasses import astuple, dataclass
 from typing import Any
 
+import marshmallow as ma
 import numpy as np
+from marshmallow.validate import Range
 
-from models.data.columns import Column, ColumnType
+from models.data.columns import Column, ColumnSchema, ColumnType
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
+from models.fields import StrictFloat, StrictInteger
 
-FREQUENT_VALUES = 5
+MAX_FREQUENT_VALUES = 5
 
 
-def profile(dataset: Dataset) -> list[dict[str, Any]]:
-    """One JSON object a column: name, type, missing, distinct and what its type has besides.
+@dataclass(frozen=True, slots=True)
+class FrequentValue:
+    """A value of a column and how many cells hold it."""
 
-    Numbers and datetimes have min and max, numbers also mean (null if every cell is missing);
-    categories and booleans the five most frequent values with counts; images a shape; ignored
-    columns the reason.
+    value: str | bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile(Column):
+    """A column with figures of its values; those that its type does not have are None."""
+
+    frequent: tuple[FrequentValue, ...] | None = None  # of categories and booleans
+    min: int | float | str | None = None  # of numbers, and of datetimes as RFC 3339 text
+    max: int | float | str | None = None
+    mean: float | None = None  # of numbers
+
+
+def _check_scalar(value: object) -> None:
+    if not isinstance(value, str | int | float):
+        raise ma.ValidationError("Must be text, a number or a boolean.")
+
+
+class FrequentValueSchema(ma.Schema):
+    """JSON form of a `FrequentValue`."""
+
+    value = ma.fields.Raw(required=True, validate=_check_scalar)
+    count = StrictInteger(required=True, validate=Range(1))
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> FrequentValue:
+        return FrequentValue(**data)
+
+
+class ColumnProfileSchema(ColumnSchema):
+    """JSON form of a `ColumnProfile`."""
+
+    frequent = ma.fields.List(
+        ma.fields.Nested(FrequentValueSchema, unknown=ma.EXCLUDE),
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The most frequent values of a category or boolean."},
+    )
+    min = ma.fields.Raw(
+        load_default=None,
+        allow_none=True,
+        validate=_check_scalar,
+        metadata={"description": "The smallest number, or the earliest datetime as RFC 3339 text."},
+    )
+    max = ma.fields.Raw(load_default=None, allow_none=True, validate=_check_scalar)
+    mean = StrictFloat(load_default=None, allow_none=True)
+
+    @ma.pre_load
+    def _without_nulls(self, data: Any, **_: Any) -> Any:
+        # Version 0.1 stored null for an ignored column without a reason.
+        if isinstance(data, dict) and data.get("reason", "") is None:
+            return data | {"reason": ""}
+        return data
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> ColumnProfile:
+        frequent = data["frequent"]
+        tuples = {
+            "shape": tuple(data["shape"]),
+            "frequent": None if frequent is None else tuple(frequent),
+        }
+        return ColumnProfile(**data | tuples)
+
+
+def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
+    """Describe every column of a dataset.
+
+    Minimum, maximum and mean are None if every cell is missing. Of a category the five most
+    frequent values are counted.
     """
-    return [_describe(column, dataset.values[column.name]) for column in dataset.columns]
+    return tuple(_describe(column, dataset.values[column.name]) for column in dataset.columns)
 
 
 def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
-    """The first `rows` rows as JSON objects: missing is null, a datetime RFC 3339 text.
+    """Return the first `rows` rows as JSON objects.
 
-    Whole numbers are integers; an image is nested lists.
+    A missing cell is null, a datetime RFC 3339 text, an image nested lists; whole numbers are
+    integers.
     """
     count = max(0, min(rows, dataset.rows))
     cells = {
@@ -35,55 +108,44 @@ def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
     return [{name: column[row] for name, column in cells.items()} for row in range(count)]
 
 
-def _describe(column: Column, values: np.ndarray[Any, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "name": column.name,
-        "type": column.type.value,
-        "missing": column.missing,
-        "distinct": column.distinct,
-    }
-    if column.type is ColumnType.IMAGE:
-        described["shape"] = list(column.shape)
-    elif column.type is ColumnType.IGNORED:
-        described["reason"] = column.reason or None
-    elif column.type in (ColumnType.CATEGORY, ColumnType.BOOLEAN):
-        described["frequent"] = _frequent(column.type, values)
-    else:
-        described |= _range(column.type, values)
-    return described
+def _describe(column: Column, values: np.ndarray[Any, Any]) -> ColumnProfile:
+    figures: dict[str, Any] = {}
+    if column.type in (ColumnType.CATEGORY, ColumnType.BOOLEAN):
+        figures = {"frequent": _frequent(column.type, values)}
+    elif column.type in (ColumnType.NUMBER, ColumnType.DATETIME):
+        figures = _range(column.type, values[~np.isnan(values)])
+    return ColumnProfile(*astuple(column), **figures)
 
 
-def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> tuple[FrequentValue, ...]:
     if column_type is ColumnType.BOOLEAN:
         counts = Counter({flag: int((values == flag).sum()) for flag in (True, False)})
         ranked: list[tuple[Any, int]] = [item for item in counts.most_common() if item[1]]
     else:
         present = Counter(value for value in values if value is not None)
-        # Ties in order of the text, so that the answer does not depend on the order of rows.
-        ranked = sorted(present.items(), key=lambda item: (-item[1], item[0]))[:FREQUENT_VALUES]
-    return [{"value": value, "count": count} for value, count in ranked]
+        # Ties are ordered by text, so that the answer does not depend on the order of rows.
+        ranked = sorted(present.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(FrequentValue(*item) for item in ranked[:MAX_FREQUENT_VALUES])
 
 
-def _range(column_type: ColumnType, values: np.ndarray[Any, Any]) -> dict[str, Any]:
-    present = values[~np.isnan(values)]
-    if column_type is ColumnType.DATETIME:
-        ends = (present.min(), present.max()) if len(present) else (np.nan, np.nan)
-        low, high = _json_cells(column_type, np.array(ends))
-        return {"min": low, "max": high}
+def _range(column_type: ColumnType, present: np.ndarray[Any, Any]) -> dict[str, Any]:
     if not len(present):
-        return {"min": None, "max": None, "mean": None}
+        return {}
+    low, high = _json_cells(column_type, np.array([present.min(), present.max()]))
+    if column_type is ColumnType.DATETIME:
+        return {"min": low, "max": high}
     # Scaled by a power of two, so that the sum of the largest floats stays finite.
-    mean = float(np.mean(present / 2.0**32)) * 2.0**32
-    return {"min": _number(present.min()), "max": _number(present.max()), "mean": mean}
+    return {"min": low, "max": high, "mean": float(np.mean(present / 2.0**32)) * 2.0**32}
 
 
 def _json_cells(column_type: ColumnType, values: np.ndarray[Any, Any]) -> list[Any]:
-    if column_type is ColumnType.NUMBER:
-        return [_number(value) for value in values]
-    if column_type is ColumnType.BOOLEAN:
-        return [None if np.isnan(value) else bool(value) for value in values]
-    if column_type is ColumnType.DATETIME:
-        return [None if np.isnan(value) else format_rfc3339(float(value)) for value in values]
+    match column_type:
+        case ColumnType.NUMBER:
+            return [_number(value) for value in values]
+        case ColumnType.BOOLEAN:
+            return [None if np.isnan(value) else bool(value) for value in values]
+        case ColumnType.DATETIME:
+            return [None if np.isnan(value) else format_rfc3339(float(value)) for value in values]
     cells: list[Any] = values.tolist()
     return cells
 
