@@ -30,38 +30,30 @@ def create_oracle(
     moment; trials with keys of another form are taken as by `add`. Raises Invalid for a grid that
     is too large, and Unreadable for a state that cannot be restored.
     """
-    oracle = _new(strategy, space, direction, seed, max_trials, epochs)
+    arguments = (strategy.name, space, direction, trial_limit(strategy, max_trials))
+    oracle: Oracle
+    if isinstance(strategy, Manual):
+        oracle = ManualOracle(*arguments, strategy.trials)
+    elif isinstance(strategy, Grid):
+        plan(strategy, space, max_trials, epochs)
+        oracle = GridOracle(*arguments, strategy.points)
+    else:
+        # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
+        _import_keras_tuner()
+        from models.oracles import keras_tuner as samplers
+        from models.oracles.hyperband import HyperbandOracle
+        from models.oracles.sampling import SamplingOracle
+
+        if isinstance(strategy, Hyperband):
+            schedule = samplers.hyperband_sampler(strategy, space, seed, epochs)
+            oracle = HyperbandOracle(*arguments, schedule)
+        elif isinstance(strategy, Bayesian):
+            sampler = samplers.bayesian_sampler(strategy, space, seed)
+            oracle = SamplingOracle(*arguments, sampler)
+        else:
+            oracle = SamplingOracle(*arguments, samplers.random_sampler(space, seed))
     oracle.restore(state or {}, history)
     return oracle
-
-
-def _new(
-    strategy: Strategy,
-    space: SearchSpace,
-    direction: str,
-    seed: int,
-    max_trials: int | None,
-    epochs: int,
-) -> Oracle:
-    limit = trial_limit(strategy, max_trials)
-    if isinstance(strategy, Manual):
-        return ManualOracle(strategy, space, direction, limit)
-    if isinstance(strategy, Grid):
-        plan(strategy, space, max_trials, epochs)
-        return GridOracle(strategy, space, direction, limit)
-    # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
-    _import_keras_tuner()
-    from models.oracles import keras_tuner as samplers
-    from models.oracles.hyperband import HyperbandOracle
-    from models.oracles.sampling import SamplingOracle
-
-    arguments = (strategy.name, space, direction, limit)
-    if isinstance(strategy, Hyperband):
-        schedule = samplers.hyperband_sampler(strategy, space, seed, epochs)
-        return HyperbandOracle(*arguments, schedule)
-    if isinstance(strategy, Bayesian):
-        return SamplingOracle(*arguments, samplers.bayesian_sampler(strategy, space, seed))
-    return SamplingOracle(*arguments, samplers.random_sampler(space, seed))
 
 
 @cache

@@ -1,9 +1,10 @@
 """The manual and the grid strategy, whose trials are known beforehand."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from models.oracles.oracle import Observation, Oracle, Proposal
-from models.oracles.strategy import Grid, Manual
 from models.space.dimensions import Combinations
 from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
@@ -13,10 +14,15 @@ class ManualOracle(Oracle):
     """Proposes each trial of the strategy in order, equal ones as often as they are listed."""
 
     def __init__(
-        self, strategy: Manual, space: SearchSpace, direction: str, limit: int | None
+        self,
+        name: str,
+        space: SearchSpace,
+        direction: str,
+        limit: int | None,
+        trials: Sequence[Mapping[str, Any]],
     ) -> None:
-        super().__init__(strategy.name, space, direction, limit)
-        self._trials = strategy.trials
+        super().__init__(name, space, direction, limit)
+        self._trials = trials
 
     @property
     def finished(self) -> bool:
@@ -33,12 +39,10 @@ class GridOracle(Oracle):
     """Proposes each combination that was not tried before, in a fixed order."""
 
     def __init__(
-        self, strategy: Grid, space: SearchSpace, direction: str, limit: int | None
+        self, name: str, space: SearchSpace, direction: str, limit: int | None, points: int
     ) -> None:
-        super().__init__(strategy.name, space, direction, limit)
-        self._grid = Combinations(
-            space.dimensions, lambda dimension: dimension.parameter.points(strategy.points)
-        )
+        super().__init__(name, space, direction, limit)
+        self._grid = Combinations(space.dimensions, lambda each: each.parameter.points(points))
         self._tried: set[str] = set()
 
     def _propose(self) -> Proposal | None:

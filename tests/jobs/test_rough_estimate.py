@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from models.data.columns import load_columns
 from models.data.library.catalog import DatasetRecord
-from models.data.library.profile import ColumnProfileSchema
+from models.data.library.profile import ColumnProfile
 from models.data.preparation.splitting import Evaluation
 from models.jobs.rough_estimate import first_trial_seconds
 from models.oracles.strategy import Hyperband, Manual, Random
@@ -22,10 +23,9 @@ def table(rows=500, **columns):
     """A dataset of ten numbers, a target and what else is given."""
     described = {f"x{n}": {"type": "number", "distinct": rows} for n in range(10)}
     described |= {"target": {"type": "category", "distinct": 3}} | columns
-    listed = ColumnProfileSchema(many=True).load(
-        [{"name": name, "missing": 0, **column} for name, column in described.items()]
-    )
-    return DatasetRecord("ds_1", None, None, rows, tuple(listed), now())
+    listed = [{"name": name, "missing": 0, **column} for name, column in described.items()]
+    profiles = load_columns(ColumnProfile, listed, "a dataset")
+    return DatasetRecord("ds_1", None, None, rows, profiles, now())
 
 
 @pytest.fixture

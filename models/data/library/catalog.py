@@ -5,19 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import marshmallow as ma
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from models.data.columns import load_columns
 from models.data.library.profile import ColumnProfile, ColumnProfileSchema
 from models.errors import Conflict, NotFound, Unreadable
-from models.fields import flatten
 from models.store.engine import Database
 from models.store.tables import datasets, jobs, now
 
 _FINAL_JOB_STATES = ("succeeded", "failed", "cancelled")
-# A newer version may have added fields.
-_PROFILE = ColumnProfileSchema(many=True, unknown=ma.EXCLUDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class DatasetCatalog:
             "name": name,
             "builtin": builtin,
             "rows": rows,
-            "columns": _PROFILE.dump(columns),
+            "columns": ColumnProfileSchema(many=True).dump(columns),
             "created": now(),
         }
         while True:
@@ -141,10 +138,7 @@ class DatasetCatalog:
 
 
 def _record(row: Row[Any]) -> DatasetRecord:
-    try:
-        columns = tuple(_PROFILE.load(row.columns))
-    except ma.ValidationError as error:
-        raise Unreadable(f"dataset {row.id!r}", flatten(error.messages, "columns")) from None
+    columns = load_columns(ColumnProfile, row.columns, f"dataset {row.id!r}")
     return DatasetRecord(**row._asdict() | {"columns": columns})
 
 

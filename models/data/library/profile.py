@@ -6,12 +6,10 @@ from typing import Any
 
 import marshmallow as ma
 import numpy as np
-from marshmallow.validate import Range
 
-from models.data.columns import Column, ColumnSchema, ColumnType
+from models.data.columns import Column, ColumnSchema, ColumnType, read_as
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
-from models.fields import StrictFloat, StrictInteger
 
 MAX_FREQUENT_VALUES = 5
 
@@ -24,6 +22,27 @@ class FrequentValue:
     count: int
 
 
+def _read_scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float | None):
+        raise TypeError("Must be text, a number, a boolean or null.")
+    return value
+
+
+def _read_mean(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise TypeError("Must be a number or null.")
+    return value
+
+
+def _read_frequent(items: Any) -> tuple[FrequentValue, ...] | None:
+    if items is None:
+        return None
+    return tuple(
+        FrequentValue(_read_scalar(item["value"]), read_as(int, item["count"]))
+        for item in read_as(list, items)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnProfile(Column):
     """A column with figures of its values; those that its type does not have are None."""
@@ -33,56 +52,36 @@ class ColumnProfile(Column):
     max: int | float | str | None = None
     mean: float | None = None  # of numbers
 
-
-def _check_scalar(value: object) -> None:
-    if not isinstance(value, str | int | float):
-        raise ma.ValidationError("Must be text, a number or a boolean.")
+    readers = {
+        **Column.readers,
+        "frequent": _read_frequent,
+        "min": _read_scalar,
+        "max": _read_scalar,
+        "mean": _read_mean,
+    }
 
 
 class FrequentValueSchema(ma.Schema):
-    """JSON form of a `FrequentValue`."""
+    """JSON form of a `FrequentValue`, to be dumped."""
 
-    value = ma.fields.Raw(required=True, validate=_check_scalar)
-    count = StrictInteger(required=True, validate=Range(1))
-
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> FrequentValue:
-        return FrequentValue(**data)
+    value = ma.fields.Raw(metadata={"description": "Text, or true or false."})
+    count = ma.fields.Integer()
 
 
 class ColumnProfileSchema(ColumnSchema):
-    """JSON form of a `ColumnProfile`."""
+    """JSON form of a `ColumnProfile`, to be dumped."""
 
     frequent = ma.fields.List(
-        ma.fields.Nested(FrequentValueSchema, unknown=ma.EXCLUDE),
-        load_default=None,
+        ma.fields.Nested(FrequentValueSchema),
         allow_none=True,
         metadata={"description": "The most frequent values of a category or boolean."},
     )
     min = ma.fields.Raw(
-        load_default=None,
         allow_none=True,
-        validate=_check_scalar,
-        metadata={"description": "The smallest number, or the earliest datetime as RFC 3339 text."},
+        metadata={"description": "The smallest number, or the first datetime as RFC 3339 text."},
     )
-    max = ma.fields.Raw(load_default=None, allow_none=True, validate=_check_scalar)
-    mean = StrictFloat(load_default=None, allow_none=True)
-
-    @ma.pre_load
-    def _without_nulls(self, data: Any, **_: Any) -> Any:
-        # Version 0.1 stored null for an ignored column without a reason.
-        if isinstance(data, dict) and data.get("reason", "") is None:
-            return data | {"reason": ""}
-        return data
-
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> ColumnProfile:
-        frequent = data["frequent"]
-        tuples = {
-            "shape": tuple(data["shape"]),
-            "frequent": None if frequent is None else tuple(frequent),
-        }
-        return ColumnProfile(**data | tuples)
+    max = ma.fields.Raw(allow_none=True, metadata={"description": "Like `min`."})
+    mean = ma.fields.Float(allow_none=True, metadata={"description": "Of numbers."})
 
 
 def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:

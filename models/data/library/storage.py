@@ -4,19 +4,16 @@ import io
 import json
 from typing import Any
 
-import marshmallow as ma
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.data.columns import Column, ColumnSchema, ColumnType
+from models.data.columns import Column, ColumnSchema, ColumnType, load_columns
 from models.data.dataset import Dataset
 from models.errors import Unreadable
-from models.fields import flatten
 from models.store.artifacts import Artifacts
 
 _METADATA = b"luthier.columns"
-_COLUMNS = ColumnSchema(many=True, unknown=ma.EXCLUDE)  # a newer version may have added fields
 
 
 def folder(dataset_id: str) -> str:
@@ -37,7 +34,7 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> No
             tabular[column.name] = pa.array(
                 values, pa.string() if column.type.is_text else pa.float64()
             )
-    described = json.dumps(_COLUMNS.dump(dataset.columns))
+    described = json.dumps(ColumnSchema(many=True).dump(dataset.columns))
     table = pa.table(tabular).replace_schema_metadata({_METADATA: described})
     sink = io.BytesIO()
     pa.parquet.write_table(table, sink)
@@ -64,7 +61,7 @@ def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
     content = artifacts.read(_table_file(dataset_id))
     try:
         table = pa.parquet.read_table(io.BytesIO(content))
-        columns = tuple(_COLUMNS.loads(table.schema.metadata[_METADATA]))
+        columns = load_columns(Column, json.loads(table.schema.metadata[_METADATA]), what)
         values = {}
         for number, column in enumerate(columns):
             if column.type is ColumnType.IMAGE:
@@ -72,8 +69,6 @@ def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
                 values[column.name] = np.load(io.BytesIO(images), allow_pickle=False)
             else:
                 values[column.name] = table.column(column.name).to_numpy()
-    except ma.ValidationError as error:
-        raise Unreadable(what, flatten(error.messages, "columns")) from error
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise Unreadable(what, f"columns.parquet: {type(error).__name__}: {error}") from error
     if not columns or len({len(cells) for cells in values.values()}) != 1:
