@@ -1,9 +1,10 @@
 """Search spaces, and the conversion between the dimensions of one and the values of a trial."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
+from typing import TypeVar
 
 from marshmallow import ValidationError
 
@@ -19,6 +20,24 @@ from models.space.hyperparameters import (
 )
 from models.space.parameters import Fixed, Parameter, Tunable
 from models.space.parsing import parsed, parsed_list
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def gather(items: Iterable[tuple[K, T]], convert: Callable[[K, T], R]) -> dict[K, R]:
+    """Convert every item; raise ValidationError with the messages of all failures by key."""
+    found: dict[K, R] = {}
+    errors: dict[K, object] = {}
+    for key, item in items:
+        try:
+            found[key] = convert(key, item)
+        except ValidationError as error:
+            errors[key] = error.messages
+    if errors:
+        raise ValidationError(errors)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +171,11 @@ class SearchSpace:
     def check_all(
         self, listed: Sequence[Mapping[str, object]]
     ) -> list[dict[str, Value | list[Value]]]:
-        """`check` for each of several trials; the messages are by index, then by name."""
-        full: list[dict[str, Value | list[Value]]] = []
-        errors: dict[int, object] = {}
-        for index, values in enumerate(listed):
-            try:
-                full.append(self.check(values))
-            except ValidationError as error:
-                errors[index] = error.messages
-        if errors:
-            raise ValidationError(errors)
-        return full
+        """Complete several trials as `check` does; the messages are by index, then by name."""
+        return list(gather(enumerate(listed), lambda _, values: self.check(values)).values())
 
     def document(self) -> dict[str, object]:
-        """The JSON form, which `load_space` reads back to an equal space."""
+        """Return the JSON form, which `load_space` reads back to an equal space."""
         return {name: _entry_document(entry) for name, entry in self.parameters.items()}
 
     def _value(
@@ -237,7 +247,7 @@ class SearchSpace:
         return dimensions
 
     def _needs(self, name: str) -> dict[str, tuple[Value, ...]] | None:
-        """The conditions on tunable parents; None where they can never hold."""
+        """Return the conditions on tunable parents; None if they can never hold."""
         needs: dict[str, tuple[Value, ...]] = {}
         for parent, allowed in self.conditions(name).items():
             parameter = self.parameter(parent)
@@ -247,7 +257,7 @@ class SearchSpace:
             if not possible or above is None:
                 return None
             if isinstance(parameter, Fixed):
-                # A fixed parent is no dimension: what it needs stands in for it.
+                # A fixed parent is no dimension: its own conditions replace it.
                 needs = _both(needs, above)
             elif above or len(possible) < len(options):
                 needs = _both(needs, {parent: possible})
@@ -257,7 +267,7 @@ class SearchSpace:
 def _both(
     one: Mapping[str, tuple[Value, ...]], other: Mapping[str, tuple[Value, ...]]
 ) -> dict[str, tuple[Value, ...]]:
-    """The conditions of both, as one for each parent."""
+    """Return the conditions of both, merged by parent."""
     merged = dict(one)
     for parent, values in other.items():
         merged[parent] = tuple(v for v in merged.get(parent, values) if v in values)

@@ -315,7 +315,7 @@ def test_the_hosts_of_the_settings_are_asked_with_the_checks(
 
 def test_a_fetched_file_becomes_a_dataset(host: Host, app_client: FlaskClient) -> None:
     library = app_client.application.extensions["luthier"].datasets
-    record = library.add_fetched(host.fetcher(), f"{host.url}/a.csv", {"a": "category"})
+    record = library.add_url(f"{host.url}/a.csv", {"a": "category"}, fetcher=host.fetcher())
     body = app_client.get(f"/datasets/{record.id}").get_json()
     assert body["name"] == "a.csv"
     assert body["rows"] == 2

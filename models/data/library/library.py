@@ -58,22 +58,24 @@ class DatasetLibrary:
             dataset = from_arrays(document["x"], document["y"], types, self._limits())
         return self.add(dataset, name)
 
-    def add_url(self, url: str, types: Mapping[str, str], name: str | None = None) -> DatasetRecord:
+    def add_url(
+        self,
+        url: str,
+        types: Mapping[str, str],
+        name: str | None = None,
+        fetcher: "Fetcher | None" = None,
+    ) -> DatasetRecord:
         """Fetch a file from one of the hosts that the settings allow, and store it.
 
         Raises Invalid at `url` if it may not or cannot be fetched, TooLarge, and as `add_file`.
         """
         from models.data.library.fetching import Fetcher, parse_hosts
 
-        hosts = parse_hosts(self._settings.dataset_url_hosts)
-        if not hosts:
-            raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
-        return self.add_fetched(Fetcher(hosts, self._settings.max_body_bytes), url, types, name)
-
-    def add_fetched(
-        self, fetcher: "Fetcher", url: str, types: Mapping[str, str], name: str | None = None
-    ) -> DatasetRecord:
-        """Store the file that `fetcher` finds at `url`."""
+        if fetcher is None:
+            hosts = parse_hosts(self._settings.dataset_url_hosts)
+            if not hosts:
+                raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
+            fetcher = Fetcher(hosts, self._settings.max_body_bytes)
         found = fetcher.fetch(url)
         return self.add_file(found.content, found.filename, found.content_type, types, name)
 
