@@ -8,7 +8,7 @@ from typing import Any
 from models.oracles.enumerated import GridOracle, ManualOracle
 from models.oracles.oracle import Observation, Oracle
 from models.oracles.plan import plan, trial_limit
-from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Strategy
+from models.oracles.strategy import Grid, Manual, Strategy
 from models.space.space import SearchSpace
 from models.telemetry import without_import_noise
 
@@ -40,18 +40,15 @@ def create_oracle(
     else:
         # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
         _import_keras_tuner()
-        from models.oracles import keras_tuner as samplers
         from models.oracles.hyperband import HyperbandOracle
+        from models.oracles.keras_tuner import HyperbandSampler, make_sampler
         from models.oracles.sampling import SamplingOracle
 
-        if isinstance(strategy, Hyperband):
-            schedule = samplers.hyperband_sampler(strategy, space, seed, epochs)
-            oracle = HyperbandOracle(*arguments, schedule)
-        elif isinstance(strategy, Bayesian):
-            sampler = samplers.bayesian_sampler(strategy, space, seed)
-            oracle = SamplingOracle(*arguments, sampler)
+        sampler = make_sampler(strategy, space, seed, epochs)
+        if isinstance(sampler, HyperbandSampler):
+            oracle = HyperbandOracle(*arguments, sampler)
         else:
-            oracle = SamplingOracle(*arguments, samplers.random_sampler(space, seed))
+            oracle = SamplingOracle(*arguments, sampler)
     oracle.restore(state or {}, history)
     return oracle
 

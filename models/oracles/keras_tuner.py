@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Self
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 from models.oracles.encoding import Codec
 from models.oracles.gaussian_process import GaussianProcess, likeliest_length
-from models.oracles.strategy import Bayesian, Hyperband
+from models.oracles.strategy import Bayesian, Hyperband, Random
 from models.space.dimensions import Combinations
 from models.space.hyperparameters import Value
 from models.space.parameters import Float, Int
@@ -40,39 +40,31 @@ EMPTY = "EMPTY"  # not of Keras Tuner: no unseen values are left for a place in 
 _ROUNDS = ("brackets", "current_bracket", "current_iteration")  # the state of Hyperband
 
 
-def random_sampler(space: SearchSpace, seed: int) -> "Sampler":
-    """Make the sampler of random search."""
-    return _RandomSampler(**_shared(space, seed, "random")).bind(space, seed)
-
-
-def bayesian_sampler(strategy: Bayesian, space: SearchSpace, seed: int) -> "Sampler":
-    """Make the sampler of Bayesian search; it minimises the lower confidence bound."""
-    return _BayesianSampler(
-        num_initial_points=strategy.initial_points(len(space.dimensions)),
-        alpha=strategy.alpha,
-        beta=strategy.beta,
-        **_shared(space, seed, "bayesian"),
-    ).bind(space, seed)
-
-
-def hyperband_sampler(
-    strategy: Hyperband, space: SearchSpace, seed: int, epochs: int
-) -> "HyperbandSampler":
-    """Make the sampler of Hyperband; `epochs` is the default of `strategy.max_epochs`."""
-    return HyperbandSampler(
-        max_epochs=strategy.max_epochs or epochs,
-        factor=strategy.factor,
-        hyperband_iterations=strategy.iterations,
-        **_shared(space, seed, "hyperband"),
-    ).bind(space, seed)
-
-
-def _shared(space: SearchSpace, seed: int, purpose: str) -> dict[str, Any]:
-    return {
+def make_sampler(
+    strategy: Random | Bayesian | Hyperband, space: SearchSpace, seed: int, epochs: int
+) -> "Sampler":
+    """Make the sampler of a strategy; `epochs` is the default of Hyperband's `max_epochs`."""
+    shared = {
         "objective": keras_tuner.Objective("loss", "min"),
         "hyperparameters": _hyperparameters(Codec(space)),
-        "seed": _derived(seed, purpose),
+        "seed": _derived(seed, strategy.name),
     }
+    sampler: Sampler
+    if isinstance(strategy, Bayesian):
+        initial = strategy.initial_points(len(space.dimensions))
+        sampler = _BayesianSampler(
+            num_initial_points=initial, alpha=strategy.alpha, beta=strategy.beta, **shared
+        )
+    elif isinstance(strategy, Hyperband):
+        sampler = HyperbandSampler(
+            max_epochs=strategy.max_epochs or epochs,
+            factor=strategy.factor,
+            hyperband_iterations=strategy.iterations,
+            **shared,
+        )
+    else:
+        sampler = _RandomSampler(**shared)
+    return sampler.bind(space, seed)
 
 
 def _hyperparameters(codec: Codec) -> keras_tuner.HyperParameters:
@@ -113,7 +105,7 @@ class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
     ongoing_trials: dict[str, Any]
     codec: Codec
 
-    def bind(self, space: SearchSpace, seed: int) -> Self:
+    def bind(self, space: SearchSpace, seed: int) -> "Sampler":
         """Set the space to draw from and the seed of the job."""
         self._bound_space, self.codec, self._job_seed = space, Codec(space), seed
         self._size = space.size()
@@ -174,7 +166,7 @@ class _RandomSampler(Sampler, keras_tuner.oracles.RandomSearchOracle):  # type: 
 
 
 class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    def bind(self, space: SearchSpace, seed: int) -> Self:
+    def bind(self, space: SearchSpace, seed: int) -> "Sampler":
         self._points: dict[str, Sequence[float]] = {}  # in the unit cube, by trial
         self._fitted: tuple[tuple[str, ...], float] = ((), 0.0)  # trials, and what they gave
         return super().bind(space, seed)
