@@ -18,7 +18,7 @@ from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
 from models.settings import Settings, is_loopback
 from models.store.engine import Database
-from models.store.schema import check_schema
+from models.store.readiness import check_schema
 from models.store.tables import api_keys
 
 log = logging.getLogger(__name__)

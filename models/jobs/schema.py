@@ -13,7 +13,7 @@ from marshmallow.validate import Length, OneOf, Range
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
-from models.data.preparation.weighting import LARGEST, SMALLEST
+from models.data.preparation.weighting import MAX_WEIGHT, MIN_WEIGHT
 from models.errors import Invalid, Unreadable
 from models.fields import StrictBoolean, StrictInteger, described, flatten, model_name
 from models.jobs.schema_parts import (
@@ -102,8 +102,8 @@ class JobSpecSchema(ma.Schema):
                     "type": "object",
                     "additionalProperties": {
                         "type": "number",
-                        "minimum": SMALLEST,
-                        "maximum": LARGEST,
+                        "minimum": MIN_WEIGHT,
+                        "maximum": MAX_WEIGHT,
                     },
                     "example": {"healthy": 1.0, "ill": 10.0},
                 },

@@ -9,8 +9,8 @@ from marshmallow.validate import Length, OneOf, Range
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.weighting import (
-    LARGEST,
-    SMALLEST,
+    MAX_WEIGHT,
+    MIN_WEIGHT,
     ClassWeight,
     class_weight_from_json,
     class_weight_to_json,
@@ -62,7 +62,7 @@ class ClassWeightField(ma.fields.Field[Any]):
         if not value:
             raise self.make_error("empty")
         factors = ma.fields.Dict(
-            keys=ma.fields.String(), values=StrictFloat(validate=Range(SMALLEST, LARGEST))
+            keys=ma.fields.String(), values=StrictFloat(validate=Range(MIN_WEIGHT, MAX_WEIGHT))
         )
         try:
             return class_weight_from_json(factors.deserialize(value))

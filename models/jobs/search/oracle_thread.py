@@ -78,7 +78,7 @@ class OracleThread:
 
     def learn(self, observation: Observation) -> None:
         """Pass on a trial that the oracle did not propose."""
-        self._pass_on(lambda oracle: oracle.learn(observation))
+        self._pass_on(lambda oracle: oracle.add(observation))
 
     def answers(self, *, wait_for_all: bool = False) -> list[Answer]:
         """Take the answers that are there; or wait until every question is answered."""

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
-from models.data.library.builtin_storing import BuiltinRequest, store_builtin
+from models.data.library.builtin_loading import BuiltinRequest, store_builtin
 from models.errors import Conflict, LuthierError
 from models.jobs.model import Job, JobState
 from models.jobs.search.search import Search

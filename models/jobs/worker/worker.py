@@ -29,10 +29,8 @@ from models.jobs.worker.tasks import prepare_tasks
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
-from models.store.changes import Changes
-from models.store.engine import Database
-from models.store.readiness import missing_part
-from models.store.schema import check_schema
+from models.store.engine import Changes, Database
+from models.store.readiness import check_schema, missing_part
 from models.telemetry import about
 from models.trials.process import may_have_gpu, visible_gpus
 
