@@ -49,9 +49,12 @@ openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
 
 # Newer versions of everything within the ranges of pyproject.toml; one version of each in all.
+# `make lock UPGRADE=` locks what pyproject.toml has gained and keeps every other version.
+UPGRADE ?= --upgrade
 COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-header -q
 lock:
-	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build --upgrade -o requirements/all.lock
+	cat requirements/api.lock requirements/build.lock requirements/dev.lock requirements/worker-gpu.lock > requirements/all.lock
+	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build $(UPGRADE) -o requirements/all.lock
 	$(COMPILE) pyproject.toml -c requirements/all.lock -o requirements/api.lock
 	$(COMPILE) pyproject.toml --extra worker -c requirements/all.lock -o requirements/worker.lock
 	$(COMPILE) pyproject.toml --extra worker --extra gpu -c requirements/all.lock -o requirements/worker-gpu.lock
