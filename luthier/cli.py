@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from luthier import __version__
 from luthier.keys import keys
 from models.errors import LuthierError
 from models.settings import Settings
@@ -26,7 +27,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, help="Tune neural networks and serve the winner.")
-@click.version_option(package_name="luthier")
+@click.version_option(__version__, prog_name="luthier")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Read the settings once, for every command."""

@@ -5,7 +5,7 @@ import time
 
 import httpx
 import pytest
-from processes import free_bind
+from processes import fetch, free_bind
 from prometheus import value
 
 from luthier.worker_endpoint import serve_vitals
@@ -15,7 +15,7 @@ from models.settings import Settings
 
 
 def get(bind: str, path: str) -> httpx.Response:
-    return httpx.get(f"http://{bind}{path}")
+    return fetch(f"http://{bind}{path}")
 
 
 def test_a_worker_answers_for_itself() -> None:
