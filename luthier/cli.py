@@ -17,7 +17,7 @@ from models.telemetry import configure_logging
 
 
 class _Commands(click.Group):
-    """Commands whose errors are messages for the user, not tracebacks."""
+    """Commands that report errors as messages, not as tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -59,10 +59,10 @@ def api(settings: Settings) -> None:
 @main.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Run a worker alone: it trains what the API has queued."""
-    # TensorFlow reads it once, when it is imported, here and in the trials' processes.
+    """Run a worker alone: it runs the jobs that the API has queued."""
+    # TensorFlow reads this when it is imported, here and in the trials' processes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from luthier.worker_endpoint import serve_vitals
+    from luthier.worker_endpoint import serve_health
     from models.jobs.vitals import Vitals
     from models.jobs.worker import run_worker
 
@@ -70,7 +70,7 @@ def worker(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     vitals = Vitals(settings.resolved_trial_slots)
-    with serve_vitals(settings, vitals):
+    with serve_health(settings, vitals):
         run_worker(settings, stop, vitals)
 
 

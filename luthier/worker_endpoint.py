@@ -1,4 +1,4 @@
-"""A worker's own `/healthz` and `/metrics`, for those that watch over it."""
+"""The worker's own `/healthz` and `/metrics`."""
 
 import json
 import logging
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def serve_vitals(settings: Settings, vitals: Vitals) -> Iterator[None]:
-    """Answer in threads of its own while the block runs; nothing happens without an address.
+def serve_health(settings: Settings, vitals: Vitals) -> Iterator[None]:
+    """Serve in background threads while the block runs, if there is an address for it.
 
-    Raises SettingError where the address cannot be listened on.
+    Raises SettingError if the address cannot be listened on.
     """
     if not settings.worker_bind:
         yield
@@ -54,12 +54,12 @@ class _QuietHandler(WSGIRequestHandler):
     timeout = 10.0  # seconds that a client may be silent
 
     def log_message(self, format: str, *args: object) -> None:
-        """Probes come every few seconds; none is worth a line."""
+        """Log nothing: probes come every few seconds."""
 
 
 def _application(vitals: Vitals) -> Any:
     registry = CollectorRegistry()
-    registry.register(_VitalsCollector(vitals))
+    registry.register(_HealthCollector(vitals))
     metrics = make_wsgi_app(registry)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
@@ -79,13 +79,13 @@ def _application(vitals: Vitals) -> Any:
     return application
 
 
-class _VitalsCollector(Collector):
+class _HealthCollector(Collector):
     def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals
         self._process = psutil.Process()
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything at the moment of the scrape."""
+        """Read every figure at the moment of the scrape."""
         vitals = self._vitals
         for name, text, value in (
             ("slots", "Trials that the worker runs at once.", vitals.slots),
@@ -95,32 +95,31 @@ class _VitalsCollector(Collector):
             ("lease_age_seconds", "Since the leases were last renewed.", vitals.renewal_age),
         ):
             yield GaugeMetricFamily(f"luthier_worker_{name}", text, value)
-        yield self._memory()
-        if vitals.gpus is not None:
-            yield self._gpus(vitals.gpus or {"none": 0})
-
-    def _memory(self) -> Metric:
-        memory = GaugeMetricFamily(
-            "luthier_worker_memory_bytes",
+        trials = sum(map(_resident, self._process.children(recursive=True)))
+        yield _labelled(
+            "memory_bytes",
             "Resident memory of the worker itself and of its trials' processes together.",
-            labels=["process"],
+            "process",
+            {"worker": _resident(self._process), "trials": trials},
         )
-        memory.add_metric(["worker"], self._process.memory_info().rss)
-        memory.add_metric(["trials"], sum(map(_resident, self._process.children(recursive=True))))
-        return memory
+        if vitals.gpus is not None:
+            yield _labelled(
+                "gpus",
+                "GPUs that TensorFlow sees in the trials' processes, by device name.",
+                "device",
+                vitals.gpus or {"none": 0},
+            )
 
-    def _gpus(self, gpus: Mapping[str, int]) -> Metric:
-        family = GaugeMetricFamily(
-            "luthier_worker_gpus",
-            "GPUs that TensorFlow sees in the trials' processes, by device name.",
-            labels=["device"],
-        )
-        for device, number in gpus.items():
-            family.add_metric([device], number)
-        return family
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"luthier_worker_{name}", text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _resident(process: psutil.Process) -> int:
+    """Return a process's resident memory in bytes; 0 if it has ended."""
     try:
         return int(process.memory_info().rss)
     except psutil.NoSuchProcess:

@@ -8,7 +8,7 @@ import pytest
 from processes import fetch, free_bind
 from prometheus import value
 
-from luthier.worker_endpoint import serve_vitals
+from luthier.worker_endpoint import serve_health
 from models.errors import SettingError
 from models.jobs.vitals import Vitals
 from models.settings import Settings
@@ -20,7 +20,7 @@ def get(bind: str, path: str) -> httpx.Response:
 
 def test_a_worker_answers_for_itself() -> None:
     bind, vitals = free_bind(), Vitals(slots=3)
-    with serve_vitals(Settings(worker_bind=bind), vitals):
+    with serve_health(Settings(worker_bind=bind), vitals):
         vitals.loop_turned(busy=2, jobs=1)
         assert get(bind, "/healthz").json() == {"status": "ok"}
         text = get(bind, "/metrics").text
@@ -39,7 +39,7 @@ def test_a_worker_answers_for_itself() -> None:
 
 def test_a_worker_whose_threads_do_not_come_round_is_not_alive() -> None:
     bind, vitals = free_bind(), Vitals(slots=1, stuck_after=0.05)
-    with serve_vitals(Settings(worker_bind=bind), vitals):
+    with serve_health(Settings(worker_bind=bind), vitals):
         time.sleep(0.1)
         answer = get(bind, "/healthz")
         assert answer.status_code == 503
@@ -57,7 +57,7 @@ def test_a_database_that_does_not_answer_is_no_reason_to_start_anew() -> None:
 
 
 def test_without_an_address_nothing_is_listened_on() -> None:
-    with serve_vitals(Settings(), Vitals(slots=1)):
+    with serve_health(Settings(), Vitals(slots=1)):
         pass
 
 
@@ -65,7 +65,7 @@ def test_without_an_address_nothing_is_listened_on() -> None:
 def test_a_bad_address_is_refused(bind: str) -> None:
     with (
         pytest.raises(SettingError, match=r"LUTHIER_WORKER_BIND=.*expected address and port"),
-        serve_vitals(Settings(worker_bind=bind), Vitals(slots=1)),
+        serve_health(Settings(worker_bind=bind), Vitals(slots=1)),
     ):
         pass
 
@@ -75,6 +75,6 @@ def test_an_address_in_use_is_told() -> None:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         with (
             pytest.raises(SettingError, match=f"LUTHIER_WORKER_BIND='{bind}': Address already"),
-            serve_vitals(Settings(worker_bind=bind), Vitals(slots=1)),
+            serve_health(Settings(worker_bind=bind), Vitals(slots=1)),
         ):
             pass
