@@ -37,17 +37,22 @@ _KINDS = {
     "both_stores": ("store", ["folder", "s3"]),
 }
 
-# `make test-fast` leaves out what stands here. These files and folders import TensorFlow or start
-# processes of their own.
+# `make test-fast` leaves out these files and folders, which import TensorFlow or start processes;
+# tests that use one of these fixtures, or kinds of database and store; and tests marked `slow`.
 _SLOW_PATHS = [
     Path(__file__).parent / path
     for path in (
         "api/test_startup.py",
         "executors",
         "fuzzing",
+        "jobs/test_reuse.py",
+        "jobs/test_search.py",
+        "jobs/test_steering.py",
         "jobs/test_worker.py",
         "jobs/test_worker_deaths.py",
         "networks",
+        "oracles/test_hyperband.py",
+        "oracles/test_oracle_contract.py",
         "registry/test_any_row.py",
         "registry/test_export.py",
         "registry/test_onnx_merge.py",
@@ -61,7 +66,6 @@ _SLOW_PATHS = [
         "trials",
     )
 ]
-# So do tests that use one of these fixtures, or one of these kinds of database and store.
 _SLOW_FIXTURES = {"service", "postgres", "migrated_postgresql", "s3"}
 _SLOW_KINDS = {"postgresql", "s3"}
 
@@ -83,6 +87,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_slow(item: pytest.Item) -> bool:
     assert isinstance(item, pytest.Function)
+    if item.get_closest_marker("slow"):
+        return True
     kinds = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return not _SLOW_FIXTURES.isdisjoint(item.fixturenames) or any(
         kind in _SLOW_KINDS for kind in kinds if isinstance(kind, str)
@@ -94,6 +100,7 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # an import of it now fails
     for mark, (_, kinds) in _KINDS.items():
         config.addinivalue_line("markers", f"{mark}: run over each of {', '.join(kinds)}")
+    config.addinivalue_line("markers", "slow: left out by make test-fast")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

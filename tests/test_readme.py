@@ -34,6 +34,7 @@ def test_the_python_quickstart_runs_as_it_stands(service):
     assert float(finished.stdout) > 0
 
 
+@pytest.mark.slow
 def test_the_demo_predicts_penguins_it_never_saw(tmp_path):
     finished = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py")],

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 import tasks
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from models.executors.local import LocalExecutor
 from models.jobs.stragglers import Stragglers
-
-PATIENCE = 60  # seconds that a result may take on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +19,10 @@ def executor() -> Iterator[LocalExecutor]:
     executor.close()
 
 
-def test_one_that_listens_ends_by_itself_and_its_process_lives_on(executor: LocalExecutor) -> None:
+def test_one_that_listens_ends_by_itself_and_its_process_lives_on(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.jobs.stragglers.PATIENCE", PATIENCE)
     stragglers, forgotten = Stragglers(executor), []
     process = executor.submit(tasks.process_id, None, None).result(PATIENCE)
     task = executor.submit(tasks.tell_until_stopped, None, None)
