@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from readme import README, ROOT, curl_commands, predicted_grams
+from waiting import PATIENCE
 
 from models.space.hyperparameters import HYPERPARAMETERS
 
@@ -15,7 +16,7 @@ def test_the_curl_quickstart_runs_as_it_stands(service, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert finished.returncode == 0, finished.stderr
     # A Gentoo penguin weighs between 3.9 and 6.3 kg in the data.
@@ -26,19 +27,20 @@ def test_the_python_quickstart_runs_as_it_stands(service):
     (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
     program = program.replace("http://127.0.0.1:8000", service.url)
     finished = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
     assert finished.returncode == 0, finished.stderr
     assert float(finished.stdout) > 0
 
 
+@pytest.mark.slow
 def test_the_demo_predicts_penguins_it_never_saw(tmp_path):
     finished = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "12/12" in finished.stdout

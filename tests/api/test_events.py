@@ -10,7 +10,7 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 from processes import free_bind, running, stop
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from api.streams import EventStreams
 from luthier.client import Client
@@ -173,7 +173,7 @@ def test_clients_that_follow_cannot_take_every_thread(
 
     with ExitStack() as streams:
         followers = [
-            streams.enter_context(httpx.Client(base_url=service.url, timeout=60.0))
+            streams.enter_context(httpx.Client(base_url=service.url, timeout=PATIENCE))
             for _ in range(STREAMS)
         ]
         for follower in followers:
@@ -255,7 +255,10 @@ def test_streams_end_with_the_server(tmp_path: Path, settings: Settings, queued_
     with running("api", log, bind=bind, data=settings.data) as process:
         url = f"http://{bind}"
         wait_until(lambda: process.poll() is not None or _answers(url))
-        with httpx.Client(base_url=url, timeout=60.0) as http, follow(http, queued_job) as response:
+        with (
+            httpx.Client(base_url=url, timeout=PATIENCE) as http,
+            follow(http, queued_job) as response,
+        ):
             pieces = response.iter_text()
             text = next(pieces)
             while not parse(text):
