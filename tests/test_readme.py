@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from readme import README, ROOT, curl_commands, predicted_grams
 from waiting import PATIENCE
 
