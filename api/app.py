@@ -6,11 +6,10 @@ from pathlib import Path
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, browsers, names, openapi, request_log
+from api import auth, browsers, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
-from api.metrics import ApiMetrics
-from api.readiness import Readiness
+from api.monitoring import ApiMetrics, Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
@@ -53,10 +52,10 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["luthier"] = _build_services(settings)
     request_log.register(app)
     register_error_handlers(app)
-    names.register(app)
+    parsing.register(app)
     browsers.register(app)
     auth.register(app)
-    api = ProblemApi(app, spec_kwargs={"extra_plugins": [auth.ScopesPlugin()]})
+    api = ProblemApi(app, spec_kwargs=openapi.plugins())
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)

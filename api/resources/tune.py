@@ -6,9 +6,9 @@ from typing import Any
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from api import examples
-from api.bodies import Blueprint
-from api.schemas.fields import LARGEST_NUMBER, page
+from api.openapi import TUNE_EXAMPLE
+from api.parsing import Blueprint
+from api.schemas.fields import page
 from api.schemas.jobs import (
     JobPageSchema,
     JobSchema,
@@ -25,6 +25,7 @@ from api.schemas.jobs import (
 from api.schemas.steering import GivenTrialsSchema, RaiseBudgetSchema
 from api.schemas.tune import TuneSchema
 from api.services import services
+from models.fields import LARGEST_NUMBER
 from models.jobs.intake import TuneRequest
 from models.jobs.records import Job
 from models.telemetry import add_about
@@ -35,7 +36,7 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
 @blueprint.arguments(TuneHeaders, location="headers")
-@blueprint.arguments(TuneSchema, example=examples.TUNE)
+@blueprint.arguments(TuneSchema, example=TUNE_EXAMPLE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 @blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")

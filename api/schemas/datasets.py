@@ -8,10 +8,10 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow.validate import Length, OneOf, Range
 
-from api.names import check_printable
-from api.schemas.fields import described
+from api.parsing import check_printable
+from api.schemas.fields import StoredDict
 from models.data.columns import ColumnType
-from models.data.library.catalog import DatasetRecord
+from models.fields import described
 
 
 class TypesField(ma.fields.Dict):
@@ -115,10 +115,10 @@ class DatasetSchema(ma.Schema):
     builtin = ma.fields.String(allow_none=True)
     rows = ma.fields.Integer()
     columns = ma.fields.List(
-        ma.fields.Dict(),
+        StoredDict(),
         metadata=described("Name, type, missing and distinct counts, and figures by type."),
     )
-    created = ma.fields.String()
+    created = ma.fields.DateTime(format="iso")
 
 
 class DatasetPageSchema(ma.Schema):
@@ -140,15 +140,3 @@ class PreviewSchema(ma.Schema):
     """The first rows of a dataset."""
 
     items = ma.fields.List(ma.fields.Dict())
-
-
-def dataset_body(record: DatasetRecord) -> dict[str, Any]:
-    """A dataset as `DatasetSchema` describes it."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "builtin": record.builtin,
-        "rows": record.rows,
-        "columns": record.columns,
-        "created": record.created.isoformat(),
-    }

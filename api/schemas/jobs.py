@@ -6,8 +6,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import OneOf, Range
 
-from api.schemas.fields import LARGEST_NUMBER, PageQuery, described
+from api.schemas.fields import PageQuery
 from api.schemas.forecast import ActualSchema, ForecastSchema
+from models.fields import LARGEST_NUMBER, described
 from models.jobs.lifecycle import JobState, TrialState
 from models.jobs.records import Job, Progress, Trial
 

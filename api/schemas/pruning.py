@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import OneOf, Range
 
-from api.schemas.fields import StrictInteger, described
+from models.fields import StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, Pruning
 
 

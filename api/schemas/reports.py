@@ -1,12 +1,9 @@
-"""What mattered in a job, and its report."""
-
-from typing import Any
+"""Importance of hyperparameters, and the report of a job."""
 
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from api.schemas.fields import described
-from models.reports.importance import Importance
+from models.fields import described
 
 METHOD = "out-of-bag permutation importance of a random forest over the ranks of the scores"
 
@@ -28,7 +25,7 @@ class ImportanceSchema(ma.Schema):
     """The hyperparameters that differed between a job's trials, the most important first."""
 
     job = ma.fields.String()
-    method = ma.fields.String()
+    method = ma.fields.String(dump_default=METHOD)
     trials = ma.fields.Integer(metadata=described("Trials that the forest learned from."))
     oob_r2 = ma.fields.Float(
         allow_none=True,
@@ -44,22 +41,10 @@ class ImportanceSchema(ma.Schema):
 
 
 class ReportQuery(ma.Schema):
-    """In which form to answer a report."""
+    """The wanted form of a report."""
 
     format = ma.fields.String(
         load_default=None,
         validate=OneOf(["html", "png"]),
         metadata=described("Goes before the `Accept` header. Default: `html`."),
     )
-
-
-def importance_body(job: str, found: Importance) -> dict[str, Any]:
-    """An importance as `ImportanceSchema` describes it."""
-    return {
-        "job": job,
-        "method": METHOD,
-        "trials": found.trials,
-        "oob_r2": found.oob_r2,
-        "warning": found.warning,
-        "items": found.items,
-    }

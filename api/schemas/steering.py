@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, Range
 
-from api.schemas.fields import StrictFloat, StrictInteger, described
+from models.fields import StrictFloat, StrictInteger, described
 
 _VALUES = "By hyperparameter; what is left out is as the search space fixes it, else the default."
 

@@ -7,13 +7,13 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, described, model_name
 from api.schemas.objective import ObjectiveField
 from api.schemas.pruning import PruningSchema
 from api.schemas.weights import ClassWeightField
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
+from models.fields import StrictBoolean, StrictFloat, StrictInteger, described, model_name
 from models.jobs.intake import TuneRequest
 from models.jobs.spec import Budget, NarrowFrom
 from models.oracles.plan import DEFAULT_TRIALS

@@ -5,8 +5,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Range
 
-from api.schemas.fields import StrictFloat
 from models.data.preparation.weighting import LARGEST, SMALLEST, ClassWeight, class_weight_from_json
+from models.fields import StrictFloat
 
 _BALANCED = "balanced"
 

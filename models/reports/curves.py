@@ -20,6 +20,11 @@ class Curve:
     best: tuple[float | None, ...]  # best score of this trial and those before; None before any
 
     @property
+    def trials(self) -> list[int]:
+        """How many trials had ended by each entry: 1, 2, 3, …"""
+        return list(range(1, len(self.numbers) + 1))
+
+    @property
     def improvement(self) -> int | None:
         """The place, from 0, of the trial that brought the last best score."""
         if not self.best or self.best[-1] is None:

@@ -1,0 +1,110 @@
+"""Marshmallow fields, validators and rules that the schemas of all rooms share."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields
+from marshmallow.validate import Regexp
+
+LARGEST_NUMBER = 2**31 - 1  # that every database keeps as an integer
+
+Reference = Callable[[Schema | type[Schema]], dict[str, Any]]
+"""Add a schema to the components of the OpenAPI document and return the reference to it.
+
+A field with a method `openapi(reference)` describes itself: the method returns its JSON Schema.
+"""
+
+
+def described(text: str, **more: Any) -> dict[str, Any]:
+    """Metadata of a field for the OpenAPI document."""
+    return {"description": text, **more}
+
+
+class StrictInteger(fields.Integer):
+    """An integer that is written as one: no boolean, fraction or text."""
+
+    default_error_messages = {"invalid": "Must be a whole number."}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid")
+        return value
+
+
+class StrictFloat(fields.Float):
+    """A finite number: no boolean, no text."""
+
+    default_error_messages = {
+        "invalid": "Must be a number.",
+        "special": "Must be a finite number.",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.make_error("special")
+        return number
+
+
+class StrictBoolean(fields.Boolean):
+    """`true` or `false`, not words or numbers that might mean them."""
+
+    default_error_messages = {"invalid": "Must be true or false."}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
+class FullMatch(Regexp):
+    """A pattern that the whole text must match.
+
+    `^…$` means that to every JSON Schema validator; Python alone lets `$` match before a line break
+    at the end.
+    """
+
+    def __init__(self, pattern: str, error: str) -> None:
+        super().__init__(pattern, error=error)
+        self.pattern = pattern
+        self.rule = error
+
+    def __call__(self, value: Any) -> Any:
+        """Return `value` or raise ValidationError."""
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValidationError(self.rule)
+        return value
+
+
+def _name(letters: int) -> FullMatch:
+    rule = (
+        f"Use 1 to {letters} letters, digits, '.', '_' and '-', beginning with a letter or digit."
+    )
+    return FullMatch(rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{letters - 1}}}$", error=rule)
+
+
+MODEL_NAME = _name(100)
+"""The rule for names of models: safe in paths, headers and log lines."""
+
+ALIAS_NAME = _name(64)
+"""The same for aliases."""
+
+
+def model_name(**metadata: Any) -> fields.String:
+    """Return a required field for the name of a model."""
+    return fields.String(
+        required=True, validate=MODEL_NAME, metadata=described(MODEL_NAME.rule, **metadata)
+    )
