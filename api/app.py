@@ -1,9 +1,11 @@
-"""The one place where the parts of the API are put together."""
+"""The factory of the API: all its parts are put together here."""
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
 from api import auth, browsers, openapi, parsing, request_log
@@ -35,6 +37,16 @@ from models.store.engine import Database
 from models.store.file_cache import FileCache
 
 
+class StrictJSON(DefaultJSONProvider):
+    """JSON as RFC 8259 has it: NaN and infinities are errors of ours."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        """Return the text of `obj`; raise ValueError for a number that JSON cannot write."""
+        return super().dumps(obj, allow_nan=False, **options)
+
+
 class ProblemApi(Api):  # type: ignore[misc]
     """flask-smorest with our error bodies."""
 
@@ -43,12 +55,12 @@ class ProblemApi(Api):  # type: ignore[misc]
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application over the database and artifacts that `settings` name."""
+    """Return the WSGI application over the database and artifacts that `settings` name."""
     app = Flask("api", static_folder=None)
     app.request_class = LimitedRequest
     app.config.update(openapi.CONFIGURATION)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = StrictJSON(app)
     app.extensions["luthier"] = _build_services(settings)
     request_log.register(app)
     register_error_handlers(app)
@@ -63,7 +75,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
-    """Copies of model files, unless they lie in a folder already."""
+    """Return a cache of model files, unless they lie in a folder already."""
     if artifacts.is_folder:
         return None
     return FileCache(Path(settings.data) / "cache", settings.file_cache)

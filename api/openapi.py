@@ -99,6 +99,8 @@ _PROPERTIES = {
     "maxLength": "maxProperties",
 }
 
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
 blueprint = Blueprint("openapi", __name__)
 
 
@@ -166,8 +168,11 @@ class OperationsPlugin(BasePlugin):
                 operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
                 operation["x-scope"] = str(scope)
                 refusals += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN]
-            for status in refusals:
-                operation["responses"][str(status.value)] = status.name
+            responses = operation["responses"]
+            for status, response in responses.items():
+                if str(status)[0] in "45" and isinstance(response, dict):
+                    response.setdefault("content", {PROBLEM_TYPE: {"schema": _PROBLEM}})
+            responses |= {str(refusal.value): refusal.name for refusal in refusals}
 
 
 class SchemaConverter(OpenAPIConverter):

@@ -6,15 +6,12 @@ from flask import request, url_for
 
 from api.parsing import Blueprint, parse_json, refuse_nul
 from api.schemas.datasets import (
-    UPLOAD_BODY,
     DatasetPageSchema,
     DatasetSchema,
     InlineDatasetSchema,
     PreviewQuery,
     PreviewSchema,
-    UploadFileSchema,
-    UploadFormSchema,
-    check_file_name,
+    UploadSchema,
 )
 from api.schemas.fields import PageQuery, page
 from api.services import services
@@ -38,7 +35,7 @@ _EXAMPLE = {
     requestBody={
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": UPLOAD_BODY},
+            "multipart/form-data": {"schema": UploadSchema},
             "application/json": {"schema": InlineDatasetSchema, "example": _EXAMPLE},
         },
     }
@@ -89,10 +86,10 @@ def preview(query: dict[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _from_form() -> DatasetRecord:
-    refuse_nul(request.form.to_dict())
-    form = UploadFormSchema().load(request.form.to_dict())
-    file = UploadFileSchema().load(request.files.to_dict())["file"]
-    check_file_name(file.filename)
+    fields = request.form.to_dict()
+    refuse_nul(fields)
+    form = UploadSchema().load({**fields, **request.files.to_dict()})
+    file = form["file"]
     return services().datasets.add_file(
         file.read(), file.filename, file.mimetype, form["types"], form["name"]
     )

@@ -18,6 +18,18 @@ class StoredDict(ma.fields.Dict):
         return super()._serialize(found, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
+class StoredList(ma.fields.List[Any]):
+    """A list of objects out of a stored document, without whatever else lies there."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(ma.fields.Dict(), **kwargs)
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        listed = value if isinstance(value, list | tuple) else []
+        found = [item for item in listed if isinstance(item, Mapping)]
+        return super()._serialize(found, *args, **kwargs)
+
+
 class Group(ma.fields.Nested):
     """Some attributes of the dumped object itself, under a name of their own."""
 
