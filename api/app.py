@@ -1,5 +1,7 @@
 """The factory of the API: all its parts are put together here."""
 
+import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,13 +40,16 @@ from models.store.file_cache import FileCache
 
 
 class StrictJSON(DefaultJSONProvider):
-    """JSON as RFC 8259 has it: NaN and infinities are errors of ours."""
+    """JSON as RFC 8259 has it: a NaN or infinity out of a stored document is written as null."""
 
     sort_keys = False
 
     def dumps(self, obj: Any, **options: Any) -> str:
-        """Return the text of `obj`; raise ValueError for a number that JSON cannot write."""
-        return super().dumps(obj, allow_nan=False, **options)
+        """Return the text of `obj`."""
+        try:
+            return super().dumps(obj, allow_nan=False, **options)
+        except ValueError:
+            return super().dumps(_without_nan(obj), allow_nan=False, **options)
 
 
 class ProblemApi(Api):  # type: ignore[misc]
@@ -72,6 +77,14 @@ def create_app(settings: Settings) -> Flask:
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:

@@ -26,14 +26,14 @@ def _name(strategy: type[Strategy]) -> fields.String:
     return fields.String(required=True, validate=validate.OneOf([strategy.name]))
 
 
-def _values_of_trials(minimum: int, **kwargs: Any) -> "fields.List[Any]":
+def _values_of_trials(minimum: int | None = None, **kwargs: Any) -> "fields.List[Any]":
     count = validate.Length(min=minimum, max=MAX_LISTED_TRIALS)
     return fields.List(fields.Dict(keys=fields.String()), validate=count, **kwargs)
 
 
 class _StrategySchema(Schema):
     initial_trials = _values_of_trials(
-        0, metadata=described("Values tried first, beside the strategy's own trials.")
+        metadata=described("Values tried first, beside the strategy's own trials.")
     )
 
     @post_load
