@@ -36,7 +36,7 @@ SCOPES: Mapping[str, Scope | None] = {
     "tune.trials": Scope.READ,
     "tune.trial": Scope.READ,
     "tune.raise_budget": Scope.TUNE,
-    "tune.give": Scope.TUNE,
+    "tune.enqueue": Scope.TUNE,
     "tune.cancel": Scope.TUNE,
     "tune.pause": Scope.TUNE,
     "tune.resume": Scope.TUNE,

@@ -1,4 +1,4 @@
-"""The forecast of a job: the question, the answer, and the entry point in a trial process."""
+"""The forecast of a job: the question and the answer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -48,14 +48,3 @@ class Forecast:
     disk_bytes: Spread  # of the version and the winner's weights, by which network wins
     parameters: Spread
     assumes: Assumptions
-
-
-def make_forecast(request: ForecastRequest) -> Forecast:
-    """Train a few networks of the job for a few epochs and extrapolate; runs in a trial process.
-
-    Writes nothing. Raises what reading the rows raises.
-    """
-    # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
-    from models.jobs.forecast.measuring import forecast
-
-    return forecast(request)
