@@ -44,7 +44,7 @@ RUN /opt/luthier/bin/pip install --quiet --no-deps /tmp/wheels/*.whl \
 # What every target runs in: an account without rights, a root file system that may be read-only, and
 # three places to write: /data, /artifacts (shared by API and workers where it is no S3) and /tmp.
 FROM python AS runtime
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Luthier" \
       org.opencontainers.image.description="Tunes neural networks over REST and serves the winner" \

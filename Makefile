@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning test image-test fuzz lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning test test-fast image-test fuzz lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -12,9 +12,17 @@ demo: $(VENV)/.runtime
 serve: $(VENV)/.runtime
 	@exec $(BIN)/luthier serve
 
-# Two files of tests at a time; PYTEST_ARGS="-n 0 -k …" runs a few of them in one process.
+# Every test, two files at a time. With PYTEST_ARGS, such as "-n 0 -k predict" for a few of them or
+# "--random-order" for another order, coverage is not measured.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Python 3.12 and newer count lines without slowing them down.
+CORE = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(if $(PYTEST_ARGS),$(PYTEST) $(PYTEST_ARGS),COVERAGE_CORE=$(CORE) $(PYTEST) --cov)
+
+# The tests that need no server and no TensorFlow; tests/conftest.py says which.
+test-fast: $(VENV)/.dev
+	$(PYTEST) --fast $(PYTEST_ARGS)
 
 # Needs buildah and root; BASE is an image with Python 3.11 or newer.
 BASE ?= docker.io/library/python:3.11-slim
@@ -31,6 +39,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -49,9 +58,12 @@ openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
 
 # Newer versions of everything within the ranges of pyproject.toml; one version of each in all.
+# `make lock UPGRADE=` locks what pyproject.toml has gained and keeps every other version.
+UPGRADE ?= --upgrade
 COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-header -q
 lock:
-	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build --upgrade -o requirements/all.lock
+	cat requirements/api.lock requirements/build.lock requirements/dev.lock requirements/worker-gpu.lock > requirements/all.lock
+	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build $(UPGRADE) -o requirements/all.lock
 	$(COMPILE) pyproject.toml -c requirements/all.lock -o requirements/api.lock
 	$(COMPILE) pyproject.toml --extra worker -c requirements/all.lock -o requirements/worker.lock
 	$(COMPILE) pyproject.toml --extra worker --extra gpu -c requirements/all.lock -o requirements/worker-gpu.lock

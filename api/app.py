@@ -19,13 +19,11 @@ from models.access.keyring import KeyRing
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
-from models.jobs.census import take_census
-from models.jobs.events import EventFeed
-from models.jobs.forecaster import Forecaster
-from models.jobs.intake import Intake
-from models.jobs.queries import JobQueries
-from models.jobs.requests import JobRequests
-from models.jobs.steering import Steering
+from models.jobs.commands import JobCommands
+from models.jobs.forecast.forecaster import Forecaster
+from models.jobs.reader import JobReader, job_statistics
+from models.jobs.store.events import EventFeed
+from models.jobs.submission import Submission
 from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.reports import Reports
@@ -76,24 +74,25 @@ def _build_services(settings: Settings) -> Services:
     library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
-    requests = JobRequests(database, artifacts, settings.max_queued_jobs)
-    queries = JobQueries(database)
+    commands = JobCommands(
+        database, artifacts, settings.max_queued_jobs, settings.max_trials_per_job
+    )
+    reader = JobReader(database, settings.resolved_trial_slots)
     return Services(
         settings=settings,
         database=database,
         artifacts=artifacts,
         keys=KeyRing(KeyCatalog(database), parse_static_keys(settings.api_keys)),
         datasets=library,
-        intake=Intake(library, requests, queries, settings.max_trials_per_job),
+        submission=Submission(library, commands, reader, settings.max_trials_per_job),
         forecaster=Forecaster(settings, library.catalog),
-        jobs=queries,
-        job_requests=requests,
-        steering=Steering(database, settings.max_trials_per_job),
+        jobs=reader,
+        job_commands=commands,
         models=models,
         version_files=files,
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
-        reports=Reports(queries, models, files),
+        reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
-        metrics=ApiMetrics(partial(take_census, database)),
+        metrics=ApiMetrics(partial(job_statistics, database)),
         readiness=Readiness(database, artifacts),
     )

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.request_log import request_id
 from models import errors
+from models.fields import flatten
 
 PROBLEM_TYPE = "application/problem+json"
 
@@ -88,18 +89,6 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(DBAPIError, _on_database_error)
     app.register_error_handler(PoolTimeout, _on_database_error)
     app.register_error_handler(HTTPException, on_http_exception)
-
-
-def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:
-    """Nested marshmallow messages as dotted path -> messages."""
-    if not isinstance(messages, Mapping):
-        texts = messages if isinstance(messages, list) else [messages]
-        return {path or "_schema": [str(text) for text in texts]}
-    flat: dict[str, list[str]] = {}
-    for key, value in messages.items():
-        nested = path if key == "_schema" and path else f"{path}.{key}".lstrip(".")
-        flat.update(flatten(value, nested))
-    return flat
 
 
 def on_http_exception(error: HTTPException) -> Response:

@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.jobs.census import Census
+from models.jobs.reader import JobStatistics
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -28,7 +28,7 @@ class ApiMetrics:
     the service knows: routes, methods of HTTP, and versions that have answered.
     """
 
-    def __init__(self, take_census: Callable[[], Census]) -> None:
+    def __init__(self, statistics: Callable[[], JobStatistics]) -> None:
         own = CollectorRegistry()
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._requests = Counter(
@@ -60,7 +60,7 @@ class ApiMetrics:
         if folder is not None:
             self._shown = CollectorRegistry()
             self._shown.register(_AllProcesses(Path(folder)))
-        self._shown.register(_CensusCollector(take_census))
+        self._shown.register(_StatisticsCollector(statistics))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request of `route` was answered after `seconds`."""
@@ -92,17 +92,17 @@ class _AllProcesses(Collector):
         return found
 
 
-class _CensusCollector(Collector):
+class _StatisticsCollector(Collector):
     """Figures that are the same whichever process or replica is asked."""
 
-    def __init__(self, take_census: Callable[[], Census]) -> None:
-        self._take_census = take_census
+    def __init__(self, statistics: Callable[[], JobStatistics]) -> None:
+        self._statistics = statistics
 
     def collect(self) -> Iterator[Metric]:
         """Ask the database once; without an answer only that is told."""
         up = GaugeMetricFamily("luthier_database_up", "Whether the database answers: 1 or 0.")
         try:
-            census = self._take_census()
+            statistics = self._statistics()
         except SQLAlchemyError as error:
             log.warning("no figures from the database: %s", error)
             up.add_metric([], 0)
@@ -110,21 +110,28 @@ class _CensusCollector(Collector):
             return
         up.add_metric([], 1)
         yield up
-        yield _labelled("luthier_jobs", "Jobs by state.", "state", census.jobs)
-        yield _labelled("luthier_trials", "Trials by state.", "state", census.trials)
+        yield _labelled("luthier_jobs", "Jobs by state.", "state", statistics.jobs)
+        yield _labelled("luthier_trials", "Trials by state.", "state", statistics.trials)
         yield _labelled(
-            "luthier_trial_failures", "Failed trials by what went wrong.", "kind", census.failures
+            "luthier_trial_failures",
+            "Failed trials by what went wrong.",
+            "kind",
+            statistics.failures,
         )
         yield _labelled(
             "luthier_trainer_seconds",
             "Seconds of training, of all trials that have ended, by trainer.",
             "trainer",
-            census.trainer_seconds,
+            statistics.trainer_seconds,
         )
         for name, text, value in (
-            ("queue_age_seconds", "Age of the oldest queued job; 0 for none.", census.queue_age),
-            ("jobs_without_worker", "Begun jobs that no worker holds.", census.without_worker),
-            ("versions", "Published versions of all models.", census.versions),
+            (
+                "queue_age_seconds",
+                "Age of the oldest queued job; 0 for none.",
+                statistics.queue_age,
+            ),
+            ("jobs_without_worker", "Begun jobs that no worker holds.", statistics.without_worker),
+            ("versions", "Published versions of all models.", statistics.versions),
         ):
             yield GaugeMetricFamily(f"luthier_{name}", text, value)
 

@@ -11,10 +11,11 @@ from flask_smorest import Api
 
 from api.auth import SECURITY_SCHEMES
 from api.errors import PROBLEM_TYPE
+from models import __version__
 
 CONFIGURATION: dict[str, Any] = {
     "API_TITLE": "Luthier",
-    "API_VERSION": "0.1.0",
+    "API_VERSION": __version__,
     "OPENAPI_VERSION": "3.0.3",
     "OPENAPI_URL_PREFIX": "/",
     "OPENAPI_JSON_PATH": "openapi.json",

@@ -9,11 +9,10 @@ from api.readiness import Readiness
 from api.streams import EventStreams
 from models.access.keyring import KeyRing
 from models.data.library.library import DatasetLibrary
-from models.jobs.forecaster import Forecaster
-from models.jobs.intake import Intake
-from models.jobs.queries import JobQueries
-from models.jobs.requests import JobRequests
-from models.jobs.steering import Steering
+from models.jobs.commands import JobCommands
+from models.jobs.forecast.forecaster import Forecaster
+from models.jobs.reader import JobReader
+from models.jobs.submission import Submission
 from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.reports import Reports
@@ -32,11 +31,10 @@ class Services:
     artifacts: Artifacts
     keys: KeyRing
     datasets: DatasetLibrary
-    intake: Intake
+    submission: Submission
     forecaster: Forecaster
-    jobs: JobQueries
-    job_requests: JobRequests
-    steering: Steering
+    jobs: JobReader
+    job_commands: JobCommands
     models: ModelCatalog
     version_files: VersionFiles
     predictions: PredictionEngine

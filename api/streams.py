@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from models.jobs.events import Event, EventFeed
+from models.jobs.store.events import Event, EventFeed
 
 LOOK_SECONDS = 0.5  # between two looks at the database
 KEEP_ALIVE_SECONDS = 15.0  # without an event, until a comment keeps proxies from hanging up

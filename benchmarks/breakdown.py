@@ -18,17 +18,16 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.tuning.contestants.luthier_trainer import training_data
 from benchmarks.tuning.contestants.matrix_products import multiply
 from benchmarks.tuning.preparing import draw_networks, prepare_rows
 from benchmarks.tuning.rendering import Table, show
 from benchmarks.tuning.results import describe_machine
-from benchmarks.tuning.rows import Fold, load
+from benchmarks.tuning.task import Fold, load
 from benchmarks.tuning.workloads import WORKLOADS, Workload
-from models.data.preparation.tasks import Task
-from models.networks.outputs import Outputs
 from models.trials.process import prepare_process
-from models.trials.trainers.base import Run, TrainingData
-from models.trials.trainers.numpy import descent, network
+from models.trials.trainers.base import Run
+from models.trials.trainers.numpy import network
 from models.trials.trainers.numpy import trainer as numpy_trainer
 
 PRODUCTS = "matrix products"
@@ -90,24 +89,18 @@ def watched(watch: Stopwatch) -> Iterator[None]:
         name: _Timed(watch, inner, {m: p for m, p in activation.items() if getattr(inner, m)})
         for name, inner in network.ACTIVATIONS.items()
     }
-    compiling = {
-        "compile_update": "optimizer",
-        "compile_descent": "back through a few rows: products and optimizer at once",
-    }
+    create_optimizer = network.create_optimizer
 
-    def timed_when_compiled(part: str, compile_it: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *arguments: watch.timed(part, compile_it(*arguments))
+    def create_timed(*arguments: Any) -> _Timed:
+        return _Timed(watch, create_optimizer(*arguments), {"update": "optimizer"})
 
     with ExitStack() as patches:
 
         def put(module: ModuleType | type, name: str, value: Any) -> None:
             patches.enter_context(patch.object(module, name, value))
 
-        for module in (network, descent):
-            put(module, "np", _TimedNumpy(watch))
-        put(network, "multiply", watch.timed(PRODUCTS, network.multiply))
-        for name, part in compiling.items():
-            put(descent, name, timed_when_compiled(part, getattr(descent, name)))
+        put(network, "np", _TimedNumpy(watch))
+        put(network, "create_optimizer", create_timed)
         put(network, "ACTIVATIONS", activations)
         put(numpy_trainer, "LOSSES", losses)
         for part, name in (("initial weights", "initialize"), ("order of rows", "epoch_order")):
@@ -144,9 +137,7 @@ def train(
     workload: Workload, fold: Fold, networks: tuple[tuple[int, ...], ...], epochs: int = 0
 ) -> None:
     """Train every network once."""
-    outputs = Outputs.of(Task(workload.kind), fold.classes)
-    rows = (fold.x_train, fold.y_train, fold.x_validation, fold.y_validation)
-    data = TrainingData(*rows, outputs, fold.target_scale)
+    data = training_data(fold, workload.kind)
     for seed, units in enumerate(networks):
         values = {"num_layers": len(units), "units": list(units), "batch_size": workload.batch}
         run = Run(0, 0, seed, "mlp", values, epochs or workload.epochs)

@@ -1,30 +1,22 @@
-"""How far forecasts are off: jobs through a real service, each asked for and then done.
+"""The forecast of a dry run beside the seconds that the job then took.
 
-`python -m benchmarks.forecast` starts `luthier serve` in a folder of its own, asks for a dry run of
-each job below, runs the job, and prints the forecast beside the real figure, and how many times the
-forecast the real figure is. Disk is foreseen for the expected and for the largest network, and is
-the winner's in the end. Early stopping is off, since a forecast counts every epoch. The last line
-is what a trial takes beside its training, which `models/jobs/forecasting.py` adds to each.
+`python -m benchmarks.forecast` asks a real service for a dry run of each job below, then runs the
+job. Early stopping is off, since a forecast counts every epoch. The last line is the time that a
+trial takes outside its training, which a forecast adds to each trial.
 """
 
 import argparse
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving import free_address
-from luthier.client import Client
+from benchmarks.tuning import service
 
 SMALL = {
     "num_layers": {"type": "int", "min": 1, "max": 2},
@@ -84,87 +76,33 @@ JOBS: Mapping[str, dict[str, Any]] = {
 
 def main() -> None:
     """Measure and print."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--only", help="run only jobs with this in their names")
-    options = arguments.parse_args()
-    console = Console(width=110)
-    table = Table(title=f"forecast and real figure, {os.cpu_count()} cores")
-    for heading in ("job", "figure", "forecast", "real", "real ÷ forecast"):
-        table.add_column(heading, justify="left" if heading in ("job", "figure") else "right")
-    beside: list[float] = []
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(serving(folder))
-        client = stack.enter_context(Client(url))
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--only", default="", help="run only jobs with this text in their names")
+    chosen = options.parse_args()
+    table = Table(title=f"forecast and real seconds, {os.cpu_count()} cores")
+    for heading in ("job", "dry run", "forecast", "real", "real ÷ forecast", "load"):
+        table.add_column(heading, justify="left" if heading == "job" else "right")
+    outside: list[float] = []
+    with service.running() as running:
         for name, request in JOBS.items():
-            if options.only and options.only not in name:
+            if chosen.only not in name:
                 continue
             body = request | {"model": "forecast"}
             started = time.perf_counter()
-            plan = client.plan(body)
+            forecast = running.client.plan(body)["forecast"]["seconds"]
             asked = time.perf_counter() - started
-            job = client.wait(client.tune(body)["id"])
-            assert job["state"] == "succeeded", job
-            trials = client.trials(job["id"], limit=1000)
-            beside += [_seconds_beside_training(trial) for trial in trials]
-            add_rows(table, name, plan["forecast"], job)
-            load = os.getloadavg()[0]
-            console.print(f"{name}: dry run answered in {asked:.1f} s, load average {load:.1f}")
+            real, job = running.tune(body)
+            outside += [_seconds_outside_training(trial) for trial in running.trials(job["id"])]
+            figures = (asked, forecast, real, real / forecast, os.getloadavg()[0])
+            table.add_row(name, *(f"{figure:,.2f}" for figure in figures))
+    console = Console()
     console.print(table)
-    console.print(f"beside its training a trial takes {statistics.median(beside):.3f} s (median)")
+    console.print(f"outside its training a trial takes {statistics.median(outside):.3f} s (median)")
 
 
-def add_rows(table: Table, name: str, forecast: Mapping[str, Any], job: Mapping[str, Any]) -> None:
-    """The figures of one job: its dry run's, its worker's and the real ones."""
-    actual, own = job["actual"], job["forecast"]  # no forecast where quick trials were over before
-    disk, real_disk = forecast["disk_bytes"], actual["disk_bytes"] / 1e3
-    rows = [
-        ("seconds, dry run", forecast["seconds"], actual["seconds"]),
-        *([] if own is None else [("seconds, worker", own["seconds"], actual["seconds"])]),
-        ("saving seconds", forecast["saving_seconds"], actual["saving_seconds"]),
-        ("memory, MB", forecast["memory_bytes"] / 1e6, actual["memory_bytes"] / 1e6),
-        ("disk, kB, expected", disk["expected"] / 1e3, real_disk),
-        ("disk, kB, largest", disk["largest"] / 1e3, real_disk),
-    ]
-    for number, (figure, foreseen, real) in enumerate(rows):
-        ratio = real / foreseen if foreseen else float("nan")
-        table.add_row(
-            name if number == 0 else "",
-            figure,
-            f"{foreseen:,.2f}",
-            f"{real:,.2f}",
-            f"{ratio:.2f}",
-            end_section=number == len(rows) - 1,
-        )
-
-
-def _seconds_beside_training(trial: Mapping[str, Any]) -> float:
+def _seconds_outside_training(trial: Mapping[str, Any]) -> float:
     begin, end = (datetime.fromisoformat(trial[name]) for name in ("started", "finished"))
     return (end - begin).total_seconds() - float(trial["seconds"])
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """A `luthier serve` that is ready; its address."""
-    bind = free_address()
-    environment = {**os.environ, "LUTHIER_BIND": bind, "LUTHIER_DATA": str(folder / "data")}
-    with (folder / "service.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "luthier", "serve"],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while "Luthier is ready" not in (folder / "service.log").read_text():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((folder / "service.log").read_text())
-            time.sleep(0.2)
-        yield f"http://{bind}"
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 if __name__ == "__main__":

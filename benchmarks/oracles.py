@@ -11,15 +11,17 @@ import argparse
 import math
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Oracle, Proposal, Told
+from models.oracles.oracle import Observation, Oracle, Proposal
 from models.oracles.strategy import STRATEGIES, Bayesian, Random, Strategy
 from models.space.schema import load_space
 from models.space.space import SearchSpace
@@ -50,10 +52,10 @@ def analytic(proposal: Proposal) -> float:
     return bowl + kind + 0.02 * (1 - math.cos(12 * rate))
 
 
-def told_by(size: int, space: SearchSpace, seed: int) -> list[Told]:
+def told_by(size: int, space: SearchSpace, seed: int) -> list[Observation]:
     """`size` scored trials at random."""
     drawn = create_oracle(Random(), space, "min", seed, size, 9).ask(size)
-    return [Told(f"given-{p.key}", p.values, analytic(p)) for p in drawn]
+    return [Observation(f"given-{p.key}", p.values, analytic(p)) for p in drawn]
 
 
 def seconds_an_ask(strategy: Strategy, space: SearchSpace, size: int, asks: int) -> float:
@@ -82,11 +84,18 @@ def best_so_far(oracle: Oracle, score: Score, trials: int, at_once: int) -> list
 
 def trained() -> Score:
     """Validation error of a network on diabetes, relative to always predicting the mean."""
-    from benchmarks.tuning import diabetes
+    from benchmarks.tuning.contestants.luthier_trainer import training_data
+    from benchmarks.tuning.preparing import prepare_rows
+    from benchmarks.tuning.task import load
+    from benchmarks.tuning.workloads import WORKLOADS
     from models.trials.trainers.base import Run
     from models.trials.trainers.numpy.trainer import NumpyTrainer
 
-    data, trainer = diabetes(), NumpyTrainer()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npz"
+        prepare_rows(WORKLOADS["A"], path)
+        (fold,) = load(str(path))
+    data, trainer = training_data(fold, WORKLOADS["A"].kind), NumpyTrainer()
 
     def score(proposal: Proposal) -> float:
         (result,) = trainer.train([Run(0, 0, 0, "mlp", {**proposal.values}, 15)], [data])

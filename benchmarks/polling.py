@@ -20,11 +20,10 @@ from rich.table import Table
 from sqlalchemy import Connection, event, insert, text, update
 
 from benchmarks.service import WIDE, job_spec
-from models.jobs.events import EventFeed
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job, JobState, TrialState
+from models.jobs.reader import JobReader
+from models.jobs.store.events import EventFeed
 from models.oracles.strategy import Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -112,9 +111,9 @@ def main() -> None:
         database = Database(f"sqlite:///{folder}/luthier.db")
         migrate(database)
         spec = job_spec(Random(), WIDE, chosen.epochs, chosen.trials)
-        job = JobRequests(database, Artifacts(folder)).create(spec, chosen.trials)
+        job = JobCommands(database, Artifacts(folder)).create(spec, chosen.trials)
         fill(database, job, chosen.trials, chosen.epochs)
-        queries, feed = JobQueries(database), EventFeed(database)
+        queries, feed = JobReader(database), EventFeed(database)
         questions: dict[str, Callable[[], object]] = {
             "the job": lambda: queries.get(job.id),
             "progress": lambda: queries.progress(job),

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 DATA = Path(".luthier/demo")
 TARGET = "body_mass_g"
 HELD_BACK = (0, 150, 300)  # rows that the service never sees before it predicts them
-READY_WITHIN = 60.0  # seconds
+READY_WITHIN = 300.0  # seconds
 STOP_WITHIN = 15.0  # seconds
 
 REQUEST = {

@@ -1,1 +1,5 @@
 """What a user types: the command line and the Python client."""
+
+from models import __version__
+
+__all__ = ["__version__"]

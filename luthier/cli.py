@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from luthier import __version__
 from luthier.keys import keys
 from models.errors import LuthierError
 from models.settings import Settings
@@ -16,7 +17,7 @@ from models.telemetry import configure_logging
 
 
 class _Commands(click.Group):
-    """Commands whose errors are messages for the user, not tracebacks."""
+    """Commands that report errors as messages, not as tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -26,7 +27,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, help="Tune neural networks and serve the winner.")
-@click.version_option(package_name="luthier")
+@click.version_option(__version__, prog_name="luthier")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Read the settings once, for every command."""
@@ -58,19 +59,19 @@ def api(settings: Settings) -> None:
 @main.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Run a worker alone: it trains what the API has queued."""
-    # TensorFlow reads it once, when it is imported, here and in the trials' processes.
+    """Run a worker alone: it runs the jobs that the API has queued."""
+    # TensorFlow reads this when it is imported, here and in the trials' processes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from luthier.worker_endpoint import serve_vitals
-    from models.jobs.vitals import Vitals
-    from models.jobs.worker import run_worker
+    from luthier.worker_endpoint import serve_health
+    from models.jobs.worker.health import WorkerHealth
+    from models.jobs.worker.worker import run_worker
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    vitals = Vitals(settings.resolved_trial_slots)
-    with serve_vitals(settings, vitals):
-        run_worker(settings, stop, vitals)
+    health = WorkerHealth(settings.resolved_trial_slots)
+    with serve_health(settings, health):
+        run_worker(settings, stop, health)
 
 
 @main.command()

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
@@ -26,9 +25,10 @@ class RequestRefused(Exception):
 
 
 class Client:
-    """Calls one Luthier service. Every method raises RequestRefused for an error it answers.
+    """A client of one Luthier service.
 
-    `api_key` goes with every request; it defaults to the variable LUTHIER_API_KEY.
+    Every method raises RequestRefused if the service answers with an error. `api_key` is sent with
+    each request and defaults to the environment variable LUTHIER_API_KEY.
     """
 
     def __init__(
@@ -44,12 +44,7 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -59,26 +54,26 @@ class Client:
     def upload(
         self, path: str | Path, types: Mapping[str, str] | None = None, name: str | None = None
     ) -> dict[str, Any]:
-        """Store a file as a dataset; answer its id, rows and columns."""
+        """Upload a file as a dataset and return its id, rows and columns."""
         path = Path(path)
         form = {"types": json.dumps(types or {})} | ({"name": name} if name else {})
         with path.open("rb") as file:
             return self._call("POST", "/datasets", files={"file": (path.name, file)}, data=form)
 
     def tune(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Start a tuning job; answer it as it is queued."""
+        """Queue a tuning job and return it."""
         return self._call("POST", "/tune", json=request)
 
     def plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What a tuning job would do and take; nothing is started."""
+        """Return what a tuning job would do, without starting it."""
         return self._call("POST", "/tune", json=request, params={"dry_run": True})
 
     def job(self, job: str) -> dict[str, Any]:
-        """A job's state, progress and best trial."""
+        """Return a job with its state, progress and best trial."""
         return self._call("GET", f"/tune/{job}")
 
     def watch(self, job: str, every: float = 0.5) -> Iterator[dict[str, Any]]:
-        """The job now and every `every` seconds, until it has ended."""
+        """Yield the job now and every `every` seconds, until it has ended."""
         while True:
             found = self.job(job)
             yield found
@@ -87,14 +82,14 @@ class Client:
             time.sleep(every)
 
     def wait(self, job: str, every: float = 0.5) -> dict[str, Any]:
-        """The job once it has ended."""
+        """Wait until the job has ended and return it."""
         *_, last = self.watch(job, every)
         return last
 
     def events(self, job: str, after: int = 0) -> Iterator[dict[str, Any]]:
-        """What happens to a job, as it happens, until it has ended: `id`, `event` and `data`.
+        """Yield the job's events (`id`, `event` and `data`) as they happen, until it has ended.
 
-        Begins after the event `after`; a connection that is lost is taken up where it broke.
+        Begins after the event `after`, and reconnects where a connection is lost.
         """
         while True:
             try:
@@ -113,20 +108,20 @@ class Client:
                 time.sleep(_RECONNECT_AFTER)
 
     def trials(self, job: str, **query: Any) -> list[dict[str, Any]]:
-        """A job's trials; `sort="score"` puts the best first."""
-        found: list[dict[str, Any]] = self._call("GET", f"/tune/{job}/trials", params=query)[
-            "items"
-        ]
-        return found
+        """Return a job's trials; `sort="score"` puts the best first."""
+        items: list[dict[str, Any]]
+        items = self._call("GET", f"/tune/{job}/trials", params=query)["items"]
+        return items
 
     def try_values(self, job: str, *trials: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Queue trials of your own values in a live job; answer them."""
+        """Queue trials of these values in a job that has not ended, and return them."""
         body = {"trials": [dict(values) for values in trials]}
-        queued: list[dict[str, Any]] = self._call("POST", f"/tune/{job}/trials", json=body)["items"]
-        return queued
+        items: list[dict[str, Any]]
+        items = self._call("POST", f"/tune/{job}/trials", json=body)["items"]
+        return items
 
     def raise_budget(self, job: str, **limits: float | None) -> dict[str, Any]:
-        """Raise limits of a job's budget, such as `max_trials`; one that has ended goes on."""
+        """Raise limits of a job's budget, such as `max_trials`; a job that has ended continues."""
         return self._call("PATCH", f"/tune/{job}", json={"budget": limits})
 
     def cancel(self, job: str) -> dict[str, Any]:
@@ -141,12 +136,12 @@ class Client:
         return self._call("POST", "/predict", json=body)
 
     def compare(self, *jobs: str, force: bool = False) -> dict[str, Any]:
-        """Jobs side by side; those that mean different things are refused unless forced."""
+        """Compare jobs; `force` allows jobs that differ in data or task."""
         query = {"jobs": ",".join(jobs), "force": str(force).lower()}
         return self._call("GET", "/compare", params=query)
 
     def version(self, model: str, version: int) -> dict[str, Any]:
-        """A version's evidence, signature and layers."""
+        """Return a version with its evidence, signature and layers."""
         return self._call("GET", f"/models/{model}/versions/{version}")
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -158,14 +153,14 @@ class Client:
 
 
 def _parse_events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The events in lines of `text/event-stream`; comments and unfinished events are left out."""
+    """Yield the complete events in lines of `text/event-stream`; skip comments."""
     fields: dict[str, str] = {}
     for line in lines:
         if line:
             name, _, value = line.partition(": ")
             fields[name] = value
-        elif "data" in fields:
+            continue
+        if "data" in fields:
             data = json.loads(fields["data"])
             yield {"id": int(fields["id"]), "event": fields["event"], "data": data}
-        if not line:
-            fields = {}
+        fields = {}

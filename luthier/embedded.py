@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 import httpx
 
@@ -18,20 +19,21 @@ from models.store.migrate import migrate
 
 log = logging.getLogger(__name__)
 
-READY_WITHIN = 60.0  # seconds
+_READY_WITHIN = 300.0  # seconds
 _STOP_WITHIN = 12.0  # seconds
-_LOOK_EVERY = 0.1  # seconds
+_POLL_SECONDS = 0.1
 _RESTART_AFTER = 1.0  # seconds
 
 
 def run_embedded(settings: Settings) -> int:
-    """Serve until SIGTERM or Ctrl-C; answer the exit status.
+    """Serve until SIGTERM or Ctrl-C and return the exit status.
 
-    A worker that dies is started again and takes its jobs up; if the API dies, all ends.
+    A worker that dies is restarted and continues its jobs. If the API dies, everything stops.
     """
     check_bind(settings)
     check_free(settings)
-    _migrate(settings)
+    with closing(Database(settings.resolved_database_url)) as database:
+        migrate(database)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -40,7 +42,7 @@ def run_embedded(settings: Settings) -> int:
         if not _wait_until_ready(settings, api, stop):
             return 0 if stop.is_set() else 1
         print(f"Luthier is ready at http://{settings.bind}", flush=True)
-        while not stop.wait(_LOOK_EVERY):
+        while not stop.wait(_POLL_SECONDS):
             if api.poll() is not None:
                 log.error("the API ended with status %s", api.returncode)
                 return 1
@@ -53,14 +55,8 @@ def run_embedded(settings: Settings) -> int:
         _end([api, worker], _STOP_WITHIN + settings.drain_seconds)
 
 
-def _migrate(settings: Settings) -> None:
-    database = Database(settings.resolved_database_url)
-    migrate(database)
-    database.close()
-
-
 def _start(command: str) -> "subprocess.Popen[bytes]":
-    # A session of its own keeps a terminal's Ctrl-C from reaching it before we do.
+    # In a session of its own, it does not receive the terminal's Ctrl-C: this process stops it.
     return subprocess.Popen(
         [sys.executable, "-m", "luthier", command],
         start_new_session=True,
@@ -76,8 +72,9 @@ def _end_with_parent() -> None:
 def _wait_until_ready(
     settings: Settings, api: "subprocess.Popen[bytes]", stop: threading.Event
 ) -> bool:
-    deadline = time.monotonic() + READY_WITHIN
-    while time.monotonic() < deadline and not stop.wait(_LOOK_EVERY):
+    """Return whether the API became ready before it ended, `stop` was set or the time was over."""
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline and not stop.wait(_POLL_SECONDS):
         if api.poll() is not None:
             return False
         try:
@@ -89,6 +86,7 @@ def _wait_until_ready(
 
 
 def _end(processes: Sequence["subprocess.Popen[bytes]"], within: float) -> None:
+    """Send SIGTERM, and SIGKILL to those that still run after `within` seconds."""
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + within

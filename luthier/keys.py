@@ -1,7 +1,7 @@
 """`luthier keys`: make, list and revoke API keys."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -24,7 +24,7 @@ def keys() -> None:
 @click.option("--expires", help="ISO 8601 date or moment, UTC unless it says otherwise.")
 @click.pass_obj
 def create(settings: Settings, name: str, scopes: str, expires: str | None) -> None:
-    """Make a key and print it, this once."""
+    """Make a key and print it; it is not stored and cannot be shown again."""
     moment = None if expires is None else _moment(expires)
     with _catalog(settings) as catalog:
         record, key = catalog.create(name, [each.strip() for each in scopes.split(",")], moment)
@@ -37,20 +37,13 @@ def create(settings: Settings, name: str, scopes: str, expires: str | None) -> N
 @keys.command(name="list")
 @click.pass_obj
 def list_keys(settings: Settings) -> None:
-    """List the keys, without what is secret."""
+    """List the keys, without their secrets."""
     rows = [("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "STATE")]
     with _catalog(settings) as catalog:
-        rows += [
-            (
-                record.id,
-                record.name,
-                ",".join(sorted(record.scopes)),
-                _shown(record.created),
-                _shown(record.expires),
-                record.state,
-            )
-            for record in catalog.all()
-        ]
+        for key in catalog.all():
+            scopes = ",".join(sorted(key.scopes))
+            moments = _shown(key.created), _shown(key.expires)
+            rows.append((key.id, key.name, scopes, *moments, key.state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
@@ -61,7 +54,7 @@ def list_keys(settings: Settings) -> None:
 @click.argument("key_id", metavar="ID")
 @click.pass_obj
 def revoke(settings: Settings, key_id: str) -> None:
-    """End the key that `luthier keys list` shows as ID."""
+    """Revoke the key that `luthier keys list` shows as ID."""
     with _catalog(settings) as catalog:
         record = catalog.revoke(key_id)
     click.echo(f"The key {record.name!r} is revoked.")
@@ -69,13 +62,10 @@ def revoke(settings: Settings, key_id: str) -> None:
 
 @contextmanager
 def _catalog(settings: Settings) -> Iterator[KeyCatalog]:
-    database = Database(settings.resolved_database_url)
-    try:
+    with closing(Database(settings.resolved_database_url)) as database:
         if not database.is_current:
             raise Unavailable("The database lacks migrations; run: luthier migrate")
         yield KeyCatalog(database)
-    finally:
-        database.close()
 
 
 def _moment(text: str) -> datetime:

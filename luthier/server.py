@@ -1,56 +1,64 @@
 """The API under gunicorn."""
 
+import fcntl
 import logging
+import mmap
+import os
+import shutil
+import signal
 import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
-from luthier.draining import DrainingArbiter, SharedFlag
-from luthier.metrics_folder import metrics_folder
 from models.access.catalog import KeyCatalog
 from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
 from models.settings import Settings, is_loopback
 from models.store.engine import Database
-from models.store.schema import check_schema
+from models.store.readiness import check_schema
 from models.store.tables import api_keys
 
 log = logging.getLogger(__name__)
 
+_METRICS_PREFIX = "luthier-metrics-"
+
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM; requests under way, and those of the drain seconds, are finished.
+    """Serve until SIGTERM, then finish requests that are running or arrive while draining.
 
     Raises SettingError for an address that is not allowed and SchemaError for a database of another
     version.
     """
     check_bind(settings)
     _check_database(settings)
-    with metrics_folder():
+    with _metrics_folder():
         _Server(settings).run()
 
 
 def _check_database(settings: Settings) -> None:
-    """One that does not answer now may do so soon; until then `/readyz` says so."""
-    database = Database(settings.resolved_database_url)
-    try:
-        check_schema(database)
-    except DBAPIError as error:
-        log.warning("The database does not answer: %s", error.orig)
-    finally:
-        database.close()
+    """Check the schema. A database that does not answer may do so later; `/readyz` reports it."""
+    with closing(Database(settings.resolved_database_url)) as database:
+        try:
+            check_schema(database)
+        except DBAPIError as error:
+            log.warning("The database does not answer: %s", error.orig)
 
 
 def check_bind(settings: Settings) -> None:
-    """Raise SettingError for an address beyond this machine that anyone could use.
+    """Raise SettingError for an address beyond this machine that needs no API key.
 
-    Raises Unavailable where the database does not tell whether there are keys.
+    Raises Unavailable if the database, which may hold keys, does not answer.
     """
     host, _ = settings.address
     has_keys = bool(parse_static_keys(settings.api_keys))
@@ -66,25 +74,23 @@ def check_bind(settings: Settings) -> None:
 def _has_stored_keys(settings: Settings) -> bool:
     url = make_url(settings.resolved_database_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return False  # looking would make the file
-    database = Database(settings.resolved_database_url)
-    try:
-        with database.read() as connection:
-            is_there = inspect(connection).has_table(api_keys.name)
-        return is_there and not KeyCatalog(database).is_empty()
-    except DBAPIError:
-        raise Unavailable(
-            f"LUTHIER_BIND={settings.bind!r} is served only with API keys, and the database does"
-            " not answer whether there are any."
-        ) from None
-    finally:
-        database.close()
+        return False  # connecting would create the file
+    with closing(Database(settings.resolved_database_url)) as database:
+        try:
+            with database.read() as connection:
+                has_table = inspect(connection).has_table(api_keys.name)
+            return has_table and not KeyCatalog(database).is_empty()
+        except DBAPIError:
+            raise Unavailable(
+                f"LUTHIER_BIND={settings.bind!r} is served only with API keys, and the database"
+                " does not answer whether there are any."
+            ) from None
 
 
 def check_free(settings: Settings) -> None:
-    """Raise SettingError where the address cannot be listened on, because it is taken or unknown.
+    """Raise SettingError if the address is in use or unknown.
 
-    Otherwise another service there would answer for the one that is being started.
+    Otherwise another service there would answer the readiness check of this one.
     """
     host, port = settings.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -94,18 +100,102 @@ def check_free(settings: Settings) -> None:
         raise SettingError(f"LUTHIER_BIND={settings.bind!r}: {error.strerror}.") from None
 
 
-def _forget_process(_arbiter: Any, worker: Any) -> None:
-    """What a process that has ended was doing is no longer counted; what it has done is."""
-    # Only now: the folder must be known when it is imported.
-    from prometheus_client.multiprocess import mark_process_dead
+@contextmanager
+def _metrics_folder() -> Iterator[None]:
+    """Give the API's processes a private folder for their metrics, removed at the end.
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    Sets PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads when it is imported, so that must
+    happen inside the block. Also removes folders of killed processes: nobody holds their lock.
+    """
+    root = Path(tempfile.gettempdir())
+    for folder in root.glob(f"{_METRICS_PREFIX}*"):
+        _remove_if_unlocked(folder)
+    new = Path(tempfile.mkdtemp(prefix=".luthier-"))
+    lock = os.open(new, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Other processes that start find the folder only now that it is locked.
+    folder = new.rename(root / f"{_METRICS_PREFIX}{new.name.removeprefix('.luthier-')}")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    owner = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:  # a process that was forked in the block leaves it too
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _remove_if_unlocked(folder: Path) -> None:
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    except OSError:
+        return  # it belongs to another user, or was just removed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        pass  # its processes are alive
+    finally:
+        os.close(lock)
+
+
+class _SharedFlag:
+    """A flag that one process sets and all processes forked from it see."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, 1)
+
+    def set(self) -> None:
+        self._page[0] = 1
+
+    def is_set(self) -> bool:
+        return self._page[0] == 1
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's main process, which goes on serving for some seconds after SIGTERM.
+
+    It sets `draining` at once. A second SIGTERM, or SIGINT or SIGQUIT, ends the wait.
+    """
+
+    def __init__(self, app: Any, draining: _SharedFlag, seconds: float) -> None:
+        super().__init__(app)
+        self._draining = draining
+        self._seconds = seconds
+        self._stop_at: float | None = None  # on the monotonic clock
+
+    def handle_term(self) -> None:
+        """Begin to drain, or stop if that is over."""
+        self._draining.set()
+        if self._stop_at is None and self._seconds > 0:
+            self._stop_at = time.monotonic() + self._seconds
+            self.log.info("Draining for %g s", self._seconds)
+            return
+        super().handle_term()
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Return the signals to handle next; when draining is over, one more SIGTERM."""
+        if self._stop_at is None:
+            return list(super().wait_for_signals(timeout))
+        left = max(0.0, self._stop_at - time.monotonic())
+        signals = list(super().wait_for_signals(min(timeout, left)))
+        if time.monotonic() >= self._stop_at:
+            signals.append(signal.SIGTERM)
+        return signals
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """Sends gunicorn's lines to the root logger, which formats them like all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.propagate = True
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._draining = SharedFlag()
+        self._draining = _SharedFlag()
         super().__init__()
 
     def load_config(self) -> None:
@@ -119,8 +209,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "logger_class": _Logger,
             "graceful_timeout": 10,
             "timeout": 120,
-            # Longer than clients and load balancers keep a connection that is idle: who closes it
-            # last may lose a request that the other has just sent.
+            # Longer than clients and load balancers keep an idle connection: if the server closes
+            # first, it may lose a request that has just been sent.
             "keepalive": 75,
             "control_socket_disable": True,
             "post_worker_init": self._prepare_to_end,
@@ -138,25 +228,23 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(self._settings)
 
     def run(self) -> None:
-        """Serve until a signal ends it."""
-        DrainingArbiter(self, self._draining, self._settings.drain_seconds).run()
+        _Arbiter(self, self._draining, self._settings.drain_seconds).run()
 
     def _prepare_to_end(self, worker: Any) -> None:
         services = worker.wsgi.extensions["luthier"]
-        services.readiness.is_draining = lambda: self._draining.is_raised
-        # No client that follows events may hold up the end of the process.
+        services.readiness.is_draining = self._draining.is_set
+        # No client that follows events may delay the end of the process.
         services.streams.is_closing = lambda: not worker.alive
 
     def _close_when_draining(self, _worker: Any, request: Any) -> None:
-        """Send a client that keeps its connection to another process for its next request."""
-        if self._draining.is_raised:
+        """Close kept connections, so that clients send their next request to another process."""
+        if self._draining.is_set():
             request.force_close()
 
 
-class _Logger(Logger):  # type: ignore[misc]
-    """gunicorn's own lines, among all others."""
+def _forget_process(_arbiter: Any, worker: Any) -> None:
+    """Remove the gauges of a process that has ended; its counters stay."""
+    # PROMETHEUS_MULTIPROC_DIR must be set before this import.
+    from prometheus_client.multiprocess import mark_process_dead
 
-    def setup(self, cfg: Any) -> None:
-        """Leave the format to the root logger."""
-        super().setup(cfg)
-        self.error_log.propagate = True
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A worker's own `/healthz` and `/metrics`, for those that watch over it."""
+"""The worker's own `/healthz` and `/metrics`."""
 
 import json
 import logging
@@ -16,17 +16,17 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from models.errors import SettingError
-from models.jobs.vitals import Vitals
+from models.jobs.worker.health import WorkerHealth
 from models.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def serve_vitals(settings: Settings, vitals: Vitals) -> Iterator[None]:
-    """Answer in threads of its own while the block runs; nothing happens without an address.
+def serve_health(settings: Settings, health: WorkerHealth) -> Iterator[None]:
+    """Serve in background threads while the block runs, if there is an address for it.
 
-    Raises SettingError where the address cannot be listened on.
+    Raises SettingError if the address cannot be listened on.
     """
     if not settings.worker_bind:
         yield
@@ -34,7 +34,7 @@ def serve_vitals(settings: Settings, vitals: Vitals) -> Iterator[None]:
     host, port = settings.worker_address
     server_class = _Server6 if ":" in host else ThreadingWSGIServer
     try:
-        server = make_server(host, port, _application(vitals), server_class, _QuietHandler)
+        server = make_server(host, port, _application(health), server_class, _QuietHandler)
     except OSError as error:
         raise SettingError(
             f"LUTHIER_WORKER_BIND={settings.worker_bind!r}: {error.strerror}."
@@ -54,19 +54,19 @@ class _QuietHandler(WSGIRequestHandler):
     timeout = 10.0  # seconds that a client may be silent
 
     def log_message(self, format: str, *args: object) -> None:
-        """Probes come every few seconds; none is worth a line."""
+        """Log nothing: probes come every few seconds."""
 
 
-def _application(vitals: Vitals) -> Any:
+def _application(health: WorkerHealth) -> Any:
     registry = CollectorRegistry()
-    registry.register(_VitalsCollector(vitals))
+    registry.register(_HealthCollector(health))
     metrics = make_wsgi_app(registry)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             return metrics(environ, start_response)
-        fault = vitals.fault()
+        fault = health.fault()
         if path != "/healthz":
             status, body = "404 Not Found", {"detail": "Ask for /healthz or /metrics."}
         elif fault:
@@ -79,48 +79,47 @@ def _application(vitals: Vitals) -> Any:
     return application
 
 
-class _VitalsCollector(Collector):
-    def __init__(self, vitals: Vitals) -> None:
-        self._vitals = vitals
+class _HealthCollector(Collector):
+    def __init__(self, health: WorkerHealth) -> None:
+        self._health = health
         self._process = psutil.Process()
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything at the moment of the scrape."""
-        vitals = self._vitals
+        """Read every figure at the moment of the scrape."""
+        health = self._health
         for name, text, value in (
-            ("slots", "Trials that the worker runs at once.", vitals.slots),
-            ("busy_slots", "Slots that run a task.", vitals.busy),
-            ("jobs", "Jobs that the worker holds.", vitals.jobs),
-            ("loop_age_seconds", "Since the worker last looked after its jobs.", vitals.loop_age),
-            ("lease_age_seconds", "Since the leases were last renewed.", vitals.renewal_age),
+            ("slots", "Trials that the worker runs at once.", health.slots),
+            ("busy_slots", "Slots that run a task.", health.busy),
+            ("jobs", "Jobs that the worker holds.", health.jobs),
+            ("loop_age_seconds", "Since the worker last looked after its jobs.", health.loop_age),
+            ("lease_age_seconds", "Since the leases were last renewed.", health.renewal_age),
         ):
             yield GaugeMetricFamily(f"luthier_worker_{name}", text, value)
-        yield self._memory()
-        if vitals.gpus is not None:
-            yield self._gpus(vitals.gpus or {"none": 0})
-
-    def _memory(self) -> Metric:
-        memory = GaugeMetricFamily(
-            "luthier_worker_memory_bytes",
+        trials = sum(map(_resident, self._process.children(recursive=True)))
+        yield _labelled(
+            "memory_bytes",
             "Resident memory of the worker itself and of its trials' processes together.",
-            labels=["process"],
+            "process",
+            {"worker": _resident(self._process), "trials": trials},
         )
-        memory.add_metric(["worker"], self._process.memory_info().rss)
-        memory.add_metric(["trials"], sum(map(_resident, self._process.children(recursive=True))))
-        return memory
+        if health.gpus is not None:
+            yield _labelled(
+                "gpus",
+                "GPUs that TensorFlow sees in the trials' processes, by device name.",
+                "device",
+                health.gpus or {"none": 0},
+            )
 
-    def _gpus(self, gpus: Mapping[str, int]) -> Metric:
-        family = GaugeMetricFamily(
-            "luthier_worker_gpus",
-            "GPUs that TensorFlow sees in the trials' processes, by device name.",
-            labels=["device"],
-        )
-        for device, number in gpus.items():
-            family.add_metric([device], number)
-        return family
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(f"luthier_worker_{name}", text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _resident(process: psutil.Process) -> int:
+    """Return a process's resident memory in bytes; 0 if it has ended."""
     try:
         return int(process.memory_info().rss)
     except psutil.NoSuchProcess:

@@ -64,8 +64,16 @@ class Settings:
     )
     trainer: str = _setting(
         "auto",
-        "What trains perceptrons: `auto` takes `pack` where there is a GPU and `numpy` elsewhere.",
-        choices=("auto", "numpy", "pack", "keras"),
+        "What trains perceptrons: `numpy`, `keras`, or `auto`, which is `numpy` except for large"
+        " steps where there is a GPU.",
+        choices=("auto", "numpy", "keras"),
+    )
+    # Not measured on a GPU. DERIVATION
+    gpu_threshold: int = _setting(
+        30_000_000,
+        "Multiply-adds of a training step from which Keras trains a perceptron on the GPU; smaller"
+        " ones are trained by NumPy on the CPU.",
+        0,
     )
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
     poll_seconds: float = _setting(

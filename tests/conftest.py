@@ -1,15 +1,18 @@
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from object_store import s3_server
 from postgres import PostgresServer
 from processes import free_bind, running, stop
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from api.app import create_app
 from luthier.client import Client
@@ -18,16 +21,86 @@ from models.store.engine import Database
 from models.store.migrate import migrate
 from models.store.tables import metadata
 
+# The same examples in every run, and nothing that depends on how fast they are made.
+hypothesis_settings.register_profile(
+    "luthier",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("luthier")
+
 # Marks for tests, or modules, that hold over either kind: mark -> fixture, its kinds.
 _KINDS = {
     "both_databases": ("backend", ["sqlite", "postgresql"]),
     "both_stores": ("store", ["folder", "s3"]),
 }
 
+# `make test-fast` leaves out these files and folders, which import TensorFlow or start processes;
+# tests that use one of these fixtures, or kinds of database and store; and tests marked `slow`.
+_SLOW_PATHS = [
+    Path(__file__).parent / path
+    for path in (
+        "api/test_startup.py",
+        "executors",
+        "fuzzing",
+        "jobs/test_reuse.py",
+        "jobs/test_search.py",
+        "jobs/test_steering.py",
+        "jobs/test_worker.py",
+        "jobs/test_worker_deaths.py",
+        "networks",
+        "oracles/test_hyperband.py",
+        "oracles/test_oracle_contract.py",
+        "registry/test_any_row.py",
+        "registry/test_export.py",
+        "registry/test_onnx_merge.py",
+        "registry/test_parity.py",
+        "space/test_narrowing.py",
+        "space/test_space_properties.py",
+        "test_api_processes.py",
+        "test_cli.py",
+        "test_images.py",
+        "test_strategies.py",
+        "trials",
+    )
+]
+_SLOW_FIXTURES = {"service", "postgres", "migrated_postgresql", "s3"}
+_SLOW_KINDS = {"postgresql", "s3"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="no server, no TensorFlow")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.getoption("fast") and collection_path in _SLOW_PATHS else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("fast"):
+        slow = [item for item in items if _is_slow(item)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    if item.get_closest_marker("slow"):
+        return True
+    kinds = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return not _SLOW_FIXTURES.isdisjoint(item.fixturenames) or any(
+        kind in _SLOW_KINDS for kind in kinds if isinstance(kind, str)
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("fast"):
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # an import of it now fails
     for mark, (_, kinds) in _KINDS.items():
         config.addinivalue_line("markers", f"{mark}: run over each of {', '.join(kinds)}")
+    config.addinivalue_line("markers", "slow: left out by make test-fast")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -62,7 +135,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def client(service: Service) -> Iterator[Client]:
-    with Client(service.url) as client:
+    with Client(service.url, timeout=PATIENCE) as client:
         yield client
 
 

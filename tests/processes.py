@@ -7,29 +7,74 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import SystemRandom
+from typing import Any
 
+import httpx
 import psutil
+from waiting import PATIENCE
 
 Process = subprocess.Popen[bytes]
 
-STOP_WITHIN = 15.0  # seconds that every command is allowed to stop in
+STOP_WITHIN = PATIENCE  # seconds
+
+# Below the ports that the system gives to outgoing connections and to servers that ask for any.
+_PORTS = range(10_000, 32_000)
+_claims: list[socket.socket] = []
 
 
 def free_bind() -> str:
-    """A loopback address with a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """Return a loopback address with a port that nobody listens on.
+
+    Until this process ends, no other call returns it, in any test process: a UDP socket, which is
+    in nobody's way, holds the number.
+    """
+    while True:
+        address = ("127.0.0.1", SystemRandom().choice(_PORTS))
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(address)
+            with socket.socket() as probe:
+                probe.bind(address)
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return f"{address[0]}:{address[1]}"
+
+
+def fetch(url: str, method: str = "GET", **arguments: Any) -> httpx.Response:
+    """Call a server, however long a busy machine takes to answer."""
+    return httpx.request(method, url, timeout=PATIENCE, **arguments)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers `url` with success."""
+    try:
+        return fetch(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """This process's environment, with no settings of Luthier but those given by name."""
+    """Return this process's environment with these settings of Luthier, and no others."""
     kept = {key: text for key, text in os.environ.items() if not key.startswith("LUTHIER_")}
     return kept | {f"LUTHIER_{name.upper()}": str(value) for name, value in settings.items()}
 
 
+def run(*arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":
+    """Run a `luthier` command that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "luthier", *arguments],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
 def start(command: str, log: Path, **settings: object) -> Process:
-    """`luthier <command>` with its output in `log`."""
+    """Start `luthier <command>` with its output in `log`."""
     with log.open("ab") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "luthier", command],
@@ -41,7 +86,7 @@ def start(command: str, log: Path, **settings: object) -> Process:
 
 @contextmanager
 def running(command: str, log: Path, **settings: object) -> Iterator[Process]:
-    """`luthier <command>`, ended at the latest when the block is left, with its descendants."""
+    """Run `luthier <command>` until it ends or the block is left; then end its descendants too."""
     process = start(command, log, **settings)
     try:
         yield process
@@ -61,13 +106,13 @@ def running(command: str, log: Path, **settings: object) -> Iterator[Process]:
 
 
 def stop(process: Process) -> int:
-    """Send SIGTERM; answer the exit status."""
+    """Send SIGTERM and return the exit status."""
     process.terminate()
     return process.wait(STOP_WITHIN)
 
 
 def descendants(process: Process) -> list[psutil.Process]:
-    """Every process below `process`; none when it has ended."""
+    """Return every process below `process`; none when it has ended."""
     try:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -75,7 +120,7 @@ def descendants(process: Process) -> list[psutil.Process]:
 
 
 def subcommand(process: Process, name: str) -> psutil.Process | None:
-    """The child that runs `luthier <name>`, once there is one."""
+    """Return the child that runs `luthier <name>`, once there is one."""
     for child in descendants(process):
         try:
             if child.cmdline()[1:4] == ["-m", "luthier", name]:
@@ -86,7 +131,7 @@ def subcommand(process: Process, name: str) -> psutil.Process | None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether no such process runs any more; one that only waits to be reaped has ended."""
+    """Whether a process has ended; one that only waits to be reaped has."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -13,13 +13,19 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from processes import STOP_WITHIN, Process, descendants, free_bind, running
+from processes import (
+    STOP_WITHIN,
+    Process,
+    answers,
+    descendants,
+    fetch,
+    free_bind,
+    running,
+)
 from prometheus import value
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from models.settings import Settings
-from models.store.engine import Database
-from models.store.migrate import migrate
 
 ENDLESS = 600  # seconds of draining that no test waits for
 WANTED = {"model": "iris", "dataset": "builtin:iris", "target": "target"}
@@ -33,30 +39,32 @@ class Api:
     temporary: Path  # TMPDIR of the process
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://{self.bind}{path}")
+        return fetch(f"http://{self.bind}{path}")
+
+    def tune(self) -> str:
+        """Queue a job and return its id."""
+        answer = fetch(f"http://{self.bind}/tune", "POST", json=WANTED)
+        return str(answer.json()["id"])
 
     @contextmanager
     def connect(self) -> Iterator[http.client.HTTPConnection]:
         """A connection that stays with one of the processes."""
-        with closing(http.client.HTTPConnection(self.bind, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(self.bind, timeout=PATIENCE)) as connection:
             yield connection
 
     def folders(self) -> set[str]:
         return {folder.name for folder in self.temporary.glob("luthier-metrics-*")}
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api")
-    settings = Settings(data=str(folder / "data"))
-    database = Database(settings.resolved_database_url)
-    migrate(database)
-    database.close()
+@pytest.fixture
+def api(tmp_path: Path, settings: Settings) -> Iterator[Api]:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
     for name in ("left", "held"):
         (folder / f"luthier-metrics-{name}").mkdir()
     held = os.open(folder / "luthier-metrics-held", os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
-    bind, log = free_bind(), folder / "api.log"
+    bind, log = free_bind(), tmp_path / "api.log"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
         started = running(
@@ -69,21 +77,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             log_format="json",
         )
         with started as process:
-            wait_until(lambda: process.poll() is not None or _is_ready(bind))
+            wait_until(lambda: process.poll() is not None or answers(f"http://{bind}/readyz"))
             yield Api(process, bind, log, folder)
             process.terminate()  # the next one cuts the draining short
     os.close(held)
 
 
-def _is_ready(bind: str) -> bool:
-    try:
-        return httpx.get(f"http://{bind}/readyz").is_success
-    except httpx.TransportError:
-        return False
-
-
 def test_counts_are_those_of_all_processes_and_outlive_them(api: Api) -> None:
-    job = httpx.post(f"http://{api.bind}/tune", json=WANTED).json()["id"]
+    job = api.tune()
     total = "luthier_http_requests_total"
     for _ in range(9):
         assert api.get("/models").is_success
@@ -98,13 +99,14 @@ def test_counts_are_those_of_all_processes_and_outlive_them(api: Api) -> None:
             for _ in range(4):
                 text = api.get("/metrics").text
                 assert value(text, total, route="/models", status="2xx") == 12
-                assert value(text, "luthier_http_requests_in_flight") == 2, "stream and scrape"
+                # A request is in flight until its process has closed it, after the client reads.
+                wait_until(lambda: _scraped(api, "luthier_http_requests_in_flight") == 2)
             before = descendants(api.process)
             assert len(before) == 2
             _holder(before, port).kill()
     wait_until(lambda: _scraped(api, "luthier_http_requests_in_flight") == 1)
     wait_until(lambda: len(set(descendants(api.process)) - set(before)) == 1)
-    assert _scraped(api, total, route="/models") == 12
+    wait_until(lambda: _scraped(api, total, route="/models") == 12)
     wait_until(lambda: api.get("/models").is_success)
     assert _scraped(api, total, route="/models") == 13
 
@@ -116,8 +118,7 @@ def test_a_folder_of_counts_that_was_left_is_removed_and_one_in_use_is_not(api: 
 
 
 def test_it_is_not_ready_at_once_serves_on_and_lets_requests_end(api: Api) -> None:
-    """Comes last: it ends the API."""
-    job = api.get("/tune").json()["items"][0]["id"]
+    job = api.tune()
     with api.connect() as kept, api.connect() as following:
         kept.request("GET", "/models")
         assert kept.getresponse().read()
@@ -171,7 +172,7 @@ def _half_a_request(api: Api) -> tuple[socket.socket, bytes]:
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     host, port = api.bind.split(":")
-    begun = socket.create_connection((host, int(port)), timeout=30)
+    begun = socket.create_connection((host, int(port)), timeout=PATIENCE)
     begun.sendall(head.encode() + body[:20])
     wait_until(lambda: _scraped(api, "luthier_http_requests_in_flight") == 3)
     return begun, body[20:]

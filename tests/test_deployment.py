@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from models import __version__
 from models.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -176,6 +177,13 @@ def test_the_dockerfile_and_the_compose_file_name_only_what_exists():
     assert set(re.findall(r"\b(LUTHIER_[A-Z_]+)=", DOCKERFILE)) <= SETTINGS
     for lock in re.findall(r"requirements/[a-z-]+\.lock", DOCKERFILE):
         assert (ROOT / lock).exists(), lock
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_images_of_this_version_are_run(overlay):
+    path = KUBERNETES / "overlays" / overlay / "kustomization.yaml"
+    images = yaml.safe_load(path.read_text(encoding="utf-8"))["images"]
+    assert {image["newTag"] for image in images} == {__version__}
 
 
 def test_no_image_runs_as_root():

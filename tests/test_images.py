@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-import httpx
 import keras
 import numpy as np
 import pytest
 import sklearn.datasets
-from processes import free_bind, running
-from waiting import wait_until
+from processes import fetch, free_bind, running
+from waiting import PATIENCE, wait_until
 
 from luthier.client import Client, RequestRefused
 
@@ -56,7 +55,7 @@ def url(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(url):
-    with Client(url) as client:
+    with Client(url, timeout=PATIENCE) as client:
         yield client
 
 
@@ -125,8 +124,8 @@ def test_uploaded_images_are_tuned_and_predicted(images, digits, network, strate
 def test_the_downloaded_network_answers_what_predict_does(images, url, digits, tmp_path):
     tuned(images, model="kept", dataset=digits, network="cnn", search_space={"filters": 4}, **ONE)
     files = f"{url}/models/kept/versions/1/artifacts"
-    image = httpx.get(f"{files}/preprocessing.json").json()["preprocessor"]["image"]
-    (tmp_path / "model.keras").write_bytes(httpx.get(f"{files}/model.keras").content)
+    image = fetch(f"{files}/preprocessing.json").json()["preprocessor"]["image"]
+    (tmp_path / "model.keras").write_bytes(fetch(f"{files}/model.keras").content)
     network = keras.models.load_model(tmp_path / "model.keras")
     pixels = (DIGITS.images[:30, :, :, np.newaxis] - image["mean"]) / image["scale"]
     expected = np.asarray(network(pixels.astype(np.float32)))
@@ -160,7 +159,7 @@ def test_mnist_is_read_from_where_keras_keeps_it(images, url, network):
         | {"budget": {"epochs": 6}},
     )
     assert len(trials) == 4
-    dataset = httpx.get(f"{url}/datasets/{job['dataset']}").json()
+    dataset = fetch(f"{url}/datasets/{job['dataset']}").json()
     assert dataset["rows"] == 400
     assert dataset["columns"][0]["shape"] == [28, 28]
     assert all(trial["seconds"] > 0 and trial["metrics"]["loss"] > 0 for trial in trials)

@@ -1,15 +1,12 @@
 """`luthier keys`, and what keys mean for the address that is bound."""
 
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from processes import environment
+from processes import run
 
 from luthier.cli import main
 from luthier.server import check_bind
@@ -138,21 +135,11 @@ def test_a_bad_static_key_ends_the_command_without_being_shown(entry: str, tmp_p
 
 
 def test_the_refusal_is_the_command_s_last_word(tmp_path: Path) -> None:
-    found = run_api(tmp_path, api_keys=f"ci:write:{SECRET}")
+    found = run("api", data=tmp_path, api_keys=f"ci:write:{SECRET}")
     assert found.returncode == 1
     assert "LUTHIER_API_KEYS: entry 1 is not name:scopes:key," in found.stderr
     assert "Traceback" not in found.stderr
     assert SECRET not in found.stderr
-
-
-def run_api(data: Path, **settings: Any) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "luthier", "api"],
-        env=environment(data=data, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_expiry_without_a_zone_is_utc(settings: Settings, database: Database) -> None:

@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from postgres import PostgresServer
-from processes import Process, descendants, free_bind, has_ended, running, start
+from processes import Process, answers, descendants, fetch, free_bind, has_ended, running, start
 from sqlalchemy import text
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from luthier.client import Client
 from models.store.artifacts import Artifacts
@@ -46,12 +45,12 @@ def apart(
     shared = {
         "database_url": postgres.url("apart"),
         "artifacts": f"{s3}/apart",
-        "lease_seconds": 1.5,
+        "lease_seconds": 6,
         "trial_slots": 1,
         "forecast_seconds": 0,  # a trial is seen running while its process starts
     }
     migrated = start("migrate", root / "migrate.log", **shared)
-    assert migrated.wait(60) == 0, (root / "migrate.log").read_text()
+    assert migrated.wait(PATIENCE) == 0, (root / "migrate.log").read_text()
 
     with ExitStack() as stack:
 
@@ -67,8 +66,8 @@ def apart(
             run("api", bind=bind)
             urls.append(f"http://{bind}")
         for url in urls:
-            wait_until(partial(_is_ready, url))
-        clients = [stack.enter_context(Client(url)) for url in urls]
+            wait_until(partial(answers, f"{url}/readyz"))
+        clients = [stack.enter_context(Client(url, timeout=PATIENCE)) for url in urls]
         artifacts = Artifacts(str(shared["artifacts"]))
         yield Apart(clients, urls, artifacts, worker, partial(run, "worker"), root)
 
@@ -115,15 +114,17 @@ def test_every_api_answers_and_sees_a_moved_alias(apart: Apart, tuned: Any) -> N
     answers = [client.predict("lines", NEW) for client in apart.clients]
     assert answers[0] == answers[1]
     assert answers[0]["version"] == 1
-    dataset = httpx.get(f"{apart.urls[0]}/datasets").json()["items"][0]["id"]
+    dataset = fetch(f"{apart.urls[0]}/datasets").json()["items"][0]["id"]
     assert one.wait(other.tune(_request(dataset, 2))["id"], every=0.1)["state"] == "succeeded"
     assert [client.predict("lines", NEW)["version"] for client in apart.clients] == [2, 2]
     alias = f"{apart.urls[0]}/models/lines/aliases/champion"
-    assert httpx.put(alias, json={"version": 1}).is_success
+    assert fetch(alias, "PUT", json={"version": 1}).is_success
     assert other.predict("lines", NEW) == answers[0]
 
 
 def test_only_copies_of_model_files_lie_on_the_machines(apart: Apart, tuned: Any) -> None:
+    for client in apart.clients:
+        client.predict("lines", NEW)
     kept = {path.name for path in apart.root.rglob("*") if path.is_dir()}
     assert kept == {"api-1", "api-2", "cache"}
     names = apart.artifacts.names()
@@ -140,11 +141,11 @@ def test_a_file_that_was_changed_in_the_bucket_is_never_sent(apart: Apart, tuned
     url = f"{apart.urls[1]}/models/lines/versions/1/artifacts/preprocessing.json"
     content = apart.artifacts.read(name)
     apart.artifacts.write(name, content.replace(b"1", b"2"))
-    refused = httpx.get(url)
+    refused = fetch(url)
     assert refused.status_code == 500
     assert name in refused.json()["detail"]
     apart.artifacts.write(name, content)
-    assert httpx.get(url).content == content
+    assert fetch(url).content == content
 
 
 def _request(dataset: str, epochs: int) -> dict[str, Any]:
@@ -163,10 +164,3 @@ def _create_database(postgres: PostgresServer, name: str) -> None:
     with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     server.close()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz").is_success
-    except httpx.TransportError:
-        return False

@@ -3,10 +3,10 @@
 import csv
 import io
 
-import httpx
 import matplotlib.image
 import numpy as np
 import pytest
+from processes import fetch
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 2},
@@ -40,19 +40,19 @@ def run(client, model, dataset, strategy="random", trials=3, **changes):
 )
 def test_a_real_job_is_reported(service, client, dataset, figures):
     job = run(client, f"report-{dataset}", dataset)
-    page = httpx.get(f"{service.url}/tune/{job['id']}/report", timeout=60).text
+    page = fetch(f"{service.url}/tune/{job['id']}/report").text
     for name in ("best_so_far", "parallel_coordinates", "learning_curves", *figures):
         assert f'<figure id="{name}"><img src="data:image/png;base64,' in page, name
     assert '<p id="importance">' in page
     assert f"report-{dataset}" in page
     assert "version 1" in page
     assert ">Dense<" in page
-    png = httpx.get(f"{service.url}/tune/{job['id']}/report?format=png", timeout=60).content
+    png = fetch(f"{service.url}/tune/{job['id']}/report?format=png").content
     assert matplotlib.image.imread(io.BytesIO(png)).shape[1] == 1800
 
     version = client.version(job["model"], 1)
     files = f"{service.url}/models/{job['model']}/versions/1/artifacts"
-    answers = httpx.get(f"{files}/held_out.json").json()
+    answers = fetch(f"{files}/held_out.json").json()
     assert "held_out.json" in version["files"]
     assert len(answers["truth"]) == answers["rows"] == version["evidence"]["test"]["rows"]
     if dataset == "diabetes":
@@ -81,15 +81,15 @@ def test_real_jobs_are_compared_and_ranked(service, client):
         assert item["held_out"]["score"] == client.version(job["model"], 1)["metrics"]["loss"]
         assert item["held_out"]["rows"] == 44
     assert body["area_trials"] == 10
-    lines = list(csv.DictReader(io.StringIO(httpx.get(f"{address}&format=csv").text)))
+    lines = list(csv.DictReader(io.StringIO(fetch(f"{address}&format=csv").text)))
     assert [line["id"] for line in lines] == [first["id"], second["id"]]
-    ranking = httpx.get(f"{service.url}/tune/{first['id']}/importance", timeout=60).json()
+    ranking = fetch(f"{service.url}/tune/{first['id']}/importance").json()
     assert {item["hyperparameter"] for item in ranking["items"]} <= set(SPACE)
     assert ranking["warning"]
-    assert httpx.get(f"{service.url}/tune/{second['id']}/importance").status_code == 409
+    assert fetch(f"{service.url}/tune/{second['id']}/importance").status_code == 409
 
     other = run(client, "compare-iris", "iris", trials=1)
-    refused = httpx.get(f"{service.url}/compare?jobs={first['id']},{other['id']}")
+    refused = fetch(f"{service.url}/compare?jobs={first['id']},{other['id']}")
     assert refused.status_code == 422
     assert "dataset" in refused.json()["detail"]
     assert "task: regression" in refused.json()["detail"]

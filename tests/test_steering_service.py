@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 SPACE = {
     "num_layers": 0,
@@ -36,7 +36,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def http(service):
-    with httpx.Client(base_url=service.url, timeout=60.0) as http:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE) as http:
         yield http
 
 
@@ -63,7 +63,7 @@ def predictions(client, job):
 
 
 def test_a_running_job_takes_own_trials_and_a_larger_budget(client):
-    slow = {"search_space": SPACE, "budget": {"epochs": 60, "max_trials": 2}, "seed": 11}
+    slow = {"search_space": SPACE, "budget": {"epochs": 1000, "max_trials": 2}, "seed": 11}
     job = client.tune(TINY | slow | {"model": "own", "parallelism": 1})
     (given,) = client.try_values(job["id"], {"learning_rate": 0.0123})
     client.raise_budget(job["id"], max_trials=3)
@@ -170,7 +170,7 @@ def test_a_narrowed_job_begins_with_what_is_known(http, client, ended):
     assert job["request"]["search_space"] == plan["request"]["search_space"]
     done = succeeded(client, job)
     trials = client.trials(job["id"])
-    known = trials[: plan["taken_over"]]
+    known = trials[: plan["reused"]]
     assert 3 <= len(known) < 8
     assert {trial["reused_from"]["job"] for trial in known} == {wide["id"]}
     assert len(trials) == len(known) + 2
@@ -190,7 +190,7 @@ def test_the_examples_of_the_documentation_run(service, client, tmp_path):
     blocks = re.findall(r"```bash\n(.*?)```", page, re.S)
     script = "\n".join(blocks).replace("localhost:8000", service.url.removeprefix("http://"))
     finished = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count('\n"reused_from":{"job":"job_') == 6

@@ -2,11 +2,11 @@
 
 import tempfile
 
-import httpx
 import keras
 import numpy as np
 import pytest
 import sklearn.datasets
+from processes import fetch
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 2},
@@ -68,7 +68,7 @@ def test_a_search_that_ends_at_a_target_trains_quick_networks_first(client):
             "target": "target",
             "search_space": {"units": {"type": "choice", "values": [256, 8, 64]}},
             "strategy": "grid",
-            "budget": {"epochs": 2, "target": 1e-9},
+            "budget": {"epochs": 2, "target_score": 1e-9},
             "parallelism": 1,
         }
     )
@@ -84,11 +84,11 @@ def assert_onnx_equals_keras(url, client, model, dataset):
     rows = LOADERS[dataset][0]().data[:20]
     answer = client.predict(model, rows.tolist())
     files = f"{url}/models/{model}/versions/{answer['version']}/artifacts"
-    state = httpx.get(f"{files}/preprocessing.json").json()
+    state = fetch(f"{files}/preprocessing.json").json()
     columns = state["preprocessor"]["scaled"]
     mean = np.array([column["mean"][0] for column in columns])
     scale = np.array([column["scale"][0] for column in columns])
-    network = load_network(httpx.get(f"{files}/model.keras").content)
+    network = load_network(fetch(f"{files}/model.keras").content)
     outputs = np.asarray(network(((rows - mean) / scale).astype("float32"), training=False))
     if dataset == "diabetes":
         target = state["target"]

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from luthier.client import RequestRefused
 
@@ -21,7 +22,7 @@ def test_the_example_of_imbalanced_classes_runs(service, client, tmp_path):
     [script] = re.findall(r"```bash\n(.*?)```", text, re.S)
     script = script.replace("localhost:8000", service.url.removeprefix("http://"))
     command = ["bash", "-euc", script]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     job = client.wait(json.loads(done.stdout)["id"], every=0.1)
     assert job["state"] == "succeeded", job["error"]

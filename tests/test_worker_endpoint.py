@@ -5,32 +5,32 @@ import time
 
 import httpx
 import pytest
-from processes import free_bind
+from processes import fetch, free_bind
 from prometheus import value
 
-from luthier.worker_endpoint import serve_vitals
+from luthier.worker_endpoint import serve_health
 from models.errors import SettingError
-from models.jobs.vitals import Vitals
+from models.jobs.worker.health import WorkerHealth
 from models.settings import Settings
 
 
 def get(bind: str, path: str) -> httpx.Response:
-    return httpx.get(f"http://{bind}{path}")
+    return fetch(f"http://{bind}{path}")
 
 
 def test_a_worker_answers_for_itself() -> None:
-    bind, vitals = free_bind(), Vitals(slots=3)
-    with serve_vitals(Settings(worker_bind=bind), vitals):
-        vitals.loop_turned(busy=2, jobs=1)
+    bind, health = free_bind(), WorkerHealth(slots=3)
+    with serve_health(Settings(worker_bind=bind), health):
+        health.loop_turned(busy=2, jobs=1)
         assert get(bind, "/healthz").json() == {"status": "ok"}
         text = get(bind, "/metrics").text
         for name, expected in (("slots", 3), ("busy_slots", 2), ("jobs", 1)):
             assert value(text, f"luthier_worker_{name}") == expected
         assert value(text, "luthier_worker_memory_bytes", process="worker") > 1e6
         assert "luthier_worker_gpus{" not in text, "not known yet"
-        vitals.gpus = {"NVIDIA H100": 2}
+        health.gpus = {"NVIDIA H100": 2}
         assert value(get(bind, "/metrics").text, "luthier_worker_gpus", device="NVIDIA H100") == 2
-        vitals.gpus = {}
+        health.gpus = {}
         assert 'luthier_worker_gpus{device="none"} 0.0' in get(bind, "/metrics").text
         assert get(bind, "/else").status_code == 404
     with pytest.raises(httpx.ConnectError):
@@ -38,8 +38,8 @@ def test_a_worker_answers_for_itself() -> None:
 
 
 def test_a_worker_whose_threads_do_not_come_round_is_not_alive() -> None:
-    bind, vitals = free_bind(), Vitals(slots=1, stuck_after=0.05)
-    with serve_vitals(Settings(worker_bind=bind), vitals):
+    bind, health = free_bind(), WorkerHealth(slots=1, stuck_after=0.05)
+    with serve_health(Settings(worker_bind=bind), health):
         time.sleep(0.1)
         answer = get(bind, "/healthz")
         assert answer.status_code == 503
@@ -47,17 +47,17 @@ def test_a_worker_whose_threads_do_not_come_round_is_not_alive() -> None:
 
 
 def test_a_database_that_does_not_answer_is_no_reason_to_start_anew() -> None:
-    vitals = Vitals(slots=1)
-    vitals.heartbeat_turned(renewed=True)
-    renewed = vitals.renewal_age
+    health = WorkerHealth(slots=1)
+    health.heartbeat_turned(renewed=True)
+    renewed = health.renewal_age
     time.sleep(0.01)
-    vitals.heartbeat_turned(renewed=False)
-    assert vitals.renewal_age > renewed
-    assert vitals.fault() is None
+    health.heartbeat_turned(renewed=False)
+    assert health.renewal_age > renewed
+    assert health.fault() is None
 
 
 def test_without_an_address_nothing_is_listened_on() -> None:
-    with serve_vitals(Settings(), Vitals(slots=1)):
+    with serve_health(Settings(), WorkerHealth(slots=1)):
         pass
 
 
@@ -65,7 +65,7 @@ def test_without_an_address_nothing_is_listened_on() -> None:
 def test_a_bad_address_is_refused(bind: str) -> None:
     with (
         pytest.raises(SettingError, match=r"LUTHIER_WORKER_BIND=.*expected address and port"),
-        serve_vitals(Settings(worker_bind=bind), Vitals(slots=1)),
+        serve_health(Settings(worker_bind=bind), WorkerHealth(slots=1)),
     ):
         pass
 
@@ -75,6 +75,6 @@ def test_an_address_in_use_is_told() -> None:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         with (
             pytest.raises(SettingError, match=f"LUTHIER_WORKER_BIND='{bind}': Address already"),
-            serve_vitals(Settings(worker_bind=bind), Vitals(slots=1)),
+            serve_health(Settings(worker_bind=bind), WorkerHealth(slots=1)),
         ):
             pass

@@ -6,11 +6,18 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
+PATIENCE = 600.0  # seconds; a guard against hanging on a busy machine, never a measurement
 
-def wait_until(condition: Callable[[], Found], within: float = 60.0, every: float = 0.05) -> Found:
-    """The first true answer of `condition`; AssertionError if there is none `within` seconds."""
+
+def wait_until(
+    condition: Callable[[], Found], within: float = PATIENCE, every: float = 0.05
+) -> Found:
+    """Return the first true answer of `condition`.
+
+    Raises AssertionError if there is none `within` seconds.
+    """
     deadline = time.monotonic() + within
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"Nothing came of it within {within:g} s."
+        assert time.monotonic() < deadline, f"It was not so within {within:g} s."
         time.sleep(every)
     return found

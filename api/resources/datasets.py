@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import request, url_for
-from flask.typing import ResponseReturnValue
 
 from api import examples
 from api.bodies import Blueprint, parse_json, refuse_nul
@@ -17,7 +16,6 @@ from api.schemas.datasets import (
     UploadFileSchema,
     UploadFormSchema,
     check_file_name,
-    dataset_body,
 )
 from api.schemas.fields import PageQuery, page
 from api.services import services
@@ -38,7 +36,7 @@ blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description=
         },
     }
 )
-def create() -> ResponseReturnValue:
+def create() -> tuple[DatasetRecord, int, dict[str, str]]:
     """Store a dataset: a file as multipart form, or rows or a file's address as JSON."""
     if request.mimetype == "multipart/form-data":
         record = _from_form()
@@ -49,7 +47,7 @@ def create() -> ResponseReturnValue:
             f"The body's content type is {request.mimetype or 'none'}; send a file as"
             " multipart/form-data or rows as application/json."
         )
-    return dataset_body(record), 201, {"Location": url_for("datasets.show", dataset=record.id)}
+    return record, 201, {"Location": url_for("datasets.show", dataset=record.id)}
 
 
 @blueprint.route("", methods=["GET"])
@@ -58,15 +56,14 @@ def create() -> ResponseReturnValue:
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List datasets, newest first."""
     found = services().datasets.catalog.page(query["limit"] + 1, query["after"])
-    body = page(found, query["limit"], lambda record: record.id)
-    return body | {"items": [dataset_body(record) for record in body["items"]]}
+    return page(found, query["limit"], lambda record: record.id)
 
 
 @blueprint.route("/<dataset>", methods=["GET"])
 @blueprint.response(200, DatasetSchema)
-def show(dataset: str) -> dict[str, Any]:
+def show(dataset: str) -> DatasetRecord:
     """Show a dataset's columns."""
-    return dataset_body(services().datasets.catalog.get(dataset))
+    return services().datasets.catalog.get(dataset)
 
 
 @blueprint.route("/<dataset>", methods=["DELETE"])

@@ -9,24 +9,23 @@ from flask.typing import ResponseReturnValue
 from api import examples
 from api.bodies import Blueprint
 from api.schemas.fields import LARGEST_NUMBER, page
-from api.schemas.jobs import (
+from api.schemas.tune import (
+    EnqueueTrialsSchema,
     JobPageSchema,
     JobSchema,
     JobsQuery,
     PlanSchema,
+    RaiseBudgetSchema,
     TrialPageSchema,
     TrialSchema,
     TrialsQuery,
     TuneHeaders,
     TuneQuery,
-    job_body,
-    trial_body,
 )
-from api.schemas.steering import GivenTrialsSchema, RaiseBudgetSchema
-from api.schemas.tune import TuneSchema
 from api.services import services
-from models.jobs.intake import TuneRequest
-from models.jobs.records import Job
+from models.jobs.model import Job, Trial
+from models.jobs.schema import JobSpecSchema
+from models.jobs.spec import JobSpec
 from models.telemetry import add_about
 
 blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning jobs")
@@ -35,20 +34,18 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
 @blueprint.arguments(TuneHeaders, location="headers")
-@blueprint.arguments(TuneSchema, example=examples.TUNE)
+@blueprint.arguments(JobSpecSchema, example=examples.TUNE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 @blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
-def start(
-    query: dict[str, Any], headers: dict[str, Any], wanted: TuneRequest
-) -> ResponseReturnValue:
+def start(query: dict[str, Any], headers: dict[str, Any], wanted: JobSpec) -> Any:
     """Start a tuning job."""
     if query["dry_run"]:
         return _plan(wanted)
     digest = hashlib.sha256(request.get_data(cache=True)).hexdigest()
-    job = services().intake.accept(wanted, headers["idempotency_key"], digest)
+    job = services().submission.submit(wanted, headers["idempotency_key"], digest)
     add_about(job=job.id, model=job.model)
-    return _body(job), 202, {"Location": url_for("tune.show", job=job.id)}
+    return _shown(job), 202, {"Location": url_for("tune.show", job=job.id)}
 
 
 @blueprint.route("", methods=["GET"])
@@ -58,50 +55,50 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
     """List tuning jobs, newest first."""
     found = services().jobs.page(query["limit"] + 1, query["after"], query["state"])
     body = page(found, query["limit"], lambda job: job.id)
-    return body | {"items": [_body(job) for job in body["items"]]}
+    return body | {"items": [_shown(job) for job in body["items"]]}
 
 
 @blueprint.route("/<job>", methods=["GET"])
 @blueprint.response(200, JobSchema)
-def show(job: str) -> dict[str, Any]:
+def show(job: str) -> Job:
     """Show a tuning job's state, progress and best trial."""
-    return _body(services().jobs.get(job))
+    return _shown(services().jobs.get(job))
 
 
 @blueprint.route("/<job>", methods=["DELETE"])
 @blueprint.response(204)
 def remove(job: str) -> None:
     """Delete a job that is not being worked on; its registered versions stay."""
-    services().job_requests.delete(job)
+    services().job_commands.delete(job)
 
 
 @blueprint.route("/<job>", methods=["PATCH"])
 @blueprint.arguments(RaiseBudgetSchema)
 @blueprint.response(202, JobSchema)
-def raise_budget(body: dict[str, Any], job: str) -> dict[str, Any]:
+def raise_budget(body: dict[str, Any], job: str) -> Job:
     """Raise a job's budget; one that has ended goes on where it stopped."""
-    return _body(services().steering.raise_budget(job, body["budget"]))
+    return _shown(services().job_commands.raise_budget(job, body["budget"]))
 
 
 @blueprint.route("/<job>/cancel", methods=["POST"])
 @blueprint.response(202, JobSchema)
-def cancel(job: str) -> dict[str, Any]:
+def cancel(job: str) -> Job:
     """Cancel a job and its trials."""
-    return _body(services().job_requests.cancel(job))
+    return _shown(services().job_commands.cancel(job))
 
 
 @blueprint.route("/<job>/pause", methods=["POST"])
 @blueprint.response(202, JobSchema)
-def pause(job: str) -> dict[str, Any]:
+def pause(job: str) -> Job:
     """Start no more trials until the job is resumed."""
-    return _body(services().job_requests.pause(job))
+    return _shown(services().job_commands.pause(job))
 
 
 @blueprint.route("/<job>/resume", methods=["POST"])
 @blueprint.response(202, JobSchema)
-def resume(job: str) -> dict[str, Any]:
+def resume(job: str) -> Job:
     """Go on with a paused job."""
-    return _body(services().job_requests.resume(job))
+    return _shown(services().job_commands.resume(job))
 
 
 @blueprint.route("/<job>/trials", methods=["GET"])
@@ -116,42 +113,39 @@ def trials(query: dict[str, Any], job: str) -> dict[str, Any]:
         after=query["after"],
         states=[query["state"]] if query["state"] else None,
     )
-    body = page(found, query["limit"], lambda trial: trial.number)
-    return body | {"items": [trial_body(trial) for trial in body["items"]]}
+    return page(found, query["limit"], lambda trial: trial.number)
 
 
 @blueprint.route("/<job>/trials", methods=["POST"])
-@blueprint.arguments(GivenTrialsSchema)
+@blueprint.arguments(EnqueueTrialsSchema)
 @blueprint.response(202, TrialPageSchema)
-def give(body: dict[str, Any], job: str) -> dict[str, Any]:
+def enqueue(body: dict[str, Any], job: str) -> dict[str, Any]:
     """Queue trials of your own values, beside those of the job's strategy."""
-    given = services().steering.give(job, body.get("trials") or body["values"])
-    return {"items": [trial_body(trial) for trial in given], "next": None}
+    enqueued = services().job_commands.enqueue(job, body.get("trials") or body["values"])
+    return {"items": enqueued, "next": None}
 
 
 @blueprint.route(f"/<job>/trials/<int(max={LARGEST_NUMBER}):number>", methods=["GET"])
 @blueprint.response(200, TrialSchema)
-def trial(job: str, number: int) -> dict[str, Any]:
+def trial(job: str, number: int) -> Trial:
     """Show one trial."""
-    return trial_body(services().jobs.trial(services().jobs.get(job), number))
+    return services().jobs.trial(services().jobs.get(job), number)
 
 
-def _body(job: Job) -> dict[str, Any]:
-    jobs = services().jobs
-    slots = services().settings.resolved_trial_slots
-    return job_body(job, jobs.progress(job), jobs.best_trial(job), slots)
+def _shown(job: Job) -> Job:
+    return services().jobs.with_progress(job)
 
 
-def _plan(wanted: TuneRequest) -> ResponseReturnValue:
-    decision = services().intake.decide(wanted)
-    outlook = services().forecaster.look_ahead(decision)
-    body = {
+def _plan(wanted: JobSpec) -> ResponseReturnValue:
+    decision = services().submission.decide(wanted)
+    outlook = services().forecaster.forecast(decision)
+    plan = {
         "trials": decision.trials,
-        "taken_over": len(decision.taken_over),
+        "reused": len(decision.reused),
         "space_size": decision.plan.space_size,
         "schedule": decision.plan.schedule,
         "forecast": outlook.forecast,
         "forecast_missing": outlook.missing,
-        "request": decision.spec.to_document(),
+        "request": decision.request,
     }
-    return jsonify(PlanSchema().dump(body))
+    return jsonify(PlanSchema().dump(plan))

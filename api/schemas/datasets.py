@@ -11,7 +11,7 @@ from marshmallow.validate import Length, OneOf, Range
 from api.names import check_printable
 from api.schemas.fields import described
 from models.data.columns import ColumnType
-from models.data.library.catalog import DatasetRecord
+from models.data.library.profile import ColumnProfileSchema
 
 
 class TypesField(ma.fields.Dict):
@@ -115,10 +115,14 @@ class DatasetSchema(ma.Schema):
     builtin = ma.fields.String(allow_none=True)
     rows = ma.fields.Integer()
     columns = ma.fields.List(
-        ma.fields.Dict(),
-        metadata=described("Name, type, missing and distinct counts, and figures by type."),
+        ma.fields.Nested(ColumnProfileSchema),
+        metadata=described("Every column with its counts and figures; empty if `error` is given."),
     )
-    created = ma.fields.String()
+    created = ma.fields.DateTime(format="iso")
+    error = ma.fields.String(
+        allow_none=True,
+        metadata=described("Why this version cannot read the columns; null if it can."),
+    )
 
 
 class DatasetPageSchema(ma.Schema):
@@ -140,15 +144,3 @@ class PreviewSchema(ma.Schema):
     """The first rows of a dataset."""
 
     items = ma.fields.List(ma.fields.Dict())
-
-
-def dataset_body(record: DatasetRecord) -> dict[str, Any]:
-    """A dataset as `DatasetSchema` describes it."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "builtin": record.builtin,
-        "rows": record.rows,
-        "columns": record.columns,
-        "created": record.created.isoformat(),
-    }

@@ -1,344 +1,372 @@
-"""The request that starts a tuning job."""
+"""Tuning jobs and trials: queries, commands and answers.
+
+The request that starts a job is `models.jobs.schema.JobSpecSchema`.
+"""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from api.schemas.fields import StrictBoolean, StrictFloat, StrictInteger, described, model_name
-from api.schemas.objective import ObjectiveField
-from api.schemas.pruning import PruningSchema
-from api.schemas.weights import ClassWeightField
-from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
-from models.data.preparation.splitting import Evaluation
-from models.data.preparation.tasks import Task
-from models.jobs.intake import TuneRequest
-from models.jobs.spec import Budget, NarrowFrom
-from models.oracles.plan import DEFAULT_TRIALS
-from models.oracles.schema import StrategyField
-from models.oracles.strategy import Bayesian, Random
-from models.space.hyperparameters import NETWORKS
-from models.space.schema import SearchSpaceField, load_space
-from models.trials.objective import METRICS
-from models.trials.spec import EarlyStopping
+from api.schemas.fields import LARGEST_NUMBER, PageQuery, StrictFloat, StrictInteger, described
+from models.jobs.model import JobState, TrialState
 
-_METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
+# Queries and headers
 
 
-class DatasetField(ma.fields.Field[Any]):
-    """A dataset's id, a builtin name, or rows."""
+class TuneQuery(ma.Schema):
+    """What to do with the request."""
 
-    default_error_messages = {
-        "form": (
-            'Give the id of a dataset, "builtin:" and a name, {{"records": [...]}}'
-            ' or {{"x": [...], "y": [...]}}.'
-        )
-    }
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, str) and value:
-            return value
-        if isinstance(value, dict) and set(value) in ({"records"}, {"x", "y"}):
-            return value
-        raise self.make_error("form")
-
-
-class ObjectiveSchema(ma.Schema):
-    """The metric that ranks trials."""
-
-    metric = ma.fields.String(
-        load_default="val_loss",
-        metadata=described(f"One of {', '.join(_METRIC_NAMES)}; `val_` may stand before it."),
+    dry_run = ma.fields.Boolean(
+        load_default=False,
+        metadata=described("Answer the plan and start nothing."),
     )
-    direction = ma.fields.String(
+
+
+class TuneHeaders(ma.Schema):
+    """Headers of a tuning request."""
+
+    idempotency_key = ma.fields.String(
+        data_key="Idempotency-Key",
         load_default=None,
-        allow_none=True,
-        validate=OneOf(["min", "max"]),
-        metadata=described("Follows from the metric; one that disagrees is refused."),
+        validate=Length(1, 255),
+        metadata=described("A request sent again with the same key answers the same job."),
+    )
+
+    class Meta:
+        """Every request has headers that are not ours."""
+
+        unknown = ma.EXCLUDE
+
+
+class JobsQuery(PageQuery):
+    """Which jobs to answer."""
+
+    state = ma.fields.String(
+        load_default=None, validate=OneOf(list(JobState)), metadata=described("Only these.")
     )
 
 
-class BudgetSchema(ma.Schema):
-    """When the search ends: at whichever limit is met first."""
+class TrialsQuery(ma.Schema):
+    """Which trials to answer."""
+
+    limit = ma.fields.Integer(
+        load_default=100, validate=Range(1, 1000), metadata=described("Most items to answer.")
+    )
+    after = ma.fields.Integer(
+        load_default=None,
+        validate=Range(0, LARGEST_NUMBER),
+        metadata=described("Number of the last trial already seen, in either order."),
+    )
+    state = ma.fields.String(
+        load_default=None, validate=OneOf(list(TrialState)), metadata=described("Only these.")
+    )
+    sort = ma.fields.String(
+        load_default="number",
+        validate=OneOf(["number", "score"]),
+        metadata=described("By `number`, or by `score` with the best first."),
+    )
+
+
+# Commands
+
+_VALUES = "By hyperparameter; what is left out is as the search space fixes it, else the default."
+
+
+class EnqueueTrialsSchema(ma.Schema):
+    """Values of the user's own: `values` of one trial, or `trials` of several."""
+
+    values = ma.fields.Dict(
+        keys=ma.fields.String(), metadata=described(_VALUES, example={"units": 96})
+    )
+    trials = ma.fields.List(
+        ma.fields.Dict(keys=ma.fields.String()),
+        validate=Length(1, 1000),
+        metadata=described("Several such."),
+    )
+
+    @ma.validates_schema
+    def _one_form(self, data: Mapping[str, Any], **_: Any) -> None:
+        if len(data) != 1:
+            raise ma.ValidationError("Give either values, or trials.", "values")
+
+
+class RaisedLimitsSchema(ma.Schema):
+    """Limits to be raised; those left out stay."""
 
     max_trials = StrictInteger(
-        load_default=None,
         allow_none=True,
         validate=Range(1, 100_000),
-        metadata=described(
-            f"Trials at most. Default: {DEFAULT_TRIALS} for random and bayesian; all that"
-            " the strategy plans for manual, grid and hyperband."
-        ),
-    )
-    epochs = StrictInteger(
-        load_default=50,
-        validate=Range(1, 100_000),
-        metadata=described("Epochs at most for one training."),
+        metadata=described("Of the strategy's own trials; `null`: all that it has."),
     )
     max_seconds = StrictFloat(
-        load_default=None,
         allow_none=True,
         validate=Range(min=0, min_inclusive=False),
-        metadata=described("Seconds of searching; trials under way are then ended."),
+        metadata=described("Of searching, those already spent included; `null`: no limit."),
     )
     max_failed_trials = StrictInteger(
-        load_default=10,
-        validate=Range(min=1),
-        metadata=described("The search ends when this many trials have failed."),
+        validate=Range(min=1), metadata=described("Those that have failed already included.")
+    )
+    target_score = StrictFloat(
+        allow_none=True,
+        metadata=described("A better score than the present target; `null`: none."),
     )
     target = StrictFloat(
-        load_default=None,
-        allow_none=True,
-        metadata=described("The search ends when the objective is this good."),
+        allow_none=True, metadata=described("Old name of `target_score`.", deprecated=True)
     )
-
-
-class NarrowFromSchema(ma.Schema):
-    """The ended job whose best trials bound the search space."""
-
-    job = ma.fields.String(required=True, validate=Length(1, 64), metadata=described("Its id."))
-    top = StrictFloat(
-        load_default=0.2,
-        validate=Range(min=0, max=1, min_inclusive=False),
-        metadata=described("Share of its scored trials that count as the best; 3 at least."),
+    epochs = StrictInteger(
+        validate=Range(1, 100_000),
+        metadata=described("Of the trials from now on; those that were trained stay as they are."),
     )
 
     @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> NarrowFrom:
-        return NarrowFrom(**data)
+    def _rename(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if "target" not in data:
+            return data
+        if "target_score" in data:
+            raise ma.ValidationError("Is the old name of target_score; give one.", "target")
+        return {"target_score": data.pop("target"), **data}
 
 
-class EvaluationSchema(ma.Schema):
-    """How trials are judged, and what is held back from them all."""
+class RaiseBudgetSchema(ma.Schema):
+    """A larger budget for a job."""
 
-    method = ma.fields.String(
-        load_default="holdout",
-        validate=OneOf(["holdout", "cv", "train"]),
-        metadata=described(
-            "`holdout`: one validation part. `cv`: k-fold cross-validation."
-            " `train`: score on the training rows themselves."
-        ),
+    budget = ma.fields.Nested(
+        RaisedLimitsSchema,
+        required=True,
+        validate=Length(1, error="Name at least one limit."),
+        metadata={"example": {"max_trials": 40}},
     )
-    validation_fraction = StrictFloat(
-        load_default=0.2,
-        metadata=described("Share of all rows to validate on (holdout)."),
+
+
+# Trials
+
+
+class FailureSchema(ma.Schema):
+    """Why a trial has no score."""
+
+    kind = ma.fields.String(
+        metadata=described("`diverged`, `out_of_memory`, `timeout`, `lost` or `error`.")
     )
-    test_fraction = StrictFloat(
-        load_default=None,
+    message = ma.fields.String()
+
+
+class TrialRefSchema(ma.Schema):
+    """A trial of any job."""
+
+    job = ma.fields.String()
+    trial = ma.fields.Integer()
+
+
+def _result(field: type[ma.fields.Field[Any]], name: str, text: str | None = None) -> Any:
+    """Make a field for a figure of the stored result; null while there is none."""
+    metadata = None if text is None else described(text)
+    return field(attribute=f"result.{name}", dump_default=None, allow_none=True, metadata=metadata)
+
+
+class TrialSchema(ma.Schema):
+    """One set of values, trained and scored."""
+
+    number = ma.fields.Integer(metadata=described("From 1, in the order of proposal."))
+    state = ma.fields.String(validate=OneOf(list(TrialState)))
+    values = ma.fields.Dict(metadata=described("Every hyperparameter that was in effect."))
+    score = ma.fields.Float(allow_none=True, metadata=described("The objective."))
+    spread = _result(
+        ma.fields.Float, "spread", "Standard deviation of the score over folds and executions."
+    )
+    metrics = _result(
+        ma.fields.Dict, "metrics", "On the validation rows, in the target's own units."
+    )
+    folds = ma.fields.List(
+        ma.fields.Dict(),
+        attribute="result.folds",
+        dump_default=None,
+        allow_none=True,
+        metadata=described("One entry for each fold and execution."),
+    )
+    history = _result(
+        ma.fields.Dict, "history", "Figures per epoch; those so far while the trial runs."
+    )
+    best_epoch = _result(ma.fields.Integer, "best_epoch")
+    epochs = ma.fields.Integer(metadata=described("Epochs asked for."))
+    initial_epoch = ma.fields.Integer(metadata=described("Epochs that its parent had trained."))
+    epochs_trained = _result(ma.fields.Integer, "epochs")
+    parent = ma.fields.Integer(
+        allow_none=True, metadata=described("Trial whose weights it continues (hyperband).")
+    )
+    reused_from = ma.fields.Nested(
+        TrialRefSchema,
+        allow_none=True,
+        metadata=described("The equal trial, of this job or another, whose result it has."),
+    )
+    trainer = _result(ma.fields.String, "trainer", "What trained it: `numpy` or `keras`.")
+    overfit_gap = _result(ma.fields.Float, "overfit_gap", "Validation loss minus training loss.")
+    overfit = _result(
+        ma.fields.Boolean,
+        "overfit",
+        "Whether the validation loss is above 1.5 times the training loss and the gap above 5%"
+        " of the loss of always predicting the mean or the class shares.",
+    )
+    parameters = _result(ma.fields.Integer, "parameters")
+    seconds = ma.fields.Float(allow_none=True, metadata=described("Seconds of training."))
+    memory_bytes = _result(
+        ma.fields.Integer, "memory_bytes", "Most resident memory of its process meanwhile."
+    )
+    retries = ma.fields.Integer(metadata=described("Times it was lost and tried again."))
+    failure = ma.fields.Nested(FailureSchema, allow_none=True)
+    created = ma.fields.DateTime()
+    started = ma.fields.DateTime(allow_none=True)
+    finished = ma.fields.DateTime(allow_none=True)
+
+
+class TrialPageSchema(ma.Schema):
+    """A part of a job's trials."""
+
+    items = ma.fields.List(ma.fields.Nested(TrialSchema))
+    next = ma.fields.String(allow_none=True)
+
+
+# Jobs
+
+
+class ProgressSchema(ma.Schema):
+    """How many trials are in which state."""
+
+    completed = ma.fields.Integer()
+    running = ma.fields.Integer()
+    failed = ma.fields.Integer()
+    stopped = ma.fields.Integer(metadata=described("Ended early by the pruning rule."))
+    total = ma.fields.Integer(metadata=described("Trials planned."))
+    eta_seconds = ma.fields.Float(
+        allow_none=True, metadata=described("Seconds until all planned trials have ended.")
+    )
+
+
+class JobSchema(ma.Schema):
+    """One tuning run."""
+
+    id = ma.fields.String()
+    model = ma.fields.String()
+    state = ma.fields.String(validate=OneOf(list(JobState)))
+    dataset = ma.fields.String(
+        allow_none=True, metadata=described("Null until a builtin dataset was loaded.")
+    )
+    progress = ma.fields.Nested(ProgressSchema)
+    best_trial = ma.fields.Nested(TrialSchema, allow_none=True)
+    stop_reason = ma.fields.String(
         allow_none=True,
         metadata=described(
-            "Share of all rows that no trial sees; the winner is scored on it. Default: 0.1,"
-            " and 0 with `train`."
+            "Why the search ended: `max_trials`, `max_seconds`, `max_failed_trials`, `target`"
+            " or `exhausted` (nothing is left to try)."
         ),
     )
-    folds = StrictInteger(
-        load_default=5, validate=Range(2, 100), metadata=described("Number of folds (cv).")
+    error = ma.fields.String(allow_none=True)
+    version = ma.fields.Integer(
+        allow_none=True, metadata=described("Registered version of the winner.")
     )
-    validation_dataset = ma.fields.String(
-        load_default=None,
-        allow_none=True,
-        metadata=described("Id of a dataset to validate on instead of a held-out part."),
-    )
-
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> Evaluation:
-        if data["test_fraction"] is None:
-            data["test_fraction"] = 0.0 if data["method"] == "train" else 0.1
-        return Evaluation(**data)
-
-
-class EarlyStoppingSchema(ma.Schema):
-    """When a training that no longer improves is ended; its best weights are kept."""
-
-    patience = StrictInteger(
-        load_default=10,
-        validate=Range(min=1),
-        metadata=described("Epochs in a row without a better validation loss."),
-    )
-    min_delta = StrictFloat(
-        load_default=0.0,
-        validate=Range(min=0),
-        metadata=described("How much better counts, in the loss's own units."),
-    )
-
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> EarlyStopping:
-        return EarlyStopping(**data)
-
-
-class TuneSchema(ma.Schema):
-    """A tuning job to start. `model`, `dataset` and `target` are required.
-
-    With `narrow_from` only `model` is: the data, the network and the aim are those of that job.
-    """
-
-    model = model_name(example="house-prices")
-    dataset = DatasetField(
-        load_default=None,
-        allow_none=False,
+    refit = ma.fields.Boolean(
         metadata=described(
-            f"Id of a dataset, `{BUILTIN_PREFIX}` and a name, records, or arrays."
-            " Required, unless `narrow_from` names a job.",
-            oneOf=[
-                {"type": "string", "example": "builtin:diabetes"},
-                {
-                    "type": "object",
-                    "required": ["records"],
-                    "properties": {"records": {"type": "array", "items": {"type": "object"}}},
-                },
-                {
-                    "type": "object",
-                    "required": ["x", "y"],
-                    "properties": {
-                        "x": {"type": "array", "items": {}},
-                        "y": {"type": "array", "items": {}},
-                    },
-                },
-            ],
-        ),
-    )
-    target = ma.fields.String(
-        load_default=None,
-        allow_none=False,
-        validate=Length(min=1),
-        metadata=described(
-            "Column to predict. Required, unless `narrow_from` names a job.", example="target"
-        ),
-    )
-    features = ma.fields.List(
-        ma.fields.String(),
-        load_default=None,
-        allow_none=True,
-        validate=Length(min=1),
-        metadata=described("Columns to learn from. Default: all that are not ignored."),
-    )
-    task = ma.fields.String(
-        load_default="auto",
-        validate=OneOf(["auto", *Task]),
-        metadata=described("What is predicted; `auto` follows from the target."),
-    )
-    class_weight = ClassWeightField(
-        load_default=None,
-        allow_none=True,
-        metadata=described(
-            "What the training rows of each class count in the training loss: `balanced` for rows /"
-            " (classes * rows of the class), or numbers by label; classes left out count 1."
-            " Classification only.",
-            oneOf=[
-                {"type": "string", "enum": ["balanced"]},
-                {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": "number",
-                        "minimum": 0,
-                        "exclusiveMinimum": True,
-                    },
-                    "example": {"healthy": 1.0, "ill": 10.0},
-                },
-            ],
-        ),
-    )
-    sample_weight = ma.fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=Length(min=1),
-        metadata=described(
-            "Column of numbers from 0 up that says what each training row counts in the training"
-            " loss. It is no feature, and predictions do not ask for it."
-        ),
-    )
-    network = ma.fields.String(
-        load_default="mlp",
-        validate=OneOf(list(NETWORKS)),
-        metadata=described("Family of networks; `cnn` learns from images."),
-    )
-    search_space = SearchSpaceField(load_default=None, allow_none=True)
-    strategy = StrategyField(load_default=Random)
-    objective = ObjectiveField(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
-    budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
-    evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation)
-    executions_per_trial = StrictInteger(
-        load_default=1,
-        validate=Range(1, 100),
-        metadata=described("Times that each trial is trained, with other seeds; scores are means."),
-    )
-    early_stopping = ma.fields.Nested(
-        EarlyStoppingSchema,
-        load_default=EarlyStopping,
-        allow_none=True,
-        metadata=described("`null` trains every epoch."),
-    )
-    pruning = ma.fields.Nested(
-        PruningSchema,
-        load_default=None,
-        allow_none=True,
-        metadata=described("Stop hopeless trials early. Default: every trial is trained out."),
-    )
-    parallelism = StrictInteger(
-        load_default=None,
-        allow_none=True,
-        validate=Range(1, 1024),
-        metadata=described("Trials at once. Default: as many as the worker has slots."),
-    )
-    seed = StrictInteger(
-        load_default=0,
-        validate=Range(0, 2**31 - 1),
-        metadata=described("The same request and seed give the same trials and scores."),
-    )
-    refit = StrictBoolean(
-        load_default=False,
-        metadata=described(
-            "Train the winner anew on training and validation rows together. Default: its"
-            " weights are kept. Always so with `cv`."
-        ),
-    )
-
-    reuse = StrictBoolean(
-        load_default=True,
-        metadata=described("Take over the results of equal trials of other jobs."),
-    )
-    narrow_from = ma.fields.Nested(
-        NarrowFromSchema,
-        load_default=None,
-        allow_none=True,
-        metadata=described(
-            "Search where the best trials of an ended job lie, on the same data and with the same"
-            " aim, and begin with the results that it has there. Leave out `search_space`."
-        ),
-    )
-
-    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _check_source(self, data: Any, original: Any, **_: Any) -> None:
-        if not isinstance(original, Mapping):
-            return
-        if original.get("narrow_from") is None:
-            missing = [name for name in ("dataset", "target") if name not in original]
-            if missing:
-                text = str(ma.fields.Field.default_error_messages["required"])
-                raise ma.ValidationError({name: [text] for name in missing})
-        elif original.get("search_space") is not None:
-            raise ma.ValidationError("It is made from the job of narrow_from.", "search_space")
-
-    @ma.post_load(pass_original=True)
-    def _make(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> TuneRequest:
-        space = data.pop("search_space")
-        if space is None and data["narrow_from"] is None:
-            space = load_space(None, data["network"])
-        objective = data.pop("objective")
-        budget = Budget(**data.pop("budget"))
-        if budget.max_trials is None and isinstance(data["strategy"], Random | Bayesian):
-            budget = replace(budget, max_trials=DEFAULT_TRIALS)
-        features = data.pop("features")
-        executions = data.pop("executions_per_trial")
-        return TuneRequest(
-            **data,
-            space=space,
-            metric=objective["metric"],
-            direction=objective["direction"],
-            budget=budget,
-            features=tuple(features) if features is not None else None,
-            executions=executions,
-            named=frozenset(original) | {f"budget.{name}" for name in original.get("budget", {})},
+            "Whether the winner is trained again on training and validation rows together."
         )
+    )
+    seconds = ma.fields.Float(metadata=described("Seconds of searching so far."))
+    created = ma.fields.DateTime()
+    started = ma.fields.DateTime(allow_none=True)
+    finished = ma.fields.DateTime(allow_none=True)
+    request = ma.fields.Dict(metadata=described("What was asked for, with every default."))
+
+
+class JobPageSchema(ma.Schema):
+    """A part of the jobs, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(JobSchema))
+    next = ma.fields.String(allow_none=True)
+
+
+# Dry runs
+
+
+class SpreadSchema(ma.Schema):
+    """A figure over the search space."""
+
+    smallest = ma.fields.Float(metadata=described("The least of any network."))
+    largest = ma.fields.Float(metadata=described("The most of any network."))
+    expected = ma.fields.Float(
+        metadata=described("Mean over networks drawn as the strategy draws them.")
+    )
+
+
+class CountSpreadSchema(ma.Schema):
+    """A count over the search space."""
+
+    smallest = ma.fields.Integer()
+    largest = ma.fields.Integer()
+    expected = ma.fields.Integer()
+
+
+class AssumptionsSchema(ma.Schema):
+    """The assumptions of a forecast."""
+
+    trials = ma.fields.Integer(metadata=described("Trials that are trained."))
+    runs_per_trial = ma.fields.Integer(metadata=described("Folds times executions."))
+    parallelism = ma.fields.Integer(metadata=described("Trials at once."))
+    epochs = ma.fields.Integer(
+        metadata=described(
+            "Epochs of all trials together, each trained to its end: no early stopping, no pruning."
+        )
+    )
+    networks_trained = ma.fields.Integer(
+        metadata=described("Networks that were trained for a few epochs to measure.")
+    )
+
+
+class ForecastSchema(ma.Schema):
+    """What a job will need, measured on networks of its search space."""
+
+    seconds = ma.fields.Float(metadata=described("Seconds of searching, at most."))
+    saving_seconds = ma.fields.Float(
+        metadata=described("Seconds of the refit, if there is one, and of making the version.")
+    )
+    seconds_per_trial = ma.fields.Nested(SpreadSchema)
+    memory_bytes = ma.fields.Integer(
+        metadata=described("Most resident memory of one trial's process.")
+    )
+    disk_bytes = ma.fields.Nested(
+        CountSpreadSchema,
+        metadata=described("Bytes that stay: the version's two large files and the weights kept."),
+    )
+    parameters = ma.fields.Nested(CountSpreadSchema)
+    assumes = ma.fields.Nested(AssumptionsSchema)
+
+
+class RoundSchema(ma.Schema):
+    """Trials of one Hyperband bracket that are trained equally long."""
+
+    iteration = ma.fields.Integer(metadata=described("From 0."))
+    bracket = ma.fields.Integer(metadata=described("The highest one comes first."))
+    round = ma.fields.Integer(metadata=described("From 0; the later ones go on with the best."))
+    trials = ma.fields.Integer()
+    initial_epoch = ma.fields.Integer()
+    epochs = ma.fields.Integer(metadata=described("Where training ends, counted from the start."))
+
+
+class PlanSchema(ma.Schema):
+    """What a tuning job would do."""
+
+    trials = ma.fields.Integer(metadata=described("Trials that there would be."))
+    reused = ma.fields.Integer(
+        metadata=described("How many of them have their results from `narrow_from`.")
+    )
+    space_size = ma.fields.Integer(
+        allow_none=True, metadata=described("Distinct trials; null where values are continuous.")
+    )
+    schedule = ma.fields.List(
+        ma.fields.Nested(RoundSchema),
+        metadata=described("Hyperband's rounds; empty for other strategies."),
+    )
+    forecast = ma.fields.Nested(ForecastSchema, allow_none=True)
+    forecast_missing = ma.fields.String(
+        allow_none=True, metadata=described("Why there is no forecast.")
+    )
+    request = ma.fields.Dict(metadata=described("What was asked for, with every default."))

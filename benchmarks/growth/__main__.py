@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.growth import memory, rendering, rows, searching
+from benchmarks.growth import measuring, rendering
 from benchmarks.tuning import results
 from benchmarks.tuning.rendering import show
 from benchmarks.tuning.workloads import WORKLOADS
@@ -24,12 +24,12 @@ def _plan(quick: bool) -> dict[str, Callable[[], Any]]:
     counts, most_served = ((1000,), 1000) if quick else ((10**3, 10**4, 10**5, 10**6), 10**5)
     marks, fits = ((2, 4), (2, 4)) if quick else ((10, 100, 500, 1000), (10, 50, 100))
     return {
-        "trials": lambda: searching.grow_trials(trials, epochs),
-        "parallelism": lambda: searching.grow_parallelism(degrees, side, epochs),
-        "rows": lambda: rows.grow_rows(counts, most_served),
+        "trials": lambda: measuring.grow_trials(trials, epochs),
+        "parallelism": lambda: measuring.grow_parallelism(degrees, side, epochs),
+        "rows": lambda: measuring.grow_rows(counts, most_served),
         "memory": lambda: {
-            "luthier": memory.grow_service(marks),
-            "keras": memory.grow_keras(fits),
+            "luthier": measuring.grow_service(marks),
+            "keras": measuring.grow_keras(fits),
         },
     }
 

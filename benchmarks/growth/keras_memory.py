@@ -6,9 +6,8 @@ from typing import Any
 import keras
 import psutil
 
-from benchmarks.tuning.contestants.keras_models import build, fit, start
-from benchmarks.tuning.rows import load
-from benchmarks.tuning.task import Task, Turns
+from benchmarks.tuning.contestants.keras_loop import build, fit, start
+from benchmarks.tuning.task import Task, Turns, load
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:

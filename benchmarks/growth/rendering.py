@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.growth import rows as growth_of_rows
+from benchmarks.growth import measuring
 from benchmarks.tuning.rendering import Table, machine_note
 
 Document = dict[str, Any]
@@ -49,16 +49,16 @@ def _rows(document: Document) -> Iterable[str]:
         [
             f"{one['rows']:,}",
             f"{one['trainer']:.3g} s",
-            f"{one['rows'] * growth_of_rows.EPOCHS / one['trainer']:,.0f}",
+            f"{one['rows'] * measuring.EPOCHS / one['trainer']:,.0f}",
             f"{one['trainer'] / one['floor']:.2f}×",
             "—" if one["service"] is None else f"{one['service']:.3g} s",
         ]
         for one in document["rows"]
     ]
-    layers = " × ".join(map(str, growth_of_rows.LAYERS))
+    layers = " × ".join(map(str, measuring.LAYERS))
     yield (
-        f"One trial: layers {layers}, {growth_of_rows.FEATURES} columns,"
-        f" {growth_of_rows.EPOCHS} epochs, batch {growth_of_rows.BATCH}:"
+        f"One trial: layers {layers}, {measuring.FEATURES} columns,"
+        f" {measuring.EPOCHS} epochs, batch {measuring.BATCH}:"
     )
     headings = ["rows", "trainer", "rows a second", "of the floor", "job of one trial"]
     yield Table(headings, rows).markdown()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tuning.rows import Fold, save
+from benchmarks.tuning.task import Fold, save
 from benchmarks.tuning.workloads import SEED, Array, Workload
 from models.data.dataset import Dataset
 from models.data.formats.reading import from_arrays

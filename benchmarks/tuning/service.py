@@ -28,7 +28,7 @@ _WARM_UP = {
     "model": "warm-up",
     "dataset": "builtin:xor",
     "target": "target",
-    "search_space": {"num_layers": 2, "units": 16},  # what is compiled for a few rows too
+    "search_space": {"num_layers": 2, "units": 16},
     "evaluation": {"method": "train"},
     "reuse": False,
 }

@@ -1,4 +1,4 @@
-"""Which API keys there are; of the keys themselves only digests are stored."""
+"""The stored API keys; of each key only the digest is stored."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class KeyRecord:
 
 
 class KeyCatalog:
-    """Makes, lists, finds and revokes keys. A row is never removed."""
+    """Creates, lists, finds and revokes keys. A row is never removed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class KeyCatalog:
     def create(
         self, name: str, scopes: Iterable[str], expires: datetime | None = None
     ) -> tuple[KeyRecord, str]:
-        """Make a key; answer its record and the key itself, which cannot be had again.
+        """Create a key; return its record and the key, which is not stored.
 
         Raises Invalid at `name`, `scopes` or `expires`.
         """
@@ -61,31 +61,31 @@ class KeyCatalog:
         return self.get(key_id), key
 
     def get(self, key_id: str) -> KeyRecord:
-        """One key by its id; NotFound if there is none."""
+        """Return one key by its id; raise NotFound if there is none."""
         found = self.find(key_id)
         if found is None:
             raise NotFound("key", key_id)
         return found
 
     def find(self, key_id: str) -> KeyRecord | None:
-        """One key by its id, whatever its state."""
+        """Return one key by its id, whatever its state; None if there is none."""
         with self._database.read() as connection:
             row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
         return None if row is None else _record(row)
 
     def all(self) -> list[KeyRecord]:
-        """Every key that was ever made, oldest first."""
+        """Return every key that was ever created, oldest first."""
         query = select(api_keys).order_by(api_keys.c.created, api_keys.c.id)
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def is_empty(self) -> bool:
-        """Whether no key was ever made."""
+        """Whether no key was ever created."""
         with self._database.read() as connection:
             return connection.execute(select(api_keys.c.id).limit(1)).first() is None
 
     def revoke(self, key_id: str) -> KeyRecord:
-        """Let a key allow nothing any more; NotFound if there is none."""
+        """Revoke a key; raise NotFound if there is none."""
         with self._database.write() as connection:
             connection.execute(
                 update(api_keys)

@@ -1,4 +1,4 @@
-"""Which caller a key stands for, without asking the database for every request."""
+"""The caller of a key, remembered so that not every request queries the database."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ REMEMBERED_SECONDS = 5.0  # until a revoked key is refused by a process that has
 
 
 class KeyRing:
-    """The keys of the settings and those of the database; threads may share it."""
+    """The keys of the settings and of the database; may be shared between threads."""
 
     def __init__(
         self,
@@ -22,15 +22,15 @@ class KeyRing:
         self._catalog = catalog
         self._static = static
         self._clock = clock
-        # Only keys that were good come in here, so it stays as small as their number.
+        # Holds only valid keys, so its size is bounded by their number.
         self._remembered: dict[str, tuple[Caller, float]] = {}
         self._has_keys = bool(static)
         self._looked = float("-inf")
 
     def has_keys(self) -> bool:
-        """Whether callers must show a key: there is one, or there was one that now is revoked.
+        """Whether callers must send a key: one exists, or existed.
 
-        A service that had keys stays closed when the last of them ends.
+        A service that once had keys stays closed after the last of them is revoked or expires.
         """
         if not self._has_keys and self._clock() - self._looked >= REMEMBERED_SECONDS:
             self._has_keys = not self._catalog.is_empty()
@@ -38,7 +38,7 @@ class KeyRing:
         return self._has_keys
 
     def caller(self, key: str) -> Caller | None:
-        """Whose key it is; None if it is unknown, expired or revoked."""
+        """Return the caller of a key; None if the key is unknown, expired or revoked."""
         digest = digest_of(key)
         remembered = self._remembered.get(digest)
         if remembered is not None and self._clock() < remembered[1]:

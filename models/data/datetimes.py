@@ -1,4 +1,4 @@
-"""Points in time as float seconds since 1970-01-01 UTC."""
+"""Datetimes as float seconds since 1970-01-01 UTC."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ _ISO = re.compile(ISO)
 
 
 def parse_iso(text: str) -> float:
-    """Seconds of an ISO 8601 date or datetime; ValueError if it is none."""
+    """Return the seconds of an ISO 8601 date or datetime; raise ValueError for another text."""
     if not _ISO.fullmatch(text):
         raise ValueError(f"{text!r} is not an ISO 8601 date or datetime.")
     moment = datetime.fromisoformat(text)
@@ -30,15 +30,15 @@ def parse_iso(text: str) -> float:
 
 
 def format_rfc3339(seconds: float) -> str:
-    """`2024-05-01T12:00:00Z`, with a fraction only where there is one."""
+    """Return text such as `2024-05-01T12:00:00Z`, with a fraction only if there is one."""
     moment = _EPOCH + timedelta(seconds=seconds)
     return moment.isoformat().replace("+00:00", "Z")
 
 
 def expand(seconds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The `PARTS` of each moment: (rows,) seconds to (rows, 5) float64, NaN for a missing one.
+    """Split seconds, (rows,), into the `PARTS` of each datetime, (rows, 5) float64.
 
-    Weekday 0 is Monday; the hour has a fraction.
+    NaN stays NaN. Weekday 0 is Monday; the hour has a fraction.
     """
     absent = np.isnan(seconds)
     whole = np.where(absent, 0.0, seconds)

@@ -1,4 +1,4 @@
-"""What a place to run trials offers."""
+"""The interface of an executor and its errors."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,18 +15,18 @@ class TaskLost(LuthierError):
 
 
 class TaskTimedOut(LuthierError):
-    """The task ran past its time limit and was ended."""
+    """The task exceeded its time limit and was ended."""
 
 
 class TaskOutOfMemory(LuthierError):
-    """The task's process outgrew its memory limit and was ended."""
+    """The task's process exceeded its memory limit and was ended."""
 
 
 class Executor(Protocol):
     """Runs functions in warm processes, `slots` at a time.
 
-    A future that fails raises TaskLost, TaskTimedOut, TaskOutOfMemory or whatever the function
-    itself raised; a cancelled one raises CancelledError.
+    A future raises TaskLost, TaskTimedOut, TaskOutOfMemory or the function's own exception; a
+    cancelled one raises CancelledError.
     """
 
     slots: int
@@ -38,24 +38,21 @@ class Executor(Protocol):
         ...
 
     def cancel(self, future: "Future[Result]") -> None:
-        """End the task now, even if it is running; nothing happens if it is done."""
+        """End the task now, even if it is running; do nothing if it is done."""
         ...
 
     def reports(self, future: "Future[Any]") -> list[Any]:
-        """What the task has told by `models.executors.reporting.tell` since the last call.
+        """Return what the task reported by `models.executors.reporting.tell` since the last call.
 
-        In the order of telling; nothing is missing once the future is done, unless its process
-        died. Never waits.
+        The reports are in order and complete once the future is done, unless its process died.
+        Never waits.
         """
         ...
 
-    def stop(self, future: "Future[Any]", part: int = 0) -> None:
-        """Ask the task to end early with a result: its `tell` answers True from now on.
-
-        A task that does several things at once is asked for each `part` apart.
-        """
+    def stop(self, future: "Future[Any]") -> None:
+        """Ask the task to end early with a result: its `tell` returns True from now on."""
         ...
 
     def close(self) -> None:
-        """End every process, finished or not."""
+        """End every process and every task."""
         ...

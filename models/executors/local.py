@@ -1,4 +1,4 @@
-"""Trials in warm child processes of this machine."""
+"""An executor of warm child processes on this machine."""
 
 import itertools
 import multiprocessing
@@ -16,13 +16,7 @@ from typing import Any
 import psutil
 from pebble import ProcessExpired, ProcessPool
 
-from models.executors.executor import (
-    Payload,
-    Result,
-    TaskLost,
-    TaskOutOfMemory,
-    TaskTimedOut,
-)
+from models.executors.executor import Payload, Result, TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.reporting import Channel, Listener, run_task
 
 OUT_OF_MEMORY_EXIT = 86
@@ -33,7 +27,7 @@ class LocalExecutor:
     """A pool of spawned processes that stay warm across jobs.
 
     `prepare` runs once in every new process before its first task. `memory_limit` is in bytes
-    of resident memory. A process that dies, times out or outgrows the limit is replaced.
+    of resident memory. A process that dies, times out or exceeds the limit is replaced.
     """
 
     def __init__(
@@ -67,7 +61,7 @@ class LocalExecutor:
         future.listener.channel.remove()
 
     def reports(self, future: "Future[Any]") -> list[Any]:
-        """What the task has told since the last call."""
+        """Return what the task reported since the last call."""
         assert isinstance(future, _LinkedFuture)
         is_done = future.done()
         reports = future.listener.read()
@@ -75,13 +69,13 @@ class LocalExecutor:
             future.listener.channel.remove()
         return reports
 
-    def stop(self, future: "Future[Any]", part: int = 0) -> None:
-        """Ask the task to end `part` early; it sees that at its next report, or 0.05 s later."""
+    def stop(self, future: "Future[Any]") -> None:
+        """Ask the task to end early; it notices at its next report, or 0.05 s later."""
         assert isinstance(future, _LinkedFuture)
         if not future.done():
-            # Without a place to say so, the task goes on to its end: time is lost and nothing else.
+            # If the file cannot be written, the task runs to its end, which only costs time.
             with suppress(OSError):
-                future.listener.channel.stop(part).touch()
+                future.listener.channel.stop.touch()
 
     def close(self) -> None:
         """Kill every process and cancel every task."""
@@ -92,7 +86,7 @@ class LocalExecutor:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _working_pool(self) -> ProcessPool:
-        """The pool, opened again if it gave up: Pebble does so when an idle process of it dies."""
+        """Return the pool. Pebble gives a pool up when an idle process of it dies; reopen it."""
         if not self._pool.active:
             self._pool.join()
             self._pool = self._open_pool()
@@ -108,7 +102,7 @@ class LocalExecutor:
 
 
 class _LinkedFuture(Future[Result]):
-    """A future with this package's errors in place of the pool's."""
+    """A future that raises this package's errors instead of the pool's."""
 
     def __init__(self, inner: "Future[Result]", listener: Listener) -> None:
         super().__init__()
@@ -138,7 +132,7 @@ def _settle(done: "Future[Result]", outer: "Future[Result]", timeout: float | No
 
 def _explain(expired: ProcessExpired) -> TaskOutOfMemory | TaskLost:
     if expired.exitcode == OUT_OF_MEMORY_EXIT:
-        return TaskOutOfMemory("Its process outgrew the memory limit and was ended.")
+        return TaskOutOfMemory("Its process exceeded the memory limit and was ended.")
     return TaskLost(f"Its process died with exit code {expired.exitcode}.")
 
 
@@ -151,9 +145,9 @@ def _start_process(
 
 
 def _watch(memory_limit: int, parent: int, folder: str) -> None:
-    """End this process when it outgrows its memory or its parent is gone.
+    """End this process when it exceeds its memory limit or its parent is gone.
 
-    A parent that was killed could not remove the folder of its tasks' reports.
+    A killed parent could not remove the folder of its tasks' reports.
     """
     process = psutil.Process()
     pause = threading.Event()

@@ -1,8 +1,7 @@
-"""What a running task tells whoever submitted it, and how that one asks it to stop.
+"""Reports of a running task to its submitter, and the submitter's request that it stop.
 
-Both go through files of the task's own. So a task never waits for a reader, however slow or dead,
-and a task that is killed half-way leaves nothing locked behind; a queue shared between processes
-could not promise either.
+Both travel through files of the task's own. A task never waits for a reader, and a task that is
+killed leaves no lock behind; a queue between processes could guarantee neither.
 """
 
 import json
@@ -16,37 +15,30 @@ from typing import Any, BinaryIO, TypeVar
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
-REPORT_SECONDS = 0.2  # least time between two batches of one task
-STOP_SECONDS = 0.05  # least time between two looks of a task at whether it is to stop
+REPORT_SECONDS = 0.2  # minimum time between two batches of one task
+STOP_SECONDS = 0.05  # minimum time between two checks of a task whether it should stop
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The files of one task: its reports, and the wishes that it stop."""
+    """The files of one task."""
 
     path: str  # without an ending; the folder exists
 
     @property
     def reports(self) -> Path:
-        """One report a line, as JSON, appended by the task."""
+        """The reports, one JSON document a line; the task appends to it."""
         return Path(f"{self.path}.reports")
 
-    def stop(self, part: int) -> Path:
-        """Is there once a part of the task was asked to stop."""
-        return Path(f"{self.path}.{part}.stop")
-
-    def stopped(self) -> set[int]:
-        """The parts that were asked to stop."""
-        return {int(file.suffixes[-2][1:]) for file in self._stops()}
+    @property
+    def stop(self) -> Path:
+        """An empty file that exists once the task was asked to stop."""
+        return Path(f"{self.path}.stop")
 
     def remove(self) -> None:
-        """Forget the task; nothing happens if it told nothing."""
-        for file in (self.reports, *self._stops()):
+        """Delete the files that exist."""
+        for file in (self.reports, self.stop):
             file.unlink(missing_ok=True)
-
-    def _stops(self) -> list[Path]:
-        path = Path(self.path)
-        return list(path.parent.glob(f"{path.name}.*.stop"))
 
 
 class Teller:
@@ -56,24 +48,24 @@ class Teller:
         self._channel = channel
         self._pending: list[Any] = []
         self._file: BinaryIO | None = None
-        self._next_batch = self._next_look = 0.0  # by the monotonic clock
-        self._stopped: set[int] = set()
+        self._next_batch = self._next_check = 0.0  # by the monotonic clock
+        self._is_stopped = False
         self._is_broken = False
 
-    def tell(self, report: Any, part: int = 0) -> bool:
-        """Keep a report for the next batch; answer whether `part` was asked to stop."""
+    def tell(self, report: Any) -> bool:
+        """Keep a report for the next batch; return whether the task was asked to stop."""
         self._pending.append(report)
         now = time.monotonic()
         if now >= self._next_batch:
             self.flush()
             self._next_batch = now + REPORT_SECONDS
-        if now >= self._next_look:
-            self._stopped = self._channel.stopped()
-            self._next_look = now + STOP_SECONDS
-        return part in self._stopped
+        if now >= self._next_check:
+            self._is_stopped = self._channel.stop.exists()
+            self._next_check = now + STOP_SECONDS
+        return self._is_stopped
 
     def flush(self) -> None:
-        """Write what is kept; a disk that refuses ends the reports, not the task."""
+        """Write the pending reports. A write error ends the reports, not the task."""
         pending, self._pending = self._pending, []
         if not pending or self._is_broken:
             return
@@ -87,7 +79,7 @@ class Teller:
             self._is_broken = True
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the remaining reports and close the file."""
         self.flush()
         if self._file is not None:
             with suppress(OSError):
@@ -99,36 +91,36 @@ class Listener:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self._place = 0  # bytes read so far
+        self._offset = 0  # bytes read so far
 
     def read(self) -> list[Any]:
-        """What was told since the last call; a line that is being written waits for the next."""
+        """Return the reports written since the last call; an unfinished line is left for later."""
         try:
             with self.channel.reports.open("rb") as file:
-                file.seek(self._place)
+                file.seek(self._offset)
                 content = file.read()
         except FileNotFoundError:
             return []
         whole = content[: content.rfind(b"\n") + 1]
-        self._place += len(whole)
+        self._offset += len(whole)
         return [json.loads(line) for line in whole.splitlines()]
 
 
 _teller: Teller | None = None  # of the task that this process runs
 
 
-def tell(report: Any, part: int = 0) -> bool:
-    """Tell whoever submitted the present task; answer whether `part` of it is to end early.
+def tell(report: Any) -> bool:
+    """Report to the submitter of the current task; return whether the task should end early.
 
-    A report is anything that JSON holds, NaN and infinities included.
-    Reports travel in batches, at most one each 0.2 s and the last when the task ends; the answer
-    is at most 0.05 s old. Takes no time worth counting; outside a task nothing happens.
+    A report is any value that `json` can write, NaN and infinities included. Reports are written
+    in batches, at most one every 0.2 s and the last when the task ends; the answer is at most
+    0.05 s old. Outside a task nothing happens.
     """
-    return _teller is not None and _teller.tell(report, part)
+    return _teller is not None and _teller.tell(report)
 
 
 def run_task(channel: Channel, function: Callable[[Payload], Result], payload: Payload) -> Result:
-    """Run a task in its process; every report is written by the time its result is known."""
+    """Run a task in its process; all reports are written before its result is known."""
     global _teller
     _teller = Teller(channel)
     try:

@@ -1,52 +1,47 @@
-"""The best trial of a search so far, and whose weights are kept."""
+"""Which of a job's trials is the best: one rule, for trials in memory and for rows.
 
-from models.jobs.lifecycle import TrialState
-from models.jobs.records import Trial
-from models.store.artifacts import Artifacts
+The best trial is the completed one with the best score, the earlier of equals. A stopped trial was
+scored before its end: it is the best only where none completed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, UnaryExpression
+
+from models.jobs.model import Outcome, Trial, TrialState
+from models.store.tables import trials
 from models.trials.objective import Objective
 
-
-class Best:
-    """The best scored trial, the earlier of equals; a stopped one only where none completed."""
-
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        self.trial: Trial | None = None
-
-    def offer(self, trial: Trial) -> Trial | None:
-        """Compare a trial that has a score with the best; answer the worse of the two."""
-        best = self.trial
-        if best is None or self._is_better(trial, best):
-            self.trial = trial
-            return best
-        return trial
-
-    def reaches(self, target: float | None) -> bool:
-        """Whether the best is as good as `target`, if there is one."""
-        if target is None or self.trial is None or self.trial.score is None:
-            return False
-        return not self._objective.is_worse(self.trial.score, target)
-
-    def _is_better(self, trial: Trial, best: Trial) -> bool:
-        if trial.score is None or best.score is None:
-            return best.score is None
-        if trial.state != best.state:
-            # A stopped trial was judged by less than one that completed.
-            return trial.state == TrialState.COMPLETED
-        return self._objective.is_worse(best.score, trial.score)
+SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
 
 
-class TrialWeights:
-    """The weights that the trials of one job have left below the artifact root."""
+def is_better(objective: Objective, trial: Trial, other: Trial | None) -> bool:
+    """Return whether a scored trial is better than another one, or than none."""
+    if other is None:
+        return True
+    if trial.state != other.state and trial.score is not None and other.score is not None:
+        return trial.state == TrialState.COMPLETED
+    return objective.is_better(trial.score, other.score)
 
-    def __init__(self, job: str, artifacts: Artifacts) -> None:
-        self._job = job
-        self._artifacts = artifacts
 
-    def folder(self, trial: Trial) -> str:
-        """Where the weights of a trial lie, if they do."""
-        return f"jobs/{self._job}/trials/{trial.number}"
+def ranked(objective: Objective, completed: Iterable[Outcome]) -> list[Outcome]:
+    """Return completed trials, the best first."""
+    return sorted(completed, key=lambda trial: objective.loss(trial.score))
 
-    def drop(self, trial: Trial) -> None:
-        """Remove the weights of a trial; nothing happens if there are none."""
-        self._artifacts.delete(self.folder(trial))
+
+def best_first(objective: Objective) -> list[UnaryExpression[Any]]:
+    """Return what rows of trials are ordered by: score, the best first, then number."""
+    score = trials.c.score
+    order = score.asc() if objective.direction == "min" else score.desc()
+    return [order.nulls_last(), trials.c.number.asc()]
+
+
+def comes_after(objective: Objective, last: Trial) -> ColumnElement[bool]:
+    """Return the condition that a row comes after `last` in the order of `best_first`."""
+    score = trials.c.score
+    later = trials.c.number > last.number
+    if last.score is None:
+        return score.is_(None) & later
+    worse = score > last.score if objective.direction == "min" else score < last.score
+    return worse | ((score == last.score) & later) | score.is_(None)

@@ -8,16 +8,19 @@ reports it, the validation loss otherwise.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
 from statistics import median
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from models.errors import Invalid
 from models.oracles.strategy import Hyperband, Strategy
 from models.trials.objective import Objective
+from models.trials.spec import TrialResult
+from models.trials.trainers.base import EpochReport
 
 Curve = Sequence[float]  # one figure per epoch, the less the better
+History = Mapping[str, Sequence[float | None]]  # figures per epoch, by name
 FIRST_RUN = (0, 0)  # fold and execution
 
 
@@ -85,25 +88,12 @@ class AshaRule:
         return min(curve[:rung]) > bests[kept - 1]
 
 
-Pruning = MedianRule | AshaRule
+PruningRule = MedianRule | AshaRule
 
-RULES: Mapping[str, type[Pruning]] = {rule.rule: rule for rule in (MedianRule, AshaRule)}
-
-
-def pruning_to_json(pruning: Pruning | None) -> dict[str, Any] | None:
-    """The JSON form: the rule's name and every option."""
-    return None if pruning is None else {"rule": pruning.rule, **asdict(pruning)}
+RULES: Mapping[str, type[PruningRule]] = {rule.rule: rule for rule in (MedianRule, AshaRule)}
 
 
-def pruning_from_json(document: Mapping[str, Any] | None) -> Pruning | None:
-    """Read back what `pruning_to_json` wrote."""
-    if document is None:
-        return None
-    options = {name: value for name, value in document.items() if name != "rule"}
-    return RULES[document["rule"]](**options)
-
-
-def check_pruning(pruning: Pruning | None, strategy: Strategy, epochs: int) -> None:
+def check_pruning(pruning: PruningRule | None, strategy: Strategy, epochs: int) -> None:
     """Raise Invalid for a rule that has no place in a job; `epochs` are its budget's."""
     if pruning is None:
         return
@@ -131,17 +121,57 @@ def judged_metric(objective: Objective) -> tuple[str, bool]:
 
 
 class Pruner:
-    """Judges the trials of one job by the curves of their first runs."""
+    """Finds the hopeless trials of one job by its rule; without a rule no trial is hopeless."""
 
-    def __init__(self, pruning: Pruning, objective: Objective) -> None:
+    def __init__(self, rule: PruningRule | None, objective: Objective) -> None:
         self.metric, self._more_is_better = judged_metric(objective)
-        self._pruning = pruning
+        self._rule = rule
         self._curves: dict[int, list[float]] = {}
         self._running_means: dict[int, Curve] = {}  # of completed trials
 
-    def observe(self, trial: int, figures: Sequence[float | None]) -> bool:
-        """Take in `metric` of more epochs of a trial's first run; whether it is hopeless now."""
-        if not figures:
+    @property
+    def needs_curves(self) -> bool:
+        """Whether there is a rule, which needs the curves of past trials."""
+        return self._rule is not None
+
+    def observe(self, reported: Mapping[int, Sequence[EpochReport]]) -> list[int]:
+        """Add epochs of running trials, by number; return the trials that are hopeless now."""
+        if self._rule is None:
+            return []
+        return [
+            trial
+            for trial, reports in reported.items()
+            if self.add(
+                trial,
+                [
+                    report.logs[self.metric]
+                    for report in reports
+                    if (report.fold, report.execution) == FIRST_RUN
+                ],
+            )
+        ]
+
+    def restore(self, trial: int, first_run: History) -> None:
+        """Add the curves that the first run of a past trial reported, by name."""
+        self.add(trial, first_run.get(self.metric, []))
+
+    def add_reused(self, trial: int, result: TrialResult) -> None:
+        """Add the curve of a trial that was answered by an equal one and so reported nothing."""
+        if len(result.folds) == 1:
+            self.add(trial, (result.history or {}).get(self.metric, []))
+
+    def complete(self, trial: int) -> None:
+        """Count a trial as completed: it reached its end without being stopped."""
+        if curve := self._curves.get(trial):
+            self._running_means[trial] = running_means(curve)
+
+    def forget(self, trial: int) -> None:
+        """Drop the curve of a trial that failed or starts again."""
+        self._curves.pop(trial, None)
+
+    def add(self, trial: int, figures: Sequence[float | None]) -> bool:
+        """Append `metric` of more epochs to a trial's curve; return whether it is hopeless now."""
+        if not figures or self._rule is None:
             return False
         curve = self._curves.setdefault(trial, [])
         seen = len(curve)
@@ -150,16 +180,7 @@ class Pruner:
             curves=[each for number, each in self._curves.items() if number != trial],
             running_means=list(self._running_means.values()),
         )
-        return self._pruning.is_hopeless(curve, seen, rivals)
-
-    def complete(self, trial: int) -> None:
-        """A trial came to its end without being stopped."""
-        if curve := self._curves.get(trial):
-            self._running_means[trial] = running_means(curve)
-
-    def forget(self, trial: int) -> None:
-        """A trial failed, or begins anew."""
-        self._curves.pop(trial, None)
+        return self._rule.is_hopeless(curve, seen, rivals)
 
     def _loss(self, figure: float | None) -> float:
         if figure is None or not math.isfinite(figure):
@@ -168,5 +189,5 @@ class Pruner:
 
 
 def running_means(curve: Curve) -> list[float]:
-    """Per epoch, the mean of the curve until then."""
+    """Return, for each epoch, the mean of the curve up to it."""
     return [total / epochs for epochs, total in enumerate(accumulate(curve), start=1)]

@@ -5,8 +5,7 @@ import keras
 from models.errors import Invalid
 from models.networks.mlp import dense_layers, kernel, layer_seed
 from models.networks.outputs import Outputs
-from models.networks.values import layer_value, value
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, layer_value, value
 
 _POOL = 2  # pixels of a side that become one
 

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 
 from models.networks.outputs import Outputs
-from models.networks.values import layer_value, value
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, layer_value, value
 
 
 def build(

@@ -5,8 +5,7 @@ from typing import Any
 
 import keras
 
-from models.networks.values import value
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, value
 
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,

@@ -1,25 +1,35 @@
-"""How large a network is, worked out from its values without building it."""
+"""The size of a network, computed from its values without building it."""
 
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.networks.values import layer_value, value
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, layer_value, value
+
+_MAX_ROWS = 8192  # in one forward pass
+_MAX_PIXELS = 2**19
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What the time and the memory of a training follow from."""
+    """What determines the time and the memory of a training."""
 
     parameters: int  # trained and untrained numbers
-    multiply_adds: int  # of one row's way forward, matrix products and convolutions alone
-    layers: int  # that have a kernel
+    multiply_adds: int  # of one row's forward pass, matrix products and convolutions alone
+    layers: int  # with a kernel
+
+    def training_multiply_adds(self, rows: int) -> int:
+        """Return the multiply-adds of learning from so many rows once.
+
+        A row that is learned from takes three products a layer: forward, and backward to the
+        weights and to the signal.
+        """
+        return 3 * rows * self.multiply_adds
 
 
 def size_of(
     network: str, values: TrialValues, input_shape: tuple[int, ...], output_units: int
 ) -> Size:
-    """The size of the network that `models.networks.families.build` would make.
+    """Return the size of the network that `models.networks.families.build` would make.
 
     `input_shape` is that of one preprocessed row: (features,) or (height, width, channels).
     """
@@ -41,10 +51,23 @@ def size_of(
     return Size(parameters, products, blocks + hidden + 1)
 
 
+def rows_at_once(shape: tuple[int, ...]) -> int:
+    """Return how many rows fit in one forward pass without learning.
+
+    `shape` is that of a row: (features,) or (height, width[, channels]). A convolution keeps as
+    many numbers of every pixel as it has filters, so the pixels are limited: a map of 64 filters
+    over the maximum takes 128 MiB.
+    """
+    if len(shape) < 2:
+        return _MAX_ROWS
+    height, width = shape[:2]
+    return max(1, min(_MAX_ROWS, _MAX_PIXELS // (height * width)))
+
+
 def _convolutions(
     values: TrialValues, blocks: int, input_shape: tuple[int, ...]
 ) -> tuple[int, int, int]:
-    """Numbers in the last map, parameters, and products of all blocks."""
+    """Return the numbers in the last map, and parameters and products of all blocks."""
     height, width, channels = input_shape
     normalized = bool(value(values, "batch_normalization"))
     parameters = products = 0
@@ -58,5 +81,5 @@ def _convolutions(
 
 
 def _beside_kernel(units: int, normalized: bool) -> int:
-    """A bias, or the four numbers that a batch normalization has instead."""
+    """Return the numbers of a bias, or of the batch normalization that replaces it."""
     return units * (4 if normalized else 1)

@@ -1,4 +1,4 @@
-"""A network described layer by layer, as data and as text."""
+"""A description of a network layer by layer, as data and as text."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class LayerSummary:
 
 
 def layers(model: keras.Model) -> list[LayerSummary]:
-    """Every layer of a built network, from input to output."""
+    """Return every layer of a built network, from input to output."""
     return [
         LayerSummary(
             layer.name, type(layer).__name__, _output_shape(layer), int(layer.count_params())
@@ -26,7 +26,7 @@ def layers(model: keras.Model) -> list[LayerSummary]:
 
 
 def text(model: keras.Model) -> str:
-    """The layers as an aligned table, closed by the total number of parameters."""
+    """Return the layers as an aligned table that ends with the total number of parameters."""
     rows = [("layer", "type", "output shape", "parameters")]
     rows += [
         (layer.name, layer.type, _shape_text(layer.output_shape), f"{layer.parameters:,}")

@@ -1,14 +1,14 @@
-"""A strategy becomes an oracle, new or restored."""
+"""The oracle of a strategy, new or restored."""
 
 import gc
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from models.oracles.manual import ManualOracle
-from models.oracles.oracle import Oracle, Told
+from models.oracles.enumerated import GridOracle, ManualOracle
+from models.oracles.oracle import Observation, Oracle
 from models.oracles.plan import plan, trial_limit
-from models.oracles.strategy import Grid, Hyperband, Manual, Strategy
+from models.oracles.strategy import Grid, Manual, Strategy
 from models.space.space import SearchSpace
 from models.telemetry import without_import_noise
 
@@ -21,42 +21,42 @@ def create_oracle(
     max_trials: int | None,
     epochs: int,
     state: Mapping[str, Any] | None = None,
-    history: Sequence[Told] = (),
+    history: Sequence[Observation] = (),
 ) -> Oracle:
     """Make the oracle of `strategy`.
 
     `direction` is "min" or "max"; `epochs` is the budget of one trial. With the `state` and the
-    `history` of one moment it goes on exactly as the oracle of that moment would. The history is
-    in the order of proposal; trials in it with keys of another form are taken as by `learn`.
-    Raises Invalid for a grid that is too large, ValueError where Hyperband has a history of its own
-    trials but no state.
+    `history`, in order of proposal, of one moment it continues exactly like the oracle of that
+    moment; trials with keys of another form are taken as by `add`. Raises Invalid for a grid that
+    is too large, and Unreadable for a state that cannot be restored.
     """
-    limit = trial_limit(strategy, max_trials)
-    # The imports below take seconds (scikit-learn, TensorFlow): only the strategies that need them
-    # wait for them.
+    arguments = (strategy.name, space, direction, trial_limit(strategy, max_trials))
+    oracle: Oracle
     if isinstance(strategy, Manual):
-        return ManualOracle(strategy, space, limit, history)
-    if isinstance(strategy, Grid):
-        from models.oracles.grid import GridOracle
-
+        oracle = ManualOracle(*arguments, strategy.trials)
+    elif isinstance(strategy, Grid):
         plan(strategy, space, max_trials, epochs)
-        return GridOracle(strategy, space, limit, history)
-    _import_keras_tuner()
-    from models.oracles.hyperband import HyperbandOracle
-    from models.oracles.sampling import SamplingOracle
+        oracle = GridOracle(*arguments, strategy.points)
+    else:
+        # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
+        _import_keras_tuner()
+        from models.oracles.hyperband import HyperbandOracle
+        from models.oracles.keras_tuner import HyperbandSampler, make_sampler
+        from models.oracles.sampling import SamplingOracle
 
-    if isinstance(strategy, Hyperband):
-        return HyperbandOracle(
-            strategy, space, direction, seed, limit, epochs, state or {}, history
-        )
-    return SamplingOracle(strategy, space, direction, seed, limit, history)
+        sampler = make_sampler(strategy, space, seed, epochs)
+        if isinstance(sampler, HyperbandSampler):
+            oracle = HyperbandOracle(*arguments, sampler)
+        else:
+            oracle = SamplingOracle(*arguments, sampler)
+    oracle.restore(state or {}, history)
+    return oracle
 
 
 @cache
 def _import_keras_tuner() -> None:
     with without_import_noise():
-        import models.oracles.hyperband
-        import models.oracles.sampling  # noqa: F401
-    # TensorFlow came with it: a million objects that the garbage collection need not look through
-    # each time, which would take 0.3 s of the worker.
+        import models.oracles.keras_tuner  # noqa: F401
+    # TensorFlow comes with a million objects. The garbage collector need not traverse them each
+    # time, which would take 0.3 s of the worker.
     gc.freeze()

@@ -1,16 +1,16 @@
-"""Between the dimensions of a space and the numbers that Keras Tuner searches."""
+"""The encoding of the dimensions of a space as the numbers that Keras Tuner searches."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from models.space.dimension import Dimension
+from models.space.dimensions import Dimension
 from models.space.hyperparameters import Value
 from models.space.parameters import Float, Int
 from models.space.space import SearchSpace
 
 
 class Codec:
-    """Dimensions of countable values become the indices of their values, from 0.
+    """Encodes a dimension of countable values as the index of a value, from 0.
 
     Keras Tuner's own steps lose the last value of 0 to 0.5 by 0.1 (`0.5 // 0.1` is 4), and its
     choices turn booleans into 0 and 1.
@@ -21,12 +21,12 @@ class Codec:
         self._options = {dimension.name: _indexed(dimension) for dimension in space.dimensions}
 
     def indices(self, name: str) -> int | None:
-        """How many values a dimension has; None where its numbers are searched themselves."""
+        """Return the number of values of a dimension; None if its numbers are searched as such."""
         options = self._options[name]
         return None if options is None else len(options)
 
     def encoded(self, name: str, value: Value) -> int | float:
-        """One value of the dimension `name` as a number."""
+        """Encode one value of the dimension `name`."""
         options = self._options[name]
         if options is not None:
             return options.index(value)
@@ -34,11 +34,11 @@ class Codec:
         return float(value) if isinstance(self.dimensions[name].parameter, Float) else value
 
     def encode(self, flat: Mapping[str, Value]) -> dict[str, int | float]:
-        """The active dimensions as numbers."""
+        """Encode the values of the active dimensions."""
         return {name: self.encoded(name, flat[name]) for name in self.dimensions if name in flat}
 
     def decode(self, numbers: Mapping[str, Any]) -> dict[str, Value]:
-        """The values of the active dimensions; other names are passed over."""
+        """Decode the values of the active dimensions; other names are ignored."""
         return {
             name: self._decoded(dimension, numbers[name])
             for name, dimension in self.dimensions.items()
@@ -50,7 +50,7 @@ class Codec:
         if options is not None:
             return options[int(number)]
         assert isinstance(parameter, Int | Float)
-        # The end of a logarithmic range is overshot: by rounding, or by one for whole numbers.
+        # Keras Tuner overshoots the end of a log range: by rounding, whole numbers by one.
         within = min(max(number, parameter.min), parameter.max)
         return int(within) if isinstance(parameter, Int) else float(within)
 

@@ -1,13 +1,14 @@
-"""A Gaussian process over the unit cube, and where it expects the least.
+"""A Gaussian process over the unit cube, and the minimum of its lower confidence bound.
 
-The process is Keras Tuner's: a Matérn kernel of smoothness 5/2 with one length for all dimensions,
-normalised scores, and the lower confidence bound as what is minimised (Rasmussen and Williams,
-"Gaussian Processes for Machine Learning", 2006, algorithm 2.1 and equation 4.17). Keras Tuner has
-scikit-learn predict one point at a time, thousands of times for each trial; here many points are
-predicted at once, and the gradient is known.
+The process is that of Keras Tuner: a Matérn kernel of smoothness 5/2 with one length for all
+dimensions, and normalised scores (Rasmussen and Williams, "Gaussian Processes for Machine
+Learning", 2006, algorithm 2.1 and equation 4.17). Keras Tuner predicts one point at a time with
+scikit-learn, thousands of times for each trial; here many points are predicted at once, and the
+gradient is computed.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,28 +18,37 @@ from scipy.spatial.distance import cdist
 
 Array = np.ndarray[Any, Any]
 
-_LENGTHS = np.geomspace(1e-3, 1e3, 19)  # beyond them nothing changes any more
-_CANDIDATES = 1000  # random points, of which the best are starts
-_STARTS = 10
+_LENGTHS = np.geomspace(1e-3, 1e3, 19)  # outside of them the likelihood is flat
+_CANDIDATES = 1000  # random points
+_STARTS = 10  # best candidates, from which the bound is minimised
 _ROOT5 = math.sqrt(5.0)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class GaussianProcess:
-    """What scores `y` (points,) at `x` (points, dimensions) tell of the other points.
+    """A Gaussian process conditioned on scores; `fit` makes one."""
 
-    `noise` is the variance of a normalised score around its mean.
-    """
+    _x: Array  # (points, dimensions)
+    _length: float  # of the kernel
+    _mean: float  # of the scores
+    _scale: float  # standard deviation of the scores, 1 if they are equal
+    _factor: tuple[Array, bool]  # Cholesky factor of the covariance, as SciPy has it
+    _weights: Array  # (points,)
 
-    def __init__(self, x: Array, y: Array, length: float, noise: float) -> None:
-        self._x, self._length = x, length
-        self._mean, self._scale = float(np.mean(y)), float(np.std(y)) or 1.0
+    @classmethod
+    def fit(cls, x: Array, y: Array, length: float, noise: float) -> "GaussianProcess":
+        """Condition a process on scores `y`, (points,), at `x`, (points, dimensions).
+
+        `noise` is the variance of a normalised score around its mean.
+        """
+        mean, scale = float(np.mean(y)), float(np.std(y)) or 1.0
         covariance = _matern(cdist(x, x) / length)
         covariance[np.diag_indices_from(covariance)] += noise
-        self._factor = cho_factor(covariance, lower=True)
-        self._weights = cho_solve(self._factor, (y - self._mean) / self._scale)
+        factor = cho_factor(covariance, lower=True)
+        return cls(x, length, mean, scale, factor, cho_solve(factor, (y - mean) / scale))
 
     def predict(self, points: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation at `points` (points, dimensions), each (points,)."""
+        """Return mean and standard deviation at `points`, (points, dimensions), each (points,)."""
         covariance = _matern(cdist(points, self._x) / self._length)
         half = solve_triangular(self._factor[0], covariance.T, lower=True, check_finite=False)
         variance = np.maximum(1.0 - np.einsum("ij,ij->j", half, half), 0.0)
@@ -46,9 +56,9 @@ class GaussianProcess:
         return self._mean + self._scale * mean, self._scale * np.sqrt(variance)
 
     def lowest(self, beta: float, random: np.random.RandomState) -> Array:
-        """The point (dimensions,) where `mean - beta * deviation` is least, as far as was found.
+        """Search the point, (dimensions,), with the least `mean - beta * deviation`.
 
-        The best of many random points are improved together, each as if it were alone.
+        The best of many random points are optimised together, independently of each other.
         """
         dimensions = self._x.shape[1]
         candidates = random.uniform(size=(_CANDIDATES, dimensions))
@@ -68,7 +78,7 @@ class GaussianProcess:
         return best
 
     def _bound(self, points: Array, beta: float, inverse: Array) -> tuple[Array, Array]:
-        """The bound at `points`, in normalised scores, and its gradient."""
+        """Return the bound at `points`, in normalised scores, and its gradient."""
         apart = points[:, None, :] - self._x[None, :, :]
         scaled = _ROOT5 / self._length * np.sqrt(np.einsum("ijk,ijk->ij", apart, apart))
         decay = np.exp(-scaled)
@@ -83,9 +93,9 @@ class GaussianProcess:
 
 
 def likeliest_length(x: Array, y: Array, noise: float) -> float:
-    """The kernel's length that makes scores `y` at `x` likeliest.
+    """Return the kernel's length that maximises the likelihood of scores `y` at `x`.
 
-    The likelihood may have several maxima: the best of a grid is refined.
+    The likelihood may have several maxima: the best length of a grid is refined.
     """
     distances = cdist(x, x)
     normalised = (y - np.mean(y)) / (np.std(y) or 1.0)

@@ -5,54 +5,105 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.oracles.encoding import Codec
-from models.oracles.keras_tuner import COMPLETED, EMPTY, IDLE, STOPPED, hyperband_sampler
-from models.oracles.oracle import Proposal, Told
-from models.oracles.stepwise import StepwiseOracle
-from models.oracles.strategy import Hyperband
+from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow.validate import Length, Range
+
+from models.errors import Unreadable
+from models.fields import StrictInteger
+from models.oracles.keras_tuner import COMPLETED, EMPTY, IDLE, STOPPED, HyperbandSampler
+from models.oracles.oracle import SAVED_STATE, Observation, Oracle, Proposal
 from models.space.space import SearchSpace
 
 
-class HyperbandOracle(StepwiseOracle):
-    """Hyperband. A failed trial counts as the worst of its round and is never continued.
+class _PlaceSchema(Schema):
+    past_id = fields.String(required=True, allow_none=True)  # the trial that it continues
+    id = fields.String(required=True)
 
-    Keras Tuner would wait for it for ever. Where too few good trials are left, places of the next
+
+class _BracketSchema(Schema):
+    bracket_num = StrictInteger(required=True, validate=Range(0))
+    rounds = fields.List(
+        fields.List(fields.Nested(_PlaceSchema)), required=True, validate=Length(1)
+    )
+
+    @validates_schema
+    def _check_rounds(self, data: Mapping[str, Any], **_: Any) -> None:
+        if len(data["rounds"]) != data["bracket_num"] + 1:
+            raise ValidationError("Must be one more than bracket_num.", "rounds")
+
+
+class _RoundsSchema(Schema):
+    brackets = fields.List(fields.Nested(_BracketSchema), required=True)
+    current_bracket = StrictInteger(required=True, validate=Range(0))
+    current_iteration = StrictInteger(required=True, validate=Range(0))
+
+
+class HyperbandStateSchema(Schema):
+    """The saved state: the next number and the open brackets in the form of Keras Tuner."""
+
+    next = StrictInteger(required=True, validate=Range(0))
+    rounds = fields.Nested(_RoundsSchema, required=True)
+
+
+class HyperbandOracle(Oracle):
+    """Runs the schedule of `sampler`. A failed trial counts as the worst of its round.
+
+    Keras Tuner alone would wait for it forever. If too few good trials are left, places of the next
     round stay empty: they are entered as failed trials that nobody runs.
     """
 
+    state_schema = HyperbandStateSchema
+
     def __init__(
         self,
-        strategy: Hyperband,
+        name: str,
         space: SearchSpace,
         direction: str,
-        seed: int,
         limit: int | None,
-        epochs: int,
-        state: Mapping[str, Any],
-        history: Sequence[Told],
+        sampler: HyperbandSampler,
     ) -> None:
-        super().__init__(strategy.name, space, limit)
-        self._codec = Codec(space)
-        self._sampler = hyperband_sampler(strategy, space, direction, seed, epochs)
-        self._worst = math.inf if direction == "min" else -math.inf
-        if not state and any(self._number(told.key) is not None for told in history):
-            raise ValueError("Hyperband needs the state that goes with its history.")
-        if state:
-            self._next = state["next"]
-            rounds = copy.deepcopy(state["rounds"])
-            self._sampler.set_state({**self._sampler.get_state(), **rounds})
-        self._restore(history)
-        for bracket in self._sampler.get_state()["brackets"]:
+        super().__init__(name, space, direction, limit)
+        self._sampler = sampler
+
+    def state(self) -> dict[str, Any]:
+        """Return the next number and the open brackets; scores come from the history."""
+        return {"next": self._next, "rounds": copy.deepcopy(self._sampler.rounds)}
+
+    def restore(self, state: Mapping[str, Any], history: Sequence[Observation]) -> None:
+        """Bring a new oracle to the `state` and `history` of one moment."""
+        if not state and any(self._number(trial.key) is not None for trial in history):
+            raise Unreadable(SAVED_STATE, "It is missing, and Hyperband has trials already.")
+        super().restore(state, history)
+        for bracket in self._sampler.rounds["brackets"]:
             for place in (place for rung in bracket["rounds"] for place in rung):
                 if place["id"] not in self._sampler.trials:
                     self._leave_empty(place["id"])
 
-    def state(self) -> dict[str, Any]:
-        """The next number and the rounds of the open brackets; scores come from the history."""
-        state = self._sampler.get_state()
-        names = ("brackets", "current_bracket", "current_iteration")
-        rounds = {name: copy.deepcopy(state[name]) for name in names}
-        return {"next": self._next, "rounds": rounds}
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        self._next = state["next"]
+        rounds, schedule = state["rounds"], self._sampler
+        numbers = [bracket["bracket_num"] for bracket in rounds["brackets"]]
+        if max([rounds["current_bracket"], *numbers]) >= schedule.brackets:
+            raise Unreadable(SAVED_STATE, f"rounds: There are only {schedule.brackets} brackets.")
+        if rounds["current_iteration"] >= schedule.hyperband_iterations:
+            raise Unreadable(SAVED_STATE, "rounds.current_iteration: There are not so many.")
+        schedule.load_rounds(rounds)
+
+    def _begin(self, observation: Observation, *, own: bool) -> None:
+        inside = self._space.covers(observation.values)
+        if own and not inside:
+            raise Unreadable(
+                f"trial {observation.key!r}", "Its values are not of its search space."
+            )
+        if inside:
+            flat = self._space.flatten(observation.values)
+            self._sampler.avoid(flat)
+            if own:
+                self._sampler.begin(observation.key, self._sampler.codec.encode(flat))
+
+    def _end(self, key: str, loss: float | None) -> None:
+        if self._number(key) is not None:
+            self._sampler.end(key, COMPLETED, math.inf if loss is None else loss)
 
     def _propose(self) -> Proposal | None:
         while True:
@@ -70,7 +121,7 @@ class HyperbandOracle(StepwiseOracle):
                 return self._start(key, answer["values"], parent)
 
     def _start(self, key: str, values: Mapping[str, Any], parent: str | None) -> Proposal:
-        flat = self._codec.decode(values)
+        flat = self._sampler.codec.decode(values)
         self._sampler.begin(key, values)
         self._sampler.avoid(flat)
         return Proposal(
@@ -82,19 +133,8 @@ class HyperbandOracle(StepwiseOracle):
         )
 
     def _is_failed(self, key: str | None) -> bool:
-        return key is not None and self._sampler.trials[key].score == self._worst
+        return key is not None and self._sampler.trials[key].score == math.inf
 
     def _leave_empty(self, key: str) -> None:
         self._sampler.begin(key, {})
-        self._sampler.end(key, COMPLETED, self._worst)
-
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
-        flat = self._space.flatten(told.values)
-        if own:
-            self._sampler.begin(key, self._codec.encode(flat))
-        if own or self._space.covers(told.values):
-            self._sampler.avoid(flat)
-
-    def _score(self, key: str, score: float | None) -> None:
-        if self._number(key) is not None:
-            self._sampler.end(key, COMPLETED, self._worst if score is None else score)
+        self._sampler.end(key, COMPLETED, math.inf)

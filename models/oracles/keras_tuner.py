@@ -1,9 +1,10 @@
 """Keras Tuner's random, Bayesian and Hyperband oracles, without its tuner, files and locks.
 
-Only `populate_space` is called, which decides the values; of the Bayesian oracle only its random
-points and its mapping of values, as the process is ours. The bookkeeping around it (`create_trial`,
-`update_trial`, `end_trial`) writes files, takes a lock that an exception leaves locked, and keeps
-every oracle alive in a module-wide table. Written against Keras Tuner 1.4.8.
+Only `populate_space` is called, which decides the values; the Bayesian oracle keeps its random
+points and its mapping of values, with a Gaussian process of Luthier. The bookkeeping around it
+(`create_trial`, `update_trial`, `end_trial`) writes files, takes a lock that an exception leaves
+locked, and keeps every oracle alive in a module-wide table. Scores are losses: smaller is better.
+Written against Keras Tuner 1.4.8.
 """
 
 import functools
@@ -20,62 +21,54 @@ from threadpoolctl import ThreadpoolController
 
 from models.oracles.encoding import Codec
 from models.oracles.gaussian_process import GaussianProcess, likeliest_length
-from models.oracles.grid import Combinations
-from models.oracles.strategy import Bayesian, Hyperband
+from models.oracles.strategy import Bayesian, Hyperband, Random
+from models.space.dimensions import Combinations
 from models.space.hyperparameters import Value
 from models.space.parameters import Float, Int
 from models.space.space import SearchSpace
 
-# Draws of known values in a row until a space counts as exhausted. Keras Tuner's 20 ends a
-# continuous space early where most draws fall on a branch of few combinations.
+# Repeated draws of known values after which a space counts as exhausted. The 20 of Keras Tuner end
+# a continuous space early if most draws fall on a branch of few combinations.
 _MAX_COLLISIONS = 200
-# Spaces up to this size are searched to the last combination.
-_ENUMERABLE = 100_000
+# Larger spaces are not searched to the last combination.
+_MAX_ENUMERATED = 100_000
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 IDLE, STOPPED = "IDLE", "STOPPED"
-EMPTY = "EMPTY"  # ours: a place in a Hyperband bracket that nothing unseen is left for
+EMPTY = "EMPTY"  # not of Keras Tuner: no unseen values are left for a place in a bracket
+
+_ROUNDS = ("brackets", "current_bracket", "current_iteration")  # the state of Hyperband
 
 
-def random_sampler(space: SearchSpace, direction: str, seed: int) -> "Sampler":
-    """Keras Tuner's random search."""
-    return _RandomSampler(**_shared(space, direction, seed, "random")).bind(space, seed)
-
-
-def bayesian_sampler(
-    strategy: Bayesian, space: SearchSpace, direction: str, seed: int
+def make_sampler(
+    strategy: Random | Bayesian | Hyperband, space: SearchSpace, seed: int, epochs: int
 ) -> "Sampler":
-    """Keras Tuner's search by Gaussian process, acquisition by lower confidence bound."""
-    return _BayesianSampler(
-        num_initial_points=strategy.initial_points(len(space.dimensions)),
-        alpha=strategy.alpha,
-        beta=strategy.beta,
-        **_shared(space, direction, seed, "bayesian"),
-    ).bind(space, seed)
-
-
-def hyperband_sampler(
-    strategy: Hyperband, space: SearchSpace, direction: str, seed: int, epochs: int
-) -> "Sampler":
-    """Keras Tuner's Hyperband; `epochs` are those of a trial that reaches the end."""
-    return _HyperbandSampler(
-        max_epochs=strategy.max_epochs or epochs,
-        factor=strategy.factor,
-        hyperband_iterations=strategy.iterations,
-        **_shared(space, direction, seed, "hyperband"),
-    ).bind(space, seed)
-
-
-def _shared(space: SearchSpace, direction: str, seed: int, purpose: str) -> dict[str, Any]:
-    return {
-        "objective": keras_tuner.Objective("score", direction),
+    """Make the sampler of a strategy; `epochs` is the default of Hyperband's `max_epochs`."""
+    shared = {
+        "objective": keras_tuner.Objective("loss", "min"),
         "hyperparameters": _hyperparameters(Codec(space)),
-        "seed": _derived(seed, purpose),
+        "seed": _derived(seed, strategy.name),
     }
+    sampler: Sampler
+    if isinstance(strategy, Bayesian):
+        initial = strategy.initial_points(len(space.dimensions))
+        sampler = _BayesianSampler(
+            num_initial_points=initial, alpha=strategy.alpha, beta=strategy.beta, **shared
+        )
+    elif isinstance(strategy, Hyperband):
+        sampler = HyperbandSampler(
+            max_epochs=strategy.max_epochs or epochs,
+            factor=strategy.factor,
+            hyperband_iterations=strategy.iterations,
+            **shared,
+        )
+    else:
+        sampler = _RandomSampler(**shared)
+    return sampler.bind(space, seed)
 
 
 def _hyperparameters(codec: Codec) -> keras_tuner.HyperParameters:
-    """The dimensions of a space, parents first."""
+    """Return the dimensions of a space in the form of Keras Tuner."""
     hyperparameters = keras_tuner.HyperParameters()
     for name, dimension in codec.dimensions.items():
         with ExitStack() as scopes:
@@ -91,13 +84,13 @@ def _hyperparameters(codec: Codec) -> keras_tuner.HyperParameters:
                 low, high, sampling = parameter.min, parameter.max, parameter.sampling
                 hyperparameters.Float(name, low, high, sampling=sampling)
     if not codec.dimensions:
-        # Hyperband takes a combination of no values for a sign that the space is exhausted.
+        # For Hyperband a combination without values means that the space is exhausted.
         hyperparameters.Fixed("nothing", 0)
     return hyperparameters
 
 
 def _derived(seed: int, purpose: str) -> int:
-    """A number from 1 to 2**32 - 1: Keras Tuner replaces a seed of 0 by a random one."""
+    """Return a seed from 1 to 2**32 - 1; Keras Tuner replaces 0 by a random one."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:4], "big") or 1
 
@@ -105,46 +98,47 @@ def _derived(seed: int, purpose: str) -> int:
 class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
     """Draws values that were not tried; every trial has random numbers of its own.
 
-    So nothing random is left to be saved, and jobs whose seeds lie close share no trials.
+    Thus there is no random state to save, and jobs with close seeds share no trials.
     """
 
     trials: dict[str, Any]
     ongoing_trials: dict[str, Any]
+    codec: Codec
 
     def bind(self, space: SearchSpace, seed: int) -> "Sampler":
-        """Say which space is drawn from, with the seed of the job."""
-        self._bound_space, self._codec, self._job_seed = space, Codec(space), seed
+        """Set the space to draw from and the seed of the job."""
+        self._bound_space, self.codec, self._job_seed = space, Codec(space), seed
         self._size = space.size()
         self._max_collisions = _MAX_COLLISIONS
         return self
 
     def prepare(self, number: int) -> None:
-        """Set the random numbers for trial `number`."""
+        """Seed the random numbers of trial `number`."""
         self._seed_state = _derived(self._job_seed, f"draw/{number}")
         self._random_state = np.random.RandomState(
             _derived(self._job_seed, f"acquisition/{number}")
         )
 
     def begin(self, key: str, values: Mapping[str, Any]) -> None:
-        """A trial of these values begins."""
+        """Note the start of a trial."""
         hyperparameters = self.hyperparameters.copy()
         hyperparameters.values = dict(values)
         trial = Trial(hyperparameters, trial_id=key, status=RUNNING)
         self.trials[key] = self.ongoing_trials[key] = trial
 
-    def end(self, key: str, status: str, score: float | None) -> None:
-        """A trial ends, with a score if its status is COMPLETED."""
+    def end(self, key: str, status: str, loss: float | None) -> None:
+        """Note the end of a trial, with a loss if its status is COMPLETED."""
         trial = self.trials[key]
         self.ongoing_trials.pop(key, None)
-        trial.status, trial.score = status, score
+        trial.status, trial.score = status, loss
 
     def avoid(self, flat: Mapping[str, Value]) -> None:
         """Never draw these values again."""
-        self._tried_so_far.add(self._compute_values_hash(self._codec.encode(flat)))
+        self._tried_so_far.add(self._compute_values_hash(self.codec.encode(flat)))
 
     @property
     def exhausted(self) -> bool:
-        """Whether every combination of a countable space is known."""
+        """Whether every combination of a countable space was tried."""
         return self._size is not None and len(self._tried_so_far) >= self._size
 
     def _random_values(self) -> dict[str, Any] | None:
@@ -154,15 +148,16 @@ class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
         return self._left_over() if values is None else self._tidy(values)
 
     def _tidy(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values as a trial restored from the database has them."""
-        return {**values, **self._codec.encode(self._codec.decode(values))}
+        """Return the values as a trial that was restored from the database has them."""
+        return {**values, **self.codec.encode(self.codec.decode(values))}
 
     def _left_over(self) -> dict[str, Any] | None:
-        if self._size is None or self._size > _ENUMERABLE:
+        if self._size is None or self._size > _MAX_ENUMERATED:
             return None
-        combinations = Combinations(self._bound_space)
+        dimensions = self._bound_space.dimensions
+        combinations = Combinations(dimensions, lambda each: each.parameter.options() or ())
         order = random.Random(self._seed_state).sample(range(self._size), self._size)
-        encoded = (self._codec.encode(combinations.at(index)) for index in order)
+        encoded = (self.codec.encode(combinations.at(index)) for index in order)
         return next((values for values in encoded if not self._duplicate(values)), None)
 
 
@@ -171,7 +166,7 @@ class _RandomSampler(Sampler, keras_tuner.oracles.RandomSearchOracle):  # type: 
 
 
 class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    def bind(self, space: SearchSpace, seed: int) -> Sampler:
+    def bind(self, space: SearchSpace, seed: int) -> "Sampler":
         self._points: dict[str, Sequence[float]] = {}  # in the unit cube, by trial
         self._fitted: tuple[tuple[str, ...], float] = ((), 0.0)  # trials, and what they gave
         return super().bind(space, seed)
@@ -182,32 +177,32 @@ class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):
         completed = [key for key, trial in self.trials.items() if trial.status == COMPLETED]
         if len(completed) < self.num_initial_points or not self._nonfixed_space():
             return self._random_populate_space()  # type: ignore[no-any-return]
-        # The matrices are small: threads would wait for each other, ten times as long as one
-        # computes where trials keep the cores busy.
+        # The matrices are small: if trials keep the cores busy, threads wait for each other ten
+        # times as long as one computes.
         with _blas().limit(limits=1):
             point = self._most_promising(completed)
         values = self._tidy(self._vector_to_values(point))
         if self._duplicate(values):
-            # The process expects most of what is known already: look where nobody looked.
+            # The process expects most of a point that was tried: draw another at random.
             return self._random_populate_space()  # type: ignore[no-any-return]
         return {"status": RUNNING, "values": values}
 
     def _most_promising(self, completed: Sequence[str]) -> Any:
-        """Where in the unit cube the bound is lowest, once running trials have a guessed score."""
+        """Return the point of the unit cube with the lowest bound; running trials get a guess."""
         x, y = self._vectors(completed)
         length = self._length(completed, x, y)
-        process = GaussianProcess(x, y, length, self.alpha)
+        process = GaussianProcess.fit(x, y, length, self.alpha)
         if self.ongoing_trials:
             running, _ = self._vectors(list(self.ongoing_trials))
             mean, deviation = process.predict(running)
             x, y = np.vstack([x, running]), np.concatenate([y, mean + deviation])
-            process = GaussianProcess(x, y, length, self.alpha)
+            process = GaussianProcess.fit(x, y, length, self.alpha)
         return process.lowest(self.beta, self._random_state)
 
     def _length(self, completed: Sequence[str], x: Any, y: Any) -> float:
-        """The kernel's length by the first trials: found anew when there are a tenth more.
+        """Return the kernel's length, fitted again whenever there are a tenth more trials.
 
-        It follows from the history alone, so that a restored oracle finds the same.
+        It depends only on the history, so that a restored oracle finds the same.
         """
         count = _last_fit(len(completed))
         keys = tuple(completed[:count])
@@ -216,16 +211,15 @@ class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):
         return self._fitted[1]
 
     def _vectors(self, keys: Sequence[str]) -> tuple[Any, Any]:
-        """Points in the unit cube and scores, of which the least is the best; 0 while running."""
-        sign = -1.0 if self.objective.direction == "max" else 1.0
-        scores = [sign * (self.trials[key].score or 0.0) for key in keys]
-        return np.array([self._point(key) for key in keys]), np.array(scores)
+        """Return points in the unit cube and their losses, 0 for running trials."""
+        losses = [self.trials[key].score or 0.0 for key in keys]
+        return np.array([self._point(key) for key in keys]), np.array(losses)
 
     def _point(self, key: str) -> Sequence[float]:
         if key not in self._points:
             values = self.trials[key].hyperparameters.values
             self._points[key] = [
-                # A dimension that is not active has its default, as in Keras Tuner.
+                # An inactive dimension has its default, as in Keras Tuner.
                 dimension.value_to_prob(values.get(dimension.name, dimension.default))
                 for dimension in self._nonfixed_space()
             ]
@@ -233,7 +227,7 @@ class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):
 
 
 def _last_fit(count: int) -> int:
-    """The last of the sizes, each a tenth above the one before, that `count` has reached."""
+    """Return the largest of the sizes, each a tenth above the last, that is at most `count`."""
     size = 1
     while (following := max(size + 1, size * 11 // 10)) <= count:
         size = following
@@ -242,15 +236,32 @@ def _last_fit(count: int) -> int:
 
 @functools.cache
 def _blas() -> ThreadpoolController:
-    """Limits the threads of NumPy's and SciPy's BLAS; to look for them takes milliseconds."""
+    """Return the controller of the BLAS threads; finding the libraries takes milliseconds."""
     return ThreadpoolController()
 
 
-class _HyperbandSampler(Sampler, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+class HyperbandSampler(Sampler, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+    """Keras Tuner's Hyperband, whose rounds can be saved."""
+
+    @property
+    def brackets(self) -> int:
+        """Number of brackets of one iteration."""
+        return int(self._get_num_brackets())
+
+    @property
+    def rounds(self) -> dict[str, Any]:
+        """The open brackets with the keys of their trials."""
+        return {name: getattr(self, f"_{name}") for name in _ROUNDS}
+
+    def load_rounds(self, rounds: Mapping[str, Any]) -> None:
+        """Continue from saved `rounds`."""
+        for name in _ROUNDS:
+            setattr(self, f"_{name}", rounds[name])
+
     def _random_trial(self, trial_id: str, bracket: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = super()._random_trial(trial_id, bracket)
         if answer["status"] == RUNNING:
             return answer
-        # No unseen values are left: an empty place, so that the bracket goes on with the rest.
+        # No unseen values are left: leave the place empty, so that the bracket continues.
         bracket["rounds"][0].append({"past_id": None, "id": trial_id})
         return {"status": EMPTY, "values": {}}

@@ -1,10 +1,19 @@
-"""What every oracle does: it is asked for trials and told their scores."""
+"""What all oracles share: their interface, and the bookkeeping of keys, limits and trials."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
+from marshmallow import Schema, ValidationError
+
+from models.errors import Conflict, NotFound, Unreadable
+from models.fields import flatten
 from models.space.hyperparameters import TrialValues, Value
+from models.space.space import SearchSpace
+
+SAVED_STATE = "the saved state of the search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Observation:
     """One trial of the past, as the database keeps it."""
 
     key: str
@@ -28,27 +37,25 @@ class Told:
     running: bool = False
 
 
-class Oracle(Protocol):
+class Oracle:
     """Decides which values to try next. Not thread-safe: one oracle, one thread.
 
-    The trials proposed depend only on the seed and on what was told before each `ask`.
+    The proposals depend only on the seed and on what the oracle was told before each `ask`. `limit`
+    is the most trials that it proposes, those of the history included; None is no limit.
     """
 
-    def ask(self, n: int) -> list[Proposal]:
-        """Propose up to `n` trials: fewer, or none, where it must wait or has no more."""
+    state_schema: ClassVar[type[Schema]] = Schema  # of `state`; without fields, no state is saved
 
-    def tell(self, key: str, score: float | None) -> None:
-        """Take in the score of a trial; None, or a score that is not finite, is a failed one.
-
-        Raises NotFound for a key that is not known, Conflict for a trial that was told before.
-        """
-
-    def learn(self, told: Told) -> None:
-        """Take in a trial that the oracle did not propose, such as one of the user's own.
-
-        Its values are not proposed again, and its score counts; it uses up none of `max_trials`.
-        Its key must not look like one of the oracle's own.
-        """
+    def __init__(self, name: str, space: SearchSpace, direction: str, limit: int | None) -> None:
+        self._name = name
+        self._space = space
+        self._sign = -1.0 if direction == "max" else 1.0
+        self._limit = limit
+        self._own = 0  # trials proposed
+        self._next = 0  # number of the next own key
+        self._running: set[str] = set()
+        self._ended_keys: set[str] = set()
+        self._ended = False
 
     @property
     def finished(self) -> bool:
@@ -56,6 +63,93 @@ class Oracle(Protocol):
 
         It is true at the latest after an `ask` that proposed nothing while no trial ran.
         """
+        return self._ended or (self._limit is not None and self._own >= self._limit)
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Propose up to `n` trials: fewer, or none, if it has to wait or has no more."""
+        proposals: list[Proposal] = []
+        while len(proposals) < n and not self.finished:
+            proposal = self._propose()
+            if proposal is None:
+                break
+            self._own += 1
+            self._running.add(proposal.key)
+            proposals.append(proposal)
+        return proposals
+
+    def tell(self, key: str, score: float | None) -> None:
+        """Report the score of a trial; None or a score that is not finite means that it failed.
+
+        Raises NotFound for an unknown key, Conflict for a trial that has a score already.
+        """
+        if key in self._ended_keys:
+            raise Conflict(f"Trial {key!r} was told before.")
+        if key not in self._running:
+            raise NotFound("trial", key)
+        self._running.remove(key)
+        self._ended_keys.add(key)
+        self._end(key, self._loss(score))
+
+    def add(self, observation: Observation) -> None:
+        """Add a trial that the oracle did not propose, such as one of the user's own.
+
+        Its values are not proposed again, and its score counts; it uses up none of the limit.
+        Raises Conflict for a known key and for one of the form of the oracle's own.
+        """
+        if self._number(observation.key) is not None:
+            raise Conflict(f"The key {observation.key!r} is kept for the oracle's own trials.")
+        self._observe(observation)
 
     def state(self) -> dict[str, Any]:
-        """What the history cannot tell, as strict JSON; goes with the history of that moment."""
+        """Return as strict JSON what the history of this moment does not contain."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any], history: Sequence[Observation]) -> None:
+        """Bring a new oracle to the `state` and `history`, in order of proposal, of one moment.
+
+        Raises Unreadable for a state that this version did not write.
+        """
+        if state:
+            try:
+                self._load_state(self.state_schema().load(state))
+            except ValidationError as error:
+                raise Unreadable(SAVED_STATE, flatten(error.messages)) from None
+        for observation in history:
+            number = self._number(observation.key)
+            if number is not None:
+                self._own += 1
+                self._next = max(self._next, number + 1)
+            self._observe(observation)
+
+    def _observe(self, observation: Observation) -> None:
+        key = observation.key
+        if key in self._running or key in self._ended_keys:
+            raise Conflict(f"Trial {key!r} is known already.")
+        (self._running if observation.running else self._ended_keys).add(key)
+        self._begin(observation, own=self._number(key) is not None)
+        if not observation.running:
+            self._end(key, self._loss(observation.score))
+
+    def _loss(self, score: float | None) -> float | None:
+        """Return a number that is smaller for better scores; None for a failed trial."""
+        return self._sign * score if score is not None and math.isfinite(score) else None
+
+    def _key(self, number: int) -> str:
+        return f"{self._name}-{number}"
+
+    def _number(self, key: str) -> int | None:
+        found = re.fullmatch(rf"{self._name}-(\d+)", key)
+        return int(found[1]) if found else None
+
+    def _propose(self) -> Proposal | None:
+        """Return the next trial; None if it has to wait, or, with `_ended` set, has no more."""
+        raise NotImplementedError
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over a loaded `state`, before the history is observed."""
+
+    def _begin(self, observation: Observation, *, own: bool) -> None:
+        """Note a trial of the past as if it had just been proposed."""
+
+    def _end(self, key: str, loss: float | None) -> None:
+        """Note the end of a trial; None is a failed one."""

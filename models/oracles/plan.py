@@ -1,11 +1,11 @@
-"""How many trials a strategy will run, known before anything runs."""
+"""The number of trials of a strategy, known before any of them runs."""
 
 import math
 from dataclasses import dataclass
 
 from models.errors import Invalid
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random, Strategy
-from models.space.combinations import blocks, count
+from models.space.dimensions import Combinations
 from models.space.space import SearchSpace
 
 MAX_GRID_POINTS = 100_000
@@ -14,7 +14,7 @@ DEFAULT_TRIALS = 20  # of the strategies that have no end of their own
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One rung of Hyperband: so many trials trained from `initial_epoch` to `epochs`."""
+    """One rung of Hyperband: `trials` are trained from `initial_epoch` to `epochs`."""
 
     iteration: int  # 0 is the first
     bracket: int  # the number of halvings in it; the largest runs first
@@ -26,7 +26,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a strategy will do if no trial fails and none is stopped."""
+    """The course of a strategy if no trial fails and none is stopped."""
 
     trials: int
     space_size: int | None  # distinct combinations; None where a range is continuous
@@ -36,7 +36,7 @@ class Plan:
 def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs: int) -> Plan:
     """Plan a search of at most `max_trials` trials of `epochs` epochs.
 
-    Without `max_trials` a strategy runs to its own end, or 100 trials where it has none. Raises
+    Without `max_trials` a strategy runs to its own end, or `DEFAULT_TRIALS` if it has none. Raises
     Invalid at `search_space` for a grid of more than 100,000 points.
     """
     size = space.size()
@@ -57,17 +57,17 @@ def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs:
 
 
 def trial_limit(strategy: Strategy, max_trials: int | None) -> int | None:
-    """The most trials that a strategy proposes; None where only its own end counts."""
+    """Return the most trials that a strategy proposes; None if it runs to its own end."""
     if max_trials is None and isinstance(strategy, Random | Bayesian):
         return DEFAULT_TRIALS
     return max_trials
 
 
 def hyperband_schedule(strategy: Hyperband, epochs: int, size: int | None) -> tuple[Round, ...]:
-    """Hyperband's rounds over a space of `size` combinations, of which none is drawn twice.
+    """Return Hyperband's rounds over a space of `size` combinations, none of them drawn twice.
 
     The figures are those of Keras Tuner 1.4.8, `tuners/hyperband.py`: brackets share the epochs
-    about equally, and rounding goes up.
+    about equally, and numbers are rounded up.
     """
     longest, factor = strategy.max_epochs or epochs, strategy.factor
     # Counted as Keras Tuner does: a logarithm would round 243 = 3 ** 5 down.
@@ -94,9 +94,9 @@ def hyperband_schedule(strategy: Hyperband, epochs: int, size: int | None) -> tu
 
 
 def _grid_points(strategy: Grid, space: SearchSpace) -> int:
-    points = count(
-        blocks(space.dimensions, lambda dimension: dimension.parameter.points(strategy.points))
-    )
+    points = Combinations(
+        space.dimensions, lambda dimension: dimension.parameter.points(strategy.points)
+    ).count
     if points > MAX_GRID_POINTS:
         raise Invalid.at(
             "search_space",

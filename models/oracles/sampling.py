@@ -1,42 +1,22 @@
 """Random and Bayesian search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from models.oracles.encoding import Codec
-from models.oracles.keras_tuner import (
-    COMPLETED,
-    FAILED,
-    RUNNING,
-    bayesian_sampler,
-    random_sampler,
-)
-from models.oracles.oracle import Proposal, Told
-from models.oracles.stepwise import StepwiseOracle
-from models.oracles.strategy import Bayesian, Random
+from models.oracles.keras_tuner import COMPLETED, FAILED, RUNNING, Sampler
+from models.oracles.oracle import Observation, Oracle, Proposal
 from models.space.hyperparameters import Value
 from models.space.space import SearchSpace
 
 
-class SamplingOracle(StepwiseOracle):
-    """Proposes no values twice; a countable space may come to its end."""
+class SamplingOracle(Oracle):
+    """Draws trials from `sampler`, no values twice; a countable space may be exhausted."""
 
     def __init__(
-        self,
-        strategy: Random | Bayesian,
-        space: SearchSpace,
-        direction: str,
-        seed: int,
-        limit: int | None,
-        history: Sequence[Told],
+        self, name: str, space: SearchSpace, direction: str, limit: int | None, sampler: Sampler
     ) -> None:
-        super().__init__(strategy.name, space, limit)
-        self._codec = Codec(space)
-        if isinstance(strategy, Bayesian):
-            self._sampler = bayesian_sampler(strategy, space, direction, seed)
-        else:
-            self._sampler = random_sampler(space, direction, seed)
+        super().__init__(name, space, direction, limit)
+        self._sampler = sampler
         self._inside: set[str] = set()  # keys whose values lie in the space
-        self._restore(history)
 
     def _propose(self) -> Proposal | None:
         key = self._key(self._next)
@@ -46,19 +26,19 @@ class SamplingOracle(StepwiseOracle):
             self._ended = True
             return None
         self._next += 1
-        flat = self._codec.decode(answer["values"])
-        self._begin(key, flat)
+        flat = self._sampler.codec.decode(answer["values"])
+        self._start(key, flat)
         return Proposal(key, self._space.resolve(flat))
 
-    def _enter(self, key: str, told: Told, *, own: bool) -> None:
-        if self._space.covers(told.values):
-            self._begin(key, self._space.flatten(told.values))
+    def _begin(self, observation: Observation, *, own: bool) -> None:
+        if self._space.covers(observation.values):
+            self._start(observation.key, self._space.flatten(observation.values))
 
-    def _begin(self, key: str, flat: Mapping[str, Value]) -> None:
+    def _start(self, key: str, flat: Mapping[str, Value]) -> None:
         self._inside.add(key)
-        self._sampler.begin(key, self._codec.encode(flat))
+        self._sampler.begin(key, self._sampler.codec.encode(flat))
         self._sampler.avoid(flat)
 
-    def _score(self, key: str, score: float | None) -> None:
+    def _end(self, key: str, loss: float | None) -> None:
         if key in self._inside:
-            self._sampler.end(key, FAILED if score is None else COMPLETED, score)
+            self._sampler.end(key, FAILED if loss is None else COMPLETED, loss)

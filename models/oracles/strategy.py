@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
-    """What every strategy takes."""
+    """The options of every strategy."""
 
-    learns: ClassVar[bool] = False  # whether what it proposes depends on the results so far
+    learns: ClassVar[bool] = False  # whether proposals depend on the results so far
 
-    # Values tried before the strategy's own, and beside them: they use up none of `max_trials`.
+    # Values tried before the strategy's own trials; they use up none of `max_trials`.
     initial_trials: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -20,7 +20,7 @@ class Manual(_Options):
     """The user's own trials, in their order."""
 
     name: ClassVar[str] = "manual"
-    trials: tuple[Mapping[str, Any], ...]  # values by hyperparameter; what is left out is completed
+    trials: tuple[Mapping[str, Any], ...]  # values by hyperparameter; the others are completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Random(_Options):
 
 @dataclass(frozen=True, slots=True)
 class Bayesian(_Options):
-    """Where a Gaussian process over the results so far expects the best."""
+    """The values that a Gaussian process over the results so far expects to be best."""
 
     name: ClassVar[str] = "bayesian"
     learns: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class Bayesian(_Options):
     beta: float = 2.6  # the larger, the more it explores
 
     def initial_points(self, dimensions: int) -> int:
-        """How many trials have to be completed until the process is asked."""
+        """Return the number of random trials, for a space of so many dimensions."""
         return self.num_initial_points or max(3 * dimensions, 3)
 
 
@@ -60,7 +60,7 @@ class Hyperband(_Options):
     name: ClassVar[str] = "hyperband"
     learns: ClassVar[bool] = True
     max_epochs: int | None = None  # of one trial; None: the budget's epochs
-    factor: int = 3  # one in so many goes on, for so many times the epochs
+    factor: int = 3  # one trial in so many continues, for so many times the epochs
     iterations: int = 1  # times that the whole schedule runs
 
 
@@ -75,14 +75,14 @@ _LISTS = ("trials", "initial_trials")
 
 
 def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
-    """The JSON form: the name and every option, `initial_trials` only if there are any."""
+    """Return the JSON form: the name and every option, `initial_trials` only if there are any."""
     options = asdict(strategy)
     lists = {name: list(options.pop(name)) for name in _LISTS if name in options}
     return {"name": strategy.name, **options, **{name: own for name, own in lists.items() if own}}
 
 
 def strategy_from_json(document: Mapping[str, Any]) -> Strategy:
-    """Read back what `strategy_to_json` wrote; requests are read by `StrategyField`."""
+    """Read back what `strategy_to_json` returned; requests are read by `StrategyField`."""
     options = {name: value for name, value in document.items() if name != "name"}
     lists = {name: tuple(options[name]) for name in _LISTS if name in options}
     return STRATEGIES[document["name"]](**options | lists)

@@ -29,12 +29,12 @@ from models.registry.parity import check_parity
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
+from models.trials.network_weights import load_weights
 from models.trials.run import train_if_missing
 from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
-from models.trials.trainers.memory import released
-from models.trials.weights import load_weights
+from models.trials.trainers.keras import released
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _refit(
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
     )
-    trainer = choose_trainer(trial.network, trial.values)
+    trainer = choose_trainer(trial.network, trial.values, fold.training)
     trained = trainer.train([run], [fold.training])[0]
     if trained.diverged:
         raise RefitError(

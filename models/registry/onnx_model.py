@@ -17,7 +17,7 @@ from models.data.preparation.features import input_name
 from models.data.preparation.onnx_graph import OUTPUT, preprocessing_graph
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
-from models.networks.passes import rows_at_once
+from models.networks.size import rows_at_once
 from models.registry.onnx_network import network_graph
 
 Array = np.ndarray[Any, Any]

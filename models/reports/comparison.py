@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.errors import Invalid, NotFound, Unreadable
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job, Outcome
+from models.jobs.model import Job, JobState, Outcome, TrialState
+from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog
 from models.registry.documents import Figures
 from models.reports.curves import (
@@ -69,7 +68,7 @@ class Comparison:
 
 
 def compare(
-    ids: Sequence[str], jobs: JobQueries, models: ModelCatalog, *, force: bool = False
+    ids: Sequence[str], jobs: JobReader, models: ModelCatalog, *, force: bool = False
 ) -> Comparison:
     """Put 2 to 20 jobs side by side.
 
@@ -197,7 +196,7 @@ def _compared(
     scale: RegretScale | None,
     trials: int,
     seconds: float,
-    jobs: JobQueries,
+    jobs: JobReader,
     models: ModelCatalog,
 ) -> ComparedJob:
     states = [item.state for item in outcomes]

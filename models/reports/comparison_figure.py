@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from models.jobs.records import Job
+from models.jobs.model import Job
 from models.reports.comparison import ComparedJob, Comparison
 from models.reports.drawing import (
     CYCLE,

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from models.jobs.lifecycle import TrialState
-from models.jobs.records import Outcome
+from models.jobs.model import Outcome, TrialState
 from models.trials.objective import Objective
 
 ENDED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import Conflict
-from models.jobs.records import Outcome
+from models.jobs.model import Outcome
 from models.space.hyperparameters import Value
 
 Array = np.ndarray[Any, Any]

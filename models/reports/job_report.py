@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from models.errors import ArtifactError, Conflict, NotFound, Unreadable
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job, Outcome, Trial
+from models.jobs.model import Job, Outcome, Trial
+from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog, VersionRecord
 from models.registry.documents import Document, HeldOutSchema, check_document, parse_json
 from models.registry.files import VersionFiles
@@ -59,7 +59,7 @@ def present(part: Part | Missing) -> Part:
 
 
 def read_report(
-    job: Job, queries: JobQueries, models: ModelCatalog, files: VersionFiles
+    job: Job, queries: JobReader, models: ModelCatalog, files: VersionFiles
 ) -> JobReport:
     """Read what is known of `job` now."""
     outcomes = queries.outcomes(job)

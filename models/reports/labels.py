@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from models.data.preparation.tasks import Task
-from models.jobs.records import Job
+from models.jobs.model import Job
 
 _PARTS = {"holdout": "validation", "cv": "cross-validated", "train": "training"}
 _CLASS_METRICS = {

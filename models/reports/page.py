@@ -13,8 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from matplotlib.figure import Figure
 
 from models.data.preparation.tasks import Task
-from models.jobs.lifecycle import TrialState
-from models.jobs.records import Trial
+from models.jobs.model import Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.catalog import VersionRecord

@@ -6,7 +6,7 @@ needs them.
 
 from collections.abc import Sequence
 
-from models.jobs.queries import JobQueries
+from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.comparison import Comparison, compare
@@ -17,7 +17,7 @@ from models.reports.job_report import JobReport, read_report
 class Reports:
     """Reads jobs, trials and versions; writes nothing. Every method may raise NotFound."""
 
-    def __init__(self, jobs: JobQueries, models: ModelCatalog, files: VersionFiles) -> None:
+    def __init__(self, jobs: JobReader, models: ModelCatalog, files: VersionFiles) -> None:
         self._jobs = jobs
         self._models = models
         self._files = files

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from models.jobs.records import Outcome, Trial
+from models.jobs.model import Outcome, Trial
 from models.jobs.spec import JobSpec
 from models.reports.drawing import (
     BLUE,

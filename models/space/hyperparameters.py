@@ -1,7 +1,7 @@
-"""The hyperparameters that a network knows: kinds, legal values, defaults and when they count.
+"""The hyperparameters of each network: kinds, legal values, defaults, and default search spaces.
 
-Adding a network family is one name in `NETWORKS`, one row for each name that only it knows and one
-entry in `_VARIANTS` for each name that means something else to it.
+A new network family needs a name in `NETWORKS`, a row for each hyperparameter that only it has, an
+entry in `_VARIANTS` for each that differs from its row, and a document in `DEFAULT_SPACES`.
 """
 
 import difflib
@@ -17,7 +17,7 @@ TrialValues = Mapping[str, Value | list[Value]]
 """The values of a trial; a list holds one value for each layer, first layer first."""
 
 NETWORKS = ("mlp", "cnn")
-IMAGE_NETWORKS = ("cnn",)  # that learn from images and nothing else
+IMAGE_NETWORKS = ("cnn",)  # these learn from an image only
 
 ACTIVATIONS = (
     "relu",
@@ -50,7 +50,7 @@ MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
 
 
 class Kind(StrEnum):
-    """What a hyperparameter's values are."""
+    """The kind of a hyperparameter's values."""
 
     INT = "int"
     FLOAT = "float"
@@ -60,7 +60,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Holds where `parent` is in effect and has one of `values`."""
+    """True if `parent` is in effect and has one of `values`."""
 
     parent: str
     values: tuple[Value, ...]
@@ -79,13 +79,13 @@ class Hyperparameter:
     open_above: bool = False
     choices: tuple[str, ...] = ()  # of kind choice
     when: tuple[Condition, ...] = ()  # without these it has no effect, whatever the space says
-    layers: str | None = None  # the hyperparameter that counts its layers: per_layer is allowed
-    networks: tuple[str, ...] = NETWORKS  # the families that know it
+    layers: str | None = None  # the hyperparameter that counts its layers, if per_layer is allowed
+    networks: tuple[str, ...] = NETWORKS  # the families that have it
 
     def parse(self, value: object) -> Value:
-        """Answer `value` as this hyperparameter keeps it (whole numbers of a float become float).
+        """Return `value` in the type of this hyperparameter; whole numbers of a float become float.
 
-        Raises ValueError, with a text for the caller, where the value is not legal.
+        Raises ValueError, with a text for the caller, for an illegal value.
         """
         if self.kind is Kind.BOOLEAN:
             if not isinstance(value, bool):
@@ -112,14 +112,14 @@ class Hyperparameter:
         return value if self.kind is Kind.INT else float(value)
 
     def legal(self) -> str:
-        """Say the legal range of a number in words."""
+        """Return the legal range of a number in words."""
         low = f"{'above' if self.open_below else 'at least'} {self.minimum:g}"
         high = f"{'below' if self.open_above else 'at most'} {self.maximum:g}"
         return f"{low} and {high}"
 
 
 def unknown(what: str, given: object, known: Iterable[str]) -> str:
-    """Say that `given` is not one of `known`, naming what it may have been meant for."""
+    """Return the message that `given` is not one of `known`, with close matches."""
     known = list(known)
     close = difflib.get_close_matches(str(given), known, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
@@ -127,7 +127,7 @@ def unknown(what: str, given: object, known: Iterable[str]) -> str:
 
 
 def unknown_hyperparameter(name: str, network: str) -> str:
-    """Say that `network` does not know `name`, and which networks do."""
+    """Return the message that `network` does not have `name`, and which networks do."""
     row = HYPERPARAMETERS.get(name)
     if row is None:
         return unknown("hyperparameter", name, hyperparameters_of(network))
@@ -135,7 +135,7 @@ def unknown_hyperparameter(name: str, network: str) -> str:
 
 
 def in_words(condition: Condition) -> str:
-    """Say a condition in words."""
+    """Return a condition in words."""
     values = condition.values
     numbers = [value for value in values if isinstance(value, int)]
     if len(numbers) > 2 and values == tuple(range(numbers[0], numbers[-1] + 1)):
@@ -176,7 +176,7 @@ _ROWS = (
 )
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = {row.name: row for row in _ROWS}
 
-# A cnn has one value of these for its convolutions and its dense layers, and always a convolution.
+# A cnn has one value of these for all its convolutions and dense layers; it has at least one.
 _OF_WHOLE_CNN = ("activation", "dropout", "batch_normalization")
 _VARIANTS: Mapping[str, Mapping[str, Hyperparameter]] = {
     "cnn": {name: replace(HYPERPARAMETERS[name], when=(), layers=None) for name in _OF_WHOLE_CNN}
@@ -184,8 +184,58 @@ _VARIANTS: Mapping[str, Mapping[str, Hyperparameter]] = {
 
 
 def hyperparameters_of(network: str) -> dict[str, Hyperparameter]:
-    """Answer the rows that `network` knows, by name, in the order of the table."""
+    """Return the rows of `network` by name, in the order of the table."""
     own = _VARIANTS.get(network, {})
     return {
         name: own.get(name, row) for name, row in HYPERPARAMETERS.items() if network in row.networks
     }
+
+
+def value(values: TrialValues, name: str) -> Value:
+    """Return the value of `name`, or its default where the trial leaves it out.
+
+    Raises TypeError if it has a value for each layer.
+    """
+    found = values.get(name, HYPERPARAMETERS[name].default)
+    if isinstance(found, list):
+        raise TypeError(f"{name} has a value for each layer; one for all was expected.")
+    return found
+
+
+def layer_value(values: TrialValues, name: str, layer: int) -> Value:
+    """Return the value of `name` in a hidden layer, counted from 0: its own, or the common one."""
+    found = values.get(name, HYPERPARAMETERS[name].default)
+    return found[layer] if isinstance(found, list) else found
+
+
+_GENERAL: Mapping[str, object] = {
+    "num_layers": {"type": "int", "min": 1, "max": 4},
+    "units": {"type": "int", "min": 16, "max": 256, "step": 16},
+    "activation": {"type": "choice", "values": ["relu", "selu"]},
+    "dropout": {"type": "float", "min": 0.0, "max": 0.3, "step": 0.1},
+    "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-2, "sampling": "log"},
+    "batch_size": {"type": "choice", "values": [32, 64]},
+}
+
+# Affordable on a few cores: the widest network multiplies 27 million times for a 28×28 image.
+_IMAGES: Mapping[str, object] = {
+    "conv_blocks": {"type": "int", "min": 1, "max": 3},
+    "filters": {
+        "type": "int",
+        "min": 16,
+        "max": 64,
+        "step": 2,
+        "sampling": "log",
+        "per_layer": True,
+    },
+    "kernel_size": {"type": "choice", "values": [3, 5]},
+    "num_layers": {"type": "int", "min": 1, "max": 2},
+    "units": {"type": "int", "min": 32, "max": 256, "step": 2, "sampling": "log"},
+    "batch_normalization": {"type": "boolean"},
+    "dropout": {"type": "float", "min": 0.0, "max": 0.4, "step": 0.1},
+    "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-2, "sampling": "log"},
+    "batch_size": {"type": "choice", "values": [32, 64]},
+}
+
+DEFAULT_SPACES: Mapping[str, Mapping[str, object]] = {"mlp": _GENERAL, "cnn": _IMAGES}
+"""The search space of each network for requests that name no hyperparameter."""

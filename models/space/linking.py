@@ -1,6 +1,7 @@
-"""The rules between hyperparameters of one search space: conditions must name what can be."""
+"""Rules between the hyperparameters of a search space: conditions, cycles, idle entries."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from marshmallow import ValidationError
@@ -8,50 +9,38 @@ from marshmallow import ValidationError
 from models.space.hyperparameters import Condition, Hyperparameter, Value, in_words, unknown
 from models.space.parameters import Fixed
 from models.space.parsing import parsed
-from models.space.space import SearchSpace, SpaceEntry
+from models.space.space import SearchSpace, SpaceEntry, gather
 
 Entries = Mapping[str, SpaceEntry]
 Known = Mapping[str, Hyperparameter]
 
 
 def link(network: str, entries: Entries, known: Known) -> SearchSpace:
-    """Build the space, its conditions checked against each other.
+    """Build a space and check its conditions against each other.
 
     Raises ValidationError with the messages by path.
     """
-    errors: dict[str, object] = {}
-    linked: dict[str, SpaceEntry] = {}
-    for name, entry in entries.items():
-        try:
-            when = _conditions(name, entry, entries, known)
-            linked[name] = SpaceEntry(entry.parameter, entry.per_layer, when)
-        except ValidationError as error:
-            errors[name] = {"when": error.messages}
-    if errors:
-        raise ValidationError(errors)
+    linked = gather(entries.items(), lambda name, entry: _linked(name, entry, entries, known))
     _refuse_cycles(linked, known)
-    space = SearchSpace(network, linked)
+    # The order of the table, not of the document: JSON stores may reorder keys, and the same seed
+    # must give the same trials.
+    space = SearchSpace(network, {name: linked[name] for name in known if name in linked})
     _refuse_idle(space)
     return space
 
 
-def _conditions(
-    name: str, entry: SpaceEntry, entries: Entries, known: Known
-) -> tuple[Condition, ...]:
+def _linked(name: str, entry: SpaceEntry, entries: Entries, known: Known) -> SpaceEntry:
+    def convert(parent: str, condition: Condition) -> Condition:
+        _check_parent(name, parent, entries, known)
+        return _taken(condition, known[parent], entries[parent])
+
     if entry.when and any(row.layers == name for row in known.values()):
-        raise ValidationError(f"{name} is always in effect: others depend on it.")
-    conditions = []
-    errors: dict[str, object] = {}
-    for condition in entry.when:
-        try:
-            _check_parent(name, condition.parent, entries, known)
-            row, parent = known[condition.parent], entries[condition.parent]
-            conditions.append(_taken(condition, row, parent))
-        except ValidationError as error:
-            errors[condition.parent] = error.messages
-    if errors:
-        raise ValidationError(errors)
-    return tuple(conditions)
+        raise ValidationError({"when": [f"{name} is always in effect: others depend on it."]})
+    try:
+        conditions = gather(((item.parent, item) for item in entry.when), convert)
+    except ValidationError as error:
+        raise ValidationError({"when": error.messages}) from error
+    return replace(entry, when=tuple(conditions.values()))
 
 
 def _check_parent(name: str, parent: str, entries: Entries, known: Known) -> None:
@@ -68,18 +57,13 @@ def _check_parent(name: str, parent: str, entries: Entries, known: Known) -> Non
 
 
 def _taken(condition: Condition, row: Hyperparameter, parent: SpaceEntry) -> Condition:
-    values: list[Value] = []
-    errors: dict[int, object] = {}
-    for index, value in enumerate(condition.values):
-        try:
-            own = parent.parameter.canonical(parsed(row, value))
-            if own is None:
-                raise ValidationError(f"{row.name} never takes {value!r} in this search space.")
-            values.append(own)
-        except ValidationError as error:
-            errors[index] = error.messages
-    if errors:
-        raise ValidationError(errors)
+    def convert(_: int, value: Value) -> Value:
+        own = parent.parameter.canonical(parsed(row, value))
+        if own is None:
+            raise ValidationError(f"{row.name} never takes {value!r} in this search space.")
+        return own
+
+    values = gather(enumerate(condition.values), convert).values()
     return Condition(condition.parent, tuple(dict.fromkeys(values)))
 
 
@@ -99,7 +83,7 @@ def _refuse_cycles(entries: Entries, known: Known) -> None:
 
 
 def _refuse_idle(space: SearchSpace) -> None:
-    """Refuse what is named but could never have an effect."""
+    """Raise ValidationError for entries that can never have an effect."""
     errors: dict[str, object] = {}
     for name in space.parameters:
         for condition in space.known[name].when:

@@ -1,4 +1,4 @@
-"""A search space cut down to where good trials lie."""
+"""Narrowing of a search space to the region of good trials."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,16 +8,16 @@ from models.space.hyperparameters import Condition, TrialValues, Value
 from models.space.parameters import Boolean, Choice, Fixed, Float, Int, Parameter
 from models.space.space import SearchSpace, SpaceEntry
 
-MARGIN = 0.1  # of a continuous range, kept on either side; a range of steps keeps one step
+MARGIN = 0.1  # share of a continuous range kept on either side; a stepped range keeps one step
 
 
 def narrow(space: SearchSpace, best: Sequence[TrialValues]) -> SearchSpace:
-    """Cut `space` down to its trials `best`, which it must cover.
+    """Narrow `space` to its trials `best`, which it must cover.
 
-    Ranges keep what lies between the smallest and the largest value and a margin; choices keep the
-    values that occur; the numbers of layers are a range like any other. What none of the trials
-    has in effect stays as it is, or is left out where it can have no effect any more. The new space
-    lies inside the old one and covers `best`.
+    Ranges keep the smallest to the largest value and a margin; choices keep the values that occur;
+    the number of layers is a range like any other. A hyperparameter that none of the trials has
+    stays as it is, or is left out if it can no longer have an effect. The result lies inside
+    `space` and covers `best`.
     """
     cut = {name: _cut_entry(entry, _seen(name, best)) for name, entry in space.parameters.items()}
     while True:
@@ -30,7 +30,7 @@ def narrow(space: SearchSpace, best: Sequence[TrialValues]) -> SearchSpace:
 
 
 def _seen(name: str, best: Sequence[TrialValues]) -> list[Value]:
-    """The values of a hyperparameter in all trials and layers."""
+    """Return the values of a hyperparameter in all trials and layers."""
     seen: list[Value] = []
     for values in best:
         value = values.get(name, [])
@@ -68,12 +68,12 @@ def _cut_float(parameter: Float, seen: Sequence[Value]) -> Float:
     if options is None:
         numbers = _numbers(seen)
         low, high = (float(f"{end:.3g}") for end in _widened(parameter, numbers))
-        # Rounded ends are easier to read; they must not cut off what was seen.
+        # Rounded ends are easier to read, but must not cut off a value.
         low, high = min(low, *numbers), max(high, *numbers)
         return replace(parameter, min=max(parameter.min, low), max=min(parameter.max, high))
     inner = _neighbours(options, seen)
     cut = replace(parameter, min=float(inner[0]), max=float(inner[-1]))
-    # Counted from another start, the same steps may give other last digits.
+    # From another start, the same steps may give other last digits.
     return cut if cut.options() == inner else replace(parameter, max=float(inner[-1]))
 
 
@@ -82,7 +82,7 @@ def _numbers(seen: Iterable[Value]) -> list[float]:
 
 
 def _widened(parameter: Int | Float, seen: Sequence[float]) -> tuple[float, float]:
-    """The ends of `seen`, moved outwards by a share of the old range."""
+    """Return the ends of `seen`, moved outwards by a share of the old range."""
     if parameter.sampling == "log":
         factor = (parameter.max / parameter.min) ** MARGIN
         return min(seen) / factor, max(seen) * factor
@@ -91,16 +91,16 @@ def _widened(parameter: Int | Float, seen: Sequence[float]) -> tuple[float, floa
 
 
 def _neighbours(options: tuple[int | float, ...], seen: Sequence[Value]) -> tuple[int | float, ...]:
-    """The options from one below the smallest seen to one above the largest."""
+    """Return the options from one below the smallest value to one above the largest."""
     places = [options.index(float(value)) for value in seen]
     return options[max(0, min(places) - 1) : max(places) + 2]
 
 
 def _without_idle(space: SearchSpace) -> tuple[SearchSpace, str | None]:
-    """The space without what its parents keep from ever having an effect.
+    """Return the space without entries that can never have an effect.
 
-    Or the parent that must stay wide: a hyperparameter that only its `when` keeps from having an
-    effect would begin to have one without its entry.
+    Returns also a parent that must stay wide, if there is one: without its entry, a hyperparameter
+    that only its `when` disables would have an effect.
     """
     while (blocked := _blocked(space)) is not None:
         name, parent = blocked
@@ -112,7 +112,7 @@ def _without_idle(space: SearchSpace) -> tuple[SearchSpace, str | None]:
 
 
 def _blocked(space: SearchSpace) -> tuple[str, str] | None:
-    """A hyperparameter that a parent keeps from ever having an effect, with that parent."""
+    """Return a hyperparameter that a parent disables, and that parent."""
     for name in space.parameters:
         for parent, allowed in space.conditions(name).items():
             if not set(space.parameter(parent).options() or ()) & set(allowed):
@@ -121,7 +121,7 @@ def _blocked(space: SearchSpace) -> tuple[str, str] | None:
 
 
 def _is_idle(space: SearchSpace, name: str) -> bool:
-    """Whether `name` has no effect whatever the space says of it."""
+    """Whether `name` has no effect, whatever its entry is."""
     return any(
         not set(space.parameter(condition.parent).options() or ()) & set(condition.values)
         for condition in space.known[name].when
@@ -133,7 +133,7 @@ def _has_children(space: SearchSpace, name: str) -> bool:
 
 
 def _reachable(space: SearchSpace, entry: SpaceEntry) -> SpaceEntry:
-    """The entry with conditions that name only what their parents still take."""
+    """Return the entry with conditions on values that their parents still take."""
     when = tuple(
         Condition(parent, tuple(value for value in values if value in options))
         for parent, values, options in (

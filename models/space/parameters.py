@@ -1,4 +1,4 @@
-"""What a hyperparameter may take in a search: a range, a choice, or one fixed value.
+"""The values of one hyperparameter in a search: a range, a choice, or one fixed value.
 
 Values with a step are counted and addressed by index, so that 0 to 0.5 in steps of 0.1 has six
 values and the fourth is 0.3, not 0.30000000000000004.
@@ -20,7 +20,7 @@ _STEP_TOLERANCE = 1e-9
 class Int:
     """Whole numbers from `min` to `max`, both included.
 
-    Without a step every whole number between may be taken. With sampling "log" the step is the
+    Without a step every whole number in between is a value. With sampling "log" the step is the
     factor between two neighbours.
     """
 
@@ -30,7 +30,7 @@ class Int:
     sampling: Sampling = "linear"
 
     def options(self) -> tuple[int, ...]:
-        """Every value, smallest first."""
+        """Return every value, smallest first."""
         if self.sampling == "linear" or self.step is None:
             return tuple(range(self.min, self.max + 1, self.step or 1))
         values = [self.min]
@@ -39,14 +39,14 @@ class Int:
         return tuple(values)
 
     def points(self, count: int) -> tuple[int, ...]:
-        """The values that a grid takes: all where there is a step, else at most `count`."""
+        """Return the values of a grid: all if there is a step, else at most `count`."""
         if self.step is not None or self.max - self.min < count:
             return self.options()
         spread = _spread(self.min, self.max, count, self.sampling)
         return tuple(sorted({round(value) for value in spread}))
 
     def canonical(self, value: Value) -> int | None:
-        """The value as this parameter takes it, None where it cannot."""
+        """Return the value as this parameter has it; None if it is not one of its values."""
         if isinstance(value, bool) or not isinstance(value, int):
             return None
         if self.step is None:
@@ -54,7 +54,7 @@ class Int:
         return value if value in self.options() else None
 
     def document(self) -> dict[str, object]:
-        """The JSON form."""
+        """Return the JSON form."""
         return {"type": "int", **_range_document(self)}
 
 
@@ -70,22 +70,47 @@ class Float:
     step: float | None = None
     sampling: Sampling = "linear"
 
-    def count(self) -> int | None:
-        """How many values there are, None where the range is continuous."""
+    def options(self) -> tuple[float, ...] | None:
+        """Return every value, smallest first; None for a continuous range."""
+        count = self._count()
+        return None if count is None else tuple(self._at(index) for index in range(count))
+
+    def points(self, count: int) -> tuple[float, ...]:
+        """Return the values of a grid: all if there is a step, else `count`."""
+        options = self.options()
+        if options is not None:
+            return options
+        return tuple(_spread(self.min, self.max, count, self.sampling))
+
+    def canonical(self, value: Value) -> float | None:
+        """Return the value as this parameter has it; None if it is not one of its values."""
+        if isinstance(value, bool | str):
+            return None
+        count = self._count()
+        if count is None:
+            return float(value) if self.min <= value <= self.max else None
+        index = min(max(round(self._steps_to(value)), 0), count - 1)
+        nearest = self._at(index)
+        slack = _STEP_TOLERANCE * self.step if self.step and self.sampling == "linear" else 0.0
+        return nearest if math.isclose(value, nearest, rel_tol=1e-9, abs_tol=slack) else None
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {"type": "float", **_range_document(self)}
+
+    def _count(self) -> int | None:
         if self.min == self.max:
             return 1
         if self.step is None:
             return None
-        if self.sampling == "log":
-            steps = (math.log(self.max) - math.log(self.min)) / math.log(self.step)
-        else:
-            steps = (self.max - self.min) / self.step
-        return math.floor(steps + _STEP_TOLERANCE) + 1
+        return math.floor(self._steps_to(self.max) + _STEP_TOLERANCE) + 1
 
-    def options(self) -> tuple[float, ...] | None:
-        """Every value, smallest first, None where the range is continuous."""
-        count = self.count()
-        return None if count is None else tuple(self._at(index) for index in range(count))
+    def _steps_to(self, value: float) -> float:
+        if self.step is None or self.min == self.max:
+            return 0
+        if self.sampling == "linear":
+            return (value - self.min) / self.step
+        return (math.log(value) - math.log(self.min)) / math.log(self.step) if value > 0 else 0
 
     def _at(self, index: int) -> float:
         if index == 0 or self.step is None:
@@ -97,101 +122,68 @@ class Float:
         # 15 significant digits are what a double keeps of a decimal: 3 * 0.1 is 0.3 again.
         return min(float(f"{value:.15g}"), self.max)
 
-    def points(self, count: int) -> tuple[float, ...]:
-        """The values that a grid takes: all where there is a step, else `count` of them."""
-        options = self.options()
-        if options is not None:
-            return options
-        return tuple(_spread(self.min, self.max, count, self.sampling))
 
-    def canonical(self, value: Value) -> float | None:
-        """The value as this parameter takes it, None where it cannot."""
-        if isinstance(value, bool | str):
-            return None
-        count = self.count()
-        if count is None:
-            return float(value) if self.min <= value <= self.max else None
-        index = min(max(round(self._steps_to(value)), 0), count - 1)
-        nearest = self._at(index)
-        slack = _STEP_TOLERANCE * self.step if self.step and self.sampling == "linear" else 0.0
-        return nearest if math.isclose(value, nearest, rel_tol=1e-9, abs_tol=slack) else None
+class _Listed:
+    """A parameter whose values are listed."""
 
-    def _steps_to(self, value: float) -> float:
-        if self.step is None:
-            return 0
-        if self.sampling == "linear":
-            return (value - self.min) / self.step
-        return math.log(value / self.min) / math.log(self.step) if value > 0 else 0
+    __slots__ = ()
 
-    def document(self) -> dict[str, object]:
-        """The JSON form."""
-        return {"type": "float", **_range_document(self)}
+    def options(self) -> tuple[Value, ...]:
+        """Return every value, in their order."""
+        raise NotImplementedError
+
+    def points(self, count: int) -> tuple[Value, ...]:
+        """Return the values of a grid: all of them."""
+        return self.options()
+
+    def canonical(self, value: Value) -> Value | None:
+        """Return the value as this parameter has it; None if it is not one of its values."""
+        for own in self.options():
+            if own == value and isinstance(own, bool) == isinstance(value, bool):
+                return own
+        return None
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(_Listed):
     """One of the listed values, all of one type."""
 
     values: tuple[Value, ...]
 
     def options(self) -> tuple[Value, ...]:
-        """Every value, in the order given."""
+        """Return every value, in the given order."""
         return self.values
-
-    def points(self, count: int) -> tuple[Value, ...]:
-        """The values that a grid takes: all of them."""
-        return self.values
-
-    def canonical(self, value: Value) -> Value | None:
-        """The value as this parameter takes it, None where it cannot."""
-        return next((own for own in self.values if _same(own, value)), None)
 
     def document(self) -> dict[str, object]:
-        """The JSON form."""
+        """Return the JSON form."""
         return {"type": "choice", "values": list(self.values)}
 
 
 @dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(_Listed):
     """False or true."""
 
-    def options(self) -> tuple[bool, ...]:
-        """Every value."""
+    def options(self) -> tuple[Value, ...]:
+        """Return both values."""
         return (False, True)
 
-    def points(self, count: int) -> tuple[bool, ...]:
-        """The values that a grid takes: both."""
-        return self.options()
-
-    def canonical(self, value: Value) -> bool | None:
-        """The value as this parameter takes it, None where it cannot."""
-        return value if isinstance(value, bool) else None
-
     def document(self) -> dict[str, object]:
-        """The JSON form."""
+        """Return the JSON form."""
         return {"type": "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(_Listed):
     """One value that is not searched."""
 
     value: Value
 
     def options(self) -> tuple[Value, ...]:
-        """The one value."""
+        """Return the one value."""
         return (self.value,)
-
-    def points(self, count: int) -> tuple[Value, ...]:
-        """The one value."""
-        return (self.value,)
-
-    def canonical(self, value: Value) -> Value | None:
-        """The value as this parameter takes it, None where it cannot."""
-        return self.value if _same(self.value, value) else None
 
     def document(self) -> Value:
-        """The JSON form: the plain value."""
+        """Return the JSON form: the plain value."""
         return self.value
 
 
@@ -199,17 +191,17 @@ Tunable = Int | Float | Choice | Boolean
 Parameter = Tunable | Fixed
 
 
-def _same(own: Value, given: Value) -> bool:
-    return own == given and isinstance(own, bool) == isinstance(given, bool)
+def interpolate(low: float, high: float, share: float, sampling: Sampling) -> float:
+    """Return the number at `share`, 0 to 1, of the way from `low` to `high`."""
+    if sampling == "log":
+        return float(low * (high / low) ** share)
+    return low + (high - low) * share
 
 
 def _spread(low: float, high: float, count: int, sampling: Sampling) -> list[float]:
-    """`count` values evenly spread from `low` to `high`; one alone is the middle."""
+    """Return `count` values evenly spread from `low` to `high`; one alone is the middle."""
     shares = [index / (count - 1) for index in range(count)] if count > 1 else [0.5]
-    if sampling == "log":
-        inner = [low * (high / low) ** share for share in shares]
-    else:
-        inner = [low + (high - low) * share for share in shares]
+    inner = [interpolate(low, high, share, sampling) for share in shares]
     return [min(max(float(f"{value:.12g}"), low), high) for value in inner]
 
 

@@ -7,6 +7,7 @@ from marshmallow import ValidationError, fields
 
 from models.space.fields import BooleanSchema, ChoiceSchema, EntrySchema, FloatSchema, IntSchema
 from models.space.hyperparameters import (
+    DEFAULT_SPACES,
     NETWORKS,
     Hyperparameter,
     Kind,
@@ -17,7 +18,6 @@ from models.space.hyperparameters import (
 from models.space.linking import link
 from models.space.parameters import Fixed
 from models.space.parsing import parsed
-from models.space.presets import DEFAULT_SPACES
 from models.space.space import SearchSpace, SpaceEntry
 
 _SCHEMAS: Mapping[str, type[EntrySchema]] = {

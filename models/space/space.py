@@ -1,13 +1,14 @@
-"""A search space: what may be tried, flattened to dimensions, and back to a trial's values."""
+"""Search spaces, and the conversion between the dimensions of one and the values of a trial."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from graphlib import TopologicalSorter
+from typing import TypeVar
 
 from marshmallow import ValidationError
 
-from models.space.combinations import blocks, count
-from models.space.dimension import Dimension
+from models.space.dimensions import Combinations, Dimension
 from models.space.hyperparameters import (
     Condition,
     Hyperparameter,
@@ -20,10 +21,28 @@ from models.space.hyperparameters import (
 from models.space.parameters import Fixed, Parameter, Tunable
 from models.space.parsing import parsed, parsed_list
 
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def gather(items: Iterable[tuple[K, T]], convert: Callable[[K, T], R]) -> dict[K, R]:
+    """Convert every item; raise ValidationError with the messages of all failures by key."""
+    found: dict[K, R] = {}
+    errors: dict[K, object] = {}
+    for key, item in items:
+        try:
+            found[key] = convert(key, item)
+        except ValidationError as error:
+            errors[key] = error.messages
+    if errors:
+        raise ValidationError(errors)
+    return found
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceEntry:
-    """What a search space says of one hyperparameter."""
+    """The entry of one hyperparameter in a search space."""
 
     parameter: Parameter
     per_layer: bool = False  # every layer has a value of its own
@@ -32,36 +51,37 @@ class SpaceEntry:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The hyperparameters that a document names; those it does not name keep their defaults.
+    """The searched or fixed hyperparameters of a network; the others keep their defaults.
 
     `load_space` checks a document and builds one.
     """
 
     network: str
-    parameters: Mapping[str, SpaceEntry]  # in the order of the table, whatever was given
-    dimensions: tuple[Dimension, ...] = field(init=False, repr=False, compare=False)
-    order: tuple[str, ...] = field(init=False, repr=False, compare=False)  # parents first
+    parameters: Mapping[str, SpaceEntry]  # in the order of the network's table
 
-    def __post_init__(self) -> None:
-        # The order of the table, not of the document: JSON stores may reorder keys, and the same
-        # seed must give the same trials.
-        named = {row: self.parameters[row] for row in self.known if row in self.parameters}
-        object.__setattr__(self, "parameters", named)
-        object.__setattr__(self, "order", tuple(TopologicalSorter(self._edges()).static_order()))
-        object.__setattr__(self, "dimensions", tuple(self._flattened()))
-
-    @property
+    @cached_property
     def known(self) -> dict[str, Hyperparameter]:
         """Every hyperparameter of the network."""
         return hyperparameters_of(self.network)
 
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The names of all hyperparameters, parents first."""
+        edges = {name: list(self.conditions(name)) for name in self.known}
+        return tuple(TopologicalSorter(edges).static_order())
+
+    @cached_property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """The dimensions that an oracle decides, parents first."""
+        return tuple(self._flattened())
+
     def parameter(self, name: str) -> Parameter:
-        """What a hyperparameter may take: as the space says, or its default."""
+        """Return the values of a hyperparameter: those of the space, or its default."""
         entry = self.parameters.get(name)
         return Fixed(self.known[name].default) if entry is None else entry.parameter
 
     def conditions(self, name: str) -> dict[str, tuple[Value, ...]]:
-        """The values that each parent must have for `name` to have an effect."""
+        """Return the values that each parent must have for `name` to have an effect."""
         entry = self.parameters.get(name)
         merged: dict[str, tuple[Value, ...]] = {}
         for condition in self.known[name].when + (() if entry is None else entry.when):
@@ -69,18 +89,18 @@ class SearchSpace:
         return merged
 
     def applies(self, name: str, values: TrialValues) -> bool:
-        """Whether `name` has an effect beside the `values` of its parents."""
+        """Whether `name` has an effect, given the `values` of its parents."""
         return all(
             parent in values and values[parent] in allowed
             for parent, allowed in self.conditions(name).items()
         )
 
     def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
-        """Answer the full values of a trial from those of its active dimensions.
+        """Return the full values of a trial from those of its active dimensions.
 
-        Every hyperparameter in effect is there, fixed ones and defaults included; a per-layer one
-        is a list as long as there are layers. What has no effect is left out. Raises ValueError
-        where an active dimension has no value.
+        They have every hyperparameter in effect, fixed ones and defaults included; a per-layer one
+        is a list with a value for each layer. Raises ValueError if an active dimension has no
+        value.
         """
         values: dict[str, Value | list[Value]] = {}
         for name in self.order:
@@ -89,7 +109,7 @@ class SearchSpace:
         return {name: values[name] for name in self.known if name in values}
 
     def flatten(self, values: TrialValues) -> dict[str, Value]:
-        """Answer the values of the dimensions that `values` has: the inverse of `resolve`."""
+        """Return the values of the active dimensions: the inverse of `resolve`."""
         flat: dict[str, Value] = {}
         for dimension in self.dimensions:
             value = values.get(dimension.hyperparameter)
@@ -101,7 +121,7 @@ class SearchSpace:
         return flat
 
     def covers(self, values: TrialValues) -> bool:
-        """Whether an oracle of this space could propose exactly these full values."""
+        """Whether an oracle of this space can propose exactly these full values."""
         flat = self.flatten(values)
         if any(
             dimension.parameter.canonical(flat[dimension.name]) != flat[dimension.name]
@@ -114,19 +134,19 @@ class SearchSpace:
         ) and self.resolve(flat) == dict(values)
 
     def size(self) -> int | None:
-        """Count the distinct active combinations; None where a range is continuous."""
+        """Count the distinct active combinations; None if a range is continuous."""
         options = {dimension.name: dimension.parameter.options() for dimension in self.dimensions}
         if None in options.values():
             return None
-        return count(blocks(self.dimensions, lambda dimension: options[dimension.name] or ()))
+        return Combinations(self.dimensions, lambda dimension: options[dimension.name] or ()).count
 
     def check(self, values: Mapping[str, object]) -> dict[str, Value | list[Value]]:
         """Complete the values of a trial that a user wrote.
 
-        They need not lie in the searched ranges, only be legal; what is not given is as the space
-        fixes it, else the default. Raises ValidationError with the messages by name (and by layer)
-        for an unknown name, an illegal value, a list that is not as long as there are layers, or
-        a value that would have no effect.
+        They must be legal, but need not lie in the searched ranges; a missing value is the one
+        that the space fixes, else the default. Raises ValidationError with the messages by name
+        (and by layer) for an unknown name, an illegal value, a list of another length than the
+        number of layers, or a value without effect.
         """
         full: dict[str, Value | list[Value]] = {}
         errors: dict[str, object] = {
@@ -151,20 +171,11 @@ class SearchSpace:
     def check_all(
         self, listed: Sequence[Mapping[str, object]]
     ) -> list[dict[str, Value | list[Value]]]:
-        """`check` for each of several trials; the messages are by index, then by name."""
-        full: list[dict[str, Value | list[Value]]] = []
-        errors: dict[int, object] = {}
-        for index, values in enumerate(listed):
-            try:
-                full.append(self.check(values))
-            except ValidationError as error:
-                errors[index] = error.messages
-        if errors:
-            raise ValidationError(errors)
-        return full
+        """Complete several trials as `check` does; the messages are by index, then by name."""
+        return list(gather(enumerate(listed), lambda _, values: self.check(values)).values())
 
     def document(self) -> dict[str, object]:
-        """The JSON form, which `load_space` reads back to an equal space."""
+        """Return the JSON form, which `load_space` reads back to an equal space."""
         return {name: _entry_document(entry) for name, entry in self.parameters.items()}
 
     def _value(
@@ -207,9 +218,6 @@ class SearchSpace:
         assert isinstance(layers, int)
         return [value] * layers
 
-    def _edges(self) -> dict[str, list[str]]:
-        return {name: list(self.conditions(name)) for name in self.known}
-
     def _flattened(self) -> list[Dimension]:
         dimensions: list[Dimension] = []
         for name in self.order:
@@ -239,7 +247,7 @@ class SearchSpace:
         return dimensions
 
     def _needs(self, name: str) -> dict[str, tuple[Value, ...]] | None:
-        """The conditions on tunable parents; None where they can never hold."""
+        """Return the conditions on tunable parents; None if they can never hold."""
         needs: dict[str, tuple[Value, ...]] = {}
         for parent, allowed in self.conditions(name).items():
             parameter = self.parameter(parent)
@@ -249,7 +257,7 @@ class SearchSpace:
             if not possible or above is None:
                 return None
             if isinstance(parameter, Fixed):
-                # A fixed parent is no dimension: what it needs stands in for it.
+                # A fixed parent is no dimension: its own conditions replace it.
                 needs = _both(needs, above)
             elif above or len(possible) < len(options):
                 needs = _both(needs, {parent: possible})
@@ -259,7 +267,7 @@ class SearchSpace:
 def _both(
     one: Mapping[str, tuple[Value, ...]], other: Mapping[str, tuple[Value, ...]]
 ) -> dict[str, tuple[Value, ...]]:
-    """The conditions of both, as one for each parent."""
+    """Return the conditions of both, merged by parent."""
     merged = dict(one)
     for parent, values in other.items():
         merged[parent] = tuple(v for v in merged.get(parent, values) if v in values)

@@ -1,4 +1,4 @@
-"""Files by name under one root: a folder, or object storage that fsspec reaches."""
+"""Stored files by name, under a folder or in object storage that fsspec supports."""
 
 import errno
 import hashlib
@@ -12,10 +12,10 @@ import fsspec
 
 from models.errors import ArtifactError, Unavailable
 
-_MARKER = ".luthier"  # read to see whether the root can be used
-_TRIES = 10  # at what several processes do to one folder
+_MARKER = ".luthier"  # read to check whether the root can be used
+_TRIES = 10  # of a change that other processes may disturb
 _S3_OPTIONS = {
-    # Listings that other processes have made old by now.
+    # Other processes change the listings.
     "use_listings_cache": False,
     "config_kwargs": {
         "connect_timeout": 5,  # seconds
@@ -26,12 +26,11 @@ _S3_OPTIONS = {
 
 
 class Artifacts:
-    """Whole files: a name holds all of what was written under it last, or nothing.
+    """Files under one root, each written as a whole: readers never see a part of one.
 
-    In a folder a file is written under a temporary name and moved. In object storage it is put
-    under its own name, where it appears when all of it has arrived. Names are relative POSIX paths
-    such as `models/penguins/1/model.onnx`. It can be pickled. Where the root does not answer,
-    every method raises Unavailable.
+    In a folder a file is written under a temporary name and renamed; object storage is atomic.
+    Names are relative POSIX paths such as `models/penguins/1/model.onnx`. Can be pickled. Every
+    method raises Unavailable where the root does not answer.
     """
 
     def __init__(self, root: str) -> None:
@@ -47,11 +46,11 @@ class Artifacts:
 
     @property
     def is_folder(self) -> bool:
-        """Whether the root is a folder, on this machine or mounted there."""
+        """Whether the root is a folder, local or mounted."""
         return "file" in self._filesystem.protocol
 
     def write(self, name: str, content: bytes) -> str:
-        """Store `content` under `name`, replacing what was there; answer its SHA-256 in hex."""
+        """Store `content` under `name`, replacing any other; return its SHA-256 in hex."""
         target = self._path(name)
         with self._answering():
             if self.is_folder:
@@ -61,7 +60,7 @@ class Artifacts:
         return hashlib.sha256(content).hexdigest()
 
     def read(self, name: str) -> bytes:
-        """The content stored under `name`; ArtifactError if there is none."""
+        """Return the content of `name`; raise ArtifactError if there is none."""
         path = self._path(name)
         with self._answering():
             try:
@@ -71,7 +70,7 @@ class Artifacts:
         return content
 
     def read_checked(self, name: str, sha256: str) -> bytes:
-        """The content of `name`; ArtifactError unless it is the one whose SHA-256 is given."""
+        """Return the content of `name`; raise ArtifactError unless its SHA-256 is `sha256`."""
         content = self.read(name)
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ArtifactError(
@@ -80,25 +79,25 @@ class Artifacts:
         return content
 
     def exists(self, name: str) -> bool:
-        """Whether something is stored under `name`."""
+        """Whether a file or folder is stored under `name`."""
         path = self._path(name)
         with self._answering():
             return bool(self._filesystem.exists(path))
 
     def names(self, folder: str = "") -> list[str]:
-        """The names of all files below `folder`, or below the root, sorted."""
+        """Return the names of all files below `folder`, or below the root, sorted."""
         path = self._path(folder) if folder else self._base
         with self._answering():
             found = self._filesystem.find(path)
         return sorted(found_path.removeprefix(f"{self._base}/") for found_path in found)
 
     def size(self, name: str) -> int:
-        """Bytes of the file, or of all files in the folder, `name`; 0 if there is none."""
+        """Return the bytes of a file, or of all files in a folder; 0 if there is none."""
         path = self._path(name)
         return int(self._filesystem.du(path)) if self._filesystem.exists(path) else 0
 
     def delete(self, name: str) -> None:
-        """Remove the file or the whole folder `name`; nothing happens if there is none."""
+        """Remove a file or a whole folder; do nothing if there is none."""
         path = self._path(name)
         with self._answering():
             for _ in range(_TRIES):
@@ -111,10 +110,10 @@ class Artifacts:
                 except OSError as error:
                     if error.errno != errno.ENOTEMPTY:
                         raise
-            # What is there now was written after this began.
+            # Files that are there now were written after this call began.
 
     def check(self) -> None:
-        """Raise ArtifactError or Unavailable, saying why, unless files can be read and written."""
+        """Raise ArtifactError or Unavailable unless files can be read and written."""
         try:
             self.read(_MARKER)
         except ArtifactError:
@@ -129,7 +128,7 @@ class Artifacts:
                 temporary.replace(target)
                 return
             except FileNotFoundError:
-                # Another process deleted the folder between its making and its use.
+                # Another process deleted the folder after it was made.
                 if attempt == _TRIES:
                     raise
             finally:
@@ -137,7 +136,7 @@ class Artifacts:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Name the root in whatever its client raises; each kind of store has errors of its own."""
+        """Turn the errors of any kind of store into Unavailable, naming the root."""
         try:
             yield
         except (ArtifactError, MemoryError):

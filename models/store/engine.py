@@ -1,4 +1,4 @@
-"""One database, SQLite or PostgreSQL, opened for reading or for writing."""
+"""The database, SQLite or PostgreSQL: transactions that read, and transactions that write."""
 
 import json
 import math
@@ -21,11 +21,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from models.errors import SettingError
 from models.store.tables import SCHEMA_REVISION, now
 
-# A server that is gone is noticed, and a statement that waits for one is given up, within seconds.
+# A lost server is noticed, and a statement that waits for one times out, within seconds.
 _STATEMENT_SECONDS = 30
 _LOCK_SECONDS = 10
 _CONNECT_SECONDS = 5
@@ -46,10 +47,10 @@ _POSTGRESQL_READS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly"
 
 
 class Database:
-    """Short transactions over one engine; safe to share between threads, not between processes.
+    """Short transactions over one engine; may be shared between threads, not between processes.
 
-    `connections` is how many threads use it at once. Raises SettingError for a URL that names
-    neither SQLite nor PostgreSQL.
+    `connections` is the number of threads that use it at once. Nothing is opened before the first
+    transaction. Raises SettingError for a URL that names neither SQLite nor PostgreSQL.
     """
 
     def __init__(self, url: str, connections: int = 5) -> None:
@@ -60,35 +61,35 @@ class Database:
 
     @property
     def is_postgresql(self) -> bool:
-        """Whether processes of several machines may share it."""
+        """Whether it is PostgreSQL, which processes on several machines can share."""
         return self.engine.dialect.name == "postgresql"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads; all its questions are answered as of one moment."""
+        """Open a transaction that only reads; all its queries see the state of one moment."""
         with self._reading.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes: all of it is kept at the end, or none after an exception.
+        """Open a transaction that writes; an exception rolls all of it back.
 
-        SQLite takes its write lock at the start, so that two writers queue up instead of
-        failing half-way. On PostgreSQL writers meet only at the rows that they lock or change:
-        what was read and must not change is to be read `with_for_update`.
+        SQLite takes its write lock at the start, so that two writers queue up instead of failing
+        half-way. On PostgreSQL writers conflict only at rows that both lock or change: rows that
+        must not change after they were read have to be read `with_for_update`.
         """
         options = self.engine.execution_options(luthier_writes=True)
         with options.begin() as connection:
             yield connection
 
     def revision(self) -> str | None:
-        """The migration that the schema stands at; None before the first one."""
+        """Return the revision of the schema; None before the first migration."""
         with self.read() as connection:
             return revision_of(connection)
 
     @property
     def is_current(self) -> bool:
-        """Whether every migration has been run."""
+        """Whether every migration of this version has been run."""
         return self.revision() == SCHEMA_REVISION
 
     def close(self) -> None:
@@ -96,8 +97,43 @@ class Database:
         self.engine.dispose()
 
 
+class Changes:
+    """Detects commits of other connections without a query; for use by one thread.
+
+    A check takes some microseconds on SQLite. PostgreSQL has nothing as cheap: there no change is
+    ever noticed, and callers poll.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: PoolProxiedConnection | None = None
+        self._version: object = None
+
+    def noticed(self) -> bool:
+        """Whether another connection has committed something since the last call."""
+        if self._database.is_postgresql:
+            return False
+        if self._connection is None:
+            self._connection = self._database.engine.raw_connection()
+        cursor = self._connection.cursor()
+        try:
+            # https://www.sqlite.org/pragma.html#pragma_data_version
+            cursor.execute("PRAGMA data_version")
+            found = cursor.fetchone()
+        finally:
+            cursor.close()
+        before, self._version = self._version, found
+        return before != found
+
+    def close(self) -> None:
+        """Return the connection to the pool."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
 def revision_of(connection: Connection) -> str | None:
-    """The migration that the schema stands at; None before the first one."""
+    """Return the revision of the schema; None before the first migration."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version"))
@@ -105,9 +141,9 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def moment(connection: Connection) -> datetime:
-    """The present moment in UTC by the clock that all processes of a database share.
+    """Return the present time in UTC by a clock that all processes of a database share.
 
-    Those of SQLite are on one machine; PostgreSQL is asked for the time of its own.
+    This is the clock of the PostgreSQL server, or for SQLite the one of this machine.
     """
     if connection.dialect.name != "postgresql":
         return now()
@@ -116,7 +152,7 @@ def moment(connection: Connection) -> datetime:
 
 
 def _normalised(url: str) -> URL:
-    """The URL with the driver that is used here; the names that others use are taken too."""
+    """Return the URL with the driver psycopg; the usual other names of it are accepted."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -145,16 +181,17 @@ def _create_engine(url: URL, connections: int) -> Engine:
             connect_args={**_PSYCOPG, **url.query},
             json_serializer=strict_json,
         )
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, json_serializer=strict_json)
+    if url.database:
+        folder = Path(url.database).parent
+        event.listen(engine, "do_connect", lambda *_: folder.mkdir(parents=True, exist_ok=True))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def strict_json(value: Any) -> str:
-    """JSON as RFC 8259 has it: NaN and infinities become null."""
+    """Serialize to the JSON of RFC 8259: NaN and infinities become null."""
     return json.dumps(_finite(value), allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Copies on this machine of files that are far away."""
+"""A cache on this machine of files in object storage."""
 
 import hashlib
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 class FileCache:
     """Files by their SHA-256 in one folder, which processes may share.
 
-    The folder holds `limit` bytes at most: those used longest ago go first. It only saves time:
-    where it cannot be written, nothing is kept, and a copy that was damaged is as good as none.
+    The folder holds `limit` bytes at most; the least recently used files are removed first. Where
+    it cannot be written nothing is kept, and a damaged copy is removed.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -19,7 +19,7 @@ class FileCache:
         self._limit = limit
 
     def get(self, sha256: str) -> bytes | None:
-        """The content with this digest, if there is a copy."""
+        """Return the content with this digest, or None without an intact copy."""
         path = self._folder / sha256
         try:
             content = path.read_bytes()
@@ -33,7 +33,7 @@ class FileCache:
         return content
 
     def put(self, sha256: str, content: bytes) -> None:
-        """Keep a copy."""
+        """Keep a copy, unless it is larger than the whole cache."""
         if len(content) > self._limit:
             return
         temporary = self._folder / f"{sha256}.{secrets.token_hex(4)}.tmp"

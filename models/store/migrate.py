@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema."""
+"""Migrations of a database to the newest schema."""
 
 from pathlib import Path
 
@@ -9,18 +9,18 @@ from sqlalchemy.exc import OperationalError
 
 from models.errors import Unavailable
 from models.store.engine import Database
-from models.store.schema import check_not_newer
+from models.store.readiness import check_not_newer
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 0x4C757468  # any number that no other program takes for its own lock in this database
 
 
 def migrate(database: Database) -> None:
-    """Run every migration that `database` lacks, all or none; safe to call again.
+    """Run every migration that `database` lacks, in one transaction; safe to call again.
 
-    Of several processes that call it at once, one migrates and the others wait for it. Raises
-    SchemaError for a database that a newer version of Luthier has migrated, and Unavailable for
-    one that does not answer or has no room.
+    When several processes call it at once, one migrates and the others wait. Raises SchemaError
+    for a schema of a newer version of Luthier, Unavailable for a database that does not answer or
+    has no room.
     """
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))

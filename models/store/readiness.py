@@ -1,23 +1,51 @@
-"""Whether the parts that all processes share can be used."""
+"""Checks of the database's schema, and whether database and artifacts can be used now."""
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from models.errors import ArtifactError, SchemaError, Unavailable
 from models.store.artifacts import Artifacts
-from models.store.engine import Database
-from models.store.schema import check_not_older
+from models.store.engine import Database, revision_of
+from models.store.tables import SCHEMA_REVISION
+
+
+def check_schema(database: Database) -> None:
+    """Raise SchemaError unless the schema is the one of this version."""
+    with database.read() as connection:
+        check_not_newer(connection)
+        check_not_older(connection)
+
+
+def check_not_older(connection: Connection) -> None:
+    """Raise SchemaError for a schema that lacks migrations."""
+    found = revision_of(connection)
+    if found is None or found < SCHEMA_REVISION:
+        raise SchemaError(
+            f"The database lacks migrations: it stands at {found or 'none'}, this version of"
+            f" Luthier needs {SCHEMA_REVISION}. Run: luthier migrate"
+        )
+
+
+def check_not_newer(connection: Connection) -> None:
+    """Raise SchemaError for a schema that a newer version of Luthier has made."""
+    found = revision_of(connection)
+    if found is not None and found > SCHEMA_REVISION:
+        raise SchemaError(
+            f"The database stands at migration {found}, which is newer than this version of"
+            f" Luthier knows ({SCHEMA_REVISION}). Run the newer version."
+        )
 
 
 def missing_part(database: Database, artifacts: Artifacts) -> str | None:
-    """What keeps requests and jobs from being served now, in a sentence; None if all is there."""
+    """Return why requests and jobs cannot be served now, in a sentence; None if they can."""
     return database_trouble(database) or artifacts_trouble(artifacts)
 
 
 def database_trouble(database: Database) -> str | None:
-    """Why the database cannot be used, in a sentence; None if it can.
+    """Return why the database cannot be used, in a sentence; None if it can.
 
-    A schema that became newer can: migrations keep what the version before them reads, so that
-    processes of that version serve on until those of the new one have taken over.
+    A newer schema can be used: migrations keep what the previous version reads, so that processes
+    of that version serve until those of the new one have taken over.
     """
     try:
         with database.read() as connection:
@@ -30,7 +58,7 @@ def database_trouble(database: Database) -> str | None:
 
 
 def artifacts_trouble(artifacts: Artifacts) -> str | None:
-    """Why the artifacts cannot be used, in a sentence; None if they can."""
+    """Return why the artifacts cannot be used, in a sentence; None if they can."""
     try:
         artifacts.check()
     except (ArtifactError, Unavailable) as error:

@@ -1,4 +1,4 @@
-"""Every table; the migrations bring a database to this shape."""
+"""All tables of the database, as the newest migration leaves them."""
 
 import math
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0008"  # as text, a later revision is greater
+SCHEMA_REVISION = "0009"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -42,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times, which would be stored as if they were UTC."""
+        """Raise ValueError for a naive time, which would be stored as if it were UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -50,7 +50,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """SQLite forgets the zone; it is always UTC."""
+        """Return the time in UTC; SQLite does not keep the zone."""
         if value is None:
             return None
         moment: datetime = value
@@ -58,23 +58,23 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class FiniteFloat(TypeDecorator[float]):
-    """Finite numbers; NaN and infinities are stored as null, on either database."""
+    """Floats of which NaN and infinities are stored as null, on either database."""
 
     impl = Float
     cache_ok = True
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
-        """What is not finite becomes null."""
+        """Return None for a value that is not finite."""
         return value if value is not None and math.isfinite(value) else None
 
 
 def _name(length: int) -> String:
-    """Text that is sorted by its code points, as SQLite does, whatever the server's language."""
+    """Text that is sorted by code point, as in SQLite, whatever the server's locale."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def now() -> datetime:
-    """The present moment in UTC."""
+    """Return the present time in UTC."""
     return datetime.now(UTC)
 
 
@@ -113,8 +113,7 @@ jobs = Table(
     Column("owner", String(64)),
     Column("lease_until", UtcDateTime),
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
-    Column("forecast", JSON),
-    Column("actual", JSON),
+    Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )
@@ -143,11 +142,11 @@ trials = Table(
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
-    Index("ix_trials_job_state", "job", "state", "seconds"),  # all that progress is told by
+    Index("ix_trials_job_state", "job", "state", "seconds"),  # covers the figures of progress
     Index("ix_trials_job_score", "job", "score"),
     Index("ix_trials_digest", "digest"),
-    # Holds all that monitoring counts: the rows themselves are large. The state is not its first
-    # column, lest a planner prefer it where a trial is sought by more than its state.
+    # Covers all that monitoring counts, as the rows are large. The state is not its first column,
+    # so that a planner does not prefer it in queries by more than the state.
     Index("ix_trials_census", "failure_kind", "trainer", "state", "seconds"),
 )
 

@@ -1,25 +1,32 @@
-"""The rows of a trial, read, divided and preprocessed once for all trials of a job."""
+"""The rows of a trial: read, divided and preprocessed once for all trials of a job."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 
 from models.data.dataset import Dataset
 from models.data.library.storage import read_dataset
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.splitting import Rows, Split, split
-from models.data.preparation.tasks import Task, check_validation_dataset, resolve_features
+from models.data.preparation.tasks import (
+    ClassLabel,
+    Task,
+    check_validation_dataset,
+    resolve_features,
+)
+from models.data.preparation.weighting import ClassWeight, label_name
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
-from models.trials.row_weights import class_factors, row_weights
 from models.trials.spec import DataRef
 from models.trials.trainers.base import Array, TrainingData
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedData:
-    """What a DataRef names, as stored, with its division into parts."""
+    """The stored rows of a DataRef and their division into parts."""
 
     dataset: Dataset
     validation_dataset: Dataset | None
@@ -29,14 +36,14 @@ class LoadedData:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedFold:
-    """One fold; what its preprocessor and encoder know comes from its training rows alone."""
+    """One fold. Its preprocessor and encoder are fitted on its training rows alone."""
 
     training: TrainingData
     training_truth: Array  # target as in the dataset, shape (rows,)
     validation_truth: Array
     preprocessor: Preprocessor
     encoder: TargetEncoder
-    class_factors: dict[str, float] | None  # in its training loss, by label; None without any
+    class_factors: dict[str, float] | None  # weights in its training loss, by label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,16 +51,16 @@ class PreparedData:
     """Every fold of a DataRef."""
 
     folds: tuple[PreparedFold, ...]
-    # Loss, in own units, of always predicting the mean or the class shares of the first fold's
-    # training rows; None for method `train`, which validates on these same rows.
+    # Loss, in the target's own units, of always predicting the mean or the class shares of the
+    # first fold's training rows; None for method `train`, which validates on the same rows.
     reference_loss: float | None
 
 
 def load(ref: DataRef) -> LoadedData:
     """Read the stored rows and divide them.
 
-    Raises what `read_dataset`, `resolve_features` and `split` raise, and Invalid at
-    `evaluation.validation_dataset` for rows that do not have the columns needed.
+    Raises the errors of `read_dataset`, `resolve_features` and `split`, and Invalid at
+    `evaluation.validation_dataset` if that dataset lacks a column.
     """
     artifacts = Artifacts(ref.artifacts_root)
     dataset = read_dataset(artifacts, ref.dataset)
@@ -68,7 +75,7 @@ def load(ref: DataRef) -> LoadedData:
 
 @lru_cache(maxsize=2)
 def prepare(ref: DataRef) -> PreparedData:
-    """Every fold, ready for a network; the last two refs stay in memory for the next trial."""
+    """Return every fold, ready for a network. The last two refs stay in memory for later trials."""
     data = load(ref)
     folds = tuple(prepare_fold(data, ref, fold.train, fold.validation) for fold in data.split.folds)
     reference = None if ref.evaluation.method == "train" else _reference_loss(folds[0])
@@ -78,18 +85,18 @@ def prepare(ref: DataRef) -> PreparedData:
 def prepare_fold(
     data: LoadedData, ref: DataRef, train: Rows, validation: Rows | None = None
 ) -> PreparedFold:
-    """Preprocess the rows `train` of a dataset, and those to validate on.
+    """Preprocess the training rows `train` of a dataset, and the rows to validate on.
 
     The latter are `validation`, or the whole validation dataset if there is one; without either
-    the training rows are taken once more. The training rows have the weights that `ref` asks for.
+    they are the training rows. The training rows get the weights that `ref` asks for.
     """
     dataset, target = data.dataset, data.dataset.values[ref.target]
     preprocessor = Preprocessor.fit(dataset, train, data.features)
     encoder = TargetEncoder.fit(dataset, train, ref.target, ref.task)
     x_train, y_train = preprocessor.transform(dataset, train), encoder.encode(target[train])
-    factors = class_factors(ref.class_weight, encoder.classes, y_train)
+    factors = _class_factors(ref.class_weight, encoder.classes, y_train)
     own = None if ref.sample_weight is None else dataset.values[ref.sample_weight][train]
-    weights = row_weights(factors, y_train, own)
+    weights = _row_weights(factors, y_train, own)
     if data.validation_dataset is not None:
         dataset, validation = data.validation_dataset, np.arange(data.validation_dataset.rows)
         target = dataset.values[ref.target]
@@ -122,3 +129,29 @@ def _reference_loss(fold: PreparedFold) -> float:
     _, counts = np.unique(fold.training.y_train, return_counts=True)
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+def _class_factors(
+    wanted: ClassWeight | None, classes: Sequence[ClassLabel], y: Array
+) -> dict[str, float] | None:
+    """Return the factor of each class, by `label_name` and in the order of `classes`.
+
+    `y` holds the class numbers of the training rows, shape (rows,). "balanced" is scikit-learn's
+    rows / (classes * rows of the class); a class that is not named has 1.
+    """
+    if wanted is None:
+        return None
+    names = [label_name(label) for label in classes]
+    if wanted == "balanced":
+        balanced = compute_class_weight("balanced", classes=np.arange(len(names)), y=y)
+        return dict(zip(names, balanced.tolist(), strict=True))
+    given = dict(wanted)
+    return {name: given.get(name, 1.0) for name in names}
+
+
+def _row_weights(factors: dict[str, float] | None, y: Array, own: Array | None) -> Array | None:
+    """Return float32 (rows,): the factor of a row's class times its own weight, or None."""
+    if factors is None:
+        return None if own is None else own.astype(np.float32)
+    by_class = np.array(list(factors.values()))[y]
+    return (by_class if own is None else by_class * own).astype(np.float32)

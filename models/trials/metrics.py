@@ -1,10 +1,12 @@
 """The metrics of every trial, in the target's own units.
 
-The definitions are scikit-learn's, whose functions check and convert their arguments anew for each
-metric: together they take 6 ms for 100 rows, longer than such a trial trains.
+The definitions are scikit-learn's. Its functions check and convert their arguments for each metric
+again: together they take 6 ms for 100 rows, longer than such a trial trains.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,9 @@ PROBABILITY_MARGIN = 1e-7
 
 
 def regression_metrics(truth: Array, predictions: Array) -> Metrics:
-    """`loss` (the mean squared error), `mse`, `mae`, `rmse` and `r2` of values of shape (rows,).
+    """Return `loss` (the mean squared error), `mse`, `mae`, `rmse` and `r2` of values (rows,).
 
-    `r2` is None where it has no meaning: one row, or the same true value in every row. Raises
+    `r2` is None where it is undefined: one row, or the same true value in every row. Raises
     ValueError for predictions that are not finite.
     """
     if not np.isfinite(predictions).all():
@@ -43,14 +45,14 @@ def regression_metrics(truth: Array, predictions: Array) -> Metrics:
 
 
 def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
-    """The classification metrics of `models.trials.objective.METRICS`; `loss` is the log loss.
+    """Return the classification metrics of `models.trials.objective.METRICS`; `loss` is log loss.
 
     `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes). For a
-    binary task `precision`, `recall` and `f1` are those of class 1, the second label in order,
-    otherwise the plain (macro) means over all classes, of which one that is never predicted, or
-    that no row holds, has 0; `auc` of several classes is the mean of one against the rest, and
-    None unless the rows hold every class. `balanced_accuracy` is the mean recall over the classes
-    that the rows hold.
+    binary task `precision`, `recall` and `f1` are those of class 1, the second label in order.
+    Otherwise they are the plain (macro) means over all classes; a class that is never predicted,
+    or that no row has, counts as 0. `auc` of several classes is the mean of one against the rest,
+    and None unless the rows have every class. `balanced_accuracy` is the mean recall over the
+    classes that the rows have.
     """
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
@@ -75,13 +77,13 @@ def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
 
 
 def log_loss(truth: Array, probabilities: Array) -> float:
-    """Mean of -log of the probability given to the true class, clipped to [1e-7, 1 - 1e-7]."""
+    """Return the mean of -log of the true class's probability, clipped to [1e-7, 1 - 1e-7]."""
     given = probabilities[np.arange(len(truth)), truth]
     return float(-np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)).mean())
 
 
 def class_probabilities(outputs: Array) -> Array:
-    """What a sigmoid (rows, 1) or softmax (rows, classes) gave, as float64 (rows, classes)."""
+    """Return the outputs of a sigmoid (rows, 1) or softmax as float64 (rows, classes)."""
     outputs = outputs.astype(np.float64)
     if outputs.shape[1] == 1:
         return np.concatenate([1 - outputs, outputs], axis=1)
@@ -89,20 +91,44 @@ def class_probabilities(outputs: Array) -> Array:
     return normalized
 
 
+def mean_history(
+    histories: Sequence[Mapping[str, Sequence[float | None]]],
+) -> dict[str, list[float | None]]:
+    """Return, by metric and epoch, the mean over the runs that reached the epoch.
+
+    It is None where a figure is not finite.
+    """
+    longest = max(len(history["loss"]) for history in histories)
+    return {
+        name: [
+            _finite_mean(
+                [history[name][epoch] for history in histories if epoch < len(history[name])]
+            )
+            for epoch in range(longest)
+        ]
+        for name in histories[0]
+    }
+
+
+def _finite_mean(figures: Sequence[float | None]) -> float | None:
+    finite = [figure for figure in figures if figure is not None and math.isfinite(figure)]
+    return fmean(finite) if len(finite) == len(figures) else None
+
+
 def _shares(parts: Array, wholes: Array) -> Array:
-    """Each part of its whole; 0 of nothing."""
+    """Return each part divided by its whole; 0 where the whole is 0."""
     return parts / np.maximum(wholes, 1)
 
 
 def _auc(truth: Array, probabilities: Array) -> float:
-    """The area under the curve of class 1 of two, or the mean of each class against the rest."""
+    """Return the area under the curve of class 1 of two, or the mean of one against the rest."""
     classes = probabilities.shape[1]
     measured = [1] if classes == 2 else range(classes)
     return float(np.mean([_area(truth == number, probabilities[:, number]) for number in measured]))
 
 
 def _area(is_class: Array, scores: Array) -> float:
-    """The share of pairs of a row of the class and another in which the first has the higher score.
+    """Return the share of pairs of a row of the class and another where the first scores higher.
 
     Pairs with equal scores count half (Hanley and McNeil, 1982).
     """

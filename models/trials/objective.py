@@ -1,4 +1,4 @@
-"""The metric that ranks trials."""
+"""The metric that ranks trials, and the comparison of scores."""
 
 import math
 from collections.abc import Mapping
@@ -44,6 +44,11 @@ class Objective:
     metric: str  # without "val_"
     direction: Direction
 
+    @property
+    def is_minimized(self) -> bool:
+        """Whether smaller scores are better."""
+        return self.direction == "min"
+
     def is_better(self, score: float | None, other: float | None) -> bool:
         """Return whether the first score is better; any score is better than none."""
         return self.loss(score) < self.loss(other)
@@ -56,20 +61,16 @@ class Objective:
         """Return a number that is smaller for better scores: a key to sort by; inf for None."""
         if score is None:
             return math.inf
-        return -score if self.direction == "max" else score
-
-    def is_worse(self, score: float, other: float) -> bool:
-        """Whether the first score is not as good as the other."""
-        return score > other if self.direction == "min" else score < other
+        return score if self.is_minimized else -score
 
 
 def resolve_objective(
     task: Task, metric: str = "val_loss", direction: str | None = None
 ) -> Objective:
-    """The objective meant by a metric's name, with or without `val_`.
+    """Return the objective that a metric's name means, with or without `val_`.
 
-    The direction follows from the metric; one that is given must agree, since the worst trial would
-    win otherwise. Raises Invalid at `objective.metric` or `objective.direction`.
+    The direction follows from the metric. A `direction` that does not agree is refused, since the
+    worst trial would win. Raises Invalid at `objective.metric` or `objective.direction`.
     """
     known = METRICS[task]
     name = metric.removeprefix("val_")

@@ -1,39 +1,50 @@
-"""Make a process ready to train. TensorFlow is imported by the functions here, not with the file:
-it reads its log level once, at its import, and the parent of such processes never needs it."""
+"""Preparation and memory of a trial process.
+
+TensorFlow is imported by the functions here, not with the file: it reads its log level once, at its
+import, and the parent of such processes never needs it.
+"""
 
 import gc
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psutil
+
 from models.settings import Settings
 from models.telemetry import configure_logging, without_import_noise
+from models.trials.trainers.base import EpochReport, Report
+
+_MEMORY_SECONDS = 0.05  # minimum time between two readings of a process's memory
 
 
 def prepare_trials(settings: Settings) -> Callable[[], None]:
-    """What makes a new process ready to train, where all slots share the cores."""
+    """Return the function that prepares a new process, where all slots share the cores."""
     return partial(_prepare, settings)
 
 
 def _prepare(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
     threads = max(1, (os.cpu_count() or 1) // settings.resolved_trial_slots)
-    prepare_process(threads, settings.trainer)
+    prepare_process(threads, settings)
     warm_up()
 
 
-def prepare_process(threads: int, trainer: str = "auto") -> None:
+def prepare_process(threads: int, settings: Settings | None = None) -> None:
     """Set TensorFlow and NumPy's BLAS up to train in this process on `threads` CPU threads.
 
-    Must be called before TensorFlow does anything; RuntimeError otherwise. Log lines below errors
-    are left out, operations are deterministic, a GPU's products are in float32, and its memory is
-    taken as it is needed, so that several processes can share it. Which GPUs are visible is left to
-    `CUDA_VISIBLE_DEVICES`; `trainer` is what `models.trials.trainers.choice.prefer` takes.
+    Must be called before TensorFlow does anything; raises RuntimeError otherwise. Only errors are
+    logged, operations are deterministic, and a GPU's products are in float32. GPU memory is
+    allocated as it is needed, so that several processes can share a GPU; `CUDA_VISIBLE_DEVICES`
+    decides which GPUs are visible. The process chooses trainers by `trainer` and `gpu_threshold`
+    of `settings`, which are the defaults if left out.
     """
+    settings = settings or Settings()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    import numpy  # noqa: F401  (its BLAS must be there to be limited)
+    import numpy  # noqa: F401  (its BLAS must be loaded to be limited)
     import threadpoolctl
 
     with without_import_noise():
@@ -43,24 +54,25 @@ def prepare_process(threads: int, trainer: str = "auto") -> None:
     threadpoolctl.threadpool_limits(threads, user_api="blas")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    for device in tf.config.list_physical_devices("GPU"):
+    gpus = tf.config.list_physical_devices("GPU")
+    for device in gpus:
         tf.config.experimental.set_memory_growth(device, True)
     # Products rounded to TensorFloat-32 are wrong by 1e-3.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
 
-    from models.trials.trainers.choice import prefer
+    from models.trials.trainers.choice import TrainerChoice, set_choice
 
-    prefer(trainer)
+    set_choice(TrainerChoice(settings.trainer, bool(gpus), settings.gpu_threshold))
 
 
 def may_have_gpu() -> bool:
-    """Whether this machine has the device file of a GPU's driver: NVIDIA's, AMD's, or WSL's."""
+    """Return whether this machine has the device file of a GPU driver: NVIDIA's, AMD's or WSL's."""
     return any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 
 def visible_gpus() -> list[str]:
-    """The device name of each GPU that TensorFlow sees here; `prepare_process` comes first."""
+    """Return the device name of each GPU that TensorFlow sees, after `prepare_process`."""
     import tensorflow as tf
 
     found = tf.config.list_physical_devices("GPU")
@@ -69,11 +81,10 @@ def visible_gpus() -> list[str]:
 
 
 def warm_up() -> None:
-    """Train a tiny network with each trainer, so that the first trial does not wait for imports,
-    compilation and start-up.
+    """Train a tiny network with each trainer, so that imports and compilation delay no trial.
 
-    What is in memory by then is frozen: the garbage collection after every trial skips it, which
-    would take 0.2 s each time.
+    The objects in memory by then are frozen: the garbage collection after every trial skips them,
+    which would take 0.2 s each time.
     """
     import numpy as np
 
@@ -90,3 +101,20 @@ def warm_up() -> None:
     for trainer in trainers:
         trainer.train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
     gc.freeze()
+
+
+class PeakMemory:
+    """Reads the process's resident memory as epochs are reported, and passes the reports on."""
+
+    def __init__(self, report: Report | None = None) -> None:
+        self.bytes = 0
+        self._report = report
+        self._process = psutil.Process()
+        self._next_reading = 0.0  # by the monotonic clock
+
+    def __call__(self, epoch: EpochReport) -> bool | None:
+        """Note the memory at the end of an epoch; return the answer of the wrapped report."""
+        if time.monotonic() >= self._next_reading:
+            self.bytes = max(self.bytes, self._process.memory_info().rss)
+            self._next_reading = time.monotonic() + _MEMORY_SECONDS
+        return self._report(epoch) if self._report is not None else None

@@ -4,54 +4,48 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
-from models.trials.peak_memory import PeakMemory
+from models.trials.network_weights import load_weights, save_weights, weights_name
+from models.trials.process import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
-from models.trials.trainers.base import Report, Run, RunResult, Trainer, TrainingData
-from models.trials.weights import load_weights, save_weights, weights_name
+from models.trials.trainers.base import Report, Run, RunResult, Trainer
 
 logger = logging.getLogger(__name__)
 
 
-def run_trial(spec: TrialSpec, report: Report | None = None) -> TrialResult:
-    """Train and score one trial with the trainer that suits it; what goes wrong is in the result.
+def run_trial(
+    spec: TrialSpec, report: Report | None = None, trainer: Trainer | None = None
+) -> TrialResult:
+    """Train every fold and execution of a trial, combine the scores, store the best weights.
 
-    `report` is told of every epoch, and ends the trial by answering True. The process should be
-    one that `prepare_process` made ready.
+    `report` receives every epoch and ends the trial by returning True; such a trial is scored by
+    the runs it had finished, or by the best epoch of its first. `trainer` is the one that suits
+    the trial unless it is given. A trial with a `parent` continues, run by run, from the best
+    weights of the parent, which is trained again if they are gone; the optimizer's own state
+    starts anew. Any error becomes the result's `failure`. The process should be one that
+    `prepare_process` has prepared.
     """
-    # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
-    from models.trials.trainers.choice import choose_trainer
-
-    return run_trial_with(choose_trainer(spec.network, spec.values), spec, report)
-
-
-def run_trial_with(trainer: Trainer, spec: TrialSpec, report: Report | None = None) -> TrialResult:
-    """Train every fold and execution of a trial, combine the scores and store the best weights.
-
-    A trial with a `parent` goes on, run by run, from the best weights of the parent, which is
-    trained again if they are gone; the optimizer's own state starts anew. Whatever goes wrong
-    becomes the result's `failure`. A trial that is stopped is scored by the runs it had finished,
-    or by the best epoch of its first.
-    """
+    memory = PeakMemory(report)
     try:
-        plan = plan_trial(spec)
-        memory = PeakMemory(report)
-        results = trainer.train(plan.runs, plan.training, memory)
-        return replace(score_trial(plan, results, trainer.name), memory_bytes=memory.bytes)
+        result = _train_and_score(spec, memory, trainer)
+    except MemoryError as error:
+        return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
     except Exception as error:
-        return failed_by(error, spec)
+        logger.error("Trial %s of job %s failed.", spec.number, spec.job, exc_info=error)
+        return _failed(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+    return replace(result, memory_bytes=memory.bytes)
 
 
 def train_if_missing(spec: TrialSpec) -> TrialResult | None:
-    """Train a scored trial once more if not all of its weights are stored; its result then.
+    """Train a scored trial once more if not all of its weights are stored; return its result then.
 
-    A trial that took over the result of an equal one has weights only if the other kept them.
+    A trial that reused the result of an equal one has weights only if the other kept them.
     """
     artifacts = Artifacts(spec.data.artifacts_root)
     names = [
@@ -64,38 +58,32 @@ def train_if_missing(spec: TrialSpec) -> TrialResult | None:
     return run_trial(spec)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrialPlan:
-    """What is to be trained for a trial."""
-
-    spec: TrialSpec
-    data: PreparedData
-    runs: list[Run]
-
-    @property
-    def training(self) -> list[TrainingData]:
-        """The rows of every fold."""
-        return [fold.training for fold in self.data.folds]
-
-
-def plan_trial(spec: TrialSpec) -> TrialPlan:
-    """Make ready what a trial is trained with; its parent is trained first if need be."""
+def _train_and_score(spec: TrialSpec, report: Report, trainer: Trainer | None) -> TrialResult:
     if spec.epochs <= spec.initial_epoch:
         raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
     data = prepare(spec.data)
+    training = [fold.training for fold in data.folds]
     if spec.parent is not None:
         train_if_missing(spec.parent)
-    return TrialPlan(spec, data, _plan_runs(spec, data, Artifacts(spec.data.artifacts_root)))
+    if trainer is None:
+        # The parent process imports this file to send its functions; TensorFlow stays out of it.
+        from models.trials.trainers.choice import choose_trainer
+
+        trainer = choose_trainer(spec.network, spec.values, training[0])
+    runs = _plan_runs(spec, len(training))
+    results = trainer.train(runs, training, report)
+    return replace(_score(spec, data, runs, results), trainer=trainer.name)
 
 
-def score_trial(plan: TrialPlan, results: Sequence[RunResult], trainer: str) -> TrialResult:
-    """Combine the scores of a trial that `trainer` trained, and store its weights."""
-    spec, data, runs = plan.spec, plan.data, plan.runs
+def _score(
+    spec: TrialSpec, data: PreparedData, runs: Sequence[Run], results: Sequence[RunResult]
+) -> TrialResult:
+    """Combine the scores of the runs that were trained, and store their weights."""
     if results[-1].diverged:
-        return replace(diverged(results, runs), trainer=trainer)
+        return diverged(results, runs)
     is_stopped = results[-1].stopped
     if is_stopped and len(results) > 1:
-        # A run that had just begun would spoil the mean of those that were finished.
+        # A run that had just begun would spoil the mean of the finished ones.
         results = results[:-1]
     names = [weights_name(spec.weights, run.fold, run.execution) for run in runs]
     reports = [
@@ -103,24 +91,19 @@ def score_trial(plan: TrialPlan, results: Sequence[RunResult], trainer: str) -> 
         for run, result, name in zip(runs, results, names, strict=False)
     ]
     combined = combine(reports, results, spec.objective, data.reference_loss)
-    if _may_win(spec, combined):
+    if not spec.objective.is_better(spec.to_beat, combined.score):
         artifacts = Artifacts(spec.data.artifacts_root)
         for name, result in zip(names, results, strict=False):
             save_weights(artifacts, name, result.weights)
-    return replace(combined, stopped=is_stopped, trainer=trainer)
+    return replace(combined, stopped=is_stopped)
 
 
-def failed_by(error: Exception, spec: TrialSpec) -> TrialResult:
-    """The result of a trial that an error ended."""
-    if isinstance(error, MemoryError):
-        return TrialResult(
-            failure=Failure(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
-        )
-    logger.error("Trial %s of job %s failed.", spec.number, spec.job, exc_info=error)
-    return TrialResult(failure=Failure(FailureKind.ERROR, f"{type(error).__name__}: {error}"))
+def _failed(kind: FailureKind, message: str) -> TrialResult:
+    return TrialResult(failure=Failure(kind, message))
 
 
-def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> list[Run]:
+def _plan_runs(spec: TrialSpec, folds: int) -> list[Run]:
+    artifacts = Artifacts(spec.data.artifacts_root)
     return [
         Run(
             fold=fold,
@@ -137,25 +120,19 @@ def _plan_runs(spec: TrialSpec, data: PreparedData, artifacts: Artifacts) -> lis
             ),
             early_stopping=spec.early_stopping,
         )
-        for fold in range(len(data.folds))
+        for fold in range(folds)
         for execution in range(spec.executions)
     ]
 
 
 def _run_seed(spec: TrialSpec, fold: int, execution: int) -> int:
-    """A seed below 2**30 of its own for each run and each part of a continued training.
+    """Return a seed below 2**30 of its own for each run and each part of a continued training.
 
-    It follows from the values too, so that the trials of a job do not share the luck of one order
-    of rows, and equal trials are still equal in every job.
+    It depends on the values too, so that the trials of a job do not share the luck of one order
+    of rows, while equal trials have equal seeds in every job.
     """
     values = hashlib.sha256(json.dumps(dict(spec.values), sort_keys=True).encode()).digest()
     sequence = np.random.SeedSequence(
         [spec.seed, fold, execution, spec.initial_epoch, int.from_bytes(values[:8])]
     )
     return int(sequence.generate_state(1)[0]) >> 2
-
-
-def _may_win(spec: TrialSpec, result: TrialResult) -> bool:
-    if spec.to_beat is None or result.score is None:
-        return True
-    return not spec.objective.is_worse(result.score, spec.to_beat)

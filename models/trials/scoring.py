@@ -1,4 +1,4 @@
-"""From what the runs of a trial came to, to its score."""
+"""The score of a trial from the results of its runs."""
 
 from collections.abc import Sequence
 from statistics import fmean, pstdev
@@ -7,12 +7,12 @@ import numpy as np
 
 from models.data.preparation.tasks import Task
 from models.trials.data import PreparedFold
-from models.trials.history import mean_history
 from models.trials.metrics import (
     Array,
     Metrics,
     class_metrics,
     class_probabilities,
+    mean_history,
     regression_metrics,
 )
 from models.trials.objective import Objective
@@ -25,7 +25,7 @@ OVERFIT_SHARE = 0.05
 
 
 def run_metrics(fold: PreparedFold, outputs: Array, truth: Array) -> Metrics:
-    """The metrics of what a network gave for rows whose target, as in the dataset, is `truth`."""
+    """Return the metrics of a network's outputs for rows with the target values `truth`."""
     task = fold.training.outputs.task
     if task is Task.REGRESSION:
         return regression_metrics(truth.astype(np.float64), fold.encoder.decode(outputs[:, 0]))
@@ -60,10 +60,10 @@ def combine(
     objective: Objective,
     reference_loss: float | None,
 ) -> TrialResult:
-    """The trial's result: means over its runs, and the spread of its score.
+    """Return the trial's result: means over its runs, and the spread of its score.
 
-    A metric that some runs leave undefined is the mean over the others. `reference_loss` is what
-    `is_overfit` compares with, None where training and validation rows are the same.
+    A metric that is undefined in some runs is the mean over the others. `reference_loss` is that
+    of `is_overfit`, None where training and validation rows are the same.
     """
     scores = [report.score for report in reports if report.score is not None]
     metrics = {name: _mean([r.metrics[name] for r in reports]) for name in reports[0].metrics}
@@ -93,7 +93,7 @@ def combine(
 
 
 def diverged(results: Sequence[RunResult], runs: Sequence[Run]) -> TrialResult:
-    """The result of a trial whose last run trained diverged; earlier runs are not scored."""
+    """Return the result of a trial whose last trained run diverged; no run is scored."""
     run, result = runs[len(results) - 1], results[-1]
     return TrialResult(
         history=mean_history([result.history]),
@@ -109,11 +109,11 @@ def diverged(results: Sequence[RunResult], runs: Sequence[Run]) -> TrialResult:
 
 
 def is_overfit(validation_loss: float, training_loss: float, reference_loss: float) -> bool:
-    """Whether a network knows its training rows much better than others.
+    """Return whether a network fits its training rows much better than others.
 
-    True if the validation loss is above 1.5 times the training loss and above it by more than 5%
-    of `reference_loss`, the loss of always predicting the training rows' mean or class shares. The
-    second condition leaves alone networks whose losses are both next to nothing.
+    It does if the validation loss is above 1.5 times the training loss, and above it by more than
+    5% of `reference_loss`, the loss of always predicting the training rows' mean or class shares.
+    The second condition spares networks whose losses are both nearly 0.
     """
     return (
         validation_loss > OVERFIT_RATIO * training_loss

@@ -1,4 +1,4 @@
-"""What one trial is told and what it answers; plain values that travel between processes."""
+"""The specification and the result of one trial: plain values that travel between processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from models.trials.objective import Objective
 
 @dataclass(frozen=True, slots=True)
 class DataRef:
-    """Which stored rows a trial trains on and how they are divided. Equal refs are equal data."""
+    """The stored rows of a trial and how they are divided. Equal refs mean equal data."""
 
     artifacts_root: str  # folder or fsspec URL that holds the datasets
     dataset: str  # id of the stored dataset
@@ -21,17 +21,17 @@ class DataRef:
     task: Task
     evaluation: Evaluation
     seed: int  # of the division into parts
-    features: tuple[str, ...] | None = None  # columns to learn from; None is all that can be
+    features: tuple[str, ...] | None = None  # columns to learn from; None is all that are suitable
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows; no feature
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyStopping:
-    """End a run when `patience` epochs in a row bring no validation loss that is better."""
+    """End a run after `patience` epochs in a row without a better validation loss."""
 
     patience: int = 10
-    min_delta: float = 0.0  # how much better counts, in the loss's own units
+    min_delta: float = 0.0  # smallest improvement that counts, in the loss's own units
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class TrialSpec:
     executions: int = 1
     early_stopping: EarlyStopping | None = None
     parent: "TrialSpec | None" = None  # the trial whose best weights this one continues
-    # A score that another trial has: the weights of a worse one are of no use and not written.
+    # The score of another trial: the weights of a worse one are not written.
     to_beat: float | None = None
 
 
@@ -91,7 +91,7 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What a trial answers. Every epoch is counted from 1, a parent's epochs included."""
+    """The result of a trial. Epochs are counted from 1, a parent's epochs included."""
 
     score: float | None = None  # mean of the objective over the runs; None if the trial failed
     spread: float | None = None  # its standard deviation over the runs, 0 for one run
@@ -105,7 +105,7 @@ class TrialResult:
     overfit_gap: float | None = None  # validation loss minus training loss, mean over the runs
     overfit: bool | None = None  # the rule is `models.trials.scoring.is_overfit`
     weights: tuple[str, ...] = ()  # artifact names, by fold, then execution
-    trainer: str | None = None  # what trained it: numpy, pack, keras; None if nothing did
+    trainer: str | None = None  # `numpy` or `keras`; None if nothing was trained
     failure: Failure | None = None
-    stopped: bool = False  # ended early as hopeless; the score is that of its best epoch so far
-    memory_bytes: int = 0  # most resident memory of its process at the end of an epoch
+    stopped: bool = False  # pruned; the score is that of its best epoch so far
+    memory_bytes: int = 0  # largest resident memory of its process at the end of an epoch

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from flask.testing import FlaskClient
+from waiting import PATIENCE
 from werkzeug.test import TestResponse
 
 from luthier.client import Client
@@ -95,7 +96,7 @@ class Trained:
 @pytest.fixture(scope="session")
 def http(service: Any) -> Iterator[httpx.Client]:
     """Plain HTTP to the service."""
-    with httpx.Client(base_url=service.url, timeout=60.0) as http:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE) as http:
         yield http
 
 

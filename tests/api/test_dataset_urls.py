@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from flask.testing import FlaskClient
 
 from models.data.library.fetching import (
-    MOST_REDIRECTS,
+    MAX_REDIRECTS,
     Fetcher,
     is_public,
     parse_hosts,
@@ -213,10 +213,10 @@ def test_the_address_that_was_checked_is_the_one_that_is_used(host: Host) -> Non
 
 
 def test_redirects_are_followed_so_far(host: Host) -> None:
-    last = MOST_REDIRECTS - 1
+    last = MAX_REDIRECTS - 1
     found = host.fetcher().fetch(f"{host.url}/hop/{last}")
     assert (found.content, found.filename) == (CSV, "a.csv")
-    assert f"more than {MOST_REDIRECTS} times" in refusal(
+    assert f"more than {MAX_REDIRECTS} times" in refusal(
         host.fetcher(), f"{host.url}/hop/{last + 1}"
     )
 
@@ -315,7 +315,7 @@ def test_the_hosts_of_the_settings_are_asked_with_the_checks(
 
 def test_a_fetched_file_becomes_a_dataset(host: Host, app_client: FlaskClient) -> None:
     library = app_client.application.extensions["luthier"].datasets
-    record = library.add_fetched(host.fetcher(), f"{host.url}/a.csv", {"a": "category"})
+    record = library.add_url(f"{host.url}/a.csv", {"a": "category"}, fetcher=host.fetcher())
     body = app_client.get(f"/datasets/{record.id}").get_json()
     assert body["name"] == "a.csv"
     assert body["rows"] == 2

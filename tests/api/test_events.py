@@ -10,14 +10,14 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 from processes import free_bind, running, stop
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from api.streams import EventStreams
 from luthier.client import Client
-from models.jobs.events import EventFeed
-from models.jobs.lifecycle import JobState
-from models.jobs.queue import JobQueue
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState
+from models.jobs.store.events import EventFeed
+from models.jobs.store.queue import JobQueue
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -173,7 +173,7 @@ def test_clients_that_follow_cannot_take_every_thread(
 
     with ExitStack() as streams:
         followers = [
-            streams.enter_context(httpx.Client(base_url=service.url, timeout=60.0))
+            streams.enter_context(httpx.Client(base_url=service.url, timeout=PATIENCE))
             for _ in range(STREAMS)
         ]
         for follower in followers:
@@ -239,7 +239,7 @@ def test_a_stream_ends_when_its_job_is_deleted(
 
 
 def test_a_long_past_comes_in_pieces(database: Database, queued_job: str) -> None:
-    requests = JobRequests(database, Artifacts("memory://events"))
+    requests = JobCommands(database, Artifacts("memory://events"))
     for _ in range(300):
         requests.pause(queued_job)
         requests.resume(queued_job)
@@ -255,7 +255,10 @@ def test_streams_end_with_the_server(tmp_path: Path, settings: Settings, queued_
     with running("api", log, bind=bind, data=settings.data) as process:
         url = f"http://{bind}"
         wait_until(lambda: process.poll() is not None or _answers(url))
-        with httpx.Client(base_url=url, timeout=60.0) as http, follow(http, queued_job) as response:
+        with (
+            httpx.Client(base_url=url, timeout=PATIENCE) as http,
+            follow(http, queued_job) as response,
+        ):
             pieces = response.iter_text()
             text = next(pieces)
             while not parse(text):

@@ -7,9 +7,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import insert, update
 
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.reuse import training_digest
+from models.jobs.model import JobState, TrialState
+from models.jobs.reader import JobReader
+from models.jobs.search.reuse import training_digest
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 
@@ -50,7 +50,7 @@ def ended(app_client: FlaskClient, database: Database) -> Callable[..., str]:
     """A job as a worker leaves it behind: ten trials, the widest networks being the best."""
 
     def make(count: int = 10, state: JobState = JobState.SUCCEEDED, **changes: Any) -> str:
-        job = JobQueries(database).get(start(app_client, **changes)["id"])
+        job = JobReader(database).get(start(app_client, **changes)["id"])
         rows = []
         for number in range(1, count + 1):
             values = job.spec.space.resolve(
@@ -170,7 +170,8 @@ def test_a_raised_budget_is_shown(app_client: FlaskClient) -> None:
         ({"budget": {"max_trials": 20}}, "budget.max_trials"),
         ({"budget": {"epochs": 3}}, "budget.epochs"),
         ({"budget": {"max_seconds": 3}}, "budget.max_seconds"),
-        ({"budget": {"target": 0.5}}, "budget.target"),
+        ({"budget": {"target_score": 0.5}}, "budget.target_score"),
+        ({"budget": {"target": 0.5}}, "budget.target_score"),
         ({"budget": {"max_trials": 2.5}}, "budget.max_trials"),
         ({"budget": {"epochs": None}}, "budget.epochs"),
         ({"budget": {"trials": 3}}, "budget.trials"),
@@ -239,11 +240,11 @@ def test_what_is_not_given_is_taken_from_the_job_that_is_narrowed(
     assert dry_run(app_client, again)["request"] == asked
 
 
-def test_known_results_in_the_narrowed_space_are_taken_over(app_client, ended) -> None:
+def test_known_results_in_the_narrowed_space_are_reused(app_client, ended) -> None:
     body = {"model": "fine", "narrow_from": {"job": ended()}, "budget": {"max_trials": 6}}
     plan = dry_run(app_client, body)
     # 112, which was no best one, lies at the new edge; its learning rate does, too.
-    assert (plan["taken_over"], plan["trials"]) == (4, 10)
+    assert (plan["reused"], plan["trials"]) == (4, 10)
     job = start(app_client, body)
     assert job["progress"]["total"] == 10
     waiting = app_client.get(f"/tune/{job['id']}/trials").get_json()["items"]
@@ -255,9 +256,9 @@ def test_known_results_in_the_narrowed_space_are_taken_over(app_client, ended) -
     [{"reuse": False}, {"early_stopping": None}, {"budget": {"epochs": 9}}],
     ids=lambda change: next(iter(change)),
 )
-def test_results_of_other_trainings_are_not_taken_over(app_client, ended, change) -> None:
+def test_results_of_other_trainings_are_not_reused(app_client, ended, change) -> None:
     plan = dry_run(app_client, {"model": "fine", "narrow_from": {"job": ended()}} | change)
-    assert (plan["taken_over"], plan["trials"]) == (0, 20)
+    assert (plan["reused"], plan["trials"]) == (0, 20)
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def test_the_whole_contract_is_accepted(app_client: FlaskClient) -> None:
 
 
 def test_cross_validation_trains_the_winner_anew(app_client: FlaskClient) -> None:
-    assert start(app_client)["weights"] == "kept"
-    assert start(app_client, refit=True)["weights"] == "refitted"
-    assert start(app_client, evaluation={"method": "cv", "folds": 3})["weights"] == "refitted"
+    assert start(app_client)["refit"] is False
+    assert start(app_client, refit=True)["refit"] is True
+    assert start(app_client, evaluation={"method": "cv", "folds": 3})["refit"] is True
 
 
 def test_all_rows_are_trained_on_where_nothing_shall_be_held_out(app_client: FlaskClient) -> None:

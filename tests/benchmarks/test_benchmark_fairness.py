@@ -5,9 +5,8 @@ from multiprocessing import get_context
 import numpy as np
 
 from benchmarks.tuning.preparing import draw_networks, layers, prepare_rows
-from benchmarks.tuning.rows import load
 from benchmarks.tuning.service import Service, request_of
-from benchmarks.tuning.task import Turns, part
+from benchmarks.tuning.task import Turns, load, part
 from benchmarks.tuning.workloads import WORKLOADS, representative
 
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.data.formats.reading import from_records, read
-from models.data.library.profile import preview, profile
+from models.data.library.profile import ColumnProfileSchema, preview, profile
 from models.data.library.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
@@ -52,7 +52,8 @@ def profiled_or_refused(make):
     except Invalid as refusal:
         check_refusal(refusal)
         return None
-    described = json.loads(json.dumps(profile(dataset), allow_nan=False))
+    schema = ColumnProfileSchema(many=True)
+    described = json.loads(json.dumps(schema.dump(profile(dataset)), allow_nan=False))
     assert [column["name"] for column in described] == list(dataset.names)
     rows = json.loads(json.dumps(preview(dataset, 1000), allow_nan=False))
     assert len(rows) == dataset.rows > 0

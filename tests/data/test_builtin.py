@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.datasets
+from waiting import PATIENCE
 
 from models.data.library.builtin import BUILTINS
 from models.data.library.builtin_loading import load_builtin
@@ -66,7 +67,7 @@ def load_with_keras(home: Path, program: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

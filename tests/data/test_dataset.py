@@ -1,15 +1,24 @@
+import io
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from models.data.columns import ColumnType, measure
+from models.data.columns import ColumnType, load_columns, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import expand, format_rfc3339, parse_iso
 from models.data.formats.reading import from_arrays, from_records
-from models.data.library.profile import preview, profile
+from models.data.library.profile import (
+    ColumnProfile,
+    ColumnProfileSchema,
+    FrequentValue,
+    preview,
+    profile,
+)
 from models.data.library.storage import folder, read_dataset, write_dataset
-from models.errors import ArtifactError, NotFound
+from models.errors import ArtifactError, NotFound, Unreadable
 from models.store.artifacts import Artifacts
 
 RECORDS = [
@@ -71,42 +80,105 @@ def test_a_stored_dataset_is_read_back_equal(tmp_path):
             np.testing.assert_array_equal(again.values[name], values)
 
 
-def test_a_missing_or_damaged_dataset_is_an_artifact_error(tmp_path):
+def test_a_missing_dataset_is_an_artifact_error(tmp_path):
     artifacts = Artifacts(str(tmp_path))
     with pytest.raises(ArtifactError, match="missing"):
         read_dataset(artifacts, "ds_0")
-    artifacts.write(f"{folder('ds_0')}/columns.parquet", b"PAR1")
-    with pytest.raises(ArtifactError, match="damaged"):
+
+
+COLUMN = {"name": "a", "type": "number", "missing": 0, "distinct": 2, "shape": [], "reason": ""}
+NUMBERS = pa.table({"a": [1.0, 2.0]})
+
+
+def parquet(columns: object, table=NUMBERS) -> bytes:
+    sink = io.BytesIO()
+    described = table.replace_schema_metadata({"luthier.columns": json.dumps(columns)})
+    pq.write_table(described, sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (b"", "columns.parquet"),
+        (b"PAR1", "columns.parquet"),
+        (parquet([COLUMN])[:-20], "columns.parquet"),
+        (parquet([COLUMN], pa.table({"b": [1.0, 2.0]})), "columns.parquet: KeyError: .*a"),
+        (parquet([COLUMN], pa.table({"a": ["x", "y"]})), "columns.0.type: .*'a' are no number"),
+        (parquet([COLUMN | {"type": "category"}]), "columns.0.type: .*'a' are no category"),
+        (parquet([COLUMN | {"type": "embedding"}]), "columns.0.type: 'embedding' is not"),
+        (parquet([COLUMN | {"missing": "many"}]), "columns.0.missing: Must be int"),
+        (parquet([COLUMN | {"shape": 3}]), "columns.0.shape"),
+        (parquet([{"name": "a"}]), "columns.0: .*'type'"),
+        (parquet(["a"]), "columns.0: Must be dict"),
+        (parquet({"a": COLUMN}), "columns: Must be a list"),
+        (parquet(None), "columns"),
+        (parquet([]), "columns: There is none"),
+    ],
+)
+def test_a_stored_file_that_cannot_be_read_is_named_with_the_field(tmp_path, content, field):
+    artifacts = Artifacts(str(tmp_path))
+    artifacts.write(f"{folder('ds_0')}/columns.parquet", content)
+    with pytest.raises(Unreadable, match=f"cannot read the stored dataset 'ds_0': {field}"):
         read_dataset(artifacts, "ds_0")
-    artifacts.delete(folder("ds_0"))
-    assert not artifacts.exists(folder("ds_0"))
+
+
+def test_a_file_without_the_description_of_its_columns_is_unreadable(tmp_path):
+    artifacts = Artifacts(str(tmp_path))
+    sink = io.BytesIO()
+    pq.write_table(NUMBERS, sink)
+    artifacts.write(f"{folder('ds_0')}/columns.parquet", sink.getvalue())
+    with pytest.raises(Unreadable, match="dataset 'ds_0': columns"):
+        read_dataset(artifacts, "ds_0")
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((2, 4, 4), np.uint8), np.zeros((3, 3, 4), np.uint8), np.zeros((2, 3, 4)), None],
+)
+def test_images_that_do_not_fit_their_column_are_unreadable(tmp_path, images):
+    artifacts = Artifacts(str(tmp_path))
+    write_dataset(from_arrays(np.zeros((2, 3, 4)), [0, 1]), artifacts, "ds_0")
+    buffer = io.BytesIO()
+    np.save(buffer, images)
+    content = b"no array" if images is None else buffer.getvalue()
+    artifacts.write(f"{folder('ds_0')}/column-0.npy", content)
+    with pytest.raises(Unreadable, match="dataset 'ds_0': columns"):
+        read_dataset(artifacts, "ds_0")
+
+
+def test_fields_that_a_newer_version_added_are_skipped(tmp_path):
+    artifacts = Artifacts(str(tmp_path))
+    content = parquet([COLUMN | {"unit": "m"}])
+    artifacts.write(f"{folder('ds_0')}/columns.parquet", content)
+    assert read_dataset(artifacts, "ds_0").values["a"].tolist() == [1.0, 2.0]
 
 
 def test_the_profile_describes_every_type():
-    described = {column["name"]: column for column in profile(from_records(RECORDS))}
-    assert described["n"] == {
-        "name": "n",
-        "type": "number",
-        "missing": 1,
-        "distinct": 2,
-        "min": -2,
-        "max": 1.5,
-        "mean": -0.25,
-    }
-    assert described["c"]["frequent"] == [{"value": "é", "count": 2}, {"value": "a", "count": 1}]
-    assert described["b"]["frequent"] == [{"value": True, "count": 1}, {"value": False, "count": 1}]
-    assert described["t"]["min"] == "1969-12-31T00:00:00Z"
-    assert described["i"]["reason"] == "Every cell is missing."
-    image = profile(from_arrays(np.zeros((2, 3, 4)), [0, 1]))[0]
-    assert image["shape"] == [3, 4]
+    described = {column.name: column for column in profile(from_records(RECORDS))}
+    assert described["n"] == ColumnProfile(
+        "n", ColumnType.NUMBER, missing=1, distinct=2, min=-2, max=1.5, mean=-0.25
+    )
+    assert described["c"].frequent == (FrequentValue("é", 2), FrequentValue("a", 1))
+    assert described["b"].frequent == (FrequentValue(True, 1), FrequentValue(False, 1))
+    assert described["t"].min == "1969-12-31T00:00:00Z"
+    assert described["i"].reason == "Every cell is missing."
+    assert profile(from_arrays(np.zeros((2, 3, 4)), [0, 1]))[0].shape == (3, 4)
 
 
-def test_the_profile_of_extreme_and_missing_numbers_is_json():
-    records = [{"a": 1.7e308, "b": None}, {"a": 1.7e308, "b": None}]
-    described = profile(from_records(records, {"b": "number"}))
-    json.dumps(described, allow_nan=False)
-    assert described[0]["mean"] == pytest.approx(1.7e308)
-    assert described[1]["mean"] is None
+def test_a_profile_is_json_and_comes_back_from_it():
+    records = [row | {"large": 1.7e308, "none": None} for row in RECORDS]
+    schema = ColumnProfileSchema(many=True)
+    for dataset in (
+        from_records(records, {"none": "number"}),
+        from_arrays(np.zeros((2, 3, 4)), [0, 1]),
+    ):
+        described = profile(dataset)
+        written = json.dumps(schema.dump(described), allow_nan=False)
+        assert load_columns(ColumnProfile, json.loads(written), "it") == described
+    large, none = profile(from_records(records, {"none": "number"}))[-2:]
+    assert large.mean == pytest.approx(1.7e308)
+    assert none.mean is None
 
 
 def test_the_preview_is_json():

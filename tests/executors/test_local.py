@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 import tasks
 from processes import has_ended
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from models.executors.local import LocalExecutor
-
-PATIENCE = 60  # seconds that a result may take on a busy machine
 
 
 def test_every_new_process_is_prepared_once() -> None:
@@ -36,7 +34,7 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         parent.wait()
     child = int(file.read_text())
     wait_until(lambda: has_ended(child))
-    assert list(tmp_path.glob("luthier-*")) == []
+    wait_until(lambda: not list(tmp_path.glob("luthier-*")))
 
 
 def test_nothing_is_left_in_the_folder_of_temporary_files(

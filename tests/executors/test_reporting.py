@@ -47,15 +47,15 @@ def test_a_batch_is_read_when_all_of_it_is_there(channel: Channel) -> None:
     assert seen == ["first", "second"]
 
 
-def test_parts_of_a_task_are_asked_to_stop_apart(channel: Channel) -> None:
-    channel.stop(2).touch()
-    Channel(f"{channel.path}1").stop(0).touch()
+def test_a_task_is_asked_to_stop_and_leaves_no_file(channel: Channel) -> None:
+    other = Channel(f"{channel.path}1")
+    channel.stop.touch()
+    other.stop.touch()
     teller = Teller(channel)
-    assert [teller.tell("hello", part) for part in range(4)] == [False, False, True, False]
+    assert teller.tell("hello") is True
     teller.close()
     channel.remove()
-    assert channel.stopped() == set()
-    assert Channel(f"{channel.path}1").stopped() == {0}
+    assert list(channel.stop.parent.iterdir()) == [other.stop]
 
 
 def test_a_disk_that_refuses_ends_the_reports_and_not_the_task(tmp_path: Path) -> None:

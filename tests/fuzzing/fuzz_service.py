@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from processes import environment, free_bind, running  # noqa: E402
-from waiting import wait_until  # noqa: E402
+from waiting import PATIENCE, wait_until  # noqa: E402
 
 from luthier.client import FINAL_STATES  # noqa: E402
 
@@ -89,7 +89,7 @@ def service(folder: Path, command: str) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {KEY}"}
     with (
         running(command, log, **settings) as process,
-        httpx.Client(base_url=f"http://{bind}", headers=headers, timeout=60) as http,
+        httpx.Client(base_url=f"http://{bind}", headers=headers, timeout=PATIENCE) as http,
     ):
         wait_until(lambda: process.poll() is not None or is_ready(http))
         if process.poll() is not None:

@@ -1,22 +1,27 @@
 from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from steps import LINEAR, manual
+from sqlalchemy import update
+from steps import LEASE, LINEAR, Work, manual
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
-from models.jobs.ledger import Ledger
-from models.jobs.queries import JobQueries
-from models.jobs.queue import JobQueue
-from models.jobs.records import Job
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job
+from models.jobs.reader import JobReader
+from models.jobs.search.search import Search
 from models.jobs.spec import Budget, JobSpec
+from models.jobs.store.held_job import HeldJob
+from models.jobs.store.queue import JobQueue
 from models.oracles.strategy import Strategy
 from models.settings import Settings
 from models.space.schema import load_space
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from models.store.tables import jobs, now
 from models.trials.objective import Objective
 
 
@@ -26,13 +31,13 @@ def artifacts(settings: Settings) -> Artifacts:
 
 
 @pytest.fixture
-def requests(database: Database, artifacts: Artifacts) -> JobRequests:
-    return JobRequests(database, artifacts)
+def commands(database: Database, artifacts: Artifacts) -> JobCommands:
+    return JobCommands(database, artifacts)
 
 
 @pytest.fixture
-def queries(database: Database) -> JobQueries:
-    return JobQueries(database)
+def reader(database: Database) -> JobReader:
+    return JobReader(database)
 
 
 @pytest.fixture
@@ -71,22 +76,78 @@ def make_spec() -> Callable[..., JobSpec]:
 
 
 @pytest.fixture
-def queued(requests: JobRequests, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
+def queued(commands: JobCommands, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
     """Queue a job of `make_spec`."""
 
     def queue(planned: int = 3, **changes: Any) -> Job:
-        return requests.create(make_spec(**changes), planned)
+        return commands.create(make_spec(**changes), planned)
 
     return queue
 
 
 @pytest.fixture
-def claim(database: Database) -> Callable[..., tuple[Job, Ledger]]:
+def claim(database: Database) -> Callable[..., tuple[Job, HeldJob]]:
     """Claim the next job as `owner`."""
 
-    def claim_as(owner: str = "worker-1") -> tuple[Job, Ledger]:
-        job = JobQueue(database, owner, 30.0).claim()
+    def claim_as(owner: str = "worker-1") -> tuple[Job, HeldJob]:
+        job = JobQueue(database, owner, LEASE).claim()
         assert job is not None
-        return job, Ledger(database, job.id, owner)
+        return job, HeldJob(database, job.id, owner)
 
     return claim_as
+
+
+@pytest.fixture
+def take_up_work(
+    claim: Callable[..., tuple[Job, HeldJob]], reader: JobReader, artifacts: Artifacts
+) -> Callable[..., Work]:
+    """Claim the next job that is free, as a new worker does, and resume its search."""
+
+    def take_up(
+        owner: str = "worker-1", dataset: str = "ds_1", thread: Executor | None = None
+    ) -> Work:
+        job, held = claim(owner)
+        held.set_dataset(dataset)
+        search = Search(reader.get(job.id), held, artifacts, thread)
+        search.resume()
+        return Work(job.id, held, search)
+
+    return take_up
+
+
+@pytest.fixture
+def take_up(take_up_work: Callable[..., Work]) -> Callable[..., Search]:
+    """The search of `take_up_work`."""
+    return lambda *args, **options: take_up_work(*args, **options).search
+
+
+@pytest.fixture
+def begin_work(
+    queued: Callable[..., Job], take_up_work: Callable[..., Work]
+) -> Callable[..., Work]:
+    """Queue a job of `make_spec` and take it up."""
+
+    def begin(
+        planned: int = 3, dataset: str = "ds_1", thread: Executor | None = None, **spec: Any
+    ) -> Work:
+        queued(planned, **spec)
+        return take_up_work(dataset=dataset, thread=thread)
+
+    return begin
+
+
+@pytest.fixture
+def begin(begin_work: Callable[..., Work]) -> Callable[..., Search]:
+    """The search of `begin_work`."""
+    return lambda *args, **options: begin_work(*args, **options).search
+
+
+@pytest.fixture
+def crash(database: Database) -> Callable[[], None]:
+    """Let every lease have ended, as if the workers had died."""
+
+    def lapse() -> None:
+        with database.write() as connection:
+            connection.execute(update(jobs).values(lease_until=now() - timedelta(seconds=1)))
+
+    return lapse

@@ -1,12 +1,17 @@
 """What the oracle and the trials of a job would do, done by hand."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from models.jobs.ledger import Ledger
+from models.jobs.model import JobState, Trial
+from models.jobs.search.search import Search
+from models.jobs.store.held_job import HeldJob
 from models.oracles.oracle import Proposal
 from models.oracles.strategy import Manual
-from models.trials.spec import TrialResult
+from models.trials.spec import TrialResult, TrialSpec
 
+LEASE = 3600.0  # seconds; no test is so slow that it ends by itself
 LINEAR = {"num_layers": 0, "batch_size": 64}
 
 
@@ -15,15 +20,15 @@ def manual(count: int) -> Manual:
     return Manual(tuple({**LINEAR, "learning_rate": 0.001 * (i + 1)} for i in range(count)))
 
 
-def propose(ledger: Ledger, count: int) -> list[int]:
+def propose(held: HeldJob, count: int) -> list[int]:
     """Record `count` trials; answer their numbers."""
-    known = len(ledger.trials())
+    known = len(held.trials())
     rates = [0.001 * (known + index + 1) for index in range(count)]
     proposals = [
         Proposal(f"manual-{known + index}", {**LINEAR, "learning_rate": rate})
         for index, rate in enumerate(rates)
     ]
-    return [trial.number for trial in ledger.propose(proposals, 2, {})]
+    return [trial.number for trial in held.propose(proposals, 2, {})]
 
 
 def scored(score: float | None, **changes: Any) -> TrialResult:
@@ -38,3 +43,31 @@ def scored(score: float | None, **changes: Any) -> TrialResult:
         "epochs": 2,
     }
     return TrialResult(**(parts | changes))
+
+
+@dataclass
+class Work:
+    """A job that a worker holds, and its search."""
+
+    job: str
+    held: HeldJob
+    search: Search
+
+    def train(
+        self, most: int = 1000, score: Callable[[TrialSpec], float] | None = None
+    ) -> list[TrialSpec]:
+        """Train up to `most` trials, one by one; by default each is better than all before."""
+        trained: list[TrialSpec] = []
+        while len(trained) < most and (spec := self.search.next_trial()):
+            value = score(spec) if score else 1.0 / spec.number
+            self.search.completed(spec.number, scored(value))
+            trained.append(spec)
+        return trained
+
+    def end(self, state: JobState = JobState.SUCCEEDED) -> None:
+        changes = self.held.job().changes
+        assert self.held.end_search(self.search.stop_reason(), self.search.seconds, changes)
+        self.held.finish(state, error=None if state == JobState.SUCCEEDED else "why")
+
+    def trials(self) -> list[Trial]:
+        return self.held.trials()

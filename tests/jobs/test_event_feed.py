@@ -5,15 +5,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from steps import propose, scored
 
 from models.errors import LeaseLost
-from models.jobs.events import EventFeed
-from models.jobs.lifecycle import JobState
-from models.jobs.records import TrialRef
-from models.jobs.requests import JobRequests
-from models.jobs.steering import Steering
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState, TrialRef
+from models.jobs.store.events import EventFeed
 from models.oracles.strategy import Random
 from models.store.engine import Database
 from models.store.tables import events
@@ -40,15 +38,15 @@ def epochs(*numbers: int, execution: int = 0) -> list[EpochReport]:
 
 def test_the_life_of_a_job(queued, claim, feed: EventFeed) -> None:
     queued()
-    job, ledger = claim()
-    propose(ledger, 2)
-    values = [trial.values for trial in ledger.trials()]
-    ledger.start(1)
-    ledger.report({1: epochs(1, 2)})
-    ledger.complete(1, scored(0.5), {}, 1.0)
-    ledger.start(2)
-    ledger.fail(2, Failure(FailureKind.DIVERGED, "too fast"), None, {}, 1.0)
-    ledger.finish(JobState.SUCCEEDED, version=7)
+    job, held = claim()
+    propose(held, 2)
+    values = [trial.values for trial in held.trials()]
+    held.start(1)
+    held.report({1: epochs(1, 2)})
+    held.complete(1, scored(0.5), {}, 1.0)
+    held.start(2)
+    held.fail(2, Failure(FailureKind.DIVERGED, "too fast"), None, {}, 1.0)
+    held.finish(JobState.SUCCEEDED, version=7)
     history = {"loss": [0.5, 1.0], "val_loss": [1.0, 2.0]}
     place = {"trial": 1, "fold": 0, "execution": 0, "first_epoch": 1, "epoch": 2}
     failure = {"kind": "diverged", "message": "too fast"}
@@ -70,8 +68,8 @@ def test_events_have_numbers_without_gaps_and_are_read_from_anywhere(
     queued, claim, feed: EventFeed
 ) -> None:
     queued()
-    job, ledger = claim()
-    propose(ledger, 3)
+    job, held = claim()
+    propose(held, 3)
     whole = feed.after(job.id, 0).events
     assert [event.id for event in whole] == [1, 2, 3, 4, 5]
     for seen in range(6):
@@ -83,9 +81,9 @@ def test_nothing_more_is_to_come_once_the_final_state_was_read(
     queued, claim, feed: EventFeed
 ) -> None:
     queued()
-    job, ledger = claim()
+    job, held = claim()
     assert not feed.after(job.id, 2).is_all
-    ledger.finish(JobState.FAILED, error="no trial has a score")
+    held.finish(JobState.FAILED, error="no trial has a score")
     assert not feed.after(job.id, 0, limit=2).is_all
     last = feed.after(job.id, 2)
     assert last.events[-1].data["error"] == "no trial has a score"
@@ -93,14 +91,14 @@ def test_nothing_more_is_to_come_once_the_final_state_was_read(
     assert feed.after(job.id, 3).is_all
 
 
-def test_users_wishes_are_events(queued, claim, requests: JobRequests, feed: EventFeed) -> None:
+def test_users_wishes_are_events(queued, claim, commands: JobCommands, feed: EventFeed) -> None:
     queued()
-    job, ledger = claim()
-    propose(ledger, 2)
-    ledger.start(2)
-    for ask in (requests.pause, requests.pause, requests.resume, requests.cancel):
+    job, held = claim()
+    propose(held, 2)
+    held.start(2)
+    for ask in (commands.pause, commands.pause, commands.resume, commands.cancel):
         ask(job.id)
-    ledger.finish(JobState.CANCELLED)
+    held.finish(JobState.CANCELLED)
     assert told(feed, job.id, after=5) == [
         ("state", {"state": "paused"}),
         ("state", {"state": "queued"}),
@@ -112,28 +110,28 @@ def test_users_wishes_are_events(queued, claim, requests: JobRequests, feed: Eve
 
 
 def test_a_job_cancelled_before_its_turn_ends_with_that(
-    queued, requests: JobRequests, feed: EventFeed
+    queued, commands: JobCommands, feed: EventFeed
 ) -> None:
     job = queued()
-    requests.cancel(job.id)
+    commands.cancel(job.id)
     news = feed.after(job.id, 1)
     assert [event.data for event in news.events] == [{"state": "cancelled"}]
     assert news.is_all
 
 
 def test_a_job_that_goes_on_tells_so_after_its_end(
-    queued, claim, database: Database, feed: EventFeed
+    queued, claim, commands: JobCommands, feed: EventFeed
 ) -> None:
     queued(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
-    job, ledger = claim()
-    propose(ledger, 2)
-    ledger.start(1)
-    ledger.complete(1, scored(0.5), {}, 1.0)
-    ledger.end_search("max_trials", 1.0, job.changes)
-    ledger.finish(JobState.SUCCEEDED, version=1)
+    job, held = claim()
+    propose(held, 2)
+    held.start(1)
+    held.complete(1, scored(0.5), {}, 1.0)
+    held.end_search("max_trials", 1.0, job.changes)
+    held.finish(JobState.SUCCEEDED, version=1)
     before = feed.after(job.id, 0)
     assert before.is_all
-    Steering(database).raise_budget(job.id, {"max_trials": 5})
+    commands.raise_budget(job.id, {"max_trials": 5})
     assert told(feed, job.id, after=before.events[-1].id) == [
         ("trial", {"trial": 2, "state": "waiting"}),
         ("state", {"state": "queued"}),
@@ -141,9 +139,9 @@ def test_a_job_that_goes_on_tells_so_after_its_end(
     assert not feed.after(job.id, 0).is_all
 
 
-def test_given_trials_are_told_of(queued, database: Database, feed: EventFeed) -> None:
+def test_enqueued_trials_are_reported(queued, commands: JobCommands, feed: EventFeed) -> None:
     job = queued()
-    (given,) = Steering(database).give(job.id, {"learning_rate": 0.5})
+    (given,) = commands.enqueue(job.id, {"learning_rate": 0.5})
     assert told(feed, job.id, after=1) == [
         ("trial", {"trial": 1, "state": "waiting", "values": given.values})
     ]
@@ -151,19 +149,19 @@ def test_given_trials_are_told_of(queued, database: Database, feed: EventFeed) -
 
 def test_a_trial_answered_by_an_equal_one_names_it(queued, claim, feed: EventFeed) -> None:
     queued()
-    job, ledger = claim()
-    propose(ledger, 1)
-    ledger.complete(1, scored(0.5), {}, 1.0, "digest", TrialRef("job_1", 7))
+    job, held = claim()
+    propose(held, 1)
+    held.complete(1, scored(0.5), {}, 1.0, "digest", TrialRef("job_1", 7))
     (*_, last) = told(feed, job.id)
     assert last[1]["reused_from"] == {"job": "job_1", "trial": 7}
 
 
 def test_each_run_has_epochs_of_its_own(queued, claim, feed: EventFeed) -> None:
     queued()
-    job, ledger = claim()
-    propose(ledger, 1)
-    ledger.start(1)
-    ledger.report({1: [*epochs(1, 2, 3), *epochs(1, 2, execution=1)]})
+    job, held = claim()
+    propose(held, 1)
+    held.start(1)
+    held.report({1: [*epochs(1, 2, 3), *epochs(1, 2, execution=1)]})
     data = [data for kind, data in told(feed, job.id) if kind == "epoch"]
     assert [(each["execution"], each["first_epoch"], each["epoch"]) for each in data] == [
         (0, 1, 3),
@@ -173,35 +171,38 @@ def test_each_run_has_epochs_of_its_own(queued, claim, feed: EventFeed) -> None:
 
 def test_what_is_not_written_is_not_told(queued, claim, feed: EventFeed) -> None:
     queued()
-    job, ledger = claim()
+    job, held = claim()
     before = feed.after(job.id, 0)
     with pytest.raises(LeaseLost, match="cannot become"):
-        ledger.start(1)
-    with suppress(RuntimeError), ledger.transaction() as connection:
-        ledger.finish(JobState.SUCCEEDED, connection=connection)
+        held.start(1)
+
+    def fail(connection: Connection) -> None:
         raise RuntimeError
+
+    with suppress(RuntimeError):
+        held.finish(JobState.SUCCEEDED, publish=fail)
     assert feed.after(job.id, 0) == before
 
 
 def test_writers_at_the_same_time_leave_no_gap_and_take_no_number_twice(
-    queued, claim, requests: JobRequests, feed: EventFeed
+    queued, claim, commands: JobCommands, feed: EventFeed
 ) -> None:
     queued()
-    job, ledger = claim()
-    propose(ledger, 1)
-    ledger.start(1)
+    job, held = claim()
+    propose(held, 1)
+    held.start(1)
     together = threading.Barrier(3)
 
     def report() -> None:
         together.wait()
         for number in range(1, 21):
-            ledger.report({1: epochs(number)})
+            held.report({1: epochs(number)})
 
     def ask() -> None:
         together.wait()
         for _ in range(10):
-            requests.pause(job.id)
-            requests.resume(job.id)
+            commands.pause(job.id)
+            commands.resume(job.id)
 
     threads = [threading.Thread(target=each) for each in (report, report, ask)]
     for thread in threads:
@@ -221,10 +222,10 @@ def test_events_of_other_jobs_do_not_mix_in(queued, feed: EventFeed) -> None:
 
 
 def test_deleting_a_job_takes_its_events(
-    queued, requests: JobRequests, database: Database, feed: EventFeed
+    queued, commands: JobCommands, database: Database, feed: EventFeed
 ) -> None:
     job, kept = queued(), queued()
-    requests.delete(job.id)
+    commands.delete(job.id)
     with database.read() as connection:
         assert connection.execute(select(func.count()).select_from(events)).scalar_one() == 1
     news = feed.after(job.id, 0)

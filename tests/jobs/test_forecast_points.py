@@ -1,4 +1,4 @@
-from models.jobs.forecast_points import DRAWS, choose_points
+from models.jobs.forecast.points import DRAWS, choose_points
 from models.networks.size import size_of
 from models.oracles.strategy import Grid, Manual, Random
 from models.space.schema import load_space
@@ -44,7 +44,7 @@ def test_manual_trials_are_the_points_themselves(make_spec):
 def test_given_trials_stand_apart(make_spec):
     strategy = Random(initial_trials=({"units": 4000},))
     points = choose_points(make_spec(strategy, SPACE), size)
-    assert [values["units"] for values in points.given] == [4000]
+    assert [values["units"] for values in points.enqueued] == [4000]
     assert all(values["units"] <= 64 for values in points.drawn)
 
 

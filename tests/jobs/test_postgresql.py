@@ -10,11 +10,12 @@ from flask.testing import FlaskClient
 from postgres import PostgresServer
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
+from steps import LEASE
 
-from models.jobs.queue import JobQueue
-from models.jobs.records import Job
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job
 from models.jobs.spec import JobSpec
+from models.jobs.store.queue import JobQueue
 from models.settings import Settings
 from models.store import engine, tables
 from models.store.artifacts import Artifacts
@@ -78,9 +79,9 @@ def test_a_worker_whose_clock_is_wrong_takes_no_job_that_is_held(
     monkeypatch: pytest.MonkeyPatch,
     hours: int,
 ) -> None:
-    JobRequests(database, Artifacts(settings.resolved_artifacts)).create(make_spec(), 3)
+    JobCommands(database, Artifacts(settings.resolved_artifacts)).create(make_spec(), 3)
     wrong = tables.now() + timedelta(hours=hours)
-    one, other = JobQueue(database, "one", 30.0), JobQueue(database, "other", 30.0)
+    one, other = JobQueue(database, "one", LEASE), JobQueue(database, "other", 30.0)
     with monkeypatch.context() as patch:
         patch.setattr(engine, "now", lambda: wrong)
         assert one.claim() is not None
@@ -122,7 +123,7 @@ def test_claimants_in_two_processes_never_share_a_job(
 
 def _claim_all(url: str, owner: str) -> list[str]:
     database = Database(url)
-    queue, claimed = JobQueue(database, owner, 30.0), []
+    queue, claimed = JobQueue(database, owner, LEASE), []
     while (job := queue.claim()) is not None:
         claimed.append(job.id)
     database.close()

@@ -1,24 +1,20 @@
 """Hopeless trials in a search, and in a real job."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 from steps import LINEAR, manual, scored
 
 from models.errors import LeaseLost
-from models.jobs.ledger import Ledger
-from models.jobs.lifecycle import JobState, TrialState
+from models.jobs.model import JobState, TrialRef, TrialState
 from models.jobs.pruning import AshaRule, MedianRule
-from models.jobs.queries import JobQueries
-from models.jobs.records import TrialRef
-from models.jobs.search import Search
+from models.jobs.reader import JobReader
+from models.jobs.search.search import Search
+from models.jobs.store.held_job import HeldJob
 from models.oracles.strategy import Manual
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 from models.trials.trainers.base import EpochReport
 
@@ -29,37 +25,9 @@ TakeUp = Callable[..., Search]
 
 
 @pytest.fixture
-def take_up(database: Database, queries: JobQueries, artifacts: Artifacts, claim) -> TakeUp:
-    """The search of the next job that is free, as a new worker finds it."""
-
-    def search(owner: str = "worker-1") -> Search:
-        job, ledger = claim(owner)
-        ledger.set_dataset("ds_1")
-        return Search(queries.get(job.id), ledger, artifacts)
-
-    return search
-
-
-@pytest.fixture
-def begin(queued, take_up: TakeUp) -> Callable[..., Search]:
-    """The search of a new job that prunes by `MEDIAN`, unless told otherwise."""
-
-    def search(**spec: Any) -> Search:
-        queued(**({"pruning": MEDIAN, "strategy": manual(4)} | spec))
-        return take_up()
-
-    return search
-
-
-@pytest.fixture
-def crash(database: Database) -> Callable[[], None]:
-    """Let the worker's lease have ended."""
-
-    def lapse() -> None:
-        with database.write() as connection:
-            connection.execute(update(jobs).values(lease_until=now() - timedelta(seconds=1)))
-
-    return lapse
+def begin(begin: Callable[..., Search]) -> Callable[..., Search]:
+    """The search of a new job that prunes by `MEDIAN`, unless a test says otherwise."""
+    return lambda **spec: begin(**({"pruning": MEDIAN, "strategy": manual(4)} | spec))
 
 
 def curve(figures: list[float], fold: int = 0, start: int = 1) -> list[EpochReport]:
@@ -82,12 +50,12 @@ def complete(search: Search, figures: list[float]) -> int:
     return spec.number
 
 
-def states(queries: JobQueries) -> list[TrialState]:
-    (job,) = queries.page(2)
-    return [trial.state for trial in queries.trials(job)]
+def states(reader: JobReader) -> list[TrialState]:
+    (job,) = reader.page(2)
+    return [trial.state for trial in reader.trials(job)]
 
 
-def test_a_hopeless_trial_is_named_and_ends_with_its_score(begin, queries: JobQueries) -> None:
+def test_a_hopeless_trial_is_named_and_ends_with_its_score(begin, reader: JobReader) -> None:
     search = begin()
     complete(search, GOOD)
     second, third = search.next_trial(), search.next_trial()
@@ -95,17 +63,17 @@ def test_a_hopeless_trial_is_named_and_ends_with_its_score(begin, queries: JobQu
     assert search.reported({2: curve(GOOD[1:], start=2), 3: curve(POOR[1:], start=2)}) == [3]
     search.completed(second.number, scored(0.1))
     search.completed(third.number, stopped(2.8))
-    (job,) = queries.page(2)
-    assert states(queries) == [TrialState.COMPLETED, TrialState.COMPLETED, TrialState.STOPPED]
-    progress = queries.progress(job)
+    (job,) = reader.page(2)
+    assert states(reader) == [TrialState.COMPLETED, TrialState.COMPLETED, TrialState.STOPPED]
+    progress = reader.with_progress(job).progress
     assert (progress.completed, progress.stopped, progress.running) == (2, 1, 0)
-    trial = queries.trial(job, 3)
+    trial = reader.trial(job, 3)
     assert trial.score == 2.8
     assert trial.result["history"] == {"loss": [2.8]}
     assert "stopped" not in trial.result
 
 
-def test_without_a_rule_no_trial_is_hopeless(begin, queries: JobQueries) -> None:
+def test_without_a_rule_no_trial_is_hopeless(begin, reader: JobReader) -> None:
     search = begin(pruning=None)
     complete(search, GOOD)
     search.next_trial()
@@ -121,7 +89,7 @@ def test_only_the_first_run_is_judged(begin) -> None:
 
 
 def test_a_stopped_trial_does_not_win_over_a_completed_one(
-    begin, artifacts: Artifacts, queries: JobQueries
+    begin, artifacts: Artifacts, reader: JobReader
 ) -> None:
     search = begin()
     specs = [search.next_trial() for _ in range(3)]
@@ -131,46 +99,46 @@ def test_a_stopped_trial_does_not_win_over_a_completed_one(
     def kept() -> list[int]:
         return [spec.number for spec in specs if artifacts.exists(spec.weights)]
 
-    (job,) = queries.page(2)
+    (job,) = reader.page(2)
     search.completed(1, stopped(0.3))
-    assert search.best.number == queries.best_trial(job).number == 1
+    assert search.best.number == reader.best_trial(job).number == 1
     search.completed(2, scored(0.5))
-    assert search.best.number == queries.best_trial(job).number == 2
+    assert search.best.number == reader.best_trial(job).number == 2
     assert kept() == [2, 3]
     search.completed(3, stopped(0.1))
-    assert search.best.number == queries.best_trial(job).number == 2
+    assert search.best.number == reader.best_trial(job).number == 2
     assert kept() == [2]
 
 
-def test_the_best_of_stopped_trials_wins_where_none_completed(begin, queries: JobQueries) -> None:
+def test_the_best_of_stopped_trials_wins_where_none_completed(begin, reader: JobReader) -> None:
     search = begin(strategy=manual(3))
     for score in (0.3, 0.1, 0.2):
         search.completed(search.next_trial().number, stopped(score))
-    (job,) = queries.page(2)
-    assert search.best.number == queries.best_trial(job).number == 2
+    (job,) = reader.page(2)
+    assert search.best.number == reader.best_trial(job).number == 2
     assert search.stop_reason() == "exhausted"
 
 
-def test_values_of_a_stopped_trial_are_not_trained_again(begin, queries: JobQueries) -> None:
+def test_values_of_a_stopped_trial_are_not_trained_again(begin, reader: JobReader) -> None:
     one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
     search = begin(strategy=Manual((one, one, other)))
     search.completed(search.next_trial().number, stopped(0.5))
     assert search.next_trial().number == 3
-    (job,) = queries.page(2)
-    again = queries.trial(job, 2)
+    (job,) = reader.page(2)
+    again = reader.trial(job, 2)
     assert (again.state, again.score) == (TrialState.STOPPED, 0.5)
     assert again.reused_from == TrialRef(job.id, 1)
 
 
 def test_curves_that_come_with_the_results_of_another_job_count(
-    begin, take_up, crash, queries: JobQueries, database: Database
+    begin, take_up, crash, reader: JobReader, database: Database
 ) -> None:
     run = RunReport(0, 0, 1, 0.2, {"loss": 0.2}, 0.1, 3, 3, 1.0, "gone/weights-0-0.npz")
     first = begin(pruning=None, strategy=manual(1))
     first.next_trial()
     history = {"loss": GOOD, "val_loss": GOOD}
     first.completed(1, scored(0.2, history=history, folds=(run,), weights=(run.weights,)))
-    Ledger(database, queries.page(1)[0].id, "worker-1").finish(JobState.SUCCEEDED)
+    HeldJob(database, reader.page(1)[0].id, "worker-1").finish(JobState.SUCCEEDED)
     second = begin(strategy=manual(2), reuse=True)
     assert second.next_trial().number == 2
     assert second.reported({2: curve(POOR)}) == [2]
@@ -206,7 +174,7 @@ def test_a_trial_that_is_tried_again_begins_with_an_empty_curve(begin, interrupt
     if interrupt == "lose":
         search.failed(2, Failure(FailureKind.LOST, "Its process died."))
     else:
-        search.hand_back(2)
+        search.requeue(2)
     assert search.next_trial().number == 2
     assert search.reported({2: curve(POOR)}) == [2]
 
@@ -220,23 +188,23 @@ def test_reports_are_written_by_the_owner_alone(begin, take_up, crash) -> None:
         search.reported({1: curve(GOOD)})
 
 
-def test_a_running_trial_shows_its_curve_so_far(begin, queries: JobQueries, database) -> None:
+def test_a_running_trial_shows_its_curve_so_far(begin, reader: JobReader, database) -> None:
     search = begin(executions=2)
-    (job,) = queries.page(2)
+    (job,) = reader.page(2)
     search.next_trial()
-    assert queries.trial(job, 1).result is None
+    assert reader.trial(job, 1).result is None
     search.reported({1: curve([3.0, 2.0])})
     search.reported(
         {1: [*curve([1.0], start=3), EpochReport(0, 1, 1, {"loss": 0, "val_loss": 5.0})]}
     )
-    assert queries.trial(job, 1).result == {
+    assert reader.trial(job, 1).result == {
         "history": {"loss": [0.75, 1.0, 0.5], "val_loss": [4.0, 2.0, 1.0]}
     }
-    search.hand_back(1)
+    search.requeue(1)
     search.next_trial()
-    assert queries.trial(job, 1).result is None
-    Ledger(database, job.id, "worker-1").report({1: curve([float("nan")])})
-    assert queries.trial(job, 1).result == {"history": {"loss": [None], "val_loss": [None]}}
+    assert reader.trial(job, 1).result is None
+    HeldJob(database, job.id, "worker-1").report({1: curve([float("nan")])})
+    assert reader.trial(job, 1).result == {"history": {"loss": [None], "val_loss": [None]}}
 
 
 REQUEST = {

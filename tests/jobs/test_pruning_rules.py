@@ -8,10 +8,9 @@ from models.jobs.pruning import (
     MedianRule,
     Pruner,
     check_pruning,
-    pruning_from_json,
-    pruning_to_json,
     running_means,
 )
+from models.jobs.schema_parts import PruningSchema
 from models.oracles.strategy import Grid, Hyperband, Manual, Random
 from models.trials.objective import Objective
 
@@ -23,14 +22,14 @@ POOR = [3.0, 2.0, 1.8, 1.6]
 
 def completed(pruner: Pruner, *curves: list[float]) -> None:
     for number, curve in enumerate(curves, start=1):
-        pruner.observe(number, curve)
+        pruner.add(number, curve)
         pruner.complete(number)
 
 
 def epochs_survived(pruner: Pruner, trial: int, curve: list[float]) -> int:
     """After how many epochs the trial is hopeless; all of them if it never is."""
     for epoch, figure in enumerate(curve, start=1):
-        if pruner.observe(trial, [figure]):
+        if pruner.add(trial, [figure]):
             return epoch
     return len(curve)
 
@@ -60,7 +59,7 @@ def test_median_waits_for_its_epochs_and_its_trials() -> None:
 
 def test_median_counts_completed_trials_only() -> None:
     pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), LOSS)
-    pruner.observe(1, GOOD)  # still running, or stopped
+    pruner.add(1, GOOD)  # still running, or stopped
     assert epochs_survived(pruner, 2, POOR) == 4
     pruner.complete(1)
     assert epochs_survived(pruner, 3, POOR) == 1
@@ -93,18 +92,18 @@ def test_asha_judges_by_the_best_until_the_rung() -> None:
 
 def test_asha_looks_at_every_rung_that_a_batch_of_epochs_has_passed() -> None:
     pruner = Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS)
-    pruner.observe(1, GOOD)
+    pruner.add(1, GOOD)
     # Worse at epoch 2 and better at epoch 4, all of which were reported at once.
-    assert pruner.observe(2, [0.9, 0.8, 0.1, 0.1])
+    assert pruner.add(2, [0.9, 0.8, 0.1, 0.1])
     # What was passed before is not looked at again.
-    assert not Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS).observe(1, POOR)
+    assert not Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS).add(1, POOR)
 
 
 def test_asha_has_no_place_for_what_was_forgotten() -> None:
     pruner = Pruner(AshaRule(min_epochs=1, reduction_factor=2), LOSS)
-    pruner.observe(1, GOOD)
+    pruner.add(1, GOOD)
     pruner.forget(1)
-    assert not pruner.observe(2, POOR)
+    assert not pruner.add(2, POOR)
 
 
 @pytest.mark.parametrize(
@@ -125,21 +124,21 @@ def test_the_objective_is_judged_where_every_epoch_reports_it(objective, metric)
 def test_more_accuracy_is_better() -> None:
     pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Objective("accuracy", "max"))
     completed(pruner, [0.5, 0.9])
-    assert not pruner.observe(2, [0.6])
-    assert pruner.observe(3, [0.4])
+    assert not pruner.add(2, [0.6])
+    assert pruner.add(3, [0.4])
 
 
-@pytest.mark.parametrize("figure", [None, float("nan"), float("inf")])
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
 def test_a_figure_that_is_not_finite_is_the_worst(figure) -> None:
     pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), LOSS)
     completed(pruner, GOOD)
-    assert pruner.observe(2, [figure])
-    assert not pruner.observe(3, [figure, 0.1])
+    assert pruner.add(2, [figure])
+    assert not pruner.add(3, [figure, 0.1])
 
 
-@pytest.mark.parametrize("rule", [None, MedianRule(3, 4), AshaRule(2, 5)])
+@pytest.mark.parametrize("rule", [MedianRule(3, 4), AshaRule(2, 5)])
 def test_rules_are_stored_as_json(rule) -> None:
-    assert pruning_from_json(pruning_to_json(rule)) == rule
+    assert PruningSchema().load(PruningSchema().dump(rule)) == rule
 
 
 def test_hyperband_takes_no_rule_beside_its_own() -> None:

@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
-from steps import propose, scored
+from steps import LEASE, propose, scored
 
 from models.errors import LeaseLost
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.queue import JobQueue
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState, TrialState
+from models.jobs.reader import JobReader
+from models.jobs.store.held_job import HeldJob
+from models.jobs.store.queue import JobQueue
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind
@@ -20,12 +21,12 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def one(database: Database) -> JobQueue:
-    return JobQueue(database, "one", 30.0)
+    return JobQueue(database, "one", LEASE)
 
 
 @pytest.fixture
 def other(database: Database) -> JobQueue:
-    return JobQueue(database, "other", 30.0)
+    return JobQueue(database, "other", LEASE)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_claimants_in_many_threads_never_share_a_job(queued, database: Database)
     together = threading.Barrier(4)
 
     def take(name: str) -> None:
-        queue = JobQueue(database, name, 30.0)
+        queue = JobQueue(database, name, LEASE)
         together.wait()
         while job := queue.claim():
             claimed.append(job.id)
@@ -108,31 +109,68 @@ def test_renewing_does_not_take_a_job_back(queued, one: JobQueue, other: JobQueu
     assert one.claim().id == job.id
 
 
-def test_a_released_job_is_free_for_all(queued, one: JobQueue, other: JobQueue) -> None:
+def test_a_released_job_is_free_for_all(
+    queued, one: JobQueue, other: JobQueue, database: Database
+) -> None:
     job = queued()
     one.claim()
-    other.release(job.id)
+    with pytest.raises(LeaseLost):
+        HeldJob(database, job.id, other.owner).release()
     assert other.claim() is None
-    one.release(job.id)
+    HeldJob(database, job.id, one.owner).release()
     assert other.claim().id == job.id
 
 
-def test_a_paused_or_ended_job_is_not_claimed(queued, requests: JobRequests, one: JobQueue) -> None:
-    requests.pause(queued().id)
-    requests.cancel(queued().id)
+def test_a_job_that_ends_its_worker_three_times_is_failed(
+    queued, database: Database, reader: JobReader, lapse
+) -> None:
+    job, later = queued(), queued()
+    for death in range(3):
+        assert JobQueue(database, f"worker-{death}", LEASE).claim().id == job.id
+        lapse(job.id)
+    assert JobQueue(database, "worker-3", LEASE).claim().id == later.id
+    failed = reader.get(job.id)
+    assert (failed.state, failed.error) == (JobState.FAILED, "it ended its worker 3 times")
+
+
+def test_a_job_that_gets_on_may_lose_its_worker_any_number_of_times(
+    queued, database: Database, lapse
+) -> None:
+    job = queued()
+    for death in range(5):
+        owner = f"worker-{death}"
+        assert JobQueue(database, owner, LEASE).claim().id == job.id
+        held = HeldJob(database, job.id, owner)
+        (number,) = propose(held, 1)
+        held.start(number)
+        held.complete(number, scored(0.5), {}, 1.0)
+        lapse(job.id)
+
+
+def test_a_worker_that_was_only_late_counts_no_attempt(queued, database: Database, lapse) -> None:
+    job = queued()
+    queue = JobQueue(database, "worker-1", LEASE)
+    for _ in range(5):
+        assert queue.claim().id == job.id
+        lapse(job.id)
+
+
+def test_a_paused_or_ended_job_is_not_claimed(queued, commands: JobCommands, one: JobQueue) -> None:
+    commands.pause(queued().id)
+    commands.cancel(queued().id)
     assert one.claim() is None
 
 
 @pytest.mark.parametrize("ask", ["pause", "cancel", "resume"])
 def test_a_request_that_reached_a_dead_worker_is_taken_over(
-    queued, requests: JobRequests, one: JobQueue, other: JobQueue, lapse, ask: str
+    queued, commands: JobCommands, one: JobQueue, other: JobQueue, lapse, ask: str
 ) -> None:
     job = queued()
     one.claim()
     wanted = {"pause": JobState.PAUSED, "cancel": JobState.CANCELLING, "resume": JobState.RUNNING}
     if ask == "resume":
-        requests.pause(job.id)
-    getattr(requests, ask)(job.id)
+        commands.pause(job.id)
+    getattr(commands, ask)(job.id)
     assert other.claim() is None
     lapse(job.id)
     assert other.claim().state == wanted[ask]
@@ -141,69 +179,69 @@ def test_a_request_that_reached_a_dead_worker_is_taken_over(
 @pytest.mark.parametrize(
     "write",
     [
-        lambda ledger: propose(ledger, 1),
-        lambda ledger: ledger.start(2),
-        lambda ledger: ledger.hand_back(1, retry=True),
-        lambda ledger: ledger.complete(1, scored(0.5), {"a": 1}, 9.0),
-        lambda ledger: ledger.fail(1, Failure(FailureKind.LOST, "gone"), None, {"a": 1}, 9.0),
-        lambda ledger: ledger.set_dataset("ds_1"),
-        lambda ledger: ledger.set_state(JobState.PAUSED),
-        lambda ledger: ledger.end_search("target", 9.0, 0),
-        lambda ledger: ledger.finish(JobState.FAILED, error="no"),
-        lambda ledger: ledger.release(9.0),
+        lambda held: propose(held, 1),
+        lambda held: held.start(2),
+        lambda held: held.requeue(1, retry=True),
+        lambda held: held.complete(1, scored(0.5), {"a": 1}, 9.0),
+        lambda held: held.fail(1, Failure(FailureKind.LOST, "gone"), None, {"a": 1}, 9.0),
+        lambda held: held.set_dataset("ds_1"),
+        lambda held: held.resume(),
+        lambda held: held.end_search("target", 9.0, 0),
+        lambda held: held.finish(JobState.FAILED, error="no"),
+        lambda held: held.release(9.0),
     ],
 )
 def test_a_worker_that_lost_its_job_writes_nothing_more(
-    queued, claim, queries: JobQueries, database: Database, other: JobQueue, lapse, write
+    queued, claim, reader: JobReader, database: Database, other: JobQueue, lapse, write
 ) -> None:
     job = queued()
-    _, ledger = claim("one")
-    propose(ledger, 2)
-    ledger.start(1)
+    _, held = claim("one")
+    propose(held, 2)
+    held.start(1)
     lapse(job.id)
     other.claim()
-    before = _rows(database), ledger.trials()
+    before = _rows(database), held.trials()
     with pytest.raises(LeaseLost):
-        write(ledger)
-    assert (_rows(database), ledger.trials()) == before
-    assert [trial.state for trial in queries.trials(job)] == [
+        write(held)
+    assert (_rows(database), held.trials()) == before
+    assert [trial.state for trial in reader.trials(job)] == [
         TrialState.RUNNING,
         TrialState.WAITING,
     ]
 
 
 def test_a_worker_whose_job_was_deleted_writes_nothing_more(
-    queued, claim, requests: JobRequests, database: Database
+    queued, claim, commands: JobCommands, database: Database
 ) -> None:
     job = queued()
-    _, ledger = claim("one")
-    requests.pause(job.id)
-    requests.resume(job.id)
-    requests.delete(job.id)
+    _, held = claim("one")
+    commands.pause(job.id)
+    commands.resume(job.id)
+    commands.delete(job.id)
     with pytest.raises(LeaseLost):
-        propose(ledger, 1)
+        propose(held, 1)
     assert _rows(database) == []
 
 
-def test_what_the_new_owner_writes_counts(queued, claim, lapse, queries: JobQueries) -> None:
+def test_what_the_new_owner_writes_counts(queued, claim, lapse, reader: JobReader) -> None:
     job = queued()
     claim("one")
     lapse(job.id)
-    _, ledger = claim("other")
-    propose(ledger, 1)
-    ledger.start(1)
-    ledger.complete(1, scored(0.5), {}, 4.0)
-    assert queries.trial(job, 1).score == 0.5
-    assert queries.get(job.id).seconds == 4.0
+    _, held = claim("other")
+    propose(held, 1)
+    held.start(1)
+    held.complete(1, scored(0.5), {}, 4.0)
+    assert reader.trial(job, 1).score == 0.5
+    assert reader.get(job.id).seconds == 4.0
 
 
 def test_a_ledger_refuses_a_trial_in_the_wrong_state(queued, claim) -> None:
     queued()
-    _, ledger = claim()
-    propose(ledger, 1)
+    _, held = claim()
+    propose(held, 1)
     with pytest.raises(LeaseLost, match="cannot become completed"):
-        ledger.complete(1, scored(0.5), {}, 4.0)
-    assert ledger.trial(1).state == TrialState.WAITING
+        held.complete(1, scored(0.5), {}, 4.0)
+    assert held.trial(1).state == TrialState.WAITING
 
 
 def _rows(database: Database) -> list[tuple]:

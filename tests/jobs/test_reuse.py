@@ -1,6 +1,7 @@
-"""Results that one job takes over from another, over a real ledger and real oracles."""
+"""Results that one job takes over from another, over a real held and real oracles."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,13 +9,12 @@ from sqlalchemy import select, text
 from steps import LINEAR, manual, scored
 
 from models.data.preparation.splitting import Evaluation
-from models.jobs.ledger import Ledger
-from models.jobs.lifecycle import JobState
-from models.jobs.queries import JobQueries
-from models.jobs.records import TrialRef
-from models.jobs.requests import JobRequests
-from models.jobs.reuse import training_digest
-from models.jobs.search import Search
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState, TrialRef
+from models.jobs.reader import JobReader
+from models.jobs.search.reuse import training_digest
+from models.jobs.search.search import Search
+from models.jobs.store.held_job import HeldJob
 from models.oracles.strategy import Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -26,24 +26,17 @@ SPACE = {"learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1, "sampling"
 
 
 @pytest.fixture
-def begin(queued, claim, queries: JobQueries, artifacts: Artifacts) -> Callable[..., Search]:
-    """The search of a new job, which takes over what it can unless `reuse` is false."""
-
-    def search(dataset: str = "ds_1", **spec: Any) -> Search:
-        queued(**({"reuse": True} | spec))
-        job, ledger = claim()
-        ledger.set_dataset(dataset)
-        return Search(queries.get(job.id), ledger, artifacts)
-
-    return search
+def begin(begin: Callable[..., Search]) -> Callable[..., Search]:
+    """The search of a new job, which reuses what it can unless `reuse` is false."""
+    return lambda **spec: begin(**({"reuse": True} | spec))
 
 
 @pytest.fixture
-def newest(database: Database, queries: JobQueries) -> Callable[[], list[Any]]:
+def newest(database: Database, reader: JobReader) -> Callable[[], list[Any]]:
     """The trials of the newest job."""
 
     def read() -> list[Any]:
-        return Ledger(database, queries.page(1)[0].id, "reader").trials()
+        return HeldJob(database, reader.page(1)[0].id, "reader").trials()
 
     return read
 
@@ -87,10 +80,10 @@ def train(search: Search, artifacts: Artifacts, **options: Any) -> list[Any]:
 
 
 def test_equal_trials_of_another_job_are_answered_from_it(
-    begin, queries: JobQueries, artifacts: Artifacts, newest
+    begin, reader: JobReader, artifacts: Artifacts, newest
 ) -> None:
     assert len(train(begin(strategy=manual(3)), artifacts)) == 3
-    (source,) = queries.page(1)
+    (source,) = reader.page(1)
     earlier = newest()
     assert len(train(begin(strategy=manual(5)), artifacts)) == 2
     found = newest()
@@ -163,7 +156,7 @@ def test_failed_trials_answer_nothing(begin, artifacts: Artifacts) -> None:
 
 def test_the_search_ends_at_a_target_that_was_taken_over(begin, artifacts: Artifacts) -> None:
     train(begin(strategy=manual(3)), artifacts)
-    search = begin(strategy=manual(3), budget={"target": 0.6})
+    search = begin(strategy=manual(3), budget={"target_score": 0.6})
     assert search.next_trial() is None
     assert search.stop_reason() == "target"
     assert search.best.number == 1
@@ -185,7 +178,9 @@ def test_the_weights_come_along_while_they_are_there(begin, artifacts: Artifacts
     search = begin(strategy=manual(3))
     assert train(search, artifacts) == []
     weights = newest()[0].result["weights"]
-    assert [name.rpartition("/")[0] for name in weights] == [search.weights_of(search.best)] * 2
+    assert [name.rpartition("/")[0] for name in weights] == [
+        search.weights_of(search.best.number)
+    ] * 2
     for old, new in zip(kept, weights, strict=True):
         assert artifacts.read(new) == artifacts.read(old) == old.encode()
     search.drop_weights_but_best()
@@ -193,14 +188,14 @@ def test_the_weights_come_along_while_they_are_there(begin, artifacts: Artifacts
 
 
 def test_weights_that_are_gone_stay_away(
-    begin, artifacts: Artifacts, newest, queries: JobQueries
+    begin, artifacts: Artifacts, newest, reader: JobReader
 ) -> None:
     train(begin(strategy=manual(1)), artifacts)
-    artifacts.delete(f"jobs/{queries.page(1)[0].id}")
+    artifacts.delete(f"jobs/{reader.page(1)[0].id}")
     search = begin(strategy=manual(1))
     train(search, artifacts)
-    assert not artifacts.exists(search.weights_of(search.best))
-    assert search.spec_of(search.best).weights == search.weights_of(search.best)
+    assert not artifacts.exists(search.weights_of(search.best.number))
+    assert search.spec_of(search.best).weights == search.weights_of(search.best.number)
 
 
 def test_a_better_trial_of_its_own_costs_the_other_job_nothing(
@@ -227,24 +222,25 @@ def test_trials_that_continue_others_are_taken_over_too(begin, artifacts: Artifa
 
 
 def test_a_result_survives_the_job_that_trained_it(
-    begin, database: Database, requests: JobRequests, queries: JobQueries, artifacts, newest
+    begin, database: Database, commands: JobCommands, reader: JobReader, artifacts, newest
 ) -> None:
     train(begin(strategy=manual(1)), artifacts)
-    (first,) = queries.page(1)
+    (first,) = reader.page(1)
     train(begin(strategy=manual(1)), artifacts)
-    (second,) = queries.page(1)
-    Ledger(database, first.id, "worker-1").finish(JobState.FAILED)
-    requests.delete(first.id)
+    (second,) = reader.page(1)
+    HeldJob(database, first.id, "worker-1").finish(JobState.FAILED)
+    commands.delete(first.id)
     assert train(begin(strategy=manual(1)), artifacts) == []
     assert newest()[0].reused_from == TrialRef(second.id, 1)
 
 
 def test_trials_that_took_over_a_result_do_not_shorten_the_forecast(
-    begin, artifacts: Artifacts, queries: JobQueries
+    begin, artifacts: Artifacts, reader: JobReader
 ) -> None:
     train(begin(strategy=manual(1)), artifacts)
     train(begin(strategy=manual(2)), artifacts)
-    assert queries.progress(queries.page(1)[0]).mean_seconds == 2.0
+    job = replace(reader.page(1)[0], planned_trials=3)
+    assert reader.with_progress(job).progress.eta_seconds == 2.0
 
 
 def test_the_store_is_asked_by_an_index(database: Database) -> None:

@@ -1,22 +1,20 @@
-"""The search over a real ledger and real oracles; only the training is done by hand."""
+"""The search over a real held and real oracles; only the training is done by hand."""
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import update
 from steps import LINEAR, manual, scored
 
 from models.data.preparation.splitting import Evaluation
-from models.jobs.ledger import Ledger
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.search import Search
+from models.jobs.model import JobState, TrialState
+from models.jobs.reader import JobReader
+from models.jobs.search.search import Search
+from models.jobs.store.held_job import HeldJob
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import jobs, now
+from models.store.tables import jobs
 from models.trials.spec import Failure, FailureKind, TrialSpec
 
 SPACE = {
@@ -31,48 +29,14 @@ Open = Callable[..., Search]
 
 
 @pytest.fixture
-def take_up(database: Database, queries: JobQueries, artifacts: Artifacts, claim) -> Open:
-    """The search of the next job that is free, as a new worker finds it."""
-
-    def search(owner: str = "worker-1") -> Search:
-        job, ledger = claim(owner)
-        ledger.set_dataset("ds_1")
-        return Search(queries.get(job.id), ledger, artifacts)
-
-    return search
-
-
-@pytest.fixture
-def begin(queued, take_up: Open) -> Open:
-    """The search of a new job."""
-
-    def search(**spec: Any) -> Search:
-        queued(**spec)
-        return take_up()
-
-    return search
-
-
-@pytest.fixture
-def ledger(database: Database) -> Callable[[], Ledger]:
+def held(database: Database) -> Callable[[], HeldJob]:
     """Reads the trials of the only job."""
 
-    def read() -> Ledger:
-        (job,) = JobQueries(database).page(2)
-        return Ledger(database, job.id, "reader")
+    def read() -> HeldJob:
+        (job,) = JobReader(database).page(2)
+        return HeldJob(database, job.id, "reader")
 
     return read
-
-
-@pytest.fixture
-def crash(database: Database) -> Callable[[], None]:
-    """Let every lease have ended, as if the workers had died."""
-
-    def lapse() -> None:
-        with database.write() as connection:
-            connection.execute(update(jobs).values(lease_until=now() - timedelta(seconds=1)))
-
-    return lapse
 
 
 def score_of(spec: TrialSpec) -> float:
@@ -107,13 +71,13 @@ def fail(search: Search, failure: Failure) -> int:
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
 @pytest.mark.parametrize("strategy", [Random(), Grid()])
-def test_the_search_ends_at_exactly_max_trials(begin: Open, ledger, strategy, at_once) -> None:
+def test_the_search_ends_at_exactly_max_trials(begin: Open, held, strategy, at_once) -> None:
     search = begin(strategy=strategy, space=SPACE, budget={"max_trials": 5})
     trained = drive(search, at_once)
     assert [spec.number for spec in trained] == [1, 2, 3, 4, 5]
     assert search.stop_reason() == "max_trials"
     assert search.next_trial() is None
-    assert [trial.state for trial in ledger().trials()] == [TrialState.COMPLETED] * 5
+    assert [trial.state for trial in held().trials()] == [TrialState.COMPLETED] * 5
 
 
 def test_the_search_ends_when_the_strategy_has_no_more(begin: Open) -> None:
@@ -138,7 +102,7 @@ def test_a_validation_dataset_reaches_the_trial(begin: Open) -> None:
     assert search.next_trial().data.evaluation.validation_dataset == "ds_2"
 
 
-def test_the_search_ends_when_enough_trials_have_failed(begin: Open, ledger) -> None:
+def test_the_search_ends_when_enough_trials_have_failed(begin: Open, held) -> None:
     search = begin(strategy=manual(5), budget={"max_failed_trials": 2})
     fail(search, DIVERGED)
     assert search.stop_reason() is None
@@ -146,14 +110,14 @@ def test_the_search_ends_when_enough_trials_have_failed(begin: Open, ledger) -> 
     fail(search, DIVERGED)
     assert search.stop_reason() == "max_failed_trials"
     assert search.last_failure == "diverged: The loss is not finite."
-    assert [trial.state for trial in ledger().trials()] == ["failed", "completed", "failed"]
+    assert [trial.state for trial in held().trials()] == ["failed", "completed", "failed"]
 
 
-def test_a_result_with_a_failure_is_a_failed_trial_with_its_curve(begin: Open, ledger) -> None:
+def test_a_result_with_a_failure_is_a_failed_trial_with_its_curve(begin: Open, held) -> None:
     search = begin(strategy=manual(2))
     spec = search.next_trial()
     search.completed(spec.number, scored(None, failure=DIVERGED, history={"loss": [9.0, None]}))
-    (trial,) = ledger().trials()
+    (trial,) = held().trials()
     assert (trial.state, trial.failure_kind) == (TrialState.FAILED, "diverged")
     assert trial.result == {"history": {"loss": [9.0, None]}}
     assert search.best is None
@@ -166,7 +130,7 @@ def test_a_result_with_a_failure_is_a_failed_trial_with_its_curve(begin: Open, l
 def test_the_search_ends_when_a_score_is_good_enough(
     begin: Open, direction: str, scores: list[float], best: float
 ) -> None:
-    search = begin(strategy=manual(4), direction=direction, budget={"target": best})
+    search = begin(strategy=manual(4), direction=direction, budget={"target_score": best})
     remaining = iter(scores)
     trained = drive(search, score=lambda spec: next(remaining))
     assert len(trained) == 3
@@ -190,13 +154,13 @@ def test_time_counts_over_all_workers(
     assert take_up("worker-2").stop_reason() == "max_seconds"
 
 
-def test_values_tried_before_are_answered_without_training(begin: Open, ledger) -> None:
+def test_values_tried_before_are_answered_without_training(begin: Open, held) -> None:
     one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
     search = begin(strategy=Manual((one, other, one, other, one)))
     trained = drive(search)
     assert [spec.number for spec in trained] == [1, 2]
     assert search.stop_reason() == "exhausted"
-    found = ledger().trials()
+    found = held().trials()
     assert [trial.score for trial in found] == [1.0, 2.0, 1.0, 2.0, 1.0]
     sources = [trial.reused_from and trial.reused_from.trial for trial in found]
     assert sources == [None, None, 1, 2, 1]
@@ -206,7 +170,7 @@ def test_values_tried_before_are_answered_without_training(begin: Open, ledger) 
     assert search.best.number == 1
 
 
-def test_values_that_are_being_trained_wait_for_the_answer(begin: Open, ledger) -> None:
+def test_values_that_are_being_trained_wait_for_the_answer(begin: Open, held) -> None:
     one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
     search = begin(strategy=Manual((one, one, other)))
     first, third = search.next_trial(), search.next_trial()
@@ -215,65 +179,65 @@ def test_values_that_are_being_trained_wait_for_the_answer(begin: Open, ledger) 
     assert search.stop_reason() is None
     search.completed(1, scored(0.5))
     assert search.next_trial() is None
-    assert ledger().trial(2).reused_from.trial == 1
+    assert held().trial(2).reused_from.trial == 1
     search.completed(3, scored(0.4))
     assert search.stop_reason() == "exhausted"
 
 
-def test_values_that_failed_are_trained_again(begin: Open, ledger) -> None:
+def test_values_that_failed_are_trained_again(begin: Open, held) -> None:
     values = {**LINEAR, "learning_rate": 0.1}
     search = begin(strategy=Manual((values, values)))
     fail(search, DIVERGED)
     assert [spec.number for spec in drive(search)] == [2]
-    assert [trial.state for trial in ledger().trials()] == ["failed", "completed"]
+    assert [trial.state for trial in held().trials()] == ["failed", "completed"]
 
 
-def test_a_trial_lost_with_its_process_is_tried_once_more(begin: Open, ledger) -> None:
+def test_a_trial_lost_with_its_process_is_tried_once_more(begin: Open, held) -> None:
     search = begin(strategy=manual(1))
     lost = search.next_trial()
     search.failed(1, LOST)
-    assert ledger().trial(1).state == TrialState.WAITING
+    assert held().trial(1).state == TrialState.WAITING
     assert search.stop_reason() is None
     assert search.next_trial() == lost
     search.completed(1, scored(0.5))
-    trial = ledger().trial(1)
+    trial = held().trial(1)
     assert (trial.state, trial.retries, trial.score) == (TrialState.COMPLETED, 1, 0.5)
 
 
-def test_a_trial_lost_twice_has_failed(begin: Open, ledger) -> None:
+def test_a_trial_lost_twice_has_failed(begin: Open, held) -> None:
     search = begin(strategy=manual(1))
     assert fail(search, LOST) == fail(search, LOST) == 1
-    trial = ledger().trial(1)
+    trial = held().trial(1)
     assert (trial.state, trial.retries, trial.failure_kind) == (TrialState.FAILED, 1, "lost")
     assert search.stop_reason() == "exhausted"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind != FailureKind.LOST])
-def test_other_failures_are_not_tried_again(begin: Open, ledger, kind: FailureKind) -> None:
+def test_other_failures_are_not_tried_again(begin: Open, held, kind: FailureKind) -> None:
     search = begin(strategy=manual(1))
     fail(search, Failure(kind, "no"))
-    assert ledger().trial(1).state == TrialState.FAILED
+    assert held().trial(1).state == TrialState.FAILED
     assert search.next_trial() is None
 
 
-def test_a_trial_handed_back_waits_again_and_is_not_counted_as_lost(begin: Open, ledger) -> None:
+def test_a_trial_handed_back_waits_again_and_is_not_counted_as_lost(begin: Open, held) -> None:
     search = begin(strategy=manual(1))
     before = search.next_trial()
-    search.hand_back(1)
+    search.requeue(1)
     assert search.next_trial() == before
-    assert ledger().trial(1).retries == 0
+    assert held().trial(1).retries == 0
 
 
 @pytest.mark.parametrize(
     "strategy", [Grid(points=2), Random(), Bayesian(num_initial_points=2)], ids=lambda s: s.name
 )
 def test_after_a_crash_the_search_goes_on_as_if_nothing_had_been(
-    queued, take_up: Open, queries: JobQueries, database: Database, crash, strategy
+    queued, take_up: Open, reader: JobReader, database: Database, crash, strategy
 ) -> None:
     plan = {"strategy": strategy, "space": SPACE, "budget": {"max_trials": 6}}
     uninterrupted = queued(**plan)
     whole = drive(take_up())
-    Ledger(database, uninterrupted.id, "worker-1").finish(JobState.SUCCEEDED)
+    HeldJob(database, uninterrupted.id, "worker-1").finish(JobState.SUCCEEDED)
     job = queued(**plan)
     for owner in ("worker-1", "worker-2", "worker-3"):
         search = take_up(owner)
@@ -281,7 +245,7 @@ def test_after_a_crash_the_search_goes_on_as_if_nothing_had_been(
         search.next_trial()  # under way when the worker dies
         crash()
     drive(take_up("worker-4"))
-    found = queries.trials(job)
+    found = reader.trials(job)
     assert [(trial.number, trial.values) for trial in found] == [
         (spec.number, spec.values) for spec in whole
     ]
@@ -290,7 +254,7 @@ def test_after_a_crash_the_search_goes_on_as_if_nothing_had_been(
 
 
 def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
-    begin: Open, take_up: Open, crash, ledger
+    begin: Open, take_up: Open, crash, held
 ) -> None:
     values = {**LINEAR, "learning_rate": 0.1}
     worse = {**LINEAR, "learning_rate": 0.2}
@@ -303,7 +267,7 @@ def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
     fail(search, DIVERGED)
     assert search.stop_reason() == "max_failed_trials"
     search.next_trial()
-    assert ledger().trial(4).reused_from.trial == 1
+    assert held().trial(4).reused_from.trial == 1
 
 
 def test_the_earlier_of_two_equal_scores_is_the_best(begin: Open, take_up: Open, crash) -> None:
@@ -328,7 +292,7 @@ def test_only_the_weights_of_the_best_trial_are_kept(
         folders[spec.number] = spec.weights
         search.completed(spec.number, scored(float(score)))
     assert {n for n, folder in folders.items() if artifacts.exists(folder)} == {best}
-    assert search.weights_of(search.best) == folders[best]
+    assert search.weights_of(search.best.number) == folders[best]
 
 
 def test_a_trial_is_told_which_score_to_beat(begin: Open) -> None:
@@ -378,4 +342,4 @@ def test_hyperband_keeps_what_it_may_continue_until_the_end(
     assert all(artifacts.exists(spec.weights) for spec in specs)
     search.drop_weights_but_best()
     kept = [spec.weights for spec in specs if artifacts.exists(spec.weights)]
-    assert kept == [search.weights_of(search.best)]
+    assert kept == [search.weights_of(search.best.number)]

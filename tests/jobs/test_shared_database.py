@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from steps import LEASE
 
-from models.data.columns import Column, ColumnType
+from models.data.columns import ColumnType
 from models.data.formats.reading import from_records
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
+from models.data.library.profile import ColumnProfile
 from models.errors import Conflict, NotFound, SettingError
-from models.jobs.lifecycle import JobState
-from models.jobs.queue import JobQueue
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import JobState
 from models.jobs.spec import JobSpec
+from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -129,7 +131,7 @@ def test_rollbacks_at_once_are_steps_one_after_the_other(databases: list[Databas
 
 
 def test_the_same_rows_stored_together_are_one_dataset(databases: list[Database]) -> None:
-    columns = [Column("a", ColumnType.NUMBER, 0, 1).to_json()]
+    columns = [ColumnProfile("a", ColumnType.NUMBER, 0, 1)]
     records = at_once(
         [
             lambda at=database, name=name: DatasetCatalog(at).add("ds_1", 3, columns, name, name)
@@ -173,14 +175,14 @@ def test_a_builtin_dataset_with_other_rows_is_the_one_that_came_first(
 def test_a_request_waits_for_what_its_worker_is_writing(
     databases: list[Database], settings: Settings, make_spec: Callable[..., JobSpec], ask: str
 ) -> None:
-    requests = JobRequests(databases[0], Artifacts(settings.resolved_artifacts))
-    job = requests.create(make_spec(), 3).id
-    JobQueue(databases[1], "worker", 30.0).claim()
+    commands = JobCommands(databases[0], Artifacts(settings.resolved_artifacts))
+    job = commands.create(make_spec(), 3).id
+    JobQueue(databases[1], "worker", LEASE).claim()
     asked: list[Any] = []
 
     def act() -> None:
         try:
-            asked.append(getattr(requests, ask)(job))
+            asked.append(getattr(commands, ask)(job))
         except Conflict as conflict:
             asked.append(conflict)
 
@@ -229,9 +231,10 @@ def test_names_are_sorted_by_their_code_points(database: Database) -> None:
 
 def test_large_numbers_long_texts_and_every_other_character_are_kept(database: Database) -> None:
     text = "naïve 東京 😀 \x01\x7f ' \" % \\u0000 " * 500
-    DatasetCatalog(database).add("ds_1", 2**40, [{"name": text}], text, None)
+    columns = (ColumnProfile(text, ColumnType.NUMBER, 0, 1),)
+    DatasetCatalog(database).add("ds_1", 2**40, columns, text, None)
     found = DatasetCatalog(database).get("ds_1")
-    assert (found.rows, found.columns, found.name) == (2**40, [{"name": text}], text)
+    assert (found.rows, found.columns, found.name) == (2**40, columns, text)
 
 
 def test_all_questions_of_one_reading_are_answered_as_of_one_moment(

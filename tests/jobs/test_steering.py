@@ -1,21 +1,14 @@
-"""Trials of the user's own and larger budgets, over a real ledger and real oracles."""
+"""Trials of the user's own and larger budgets, over a real held and real oracles."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from marshmallow import ValidationError
-from steps import manual, scored
+from steps import Work, manual, scored
 
 from models.errors import Conflict, Invalid
-from models.jobs.ledger import Ledger
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job, Trial
-from models.jobs.requests import JobRequests
-from models.jobs.search import Search
-from models.jobs.steering import Steering
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job, JobState, TrialState
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -37,58 +30,9 @@ STRATEGIES = {
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 
 
-@dataclass
-class Work:
-    """A worker's search of one job."""
-
-    job: str
-    ledger: Ledger
-    search: Search
-
-    def train(self, most: int = 1000, score: Callable[[TrialSpec], float] | None = None):
-        """Train up to `most` trials, one by one; by default each is better than all before."""
-        trained = []
-        while len(trained) < most and (spec := self.search.next_trial()):
-            value = score(spec) if score else 1.0 / spec.number
-            self.search.completed(spec.number, scored(value))
-            trained.append(spec)
-        return trained
-
-    def end(self, state: JobState = JobState.SUCCEEDED) -> None:
-        changes = self.ledger.job().changes
-        assert self.ledger.end_search(self.search.stop_reason(), self.search.seconds, changes)
-        self.ledger.finish(state, error=None if state == JobState.SUCCEEDED else "why")
-
-    def trials(self) -> list[Trial]:
-        return self.ledger.trials()
-
-
 @pytest.fixture
-def steering(database: Database) -> Steering:
-    return Steering(database)
-
-
-@pytest.fixture
-def take_up(claim, queries: JobQueries, artifacts: Artifacts) -> Callable[..., Work]:
-    """A worker takes up the next job that is free."""
-
-    def work(owner: str = "worker-1") -> Work:
-        job, ledger = claim(owner)
-        ledger.set_dataset("ds_1")
-        return Work(job.id, ledger, Search(queries.get(job.id), ledger, artifacts))
-
-    return work
-
-
-@pytest.fixture
-def begin(queued, take_up) -> Callable[..., Work]:
-    """A worker takes up a new job."""
-
-    def work(planned: int = 3, **spec: Any) -> Work:
-        queued(planned, **spec)
-        return take_up()
-
-    return work
+def steering(database: Database, artifacts: Artifacts) -> JobCommands:
+    return JobCommands(database, artifacts)
 
 
 def own(spec: TrialSpec) -> bool:
@@ -97,42 +41,44 @@ def own(spec: TrialSpec) -> bool:
 
 @every_strategy
 def test_own_trials_come_next_and_leave_the_strategy_its_share(
-    begin, steering: Steering, strategy
+    begin_work, steering: JobCommands, strategy
 ) -> None:
-    work = begin(3, strategy=strategy, space=SPACE, budget={"max_trials": 3})
+    work = begin_work(3, strategy=strategy, space=SPACE, budget={"max_trials": 3})
     first = work.train(1)
-    given = steering.give(work.job, [OWN, {}])
+    given = steering.enqueue(work.job, [OWN, {}])
     assert [(trial.number, trial.state) for trial in given] == [(2, "waiting"), (3, "waiting")]
-    work.search.take_changes(work.ledger.job())
+    work.search.take_changes(work.held.job())
     rest = work.train()
     assert [own(spec) for spec in first + rest] == [False, True, False, False, False]
     assert work.search.stop_reason() == "max_trials"
-    assert work.ledger.job().planned_trials == 5
+    assert work.held.job().planned_trials == 5
     assert {trial.state for trial in work.trials()} == {TrialState.COMPLETED}
 
 
 @pytest.mark.parametrize("strategy", ["grid", "random", "bayesian"])
-def test_values_that_the_user_tries_are_not_proposed(begin, steering, take_up, strategy) -> None:
-    work = begin(3, strategy=STRATEGIES[strategy], space=COUNTABLE)
-    steering.give(work.job, {"units": 16})
-    work.search.take_changes(work.ledger.job())
+def test_values_that_the_user_tries_are_not_proposed(
+    begin_work, steering, take_up_work, strategy
+) -> None:
+    work = begin_work(3, strategy=STRATEGIES[strategy], space=COUNTABLE)
+    steering.enqueue(work.job, {"units": 16})
+    work.search.take_changes(work.held.job())
     assert work.train(1)[0].values["units"] == 16
     work.train()
     assert sorted(trial.values["units"] for trial in work.trials()) == [8, 16, 32]
-    assert work.ledger.job().planned_trials == 4
+    assert work.held.job().planned_trials == 4
     work.end()
-    assert work.ledger.job().planned_trials == 3
+    assert work.held.job().planned_trials == 3
 
 
-def test_the_score_of_an_own_trial_draws_the_bayesian_oracle_to_it(begin, steering) -> None:
+def test_the_score_of_an_own_trial_draws_the_bayesian_oracle_to_it(begin_work, steering) -> None:
     def proposed(score: float) -> list[float]:
-        work = begin(
+        work = begin_work(
             strategy=Bayesian(num_initial_points=3, beta=0.01),
             space={"l2": {"type": "float", "min": 0.0, "max": 1.0}},
             budget={"max_trials": 5},
         )
-        steering.give(work.job, {"l2": 0.987})
-        work.search.take_changes(work.ledger.job())
+        steering.enqueue(work.job, {"l2": 0.987})
+        work.search.take_changes(work.held.job())
         trained = work.train(score=lambda spec: score if spec.number == 1 else spec.values["l2"])
         work.end(JobState.FAILED)
         return [spec.values["l2"] for spec in trained]
@@ -142,134 +88,138 @@ def test_the_score_of_an_own_trial_draws_the_bayesian_oracle_to_it(begin, steeri
     assert good[3] > 0.9 > bad[3]
 
 
-def test_own_values_are_checked_at_their_paths(queued, steering: Steering, queries) -> None:
+def test_own_values_are_checked_at_their_paths(queued, steering: JobCommands, reader) -> None:
     job = queued()
     with pytest.raises(ValidationError) as one:
-        steering.give(job.id, {"units": 0, "momentm": 1})
+        steering.enqueue(job.id, {"units": 0, "momentm": 1})
     assert set(one.value.messages["values"]) == {"units", "momentm"}
     with pytest.raises(ValidationError) as several:
-        steering.give(job.id, [{}, {"learning_rate": -1}])
+        steering.enqueue(job.id, [{}, {"learning_rate": -1}])
     assert set(several.value.messages["trials"][1]) == {"learning_rate"}
-    assert queries.trials(job) == []
-    assert queries.get(job.id) == job
+    assert reader.trials(job) == []
+    assert reader.get(job.id) == job
 
 
 def test_own_trials_can_be_given_before_a_worker_comes_and_during_a_pause(
-    queued, steering: Steering, requests: JobRequests, take_up
+    queued, steering: JobCommands, commands: JobCommands, take_up_work
 ) -> None:
     job = queued(3, strategy=manual(3))
-    steering.give(job.id, {"learning_rate": 0.7})
-    requests.pause(job.id)
-    steering.give(job.id, {"learning_rate": 0.8})
-    requests.resume(job.id)
-    rates = [spec.values["learning_rate"] for spec in take_up().train()]
+    steering.enqueue(job.id, {"learning_rate": 0.7})
+    commands.pause(job.id)
+    steering.enqueue(job.id, {"learning_rate": 0.8})
+    commands.resume(job.id)
+    rates = [spec.values["learning_rate"] for spec in take_up_work().train()]
     assert rates[:2] == [0.7, 0.8]
     assert len(rates) == 5
 
 
 @pytest.mark.parametrize("state", ["cancelled", "cancelling", "succeeded", "failed", "saving"])
 def test_a_job_that_has_ended_takes_no_more_trials(
-    begin, steering: Steering, requests: JobRequests, queries, state: str
+    begin_work, steering: JobCommands, commands: JobCommands, reader, state: str
 ) -> None:
-    work = begin(1, strategy=manual(1))
+    work = begin_work(1, strategy=manual(1))
     work.train()
     if state == "saving":
-        work.ledger.end_search("exhausted", 1.0, 0)
+        work.held.end_search("exhausted", 1.0, 0)
     elif state.startswith("cancel"):
-        requests.cancel(work.job)
+        commands.cancel(work.job)
         if state == "cancelled":
-            work.ledger.finish(JobState.CANCELLED)
+            work.held.finish(JobState.CANCELLED)
     else:
         work.end(JobState(state))
     with pytest.raises(Conflict, match="exhausted" if state == "saving" else state):
-        steering.give(work.job, {})
-    assert len(queries.trials(queries.get(work.job))) == 1
+        steering.enqueue(work.job, {})
+    assert len(reader.trials(reader.get(work.job))) == 1
 
 
-def test_a_search_does_not_end_over_a_trial_that_it_has_not_seen(begin, steering) -> None:
-    work = begin(1, strategy=manual(1))
+def test_a_search_does_not_end_over_a_trial_that_it_has_not_seen(begin_work, steering) -> None:
+    work = begin_work(1, strategy=manual(1))
     work.train()
     assert work.search.stop_reason() == "exhausted"
-    steering.give(work.job, {"learning_rate": 0.7})
-    assert not work.ledger.end_search("exhausted", 1.0, changes=0)
+    steering.enqueue(work.job, {"learning_rate": 0.7})
+    assert not work.held.end_search("exhausted", 1.0, changes=0)
     assert work.trials()[1].state == TrialState.WAITING
     with pytest.raises(Conflict, match="goes on"):
-        work.ledger.finish(JobState.SUCCEEDED, changes=0)
-    work.search.take_changes(work.ledger.job())
+        work.held.finish(JobState.SUCCEEDED, changes=0)
+    work.search.take_changes(work.held.job())
     assert len(work.train()) == 1
 
 
-def test_own_trials_survive_their_worker(begin, take_up, steering: Steering) -> None:
-    work = begin(3, strategy=Random(), space=SPACE, budget={"max_trials": 3})
+def test_own_trials_survive_their_worker(begin_work, take_up_work, steering: JobCommands) -> None:
+    work = begin_work(3, strategy=Random(), space=SPACE, budget={"max_trials": 3})
     work.train(1)
-    steering.give(work.job, OWN)
-    work.ledger.release(1.0)
-    again = take_up("worker-2").train()
+    steering.enqueue(work.job, OWN)
+    work.held.release(1.0)
+    again = take_up_work("worker-2").train()
     assert [(spec.number, own(spec)) for spec in again] == [(2, True), (3, False), (4, False)]
 
 
 @every_strategy
-def test_initial_trials_come_first(requests: JobRequests, make_spec, take_up, strategy) -> None:
+def test_initial_trials_come_first(
+    commands: JobCommands, make_spec, take_up_work, strategy
+) -> None:
     spec = make_spec(strategy=strategy, space=SPACE, budget={"max_trials": 2})
-    requests.create(spec, 3, given=[spec.space.check(OWN)])
-    work = take_up()
+    commands.create(spec, 3, enqueued=[spec.space.check(OWN)])
+    work = take_up_work()
     assert [own(spec) for spec in work.train()] == [True, False, False]
 
 
 @every_strategy
 def test_a_job_goes_on_as_if_its_budget_had_always_been_larger(
-    begin, take_up, steering: Steering, requests: JobRequests, strategy
+    begin_work, take_up_work, steering: JobCommands, commands: JobCommands, strategy
 ) -> None:
     plan = {"strategy": strategy, "space": SPACE}
-    whole = begin(3, **plan, budget={"max_trials": 3, "epochs": 4})
+    whole = begin_work(3, **plan, budget={"max_trials": 3, "epochs": 4})
     expected = [spec.values for spec in whole.train()]
     whole.end()
-    work = begin(2, **plan, budget={"max_trials": 2, "epochs": 4})
+    work = begin_work(2, **plan, budget={"max_trials": 2, "epochs": 4})
     begun = work.train()
     work.end()
     job = steering.raise_budget(work.job, {"max_trials": 3})
     assert (job.state, job.planned_trials) == (JobState.QUEUED, 3)
     assert (job.stop_reason, job.finished, job.error) == (None, None, None)
     assert job.spec.budget.max_trials == 3
-    work = take_up("worker-2")
+    work = take_up_work("worker-2")
     assert [spec.values for spec in begun + work.train()] == expected
     assert work.search.stop_reason() == "max_trials"
     work.end()
-    assert work.ledger.job().state == JobState.SUCCEEDED
+    assert work.held.job().state == JobState.SUCCEEDED
 
 
-def test_a_live_job_takes_a_larger_budget_on(begin, steering: Steering) -> None:
-    work = begin(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
+def test_a_live_job_takes_a_larger_budget_on(begin_work, steering: JobCommands) -> None:
+    work = begin_work(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
     work.train()
     assert work.search.stop_reason() == "max_trials"
     job = steering.raise_budget(work.job, {"max_trials": 4, "epochs": 7})
     assert job.state == JobState.RUNNING
-    assert not work.ledger.end_search("max_trials", 1.0, changes=0)
+    assert not work.held.end_search("max_trials", 1.0, changes=0)
     work.search.take_changes(job)
     assert [(spec.number, spec.epochs) for spec in work.train()] == [(3, 7), (4, 7)]
 
 
-def test_a_budget_raised_while_the_winner_is_saved_lets_the_search_go_on(begin, steering) -> None:
-    work = begin(1, strategy=Random(), space=SPACE, budget={"max_trials": 1})
+def test_a_budget_raised_while_the_winner_is_saved_lets_the_search_go_on(
+    begin_work, steering
+) -> None:
+    work = begin_work(1, strategy=Random(), space=SPACE, budget={"max_trials": 1})
     work.train()
-    work.ledger.end_search("max_trials", 1.0, changes=0)
+    work.held.end_search("max_trials", 1.0, changes=0)
     job = steering.raise_budget(work.job, {"max_trials": 2})
     assert (job.state, job.stop_reason) == (JobState.RUNNING, None)
     with pytest.raises(Conflict, match="goes on"):
-        work.ledger.finish(JobState.SUCCEEDED, changes=0)
+        work.held.finish(JobState.SUCCEEDED, changes=0)
 
 
 def test_trials_that_the_end_cut_off_are_trained_when_the_job_goes_on(
-    begin, take_up, steering: Steering
+    begin_work, take_up_work, steering: JobCommands
 ) -> None:
-    work = begin(3, strategy=Grid(), space=COUNTABLE, budget={"target": 0.5})
+    work = begin_work(3, strategy=Grid(), space=COUNTABLE, budget={"target_score": 0.5})
     specs = [work.search.next_trial(), work.search.next_trial()]
     work.search.completed(2, scored(0.4))
     work.end()
     states = [trial.state for trial in work.trials()]
-    assert states == [TrialState.CANCELLED, TrialState.COMPLETED, TrialState.CANCELLED]
-    steering.raise_budget(work.job, {"target": 0.1})
-    work = take_up("worker-2")
+    assert states == [TrialState.CANCELLED, TrialState.COMPLETED]
+    steering.raise_budget(work.job, {"target_score": 0.1})
+    work = take_up_work("worker-2")
     again = work.train(score=lambda spec: 1.0)
     assert again[0] == replace(specs[0], to_beat=0.4)
     assert sorted(trial.values["units"] for trial in work.trials()) == [8, 16, 32]
@@ -278,8 +228,8 @@ def test_trials_that_the_end_cut_off_are_trained_when_the_job_goes_on(
 @pytest.mark.parametrize(
     ("budget", "limits"),
     [
-        ({"target": 0.5}, {"target": 0.2}),
-        ({"target": 0.5}, {"target": None}),
+        ({"target_score": 0.5}, {"target_score": 0.2}),
+        ({"target_score": 0.5}, {"target_score": None}),
         ({"max_seconds": 1e-9}, {"max_seconds": 1000.0}),
         ({"max_seconds": 1e-9}, {"max_seconds": None}),
         ({"max_trials": 1}, {"max_trials": 2, "max_failed_trials": 11}),
@@ -289,9 +239,9 @@ def test_trials_that_the_end_cut_off_are_trained_when_the_job_goes_on(
     ids=str,
 )
 def test_every_limit_that_ended_a_job_can_be_raised(
-    begin, take_up, steering: Steering, budget, limits
+    begin_work, take_up_work, steering: JobCommands, budget, limits
 ) -> None:
-    work = begin(3, strategy=manual(3), budget=budget)
+    work = begin_work(3, strategy=manual(3), budget=budget)
     if "max_failed_trials" in budget:
         spec = work.search.next_trial()
         work.search.failed(spec.number, Failure(FailureKind.DIVERGED, "no"))
@@ -300,7 +250,7 @@ def test_every_limit_that_ended_a_job_can_be_raised(
         work.train(1, score=lambda spec: 0.4)
         work.end()
     assert steering.raise_budget(work.job, limits).state == JobState.QUEUED
-    assert take_up("worker-2").train()
+    assert take_up_work("worker-2").train()
 
 
 @pytest.mark.parametrize(
@@ -312,39 +262,39 @@ def test_every_limit_that_ended_a_job_can_be_raised(
         ({"epochs": 1}, "budget.epochs", "Must be above 2"),
         ({"max_failed_trials": 1}, "budget.max_failed_trials", "Must be above 10"),
         ({"max_seconds": 9.0}, "budget.max_seconds", "no limit"),
-        ({"target": 0.6}, "budget.target", "Must be below 0.5"),
+        ({"target_score": 0.6}, "budget.target_score", "Must be below 0.5"),
     ],
     ids=str,
 )
 def test_a_budget_can_only_be_raised(
-    queued, steering: Steering, queries, limits, path: str, text: str
+    queued, steering: JobCommands, reader, limits, path: str, text: str
 ) -> None:
-    job = queued(3, strategy=Random(), space=SPACE, budget={"max_trials": 3, "target": 0.5})
+    job = queued(3, strategy=Random(), space=SPACE, budget={"max_trials": 3, "target_score": 0.5})
     with pytest.raises(Invalid) as refusal:
         steering.raise_budget(job.id, {"max_failed_trials": 11} | limits)
     assert list(refusal.value.errors) == [path]
     assert text in refusal.value.errors[path][0]
-    assert queries.get(job.id) == job
+    assert reader.get(job.id) == job
 
 
-def test_a_target_to_be_exceeded_is_raised_upwards(queued, steering: Steering) -> None:
-    job = queued(direction="max", budget={"target": 0.5})
+def test_a_target_to_be_exceeded_is_raised_upwards(queued, steering: JobCommands) -> None:
+    job = queued(direction="max", budget={"target_score": 0.5})
     with pytest.raises(Invalid, match=r"above 0\.5"):
-        steering.raise_budget(job.id, {"target": 0.4})
-    assert steering.raise_budget(job.id, {"target": 0.6}).spec.budget.target == 0.6
+        steering.raise_budget(job.id, {"target_score": 0.4})
+    assert steering.raise_budget(job.id, {"target_score": 0.6}).spec.budget.target_score == 0.6
 
 
-def test_a_limit_that_did_not_end_the_job_does_not_let_it_go_on(begin, steering) -> None:
-    work = begin(1, strategy=Random(), space=SPACE, budget={"max_trials": 1})
+def test_a_limit_that_did_not_end_the_job_does_not_let_it_go_on(begin_work, steering) -> None:
+    work = begin_work(1, strategy=Random(), space=SPACE, budget={"max_trials": 1})
     work.train()
     work.end()
     with pytest.raises(Conflict, match=r"ended by max_trials: raise budget\.max_trials"):
         steering.raise_budget(work.job, {"max_failed_trials": 20, "epochs": 9})
-    assert work.ledger.job().state == JobState.SUCCEEDED
+    assert work.held.job().state == JobState.SUCCEEDED
 
 
-def test_a_strategy_that_has_no_more_cannot_go_on(begin, steering: Steering) -> None:
-    work = begin(3, strategy=Random(), space=COUNTABLE, budget={"max_trials": 9})
+def test_a_strategy_that_has_no_more_cannot_go_on(begin_work, steering: JobCommands) -> None:
+    work = begin_work(3, strategy=Random(), space=COUNTABLE, budget={"max_trials": 9})
     work.train()
     work.end()
     with pytest.raises(Conflict, match="tried all"):
@@ -352,26 +302,26 @@ def test_a_strategy_that_has_no_more_cannot_go_on(begin, steering: Steering) -> 
 
 
 @pytest.mark.parametrize("state", ["cancelled", "cancelling", "broken"])
-def test_other_ends_are_final(begin, steering, requests: JobRequests, state: str) -> None:
-    work = begin()
+def test_other_ends_are_final(begin_work, steering, commands: JobCommands, state: str) -> None:
+    work = begin_work()
     if state == "broken":
-        work.ledger.finish(JobState.FAILED, error="The dataset could not be loaded.")
+        work.held.finish(JobState.FAILED, error="The dataset could not be loaded.")
     else:
-        requests.cancel(work.job)
+        commands.cancel(work.job)
         if state == "cancelled":
-            work.ledger.finish(JobState.CANCELLED)
+            work.held.finish(JobState.CANCELLED)
     with pytest.raises(Conflict, match="could not be loaded" if state == "broken" else state):
         steering.raise_budget(work.job, {"max_failed_trials": 20})
 
 
 def test_hyperband_runs_its_schedule_more_often_for_more_trials(
-    begin, take_up, steering: Steering
+    begin_work, take_up_work, steering: JobCommands
 ) -> None:
     plan = {"strategy": Hyperband(max_epochs=4, factor=2), "space": SPACE}
-    twice = begin(**plan | {"strategy": Hyperband(max_epochs=4, factor=2, iterations=2)})
+    twice = begin_work(**plan | {"strategy": Hyperband(max_epochs=4, factor=2, iterations=2)})
     expected = [(spec.values, spec.epochs) for spec in twice.train()]
     twice.end()
-    work = begin(15, **plan)
+    work = begin_work(15, **plan)
     begun = work.train()
     assert len(begun) == 15
     work.end()
@@ -379,21 +329,21 @@ def test_hyperband_runs_its_schedule_more_often_for_more_trials(
         steering.raise_budget(work.job, {"max_trials": 15})
     job = steering.raise_budget(work.job, {"max_trials": 25})
     assert (job.spec.strategy.iterations, job.planned_trials) == (2, 25)
-    rest = take_up("worker-2").train()
+    rest = take_up_work("worker-2").train()
     assert [(spec.values, spec.epochs) for spec in begun + rest] == expected[:25]
 
 
-def test_hyperband_says_what_it_cannot_follow(begin, steering: Steering) -> None:
-    work = begin(strategy=Hyperband(), space=COUNTABLE, budget={"epochs": 4})
+def test_hyperband_says_what_it_cannot_follow(begin_work, steering: JobCommands) -> None:
+    work = begin_work(strategy=Hyperband(), space=COUNTABLE, budget={"epochs": 4})
     with pytest.raises(Conflict, match="made for the epochs"):
         steering.raise_budget(work.job, {"epochs": 8})
     with pytest.raises(Conflict, match="no more than"):
         steering.raise_budget(work.job, {"max_trials": 10_000})
 
 
-def test_a_raised_budget_counts_given_trials_too(begin, steering: Steering) -> None:
-    work: Work = begin(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
-    steering.give(work.job, [OWN, {}])
+def test_a_raised_budget_counts_given_trials_too(begin_work, steering: JobCommands) -> None:
+    work: Work = begin_work(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
+    steering.enqueue(work.job, [OWN, {}])
     job: Job = steering.raise_budget(work.job, {"max_trials": 5})
     assert job.planned_trials == 7
     assert job.changes == 2

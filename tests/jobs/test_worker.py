@@ -17,10 +17,9 @@ from waiting import wait_until
 
 from models.data.preparation.tasks import Task
 from models.errors import Conflict
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
-from models.jobs.records import Job, Trial
-from models.jobs.requests import JobRequests
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job, JobState, Trial, TrialState
+from models.jobs.reader import JobReader
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import Manual
 from models.store.artifacts import Artifacts
@@ -40,8 +39,8 @@ class Plane:
 
     data: Path
     database: Database
-    requests: JobRequests
-    queries: JobQueries
+    commands: JobCommands
+    reader: JobReader
     stack: contextlib.ExitStack
     workers: list[tuple[Process, Path]] = field(default_factory=list)
 
@@ -67,10 +66,10 @@ class Plane:
         return [(process, log) for process, log in self.workers if process.poll() is None]
 
     def get(self, job: Job) -> Job:
-        return self.queries.get(job.id)
+        return self.reader.get(job.id)
 
     def trials(self, job: Job, *states: TrialState) -> list[Trial]:
-        return self.queries.trials(job, states=states or None)
+        return self.reader.trials(job, states=states or None)
 
     def until(self, job: Job, state: JobState) -> Job:
         """The job once it is in `state`; fails if it ends in another."""
@@ -95,9 +94,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     data = tmp_path_factory.mktemp("plane") / "data"
     database = Database(f"sqlite:///{data}/luthier.db")
     migrate(database)
-    requests = JobRequests(database, Artifacts(str(data / "artifacts")))
+    commands = JobCommands(database, Artifacts(str(data / "artifacts")))
     with contextlib.ExitStack() as stack:
-        plane = Plane(data, database, requests, JobQueries(database), stack)
+        plane = Plane(data, database, commands, JobReader(database), stack)
         yield plane
         for process, log in plane.alive():
             process.terminate()
@@ -108,7 +107,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 @pytest.fixture
 def start(plane: Plane, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
     def start_job(planned: int = 3, **changes: Any) -> Job:
-        return plane.requests.create(make_spec(**changes), planned)
+        return plane.commands.create(make_spec(**changes), planned)
 
     return start_job
 
@@ -194,7 +193,7 @@ def test_two_jobs_progress_side_by_side(plane: Plane, start) -> None:
 def test_a_paused_job_starts_nothing_and_goes_on_when_resumed(plane: Plane, start) -> None:
     job = start(12, strategy=manual(12), budget={"epochs": 20})
     plane.until_trials(job, 1, TrialState.COMPLETED)
-    plane.requests.pause(job.id)
+    plane.commands.pause(job.id)
     wait_until(lambda: not plane.trials(job, TrialState.RUNNING), PATIENCE)
     paused = plane.trials(job)
     assert len(paused) < 12
@@ -202,7 +201,7 @@ def test_a_paused_job_starts_nothing_and_goes_on_when_resumed(plane: Plane, star
     assert other.state == JobState.SUCCEEDED
     assert plane.trials(job) == paused
     assert plane.get(job).state == JobState.PAUSED
-    plane.requests.resume(job.id)
+    plane.commands.resume(job.id)
     plane.until(job, JobState.SUCCEEDED)
     assert [trial.number for trial in plane.trials(job, TrialState.COMPLETED)] == list(range(1, 13))
 
@@ -215,7 +214,7 @@ def test_a_request_that_comes_while_the_winner_is_saved_is_followed(
         job = start(1, strategy=manual(1), budget=SOON)
         wait_until(lambda: _versions(plane, job), PATIENCE, every=0.002)
         with contextlib.suppress(Conflict):  # the winner was saved before
-            getattr(plane.requests, ask)(job.id)
+            getattr(plane.commands, ask)(job.id)
             return job
         return None
 
@@ -223,7 +222,7 @@ def test_a_request_that_comes_while_the_winner_is_saved_is_followed(
     if ask == "pause":
         wait_until(lambda: _owner_is_gone(plane, job), PATIENCE)
         assert plane.get(job).state == JobState.PAUSED
-        plane.requests.resume(job.id)
+        plane.commands.resume(job.id)
         job = plane.until(job, JobState.SUCCEEDED)
         assert _versions(plane, job) == [job.version]
     else:
@@ -269,7 +268,7 @@ def test_a_job_survives_the_death_of_a_trial_process(plane: Plane, start) -> Non
 
 
 def test_a_target_ends_the_search_and_its_other_trials(plane: Plane, start) -> None:
-    job = start(9, strategy=manual(9), budget={"epochs": 2, "target": 1e9})
+    job = start(9, strategy=manual(9), budget={"epochs": 2, "target_score": 1e9})
     job = plane.until(job, JobState.SUCCEEDED)
     assert job.stop_reason == "target"
     assert len(plane.trials(job)) < 9
@@ -279,7 +278,7 @@ def test_a_target_ends_the_search_and_its_other_trials(plane: Plane, start) -> N
 
 
 def _best(plane: Plane, job: Job) -> int:
-    best = plane.queries.best_trial(job)
+    best = plane.reader.best_trial(job)
     assert best is not None
     return best.number
 
@@ -300,7 +299,7 @@ def test_a_trial_whose_process_is_killed_is_tried_again(plane: Plane, start) -> 
 def test_cancelling_ends_a_running_job_and_its_trials(plane: Plane, start) -> None:
     job = start(**endless())
     plane.until_trials(job, 2, TrialState.RUNNING)
-    plane.requests.cancel(job.id)
+    plane.commands.cancel(job.id)
     plane.until(job, JobState.CANCELLED)
     assert [trial.state for trial in plane.trials(job)] == [TrialState.CANCELLED] * 2
     assert plane.get(job).version is None

@@ -6,15 +6,15 @@ from processes import descendants, running
 from steps import manual
 from waiting import wait_until
 
-from models.jobs.lifecycle import JobState, TrialState
-from models.jobs.queries import JobQueries
+from models.jobs.model import JobState, TrialState
+from models.jobs.reader import JobReader
 from models.settings import Settings
 
 PATIENCE = 120.0  # seconds, on a busy machine
 
 
 def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
-    queued, queries: JobQueries, settings: Settings, tmp_path: Path
+    queued, reader: JobReader, settings: Settings, tmp_path: Path
 ) -> None:
     job = queued(1, dataset="ds_1", strategy=manual(1))
     for death in range(3):
@@ -29,10 +29,10 @@ def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
             forecast_seconds=0,  # the trial runs, as it is seen, while its process starts
         ) as worker:
             if death == 2:
-                wait_until(lambda: queries.get(job.id).state.is_final, PATIENCE)
+                wait_until(lambda: reader.get(job.id).state.is_final, PATIENCE)
                 break
             wait_until(
-                lambda: any(t.retries == death for t in queries.trials(job, states=["running"])),  # noqa: B023
+                lambda: any(t.retries == death for t in reader.trials(job, states=["running"])),  # noqa: B023
                 PATIENCE,
             )
             children = descendants(worker)
@@ -40,8 +40,8 @@ def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
             worker.wait()
             for child in children:
                 child.wait(PATIENCE)
-    failed = queries.get(job.id)
+    failed = reader.get(job.id)
     assert failed.state == JobState.FAILED
     assert "lost: Its worker died each time that it ran." in failed.error
-    (trial,) = queries.trials(job)
+    (trial,) = reader.trials(job)
     assert (trial.state, trial.failure_kind, trial.retries) == (TrialState.FAILED, "lost", 1)

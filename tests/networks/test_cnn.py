@@ -8,11 +8,10 @@ from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.networks.passes import rows_at_once
+from models.networks.size import rows_at_once
 from models.networks.summary import layers, text
 from models.registry.onnx_model import OnnxAnswers, merge
-from models.space.hyperparameters import ACTIVATIONS
-from models.space.presets import DEFAULT_SPACES
+from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES
 from models.space.schema import load_space
 
 CLASSES = Outputs.of(Task.MULTICLASS, 3)

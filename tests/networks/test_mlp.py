@@ -6,8 +6,14 @@ from models.data.preparation.tasks import Task
 from models.networks.families import FAMILIES, build
 from models.networks.optimizers import Steps
 from models.networks.outputs import Outputs
-from models.networks.values import layer_value, value
-from models.space.hyperparameters import ACTIVATIONS, HYPERPARAMETERS, INITIALIZERS, NETWORKS
+from models.space.hyperparameters import (
+    ACTIVATIONS,
+    HYPERPARAMETERS,
+    INITIALIZERS,
+    NETWORKS,
+    layer_value,
+    value,
+)
 
 REGRESSION = Outputs.of(Task.REGRESSION)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Told
+from models.oracles.oracle import Observation
 from models.space.schema import load_space
 
 CONDITIONAL = {
@@ -62,12 +62,12 @@ class Run:
         for proposal in proposals:
             assert proposal.key not in self.rows
             self.proposals.append(proposal)
-            self.rows[proposal.key] = Told(proposal.key, proposal.values, None, running=True)
+            self.rows[proposal.key] = Observation(proposal.key, proposal.values, None, running=True)
         return proposals
 
     def tell(self, key, score):
         self.oracle.tell(key, score)
-        self.rows[key] = Told(key, self.rows[key].values, score)
+        self.rows[key] = Observation(key, self.rows[key].values, score)
 
     def running(self):
         return [key for key, row in self.rows.items() if row.running]
@@ -96,7 +96,9 @@ class Run:
         arguments = list(self.arguments)
         if "max_trials" in changes:
             arguments[4] = changes["max_trials"]
-        self.oracle = create_oracle(*arguments, state=state, history=[Told(**row) for row in rows])
+        self.oracle = create_oracle(
+            *arguments, state=state, history=[Observation(**row) for row in rows]
+        )
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def reference(x, y, **kernel):
 def test_its_predictions_are_those_of_scikit_learn(scores, random):
     x, y = scores
     points = random.uniform(size=(50, 3))
-    mean, deviation = GaussianProcess(x, y, 0.7, NOISE).predict(points)
+    mean, deviation = GaussianProcess.fit(x, y, 0.7, NOISE).predict(points)
     expected = reference(x, y, length_scale=0.7, length_scale_bounds="fixed")
     for mine, other in zip(
         (mean, deviation), expected.predict(points, return_std=True), strict=True
@@ -51,7 +51,7 @@ def test_its_length_is_as_likely_as_the_one_of_scikit_learn(scores):
 @pytest.mark.parametrize("beta", [0.0, 2.6])
 def test_nowhere_is_the_bound_lower(scores, random, beta):
     x, y = scores
-    process = GaussianProcess(x, y, 0.7, NOISE)
+    process = GaussianProcess.fit(x, y, 0.7, NOISE)
     mean, deviation = process.predict(random.uniform(size=(20_000, 3)))
     lowest = process.lowest(beta, random)
     assert ((lowest >= 0) & (lowest <= 1)).all()
@@ -63,7 +63,7 @@ def test_nowhere_is_the_bound_lower(scores, random, beta):
 def test_equal_scores_and_equal_points_do_no_harm(random, count):
     x, y = np.full((count, 2), 0.5), np.full(count, 4.0)
     length = likeliest_length(x, y, NOISE)
-    mean, deviation = GaussianProcess(x, y, length, NOISE).predict(x)
+    mean, deviation = GaussianProcess.fit(x, y, length, NOISE).predict(x)
     np.testing.assert_allclose(mean, 4.0)
     assert np.isfinite(deviation).all()
-    assert np.isfinite(GaussianProcess(x, y, length, NOISE).lowest(2.6, random)).all()
+    assert np.isfinite(GaussianProcess.fit(x, y, length, NOISE).lowest(2.6, random)).all()

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from models.errors import Unreadable
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Told
+from models.oracles.oracle import Observation
 from models.oracles.plan import hyperband_schedule, plan
 from models.oracles.strategy import Hyperband
 from models.space.schema import load_space
@@ -165,6 +166,85 @@ def test_it_waits_for_running_trials_before_it_promotes(line):
 
 
 def test_a_history_without_its_state_is_refused(line):
-    told = Told("hyperband-0", line.check({}), 1.0)
-    with pytest.raises(ValueError, match="state"):
-        create_oracle(Hyperband(), line, "min", 1, None, 9, history=[told])
+    past = Observation("hyperband-0", line.check({}), 1.0)
+    with pytest.raises(Unreadable, match="saved state of the search: It is missing"):
+        create_oracle(Hyperband(), line, "min", 1, None, 9, history=[past])
+
+
+PLACE = {"past_id": None, "id": "hyperband-0"}
+ROUNDS = {
+    "brackets": [{"bracket_num": 2, "rounds": [[PLACE], [], []]}],
+    "current_bracket": 2,
+    "current_iteration": 0,
+}
+STATE = {"next": 1, "rounds": ROUNDS}
+
+
+def restored(state, space):
+    """Go on from `state` and its history of one trial until nothing is left."""
+    past = Observation("hyperband-0", space.check({}), 1.0)
+    strategy = Hyperband(max_epochs=9)
+    oracle = create_oracle(strategy, space, "min", 1, None, 9, state=state, history=[past])
+    while proposals := oracle.ask(100):
+        for proposal in proposals:
+            oracle.tell(proposal.key, 1.0)
+    assert oracle.finished
+
+
+def test_a_saved_state_of_this_form_is_restored(line):
+    restored(STATE, line)
+
+
+@pytest.mark.parametrize(
+    ("state", "field"),
+    [
+        ("nothing", "_schema"),
+        ([STATE], "_schema"),
+        ({"next": 1}, "rounds"),
+        ({"rounds": ROUNDS}, "next"),
+        (STATE | {"next": "1"}, "next"),
+        (STATE | {"next": None}, "next"),
+        (STATE | {"next": -1}, "next"),
+        (STATE | {"version": 2}, "version"),
+        (STATE | {"rounds": None}, "rounds"),
+        (STATE | {"rounds": []}, "rounds"),
+        (STATE | {"rounds": ROUNDS | {"brackets": None}}, "rounds.brackets"),
+        (STATE | {"rounds": ROUNDS | {"brackets": {"2": []}}}, "rounds.brackets"),
+        (STATE | {"rounds": ROUNDS | {"current_bracket": 7}}, "rounds"),
+        (STATE | {"rounds": ROUNDS | {"current_bracket": 1.5}}, "rounds.current_bracket"),
+        (STATE | {"rounds": ROUNDS | {"current_iteration": 1}}, "rounds.current_iteration"),
+        (STATE | {"rounds": ROUNDS | {"rungs": []}}, "rounds.rungs"),
+        (STATE | {"rounds": {"brackets": ROUNDS["brackets"]}}, "rounds.current_bracket"),
+    ],
+)
+def test_a_saved_state_that_cannot_be_restored_is_told_with_the_field(line, state, field):
+    with pytest.raises(Unreadable, match=rf"cannot read the saved state of the search: .*{field}"):
+        restored(state, line)
+
+
+@pytest.mark.parametrize(
+    ("bracket", "field"),
+    [
+        (None, "brackets.0"),
+        ([PLACE], "brackets.0"),
+        ({"bracket_num": 2}, "brackets.0.rounds"),
+        ({"bracket_num": "2", "rounds": [[PLACE], [], []]}, "brackets.0.bracket_num"),
+        ({"bracket_num": 2, "rounds": []}, "brackets.0.rounds"),
+        ({"bracket_num": 2, "rounds": [[PLACE]]}, "brackets.0.rounds"),
+        ({"bracket_num": 9, "rounds": [[PLACE]] * 10}, "There are only 3 brackets"),
+        ({"bracket_num": 2, "rounds": [PLACE, [], []]}, "brackets.0.rounds.0"),
+        ({"bracket_num": 2, "rounds": [["hyperband-0"], [], []]}, "brackets.0.rounds.0.0"),
+        ({"bracket_num": 2, "rounds": [[{"id": 3, "past_id": None}], [], []]}, "rounds.0.0.id"),
+        ({"bracket_num": 2, "rounds": [[{"id": "hyperband-0"}], [], []]}, "rounds.0.0.past_id"),
+    ],
+)
+def test_a_saved_bracket_that_cannot_be_restored_is_told_with_the_field(line, bracket, field):
+    state = STATE | {"rounds": ROUNDS | {"brackets": [bracket]}}
+    with pytest.raises(Unreadable, match=rf"saved state of the search: .*{field}"):
+        restored(state, line)
+
+
+def test_trials_of_a_schedule_that_do_not_fit_the_space_are_told(line):
+    past = Observation("hyperband-0", {"units": "many"}, 1.0)
+    with pytest.raises(Unreadable, match="trial 'hyperband-0'"):
+        create_oracle(Hyperband(max_epochs=9), line, "min", 1, None, 9, STATE, [past])

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Told
+from models.oracles.oracle import Observation
 from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.strategy import Bayesian, Random
 from models.space.schema import load_space
@@ -90,7 +90,7 @@ def test_bayesian_passes_over_failed_trials(run, plane):
 
 def test_bayesian_learns_from_trials_of_elsewhere(plane):
     points = create_oracle(Random(), plane, "min", 5, 20, 9).ask(20)
-    history = [Told(f"old-{p.key}", p.values, quadratic(p.values)) for p in points]
+    history = [Observation(f"old-{p.key}", p.values, quadratic(p.values)) for p in points]
     strategy = Bayesian(num_initial_points=20, beta=0.0)
     (warm,) = create_oracle(strategy, plane, "min", 1, 9, 9, history=history).ask(1)
     assert quadratic(warm.values) < min(told.score for told in history)

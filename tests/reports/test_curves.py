@@ -4,8 +4,7 @@ from datetime import timedelta
 import pytest
 from recorded import STARTED
 
-from models.jobs.lifecycle import TrialState
-from models.jobs.records import Outcome
+from models.jobs.model import Outcome, TrialState
 from models.reports.curves import (
     RegretScale,
     area_over_seconds,

@@ -12,7 +12,7 @@ from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
 from models.oracles.plan import plan
 from models.oracles.strategy import Bayesian, Hyperband, Random
-from models.space.combinations import blocks, count
+from models.space.dimensions import Combinations
 from models.space.drawing import draw
 from models.space.hyperparameters import NETWORKS, Kind, hyperparameters_of
 from models.space.parameters import Fixed
@@ -172,21 +172,18 @@ def test_size_is_what_counting_one_by_one_finds(drawn):
 
 
 @settings(deadline=None, max_examples=100)
-@given(documents())
-def test_blocks_hold_only_values_that_a_grid_takes_and_no_inactive_ones(drawn):
+@given(documents(), st.integers(0, 10**9))
+def test_combinations_hold_only_values_that_a_grid_takes_and_no_inactive_ones(drawn, index):
     space = loadable(*drawn)
     assume(space is not None)
-    total = 0
-    for block in itertools.islice(
-        blocks(space.dimensions, lambda dimension: dimension.parameter.points(3)), 200
-    ):
-        first = {name: values[0] for name, values in block.items()}
-        last = {name: values[-1] for name, values in block.items()}
-        for flat in (first, last):
-            assert space.flatten(space.resolve(flat)) == flat
-            assert space.covers(space.resolve(flat))
-        total += 1
-    assert total <= count(blocks(space.dimensions, lambda dimension: dimension.parameter.points(3)))
+    grid = Combinations(space.dimensions, lambda dimension: dimension.parameter.points(3))
+    for place in {0, index % grid.count, grid.count - 1}:
+        flat = grid.at(place)
+        assert space.flatten(space.resolve(flat)) == flat
+        assert space.covers(space.resolve(flat))
+    if grid.count < 1000:
+        every = [grid.at(place) for place in range(grid.count)]
+        assert len({str(sorted(flat.items())) for flat in every}) == grid.count
     assert all(not isinstance(dimension.parameter, Fixed) for dimension in space.dimensions)
 
 
@@ -207,11 +204,11 @@ def train_one_step(drawn, task, seed, trainer):
     values = draw(space, random.Random(seed))
     assert space.covers(values)
     assert space.check(values) == values
-    chosen = choose_trainer(network, values)
-    assume(chosen.name == trainer)
     x = np.random.default_rng(seed).normal(size=INPUTS[network]).astype(np.float32)
     y = np.array(TASKS[task], np.float32 if task is Task.REGRESSION else np.int64)
     data = TrainingData(x, y, x[:1], y[:1], Outputs.of(task, 3))
+    chosen = choose_trainer(network, values, data)
+    assume(chosen.name == trainer)
     [result] = chosen.train([Run(0, 0, 1, network, values, epochs=1)], [data])
     assert result.epochs == 1
     assert all(len(losses) == 1 for losses in result.history.values())

@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from processes import free_bind
+from waiting import PATIENCE
 
 from models.errors import ArtifactError, Unavailable
 from models.settings import Settings
@@ -70,7 +71,7 @@ def test_a_write_that_fails_half_way_changes_nothing(tmp_path: Path) -> None:
         target=_write_more_than_fits, args=(artifacts,)
     )
     process.start()
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == 0
     assert artifacts.read("a") == b"old"
     assert files(artifacts) == {"a"}

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import OperationalError, StatementError
 
-from models.store.engine import Database, strict_json
+from models.store.engine import Changes, Database, strict_json
 from models.store.tables import datasets, now
 
 ROW = {"rows": 1, "columns": [], "created": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}
@@ -89,17 +89,14 @@ def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     assert count(database) == 0
 
 
-def test_now_is_in_utc() -> None:
-    assert now().utcoffset() == timedelta(0)
-
-
 def test_foreign_keys_are_enforced(database: Database) -> None:
     with database.read() as connection:
         assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
 
 
-def test_the_folder_of_a_sqlite_file_is_made(tmp_path: Path) -> None:
+def test_the_folder_of_a_sqlite_file_is_made_when_it_is_opened(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/a/b/luthier.db")
+    assert list(tmp_path.iterdir()) == []
     assert database.revision() is None
     database.close()
 
@@ -109,3 +106,19 @@ def test_a_database_that_does_not_answer_is_an_error_not_an_empty_one(tmp_path: 
     with pytest.raises(OperationalError):
         database.revision()
     database.close()
+
+
+def test_a_write_is_noticed_once(database: Database) -> None:
+    changes = Changes(database)
+    changes.noticed()
+    assert not changes.noticed()
+    with database.read() as connection:
+        connection.execute(datasets.select()).all()
+    with database.write():
+        pass
+    assert not changes.noticed()
+    with database.write() as connection:
+        connection.execute(datasets.insert().values(id="1", rows=1, columns=[], created=now()))
+    assert changes.noticed()
+    assert not changes.noticed()
+    changes.close()

@@ -16,8 +16,7 @@ from models.errors import SchemaError, Unavailable
 from models.store import migrate as migrate_module
 from models.store.engine import Database
 from models.store.migrate import migrate
-from models.store.readiness import database_trouble
-from models.store.schema import check_schema
+from models.store.readiness import check_schema, database_trouble
 from models.store.tables import SCHEMA_REVISION, metadata
 
 SCRIPTS = Path(migrate_module.__file__).parent / "migrations"

@@ -4,7 +4,7 @@ import pytest
 from models.networks.size import Size
 from models.trials.calibration import CostModel, Measured, Work, measure
 from models.trials.data import prepare
-from models.trials.peak_memory import PeakMemory
+from models.trials.process import PeakMemory
 from models.trials.run import run_trial
 from models.trials.trainers.base import EpochReport
 

@@ -10,12 +10,9 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.trials.trainers.base import Run, TrainingData
-from models.trials.trainers.epoch_order import epoch_order
+from models.trials.trainers.base import Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer
-from models.trials.trainers.numpy import descent
-from models.trials.trainers.numpy.dropout import Dropout
-from models.trials.trainers.numpy.network import NetworkPass
+from models.trials.trainers.numpy.regularization import Dropout
 from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 GENERATOR = np.random.default_rng(0)
@@ -139,50 +136,3 @@ def test_subnormal_numbers_are_0_while_a_network_is_trained():
     train(report=lambda epoch: products.append(float(np.prod(tiny))))
     assert products == [0, 0, 0]
     assert np.prod(tiny) > 0
-
-
-@pytest.mark.parametrize(("batch", "expected"), [(4, {4, 1}), (8, set())])
-def test_small_batches_have_a_loop_of_their_own(batch, expected, monkeypatch):
-    seen = set()
-
-    def compile_noted(*arguments):
-        descend = compile_descent(*arguments)
-
-        def noted(*given):
-            seen.add(given[3].shape[1])
-            descend(*given)
-
-        return noted
-
-    compile_descent = descent.compile_descent
-    monkeypatch.setattr(descent, "compile_descent", compile_noted)
-    train({"num_layers": 2, "units": 24, "batch_size": batch})
-    assert seen == expected
-
-
-@pytest.mark.parametrize(
-    ("values", "learned", "inferred"),
-    [
-        # Validation learns for the next step; at the end the best weights answer once more.
-        ({"batch_size": 45}, 1 + 3, 1),
-        ({"batch_size": 45, "dropout": 0.3}, 3, 3 + 1),
-        ({"batch_size": 15}, 3 * 3, 3 + 1),
-    ],
-)
-def test_a_step_goes_on_from_validation_on_the_same_rows(values, learned, inferred, monkeypatch):
-    calls = []
-
-    def note(name):
-        method = getattr(NetworkPass, name)
-
-        def noted(self, *given):
-            calls.append(name)
-            return method(self, *given)
-
-        monkeypatch.setattr(NetworkPass, name, noted)
-
-    note("learn")
-    note("infer")
-    rows = DATA.x_train, DATA.y_train
-    train({"num_layers": 1, "units": 8} | values, TrainingData(*rows, *rows, DATA.outputs))
-    assert (calls.count("learn"), calls.count("infer")) == (learned, inferred)

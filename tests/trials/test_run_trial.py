@@ -14,10 +14,10 @@ from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
+from models.trials.network_weights import load_weights
 from models.trials.objective import Objective
-from models.trials.run import run_trial, run_trial_with
+from models.trials.run import run_trial
 from models.trials.spec import DataRef, EarlyStopping, FailureKind
-from models.trials.weights import load_weights
 
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 NAMES = {"loss", "mse", "mae", "rmse", "r2"}
@@ -223,7 +223,7 @@ def test_a_full_memory_is_told_apart(line, trial):
         def train(self, runs, data, report=None):
             raise MemoryError("OOM when allocating tensor")
 
-    result = run_trial_with(FullDevice(), trial(line))
+    result = run_trial(trial(line), trainer=FullDevice())
     assert result.failure.kind is FailureKind.OUT_OF_MEMORY
     assert "OOM when allocating" in result.failure.message
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from models.trials.history import mean_history
+from models.trials.metrics import mean_history
 from models.trials.scoring import is_overfit
 
 

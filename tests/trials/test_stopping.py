@@ -4,8 +4,7 @@ import pytest
 
 from models.data.preparation.splitting import Evaluation
 from models.store.artifacts import Artifacts
-from models.trials.packs.trainer import PackTrainer
-from models.trials.run import run_trial_with
+from models.trials.run import run_trial
 from models.trials.spec import EarlyStopping
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.trainer import NumpyTrainer
@@ -13,12 +12,12 @@ from models.trials.trainers.numpy.trainer import NumpyTrainer
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 
 
-@pytest.fixture(params=[KerasTrainer, NumpyTrainer, PackTrainer], ids=lambda trainer: trainer.name)
+@pytest.fixture(params=[KerasTrainer, NumpyTrainer], ids=lambda trainer: trainer.name)
 def run(request):
     """Run a trial that is asked to stop wherever `answer` is true."""
 
     def run_until(answer, spec):
-        return run_trial_with(request.param(), spec, answer)
+        return run_trial(spec, answer, request.param())
 
     return run_until
 

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from models.trials.trainers.numpy.subnormals import subnormals_flushed
+from models.trials.trainers.numpy.trainer import subnormals_flushed
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "aarch64"),

@@ -1,54 +1,66 @@
 import pytest
 
+from models.networks.size import size_of
 from models.space.hyperparameters import ACTIVATIONS, OPTIMIZERS, SCHEDULES, hyperparameters_of
-from models.trials.run import run_trial, run_trial_with
-from models.trials.trainers.choice import choose_trainer, prefer
+from models.trials.run import run_trial
+from models.trials.trainers.choice import TrainerChoice
 from models.trials.trainers.keras import KerasTrainer
 
+ROWS, SHAPE, UNITS = 1000, (20,), 3
+VALUES = {"num_layers": 2, "units": [64, 32], "batch_size": 50}
+# Forward, and backward to the weights and to the signal.
+STEP = 3 * 50 * (20 * 64 + 64 * 32 + 32 * 3)
+UNKNOWN = [
+    ("cnn", {}),
+    ("mlp", {"optimizer": "lion"}),
+    ("mlp", {"activation": ["relu", "mish"]}),
+    ("mlp", {"lr_schedule": "warm_restarts"}),
+    ("mlp", {"residual": True}),
+]
 
-def test_numpy_trains_whatever_a_perceptron_can_be():
+
+def chosen(values, network="mlp", preference="auto", gpu=False, threshold=STEP, rows=ROWS):
+    return TrainerChoice(preference, gpu, threshold).name(network, values, rows, SHAPE, UNITS)
+
+
+def test_numpy_can_train_every_perceptron():
     values = {name: row.default for name, row in hyperparameters_of("mlp").items()}
-    assert choose_trainer("mlp", values).name == "numpy"
+    assert chosen(values) == "numpy"
     for name, choices in {
         "activation": ACTIVATIONS,
         "optimizer": OPTIMIZERS,
         "lr_schedule": SCHEDULES,
     }.items():
-        assert all(choose_trainer("mlp", {name: each}).name == "numpy" for each in choices)
-    assert choose_trainer("mlp", {"activation": list(ACTIVATIONS)}).name == "numpy"
+        assert {chosen({name: each}) for each in choices} == {"numpy"}
+    assert chosen({"activation": list(ACTIVATIONS)}) == "numpy"
+
+
+@pytest.mark.parametrize("preference", ["auto", "numpy", "keras"])
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(("network", "values"), UNKNOWN)
+def test_keras_trains_what_numpy_cannot(network, values, gpu, preference):
+    assert chosen(values, network, preference, gpu, threshold=10**18) == "keras"
 
 
 @pytest.mark.parametrize(
-    ("network", "values"),
-    [
-        ("cnn", {}),
-        ("mlp", {"optimizer": "lion"}),
-        ("mlp", {"activation": ["relu", "mish"]}),
-        ("mlp", {"lr_schedule": "warm_restarts"}),
-        ("mlp", {"residual": True}),
-    ],
+    ("gpu", "threshold", "expected"),
+    [(False, 0, "numpy"), (True, STEP + 1, "numpy"), (True, STEP, "keras"), (True, 0, "keras")],
 )
-def test_keras_trains_the_rest(network, values):
-    assert choose_trainer(network, values).name == "keras"
+def test_a_gpu_gets_the_steps_of_the_threshold_and_above(gpu, threshold, expected):
+    assert chosen(VALUES, gpu=gpu, threshold=threshold) == expected
+    assert chosen(VALUES, preference="numpy", gpu=gpu, threshold=threshold) == "numpy"
+    assert chosen(VALUES, preference="keras", gpu=gpu, threshold=threshold) == "keras"
 
 
-@pytest.fixture
-def preferred():
-    yield prefer
-    prefer("auto")
+def test_a_step_has_no_more_rows_than_there_are():
+    assert size_of("mlp", VALUES, SHAPE, UNITS).training_multiply_adds(50) == STEP
+    assert chosen(VALUES | {"batch_size": 5000}, gpu=True, rows=49) == "numpy"
+    assert chosen(VALUES | {"batch_size": 5000}, gpu=True, rows=50) == "keras"
 
 
-@pytest.mark.parametrize("name", ["numpy", "pack", "keras"])
-def test_a_process_trains_with_what_it_was_told_to(preferred, name):
-    preferred(name)
-    assert choose_trainer("mlp", {}).name == name
-    assert choose_trainer("mlp", {"optimizer": "lion"}).name == "keras"
-    assert choose_trainer("cnn", {}).name == "keras"
-
-
-def test_a_trial_says_what_trained_it(line, trial):
+def test_a_trial_names_its_trainer(line, trial):
     spec = trial(line)
-    fast, reference = run_trial(spec), run_trial_with(KerasTrainer(), spec)
+    fast, reference = run_trial(spec), run_trial(spec, trainer=KerasTrainer())
     assert (fast.trainer, reference.trainer) == ("numpy", "keras")
     assert fast.score == pytest.approx(reference.score, rel=1e-4)
     untrained = trial(line, epochs=1, initial_epoch=1)

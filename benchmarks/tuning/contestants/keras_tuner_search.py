@@ -11,9 +11,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from benchmarks.tuning.contestants.keras_models import build, fit_arguments, start
-from benchmarks.tuning.rows import load
-from benchmarks.tuning.task import Task, Turns, part
+from benchmarks.tuning.contestants.keras_loop import build, fit_arguments, start
+from benchmarks.tuning.task import Task, Turns, load, part
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:

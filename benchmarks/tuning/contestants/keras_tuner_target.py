@@ -10,10 +10,9 @@ from typing import Any
 import keras
 import keras_tuner
 
-from benchmarks.tuning.contestants.keras_models import build, fit_arguments, start
-from benchmarks.tuning.rows import load
+from benchmarks.tuning.contestants.keras_loop import build, fit_arguments, start
 from benchmarks.tuning.target import MAX_TRIALS, SPACE, TargetTask
-from benchmarks.tuning.task import Turns
+from benchmarks.tuning.task import Turns, load
 
 _ORACLES = {
     "random": keras_tuner.oracles.RandomSearchOracle,

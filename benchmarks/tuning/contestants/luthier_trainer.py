@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tuning.rows import Fold, load
-from benchmarks.tuning.task import Layers, Task, Turns
+from benchmarks.tuning.task import Fold, Layers, Task, Turns, load
 from models.data.preparation.tasks import Task as Kind
 from models.networks.outputs import Outputs
 from models.trials.process import prepare_process, warm_up
@@ -20,7 +19,7 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
     # Imports TensorFlow, which `prepare_process` has to come before.
     from models.trials.trainers.choice import choose_trainer
 
-    folds = [_training_data(fold, task.kind) for fold in load(task.rows)]
+    folds = [training_data(fold, task.kind) for fold in load(task.rows)]
 
     def train(layers: Layers, seed: int, epochs: int) -> None:
         values = {"num_layers": len(layers), "units": list(layers), "batch_size": task.batch}
@@ -29,11 +28,10 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
             for fold in range(len(folds))
             for execution in range(task.executions)
         ]
-        results = choose_trainer("mlp", values).train(runs, folds)
+        results = choose_trainer("mlp", values, folds[0]).train(runs, folds)
         assert len(results) == len(runs)
         assert not results[-1].diverged
 
-    # Wide enough for what is compiled for batches of a few rows.
     train((16, 16), 0, 1)
 
     def run() -> None:
@@ -43,7 +41,8 @@ def prepare(task: Task, turns: Turns) -> Callable[[], Any]:
     return run
 
 
-def _training_data(fold: Fold, kind: str) -> TrainingData:
+def training_data(fold: Fold, kind: str) -> TrainingData:
+    """Return a fold as the trainers take it."""
     outputs = Outputs.of(Kind(kind), fold.classes)
     training, validation = (fold.x_train, fold.y_train), (fold.x_validation, fold.y_validation)
     if np.array_equal(fold.x_train, fold.x_validation):

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tuning.rows import Array, Fold
-from benchmarks.tuning.task import Layers, Task, Turns, in_turns
+from benchmarks.tuning.task import Array, Fold, Layers, Task, Turns, in_turns
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:

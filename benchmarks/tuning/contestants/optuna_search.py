@@ -10,9 +10,8 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from benchmarks.tuning.contestants.keras_models import build, fit, start
-from benchmarks.tuning.rows import load
-from benchmarks.tuning.task import Task, Turns
+from benchmarks.tuning.contestants.keras_loop import build, fit, start
+from benchmarks.tuning.task import Task, Turns, load
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:

@@ -10,8 +10,7 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.tuning.rows import Fold
-from benchmarks.tuning.task import Layers, Task, Turns, in_turns
+from benchmarks.tuning.task import Fold, Layers, Task, Turns, in_turns
 
 
 def prepare(task: Task, turns: Turns) -> Callable[[], Any]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.tuning.rows import Fold
-from benchmarks.tuning.task import Layers, Task, Turns, in_turns
+from benchmarks.tuning.task import Fold, Layers, Task, Turns, in_turns
 
 _LOSSES = {
     "regression": torch.nn.MSELoss,

@@ -1,4 +1,4 @@
-"""NumPy arrays to columns."""
+"""NumPy arrays and NPZ files to columns."""
 
 import io
 import math
@@ -25,7 +25,7 @@ _UNREADABLE = (
 
 
 def read_npz(content: bytes, limits: TableLimits) -> dict[str, Any]:
-    """Columns of an NPZ file: arrays `x` and `y`, or arrays of one axis and images, by name.
+    """Read the columns of an NPZ file: arrays `x` and `y`, or arrays of one axis and images.
 
     Raises Invalid at `file`, and TooLarge before anything is unpacked that `limits` forbid.
     """
@@ -48,7 +48,7 @@ def read_npz(content: bytes, limits: TableLimits) -> dict[str, Any]:
 
 
 def to_columns(x: Any, y: Any, limits: TableLimits = DEFAULT_LIMITS) -> dict[str, Any]:
-    """Columns of the features `x` and the targets `y`, as arrays or nested lists.
+    """Convert features `x` and targets `y`, arrays or nested lists, to columns by name.
 
     `x` of shape (rows, columns) becomes `x0`, `x1`…; (rows,) becomes `x0`; (rows, height, width)
     and (rows, height, width, channels) become one image `x`. `y` has shape (rows,) or (rows, 1).
@@ -120,14 +120,14 @@ def _array(path: str, values: Any, limits: TableLimits) -> np.ndarray[Any, Any]:
 
 
 def _check_texts(values: list[Any], limits: TableLimits) -> None:
-    """Refuse text that NumPy, which gives every cell the room of the longest, makes too much of."""
+    """Raise TooLarge for text that NumPy, which pads every cell to the longest, would blow up."""
     cells = np.asarray(values, dtype=object).ravel()
     longest = max((len(cell) for cell in cells if isinstance(cell, str)), default=0)
     limits.check_bytes(4 * longest * len(cells), "The text")
 
 
 def _from_objects(path: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Lists with null among numbers arrive as objects; null is NaN."""
+    """Convert objects, which numbers with null arrive as; null is NaN."""
     kinds = {type(value) for value in array.flat} - {type(None)}
     if kinds <= {int, float, bool}:
         try:
@@ -171,7 +171,7 @@ def _numbers(path: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _images(path: str, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """uint8 where the pixels are whole numbers of that range, float32 otherwise."""
+    """Return uint8 if the pixels are whole numbers of that range, else float32."""
     if values.dtype.kind not in "biuf" or values.size == 0:
         raise Invalid.at(path, "Expected images with numbers for pixels.")
     if values.dtype.kind in "biu" and values.min() >= 0 and values.max() <= 255:

@@ -1,34 +1,38 @@
-"""Columns of a file, as Arrow arrays, to a dataset."""
+"""Arrow columns to a dataset: the type of each is inferred, and its cells are converted."""
 
 import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.data.columns import MISSING_TEXTS, NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
-from models.data.datetimes import END, FIRST
-from models.data.formats.inference import (
-    FALSE_TEXTS,
-    INFINITE,
-    NUMBER,
-    TRUE_TEXTS,
-    all_match,
-    infer,
-    parse_datetimes,
-)
+from models.data.datetimes import END, FIRST, ISO
 from models.errors import Invalid
 
 Values = np.ndarray[Any, Any]
 
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_INFINITE = r"^[+-]?(?i:inf|infinity)$"
+_TRUE_TEXTS = ("true", "yes")
+_FALSE_TEXTS = ("false", "no")
+_IDENTIFIER_DISTINCT = 20  # more different texts than these, and
+_IDENTIFIER_SHARE = 0.9  # at least this share of different cells, make an identifier
+_PROSE_LENGTH = 40  # more characters a cell on average, and
+_PROSE_SHARE = 0.5  # at least this share of different cells, make free text
+
+_ZERO_PADDED = r"^[+-]?0\d"
+_PROBE = 100  # cells that are checked before all are
+
 
 def to_dataset(cells: Mapping[str, Any], types: Mapping[str, str] | None) -> Dataset:
-    """Columns by name, each an Arrow array or a NumPy array of images, as a dataset.
+    """Make a dataset of columns by name, each an Arrow array or a NumPy array of images.
 
-    A column named in `types` gets that type, any other the one inferred. Raises Invalid at
+    A column named in `types` gets that type, any other the inferred one. Raises Invalid at
     `types.<column>` or `file`; row numbers in messages count from 1, without the header.
     """
     given = _check_types(cells, types or {})
@@ -66,7 +70,7 @@ def _convert(name: str, cells: Any, given: ColumnType | None) -> tuple[Column, V
     if isinstance(cells, np.ndarray):
         return measure(name, ColumnType.IMAGE, cells), cells
     cells = _plain(name, cells)
-    column_type, reason = (given, "") if given else infer(cells)
+    column_type, reason = (given, "") if given else _infer(cells)
     path = f"types.{name}" if given else "file"
     try:
         if column_type in (ColumnType.CATEGORY, ColumnType.IGNORED):
@@ -84,6 +88,69 @@ def _convert(name: str, cells: Any, given: ColumnType | None) -> tuple[Column, V
     return measure(name, column_type, values, reason), values
 
 
+def _infer(cells: Any) -> tuple[ColumnType, str]:
+    """Infer the type of an Arrow array of text, number, boolean or timestamp.
+
+    Returns also the reason why a column is ignored. Text is a boolean (true, false, yes, no), a
+    number, an ISO 8601 datetime or a category: the first of these that every present cell fits. A
+    zero-padded number (`007`) is a code, thus a category. Text that differs in nearly every row is
+    ignored, as no network learns from it.
+    """
+    present = cells.drop_null()
+    if len(present) == 0:
+        return ColumnType.IGNORED, "Every cell is missing."
+    if pa.types.is_boolean(cells.type):
+        return ColumnType.BOOLEAN, ""
+    if pa.types.is_timestamp(cells.type):
+        return ColumnType.DATETIME, ""
+    if not pa.types.is_string(cells.type):
+        return ColumnType.NUMBER, ""
+    return _infer_text(present)
+
+
+def _all_match(cells: Any, pattern: str) -> bool:
+    """Whether every cell of a text array without nulls matches the regular expression."""
+    for part in (cells[:_PROBE], cells):
+        if not pc.all(pc.match_substring_regex(part, pattern), min_count=0).as_py():
+            return False
+    return True
+
+
+def _parse_datetimes(cells: Any) -> Any:
+    """Parse text to Arrow timestamps in microseconds; null for other texts."""
+    fits = pc.match_substring_regex(cells, f"^{ISO}$")
+    texts = pc.if_else(fits, cells, None)
+    texts = pc.replace_substring_regex(texts, r"(\.\d{6})\d+", r"\1")
+    parsed = pd.to_datetime(
+        pd.Series(texts.to_numpy(zero_copy_only=False)), format="ISO8601", utc=True, errors="coerce"
+    )
+    return pa.array(parsed.dt.as_unit("us"), from_pandas=True)
+
+
+def _infer_text(present: Any) -> tuple[ColumnType, str]:
+    booleans = pa.array(_TRUE_TEXTS + _FALSE_TEXTS)
+    if pc.all(pc.is_in(pc.utf8_lower(present), booleans)).as_py():
+        return ColumnType.BOOLEAN, ""
+    if _all_match(present, f"{_NUMBER}|{_INFINITE}"):
+        padded = pc.any(pc.match_substring_regex(present, _ZERO_PADDED)).as_py()
+        return (ColumnType.CATEGORY if padded else ColumnType.NUMBER), ""
+    if _all_match(present, f"^{ISO}$") and _parse_datetimes(present).null_count == 0:
+        return ColumnType.DATETIME, ""
+    return _category_or_ignored(present)
+
+
+def _category_or_ignored(present: Any) -> tuple[ColumnType, str]:
+    distinct = pc.count_distinct(present).as_py()
+    share = distinct / len(present)
+    if distinct > _IDENTIFIER_DISTINCT and share >= _IDENTIFIER_SHARE:
+        reason = f"{distinct} of {len(present)} texts are different: an identifier or free text."
+        return ColumnType.IGNORED, reason
+    length = pc.mean(pc.utf8_length(present)).as_py()
+    if distinct > _IDENTIFIER_DISTINCT and share >= _PROSE_SHARE and length > _PROSE_LENGTH:
+        return ColumnType.IGNORED, f"Texts of {length:.0f} characters on average: free text."
+    return ColumnType.CATEGORY, ""
+
+
 class _BadCell(Exception):
     def __init__(self, cells: Any, bad: Values, complaint: str) -> None:
         self.row = int(np.argmax(bad))
@@ -99,7 +166,7 @@ def _shown(cell: Any) -> Any:
 
 
 def _plain(name: str, cells: Any) -> Any:
-    """One Arrow array of text, number, boolean or UTC timestamp, with null for every missing."""
+    """Return one Arrow array of text, number, boolean or UTC timestamp, null for missing cells."""
     if isinstance(cells, pa.ChunkedArray):
         cells = cells.combine_chunks()
     if pa.types.is_dictionary(cells.type):
@@ -120,7 +187,7 @@ def _plain(name: str, cells: Any) -> Any:
 
 
 def _microseconds(name: str, cells: Any) -> Any:
-    """Moments in microseconds; what is finer is cut off."""
+    """Convert datetimes to microseconds; finer parts are cut off."""
     wanted = pa.timestamp("us", getattr(cells.type, "tz", None))
     try:
         return cells.cast(options=pc.CastOptions(wanted, allow_time_truncate=True))
@@ -146,7 +213,7 @@ def _texts(cells: Any) -> Values:
 
 def _numbers(cells: Any) -> Values:
     if pa.types.is_string(cells.type):
-        fits = pc.match_substring_regex(cells, f"{NUMBER}|{INFINITE}")
+        fits = pc.match_substring_regex(cells, f"{_NUMBER}|{_INFINITE}")
         _require(cells, fits, "is not a number")
         numbers = cells.cast(pa.float64())
     elif pa.types.is_timestamp(cells.type):
@@ -168,17 +235,17 @@ def _booleans(cells: Any) -> Values:
         raise _BadCell(cells, _mask(pc.is_valid(cells)), "is a datetime, not a boolean")
     else:
         lower = cells.cast(pa.string())
-    true = _is_one_of(lower, (*TRUE_TEXTS, "1"))
-    false = _is_one_of(lower, (*FALSE_TEXTS, "0"))
+    true = _is_one_of(lower, (*_TRUE_TEXTS, "1"))
+    false = _is_one_of(lower, (*_FALSE_TEXTS, "0"))
     _require(cells, pc.or_(true, false), "is not true, false, yes, no, 1 or 0")
     return _floats(true.cast(pa.int8()))
 
 
 def _datetimes(cells: Any) -> Values:
-    if pa.types.is_string(cells.type) and all_match(cells.drop_null(), NUMBER):
+    if pa.types.is_string(cells.type) and _all_match(cells.drop_null(), _NUMBER):
         moments = cells.cast(pa.float64())
     elif pa.types.is_string(cells.type):
-        moments = parse_datetimes(cells)
+        moments = _parse_datetimes(cells)
         _require(cells, pc.or_(pc.is_valid(moments), pc.is_null(cells)), "is not an ISO 8601 date")
     elif pa.types.is_boolean(cells.type):
         raise _BadCell(cells, _mask(pc.is_valid(cells)), "is a boolean, not a datetime")
@@ -213,6 +280,6 @@ def _mask(flags: Any) -> Values:
 
 
 def _floats(numbers: Any) -> Values:
-    """float64 with NaN for null, in memory of its own."""
+    """Copy to float64 with NaN for null."""
     floats = numbers.cast(pa.float64(), safe=False)
     return np.array(floats.to_numpy(zero_copy_only=False), dtype=np.float64)

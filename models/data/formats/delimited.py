@@ -20,10 +20,10 @@ _DECIMAL_COMMA = r"^[+-]?\d+(,\d+)?([eE][+-]?\d+)?$"
 
 
 def read_delimited(content: bytes, delimiter: str | None, limits: TableLimits) -> dict[str, Any]:
-    """Columns by name as Arrow text arrays, null for a missing cell, without outer spaces.
+    """Read columns by name as trimmed Arrow text arrays, null for a missing cell.
 
-    The first line names the columns. `delimiter` None means comma or semicolon, whichever the
-    first line has more of; with semicolons, decimal commas are read. Blank lines are skipped.
+    The first line names the columns. `delimiter` None means comma or semicolon, whichever is more
+    frequent in the first line; with semicolons, decimal commas are read. Blank lines are skipped.
     Raises Invalid at `file`.
     """
     content = check_utf8(content)
@@ -43,7 +43,7 @@ def read_delimited(content: bytes, delimiter: str | None, limits: TableLimits) -
 
 
 def check_utf8(content: bytes) -> bytes:
-    """`content` without a byte-order mark; Invalid at `file` if it is not UTF-8."""
+    """Return `content` without a byte-order mark; raise Invalid at `file` unless it is UTF-8."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Invalid.at("file", "The file is UTF-16; save it as UTF-8.")
     content = content.removeprefix(b"\xef\xbb\xbf")
@@ -75,7 +75,7 @@ def _sniff(content: bytes) -> str:
 def _records(
     content: bytes, delimiter: str, strict: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """Line number of its end and cells of every record that is not a blank line."""
+    """Yield the last line number and the cells of every record that is not a blank line."""
     text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
     reader = csv.reader(text, delimiter=delimiter, strict=strict)
     try:
@@ -96,7 +96,7 @@ def _header(content: bytes, delimiter: str) -> list[str]:
 
 
 def _looks_like_data(names: list[str]) -> bool:
-    """Whether all names are numbers, except a plain count from 0 or 1 such as pandas writes."""
+    """Whether all names are numbers, but no plain count from 0 or 1 as pandas writes it."""
     counts = [[str(number + start) for number in range(len(names))] for start in (0, 1)]
     return names not in counts and all(_NUMBER.fullmatch(name) for name in names)
 
@@ -131,7 +131,7 @@ def _check_widths(content: bytes, delimiter: str, width: int) -> None:
 
 
 def _check_quotes(content: bytes, delimiter: str) -> None:
-    """Refuse a quote that is never closed, which would swallow the rest of the file."""
+    """Raise Invalid for a quote that is never closed: the rest of the file would be one cell."""
     for _ in _records(content, delimiter, strict=True):
         pass
 

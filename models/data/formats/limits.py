@@ -1,4 +1,4 @@
-"""How large a dataset may be, checked before it is unpacked wherever its file says so."""
+"""Limits on the size of a dataset, checked before unpacking wherever a file states its size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from models.data.formats.conversion import is_text
 from models.errors import Invalid, TooLarge
 from models.settings import Settings
 
-_CELL_BYTES = 8  # that a cell takes in memory at least, however small its file is
+_CELL_BYTES = 8  # the least memory of a cell, however small its file is
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TableLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "TableLimits":
-        """The limits that the settings name."""
+        """Return the limits of the settings."""
         return cls(
             settings.max_inflated_bytes,
             settings.max_rows,
@@ -62,9 +62,9 @@ class TableLimits:
         self.check_bytes(rows * columns * _CELL_BYTES, table)
 
     def check_cells(self, path: str, cells: Mapping[str, Any]) -> None:
-        """Check columns, as Arrow arrays of text and others or NumPy arrays of images.
+        """Check columns by name: Arrow arrays, or NumPy arrays of images.
 
-        Text that is kept as a dictionary counts as long as it would be when it is written out.
+        Text in a dictionary counts with the length that it has once it is decoded.
         """
         self.check_shape(path, max(map(len, cells.values()), default=0), len(cells))
         size = 0
@@ -90,7 +90,7 @@ DEFAULT_LIMITS = TableLimits.of(Settings())
 
 
 def _text_lengths(chunk: Any) -> tuple[int, int] | None:
-    """The characters of the longest cell and the bytes of all; None if it is not text."""
+    """Return the characters of the longest cell and the bytes of all; None for other types."""
     texts, kind = chunk, chunk.type
     if pa.types.is_dictionary(kind):
         texts, kind = chunk.dictionary, kind.value_type

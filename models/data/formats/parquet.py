@@ -16,10 +16,10 @@ _BATCH_ROWS = 1_000_000
 
 
 def read_parquet(content: bytes, limits: TableLimits) -> dict[str, Any]:
-    """Columns by name as Arrow arrays; those of text stay dictionaries where they are stored so.
+    """Read columns by name as Arrow arrays; text that is stored as a dictionary stays one.
 
-    What the footer says is checked before anything is unpacked, and what comes out of it while it
-    does. Raises Invalid at `file`, TooLarge.
+    The sizes of the footer are checked before unpacking, the actual ones while unpacking. Raises
+    Invalid at `file`, TooLarge.
     """
     try:
         # A dictionary holds each text once; written out, a few bytes can become gigabytes.
@@ -34,7 +34,7 @@ def read_parquet(content: bytes, limits: TableLimits) -> dict[str, Any]:
 
 
 def _check_footer(file: Any, limits: TableLimits) -> list[str]:
-    """The names of the columns to read."""
+    """Check the sizes that the footer states; return the names of the columns to read."""
     footer = file.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     limits.check_shape("file", footer.num_rows, footer.num_columns)

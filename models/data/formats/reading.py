@@ -1,4 +1,4 @@
-"""Files, records and arrays to datasets."""
+"""Files, records and arrays to datasets: the entry point of this package."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -15,7 +15,7 @@ from models.errors import Invalid, UnsupportedMediaType
 
 
 class Format(StrEnum):
-    """File formats that are read."""
+    """The supported file formats."""
 
     CSV = "csv"
     TSV = "tsv"
@@ -49,7 +49,7 @@ _CONTENT_TYPES = {
 
 
 def detect_format(filename: str | None, content_type: str | None) -> Format:
-    """The format that the extension, or without a known one the content type, stands for.
+    """Return the format of a file's extension or, for an unknown one, of its content type.
 
     Raises UnsupportedMediaType if neither is known.
     """
@@ -70,7 +70,7 @@ def read(
     types: Mapping[str, str] | None = None,
     limits: TableLimits = DEFAULT_LIMITS,
 ) -> Dataset:
-    """The dataset in a file of the given format.
+    """Read the dataset in a file of the given format.
 
     `types` sets the type of columns by name; the others are inferred. Raises Invalid at `file`,
     `types.<column>` or, for JSON, `records.<index>…`; UnsupportedMediaType for another format;
@@ -91,7 +91,7 @@ def from_records(
     types: Mapping[str, str] | None = None,
     limits: TableLimits = DEFAULT_LIMITS,
 ) -> Dataset:
-    """The dataset of JSON objects, one a row; a key that a row lacks is a missing cell.
+    """Read JSON objects, one a row; a key that a row lacks is a missing cell.
 
     Raises Invalid at `records`, `records.<index>`, `records.<index>.<column>` or `types.<column>`,
     TooLarge for more than `limits` allow.
@@ -107,7 +107,7 @@ def from_arrays(
     types: Mapping[str, str] | None = None,
     limits: TableLimits = DEFAULT_LIMITS,
 ) -> Dataset:
-    """The dataset of features `x` and targets `y`, NumPy arrays or nested lists.
+    """Read features `x` and targets `y`, NumPy arrays or nested lists.
 
     `x` of shape (rows, columns) becomes columns `x0`, `x1`…; images of shape (rows, height, width)
     or (rows, height, width, channels) become one column `x`. `y` of shape (rows,) becomes `y`.

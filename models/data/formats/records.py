@@ -1,4 +1,4 @@
-"""JSON records to columns."""
+"""JSON records, JSON files and JSON Lines files to columns."""
 
 import json
 import math
@@ -16,7 +16,7 @@ _SCALARS = {bool, int, float, str}
 
 
 def read_json(content: bytes) -> list[Any]:
-    """The records of a JSON file: a list of objects, or an object with it under `records`.
+    """Read the records of a JSON file: a list of objects, or such a list under `records`.
 
     Raises Invalid at `file`.
     """
@@ -29,7 +29,7 @@ def read_json(content: bytes) -> list[Any]:
 
 
 def read_json_lines(content: bytes) -> list[Any]:
-    """The records of a JSON Lines file; blank lines are skipped. Raises Invalid at `file`."""
+    """Read the records of a JSON Lines file, without blank lines. Raises Invalid at `file`."""
     lines = check_utf8(content).decode().split("\n")
     return [
         _parse(line, f"Line {number}") for number, line in enumerate(lines, start=1) if line.strip()
@@ -37,7 +37,7 @@ def read_json_lines(content: bytes) -> list[Any]:
 
 
 def to_columns(records: Sequence[Any], limits: TableLimits) -> dict[str, Any]:
-    """Columns by name, in order of first appearance, as Arrow arrays.
+    """Convert records to columns by name, as Arrow arrays, in order of first appearance.
 
     A missing key or null is a missing cell. A column of numbers and text becomes text, of numbers
     and booleans becomes numbers. Raises Invalid at `records`, `records.<index>` or

@@ -1,8 +1,9 @@
-"""Built-in datasets from scikit-learn and Keras, whose imports are heavy."""
+"""Loading of built-in datasets from scikit-learn and Keras; never imported by the API."""
 
 import importlib
 import os
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,39 @@ from models.data.dataset import Dataset
 from models.data.formats.arrays import to_columns
 from models.data.formats.conversion import to_dataset
 from models.data.library.builtin import BUILTINS, PREFIX, Builtin
+from models.data.library.profile import ColumnProfile, profile
+from models.data.library.storage import write_dataset
 from models.errors import NotFound, Unavailable
+from models.store.artifacts import Artifacts
 
 Array = np.ndarray[Any, Any]
 
 _KERAS = "keras.datasets."
 
 
-def load_builtin(name: str) -> Dataset:
-    """The built-in dataset called `name`, with or without `builtin:` before it.
+@dataclass(frozen=True, slots=True)
+class BuiltinRequest:
+    """The name of a built-in dataset and the artifact root to store it in."""
 
-    Classes stay the whole numbers of the source. Those of Keras are downloaded once, and kept
-    where Keras keeps them (`KERAS_HOME`, or `~/.keras`); they import TensorFlow.
-    Raises NotFound for an unknown name and Unavailable when a download fails.
+    name: str
+    artifacts_root: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """A dataset whose rows are stored, for the catalog to record."""
+
+    id: str
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+
+
+def load_builtin(name: str) -> Dataset:
+    """Load the built-in dataset called `name`, with or without `builtin:` before it.
+
+    Classes are whole numbers, as in the source. Datasets of Keras import TensorFlow; Keras
+    downloads them once and keeps them under `KERAS_HOME` or `~/.keras`. Raises NotFound for an
+    unknown name and Unavailable when a download fails.
     """
     name = name.removeprefix(PREFIX)
     if name not in BUILTINS:
@@ -33,10 +54,18 @@ def load_builtin(name: str) -> Dataset:
     return _to_dataset(BUILTINS[name], *_load(BUILTINS[name]))
 
 
-def load_or_stand_in(name: str) -> Dataset:
-    """The built-in dataset `name`, or random rows like its own where it must be downloaded first.
+def store_builtin(request: BuiltinRequest) -> StoredDataset:
+    """Load a built-in dataset and store its rows; raises what `load_builtin` raises."""
+    dataset = load_builtin(request.name)
+    digest = dataset.digest()
+    write_dataset(dataset, Artifacts(request.artifacts_root), digest)
+    return StoredDataset(digest, dataset.rows, profile(dataset))
 
-    For those who ask how long something takes; nothing is downloaded.
+
+def load_or_stand_in(name: str) -> Dataset:
+    """Load the built-in dataset `name`, or make random rows of its shape if it is not downloaded.
+
+    For estimates of time, which must not download anything.
     """
     builtin = BUILTINS[name]
     if not builtin.source.startswith(_KERAS) or _cached(name).exists():
@@ -72,10 +101,10 @@ def _load(builtin: Builtin) -> tuple[Array, Array]:
 
 
 def _load_keras(name: str) -> tuple[Array, Array]:
-    """Training and test part joined; Luthier holds out a test part of its own.
+    """Load training and test part as one; Luthier holds out a test part of its own.
 
-    A file that lies where Keras keeps the dataset is read as it is, also when it is not the one
-    that Keras would download: so a smaller or mirrored copy can be put there.
+    A file that is already where Keras keeps the dataset is read without its checksum, so that a
+    smaller or mirrored copy can be put there.
     """
     cached = _cached(name)
     if cached.exists():
@@ -94,7 +123,7 @@ def _load_keras(name: str) -> tuple[Array, Array]:
 
 
 def _cached(name: str) -> Path:
-    """Where Keras keeps a dataset that it has downloaded."""
+    """Return the path at which Keras keeps the downloaded dataset."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     return home / "datasets" / f"{name}.npz"
 

@@ -1,14 +1,16 @@
-"""Which datasets are stored; their rows lie in the artifact root."""
+"""The catalog of stored datasets; their rows lie in the artifact store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, NotFound
+from models.data.columns import load_columns
+from models.data.library.profile import ColumnProfile, ColumnProfileSchema
+from models.errors import Conflict, NotFound, Unreadable
 from models.store.engine import Database
 from models.store.tables import datasets, jobs, now
 
@@ -21,14 +23,19 @@ class DatasetRecord:
 
     id: str
     name: str | None
-    builtin: str | None  # name of the builtin dataset that it is, if it is one
+    builtin: str | None  # name of the built-in dataset, if it is one
     rows: int
-    columns: list[dict[str, Any]]  # as `models.data.library.profile` describes them
+    columns: tuple[ColumnProfile, ...]  # empty if `error` says why they cannot be read
     created: datetime
+    error: str | None = None
 
 
 class DatasetCatalog:
-    """Finds, lists, adds and removes datasets by id."""
+    """Finds, lists, adds and removes datasets by id.
+
+    A dataset whose columns this version cannot read has no columns but an `error`; it can be
+    listed, used by its id and removed. Only `get` raises Unreadable for it.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,17 +44,17 @@ class DatasetCatalog:
         self,
         dataset: str,
         rows: int,
-        columns: list[dict[str, Any]],
+        columns: Sequence[ColumnProfile],
         name: str | None,
         builtin: str | None,
     ) -> DatasetRecord:
-        """Record a dataset whose rows are stored already; one that is known stays as it was."""
+        """Record a dataset whose rows are stored; a dataset that is known stays as it was."""
         row = {
             "id": dataset,
             "name": name,
             "builtin": builtin,
             "rows": rows,
-            "columns": columns,
+            "columns": ColumnProfileSchema(many=True).dump(columns),
             "created": now(),
         }
         while True:
@@ -55,51 +62,50 @@ class DatasetCatalog:
                 with self._database.write() as connection:
                     connection.execute(insert(datasets).values(row))
             except IntegrityError:
-                # Known already, unless it is deleted in this very moment.
+                # It is known already, unless another process is deleting it.
                 if builtin is not None:
                     self._mark_builtin(dataset, builtin)
-            found = self._find(dataset)
+            found = self._find(datasets.c.id == dataset)
             if found is None and builtin is not None:
-                # Another library had other rows under this name, and was first.
-                found = self.find_builtin(builtin)
+                # Another version of the library had other rows of this name, and was first.
+                found = self._find(datasets.c.builtin == builtin)
             if found is not None:
-                return found
+                return _listed(found)
 
     def get(self, dataset: str) -> DatasetRecord:
-        """One dataset by id; NotFound if there is none."""
-        found = self._find(dataset)
-        if found is None:
+        """Return one dataset; raise NotFound if there is none, Unreadable for such columns."""
+        row = self._find(datasets.c.id == dataset)
+        if row is None:
             raise NotFound("dataset", dataset)
-        return found
+        return _record(row)
 
-    def _find(self, dataset: str) -> DatasetRecord | None:
-        with self._database.read() as connection:
-            row = connection.execute(select(datasets).where(datasets.c.id == dataset)).one_or_none()
-        return None if row is None else _record(row)
+    def exists(self, dataset: str) -> bool:
+        """Whether there is such a dataset, readable or not."""
+        return self._find(datasets.c.id == dataset) is not None
 
     def find_builtin(self, name: str) -> DatasetRecord | None:
-        """The stored copy of a builtin dataset, once it was loaded."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                select(datasets).where(datasets.c.builtin == name)
-            ).one_or_none()
-        return None if row is None else _record(row)
+        """Return the stored copy of a built-in dataset; None before it is loaded."""
+        row = self._find(datasets.c.builtin == name)
+        return None if row is None else _listed(row)
 
     def page(self, limit: int, after: str | None = None) -> list[DatasetRecord]:
-        """Up to `limit` datasets, newest first, that come after the dataset `after`."""
+        """Return up to `limit` datasets, newest first, that follow the dataset `after`."""
         query = select(datasets).order_by(datasets.c.created.desc(), datasets.c.id).limit(limit)
         if after is not None:
-            last = self.get(after)
+            last = self._find(datasets.c.id == after)
+            if last is None:
+                raise NotFound("dataset", after)
             earlier = datasets.c.created < last.created
             same_time = and_(datasets.c.created == last.created, datasets.c.id > last.id)
             query = query.where(or_(earlier, same_time))
         with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [_listed(row) for row in connection.execute(query)]
 
     def remove(self, dataset: str, remove_rows: Callable[[], None] = lambda: None) -> None:
-        """Forget a dataset; Conflict while a job that has not ended needs it.
+        """Remove a dataset; raise Conflict while an unfinished job needs it.
 
-        `remove_rows` is called while whoever stores the same dataset again has to wait.
+        `remove_rows` is called within the transaction, so that the same dataset is not stored
+        again meanwhile.
         """
         with self._database.write() as connection:
             validated_on = jobs.c.spec["evaluation"]["validation_dataset"].as_string()
@@ -118,6 +124,10 @@ class DatasetCatalog:
                 raise NotFound("dataset", dataset)
             remove_rows()
 
+    def _find(self, condition: ColumnElement[bool]) -> Row[Any] | None:
+        with self._database.read() as connection:
+            return connection.execute(select(datasets).where(condition)).one_or_none()
+
     def _mark_builtin(self, dataset: str, builtin: str) -> None:
         with self._database.write() as connection:
             connection.execute(
@@ -128,4 +138,12 @@ class DatasetCatalog:
 
 
 def _record(row: Row[Any]) -> DatasetRecord:
-    return DatasetRecord(**row._mapping)
+    columns = load_columns(ColumnProfile, row.columns, f"dataset {row.id!r}")
+    return DatasetRecord(**row._asdict() | {"columns": columns})
+
+
+def _listed(row: Row[Any]) -> DatasetRecord:
+    try:
+        return _record(row)
+    except Unreadable as error:
+        return DatasetRecord(**row._asdict() | {"columns": (), "error": str(error)})

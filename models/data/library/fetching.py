@@ -1,4 +1,4 @@
-"""Datasets from addresses of other hosts, fetched so that no inner host can be reached."""
+"""Files fetched from allowed hosts, in a way that cannot reach private addresses (SSRF)."""
 
 import ipaddress
 import re
@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NoReturn
 
@@ -14,15 +14,15 @@ import httpx
 
 from models.errors import Invalid, TooLarge
 
-MOST_REDIRECTS = 3
-_WITHIN = 60.0  # seconds for all of it
-_PATIENCE = httpx.Timeout(10.0)  # for connecting, and for each piece
+MAX_REDIRECTS = 3
+_MAX_SECONDS = 60.0  # of the whole fetch
+_TIMEOUT = httpx.Timeout(10.0)  # of connecting, and of each chunk
 _HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What an address answered."""
+    """A fetched file."""
 
     content: bytes
     filename: str
@@ -30,16 +30,16 @@ class Fetched:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host; OSError if there is none."""
+    """Return the IP addresses of a host; raise OSError if there is none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet.
+    """Whether an IP address is on the public internet.
 
     Private, loopback, link-local (where clouds keep credentials), shared, reserved and multicast
-    addresses are not, nor are those of IPv6 that stand for one of IPv4.
+    addresses are not, nor IPv6 addresses that stand for one of IPv4.
     """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour):
@@ -47,42 +47,42 @@ def is_public(address: str) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
-def _public_authorities() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False)
-
-
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches from `hosts` alone: names, `*.` and a name, either with `:port` if it is not 443."""
+    """Fetches from `hosts` only: a name or `*.` and a name, with `:port` unless it is 443.
+
+    `context` checks certificates; None trusts the public authorities.
+    """
 
     hosts: Sequence[str]
     max_bytes: int
     resolve: Callable[[str, int], list[str]] = resolve
     is_allowed: Callable[[str], bool] = is_public
-    context: ssl.SSLContext = field(default_factory=_public_authorities)
+    context: ssl.SSLContext | None = None
 
     def fetch(self, url: str) -> Fetched:
-        """What `url` answers. Raises Invalid at `url`, TooLarge for more than `max_bytes`.
+        """Fetch `url`. Raises Invalid at `url`, and TooLarge for more than `max_bytes`.
 
-        Each address, also that of a redirect, is checked anew, and the very IP address that was
-        checked is connected to, so that a name cannot mean another one a moment later.
+        Every address, redirects included, is checked, and the connection goes to the IP address
+        that was checked, so that the name cannot be resolved to another one in between.
         """
-        deadline = time.monotonic() + _WITHIN
+        deadline = time.monotonic() + _MAX_SECONDS
         try:
             target = httpx.URL(url)
-            # No proxies, .netrc or certificates of the environment.
-            with httpx.Client(verify=self.context, timeout=_PATIENCE, trust_env=False) as client:
-                for _ in range(MOST_REDIRECTS + 1):
-                    found = self._ask(client, target, deadline)
+            # Proxies, .netrc and certificates of the environment are not used.
+            context = self.context or httpx.create_ssl_context(trust_env=False)
+            with httpx.Client(verify=context, timeout=_TIMEOUT, trust_env=False) as client:
+                for _ in range(MAX_REDIRECTS + 1):
+                    found = self._request(client, target, deadline)
                     if isinstance(found, Fetched):
                         return found
                     target = target.join(found)
         except (httpx.InvalidURL, httpx.TransportError, OSError, UnicodeError) as error:
             _refuse(f"It could not be fetched: {error or type(error).__name__}.")
-        _refuse(f"It redirects more than {MOST_REDIRECTS} times.")
+        _refuse(f"It redirects more than {MAX_REDIRECTS} times.")
 
-    def _ask(self, client: httpx.Client, url: httpx.URL, deadline: float) -> Fetched | str:
-        """One answer, or the address that it redirects to."""
+    def _request(self, client: httpx.Client, url: httpx.URL, deadline: float) -> Fetched | str:
+        """Send one request; return the file, or the address that it redirects to."""
         host = url.raw_host.decode("ascii")
         request = client.build_request(
             "GET",
@@ -127,13 +127,13 @@ class Fetcher:
                     " LUTHIER_MAX_BODY_BYTES allows."
                 )
             if time.monotonic() > deadline:
-                _refuse(f"It takes longer than {_WITHIN:g} seconds.")
+                _refuse(f"It takes longer than {_MAX_SECONDS:g} seconds.")
             pieces.append(piece)
         return b"".join(pieces)
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:
-    """The hosts in LUTHIER_DATASET_URL_HOSTS."""
+    """Parse the setting LUTHIER_DATASET_URL_HOSTS."""
     return tuple(host.lower() for host in re.split(r"[,\s]+", text) if host)
 
 

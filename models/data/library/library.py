@@ -1,14 +1,15 @@
-"""Datasets as the API and workers use them: read, kept, described and opened again.
+"""The library of datasets, as the API uses it: it reads, stores, describes and opens them.
 
-pandas, pyarrow and scikit-learn are imported where they are used: together they cost a second and
-more than 100 MB, which a process that only predicts never needs.
+pandas, pyarrow and scikit-learn are imported inside the methods that use them: they take a second
+and more than 100 MB, which a process that only predicts does not need.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
-from models.errors import Invalid
+from models.data.library.profile import preview, profile
+from models.errors import Invalid, NotFound
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 
@@ -36,9 +37,9 @@ class DatasetLibrary:
         types: Mapping[str, str],
         name: str | None = None,
     ) -> DatasetRecord:
-        """Read an uploaded file and keep it; the same content twice is one dataset.
+        """Read an uploaded file and store it; equal content is one dataset.
 
-        Raises Invalid with the place of the fault, UnsupportedMediaType for a format not read.
+        Raises Invalid at the fault in the file, UnsupportedMediaType for another format.
         """
         from models.data.formats.reading import detect_format, read
 
@@ -48,7 +49,7 @@ class DatasetLibrary:
     def add_inline(
         self, document: Mapping[str, Any], types: Mapping[str, str], name: str | None = None
     ) -> DatasetRecord:
-        """Keep rows given as `{"records": [...]}` or arrays given as `{"x": ..., "y": ...}`."""
+        """Store rows given as `{"records": [...]}` or arrays given as `{"x": ..., "y": ...}`."""
         from models.data.formats.reading import from_arrays, from_records
 
         if "records" in document:
@@ -57,54 +58,55 @@ class DatasetLibrary:
             dataset = from_arrays(document["x"], document["y"], types, self._limits())
         return self.add(dataset, name)
 
-    def add_url(self, url: str, types: Mapping[str, str], name: str | None = None) -> DatasetRecord:
-        """Fetch a file from one of the hosts that the settings name, and keep it.
+    def add_url(
+        self,
+        url: str,
+        types: Mapping[str, str],
+        name: str | None = None,
+        fetcher: "Fetcher | None" = None,
+    ) -> DatasetRecord:
+        """Fetch a file from one of the hosts that the settings allow, and store it.
 
-        Raises Invalid at `url` for what may not or cannot be fetched, TooLarge, and as `add_file`.
+        Raises Invalid at `url` if it may not or cannot be fetched, TooLarge, and as `add_file`.
         """
         from models.data.library.fetching import Fetcher, parse_hosts
 
-        hosts = parse_hosts(self._settings.dataset_url_hosts)
-        if not hosts:
-            raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
-        return self.add_fetched(Fetcher(hosts, self._settings.max_body_bytes), url, types, name)
-
-    def add_fetched(
-        self, fetcher: "Fetcher", url: str, types: Mapping[str, str], name: str | None = None
-    ) -> DatasetRecord:
-        """Keep the file that `fetcher` finds at `url`."""
+        if fetcher is None:
+            hosts = parse_hosts(self._settings.dataset_url_hosts)
+            if not hosts:
+                raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
+            fetcher = Fetcher(hosts, self._settings.max_body_bytes)
         found = fetcher.fetch(url)
         return self.add_file(found.content, found.filename, found.content_type, types, name)
 
     def add(
         self, dataset: "Dataset", name: str | None, builtin: str | None = None
     ) -> DatasetRecord:
-        """Store the rows first and the record last, so that every record has its rows."""
-        from models.data.library.profile import profile
+        """Store the rows, then the record, so that every record has its rows."""
         from models.data.library.storage import is_stored, write_dataset
 
         digest = dataset.digest()
         write_dataset(dataset, self._artifacts, digest)
         record = self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
         if not is_stored(dataset, self._artifacts, digest):
-            # Between the two, another process deleted the same dataset with its rows.
+            # Another process deleted the same dataset, with its rows, in between.
             write_dataset(dataset, self._artifacts, digest)
         return record
 
     def open(self, dataset: str) -> "Dataset":
-        """The rows of a stored dataset; NotFound if there is none."""
+        """Read the rows of a stored dataset; raise NotFound if there is none, or Unreadable."""
         from models.data.library.storage import read_dataset
 
-        return read_dataset(self._artifacts, self.catalog.get(dataset).id)
+        if not self.catalog.exists(dataset):
+            raise NotFound("dataset", dataset)
+        return read_dataset(self._artifacts, dataset)
 
     def preview(self, dataset: str, rows: int) -> Sequence[Mapping[str, Any]]:
-        """The first rows of a stored dataset, with values as JSON has them."""
-        from models.data.library.profile import preview
-
+        """Return the first rows of a stored dataset as JSON objects."""
         return preview(self.open(dataset), rows)
 
     def delete(self, dataset: str) -> None:
-        """Remove a dataset and its rows; Conflict while a job needs it."""
+        """Remove a dataset and its rows; raise Conflict while an unfinished job needs it."""
         self.catalog.remove(dataset, lambda: self._artifacts.delete(f"datasets/{dataset}"))
 
     def _limits(self) -> "TableLimits":

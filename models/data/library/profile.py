@@ -1,31 +1,103 @@
-"""Datasets described for people and for JSON."""
+"""Datasets described for people and for JSON: a profile of each column, and the first rows."""
 
 from collections import Counter
+from dataclasses import astuple, dataclass
 from typing import Any
 
+import marshmallow as ma
 import numpy as np
 
-from models.data.columns import Column, ColumnType
+from models.data.columns import Column, ColumnSchema, ColumnType, read_as
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 
-FREQUENT_VALUES = 5
+MAX_FREQUENT_VALUES = 5
 
 
-def profile(dataset: Dataset) -> list[dict[str, Any]]:
-    """One JSON object a column: name, type, missing, distinct and what its type has besides.
+@dataclass(frozen=True, slots=True)
+class FrequentValue:
+    """A value of a column and how many cells hold it."""
 
-    Numbers and datetimes have min and max, numbers also mean (null if every cell is missing);
-    categories and booleans the five most frequent values with counts; images a shape; ignored
-    columns the reason.
+    value: str | bool
+    count: int
+
+
+def _read_scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float | None):
+        raise TypeError("Must be text, a number, a boolean or null.")
+    return value
+
+
+def _read_mean(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise TypeError("Must be a number or null.")
+    return value
+
+
+def _read_frequent(items: Any) -> tuple[FrequentValue, ...] | None:
+    if items is None:
+        return None
+    return tuple(
+        FrequentValue(_read_scalar(item["value"]), read_as(int, item["count"]))
+        for item in read_as(list, items)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile(Column):
+    """A column with figures of its values; those that its type does not have are None."""
+
+    frequent: tuple[FrequentValue, ...] | None = None  # of categories and booleans
+    min: int | float | str | None = None  # of numbers, and of datetimes as RFC 3339 text
+    max: int | float | str | None = None
+    mean: float | None = None  # of numbers
+
+    readers = {
+        **Column.readers,
+        "frequent": _read_frequent,
+        "min": _read_scalar,
+        "max": _read_scalar,
+        "mean": _read_mean,
+    }
+
+
+class FrequentValueSchema(ma.Schema):
+    """JSON form of a `FrequentValue`, to be dumped."""
+
+    value = ma.fields.Raw(metadata={"description": "Text, or true or false."})
+    count = ma.fields.Integer()
+
+
+class ColumnProfileSchema(ColumnSchema):
+    """JSON form of a `ColumnProfile`, to be dumped."""
+
+    frequent = ma.fields.List(
+        ma.fields.Nested(FrequentValueSchema),
+        allow_none=True,
+        metadata={"description": "The most frequent values of a category or boolean."},
+    )
+    min = ma.fields.Raw(
+        allow_none=True,
+        metadata={"description": "The smallest number, or the first datetime as RFC 3339 text."},
+    )
+    max = ma.fields.Raw(allow_none=True, metadata={"description": "Like `min`."})
+    mean = ma.fields.Float(allow_none=True, metadata={"description": "Of numbers."})
+
+
+def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
+    """Describe every column of a dataset.
+
+    Minimum, maximum and mean are None if every cell is missing. Of a category the five most
+    frequent values are counted.
     """
-    return [_describe(column, dataset.values[column.name]) for column in dataset.columns]
+    return tuple(_describe(column, dataset.values[column.name]) for column in dataset.columns)
 
 
 def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
-    """The first `rows` rows as JSON objects: missing is null, a datetime RFC 3339 text.
+    """Return the first `rows` rows as JSON objects.
 
-    Whole numbers are integers; an image is nested lists.
+    A missing cell is null, a datetime RFC 3339 text, an image nested lists; whole numbers are
+    integers.
     """
     count = max(0, min(rows, dataset.rows))
     cells = {
@@ -35,55 +107,44 @@ def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
     return [{name: column[row] for name, column in cells.items()} for row in range(count)]
 
 
-def _describe(column: Column, values: np.ndarray[Any, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "name": column.name,
-        "type": column.type.value,
-        "missing": column.missing,
-        "distinct": column.distinct,
-    }
-    if column.type is ColumnType.IMAGE:
-        described["shape"] = list(column.shape)
-    elif column.type is ColumnType.IGNORED:
-        described["reason"] = column.reason or None
-    elif column.type in (ColumnType.CATEGORY, ColumnType.BOOLEAN):
-        described["frequent"] = _frequent(column.type, values)
-    else:
-        described |= _range(column.type, values)
-    return described
+def _describe(column: Column, values: np.ndarray[Any, Any]) -> ColumnProfile:
+    figures: dict[str, Any] = {}
+    if column.type in (ColumnType.CATEGORY, ColumnType.BOOLEAN):
+        figures = {"frequent": _frequent(column.type, values)}
+    elif column.type in (ColumnType.NUMBER, ColumnType.DATETIME):
+        figures = _range(column.type, values[~np.isnan(values)])
+    return ColumnProfile(*astuple(column), **figures)
 
 
-def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> tuple[FrequentValue, ...]:
     if column_type is ColumnType.BOOLEAN:
         counts = Counter({flag: int((values == flag).sum()) for flag in (True, False)})
         ranked: list[tuple[Any, int]] = [item for item in counts.most_common() if item[1]]
     else:
         present = Counter(value for value in values if value is not None)
-        # Ties in order of the text, so that the answer does not depend on the order of rows.
-        ranked = sorted(present.items(), key=lambda item: (-item[1], item[0]))[:FREQUENT_VALUES]
-    return [{"value": value, "count": count} for value, count in ranked]
+        # Ties are ordered by text, so that the answer does not depend on the order of rows.
+        ranked = sorted(present.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(FrequentValue(*item) for item in ranked[:MAX_FREQUENT_VALUES])
 
 
-def _range(column_type: ColumnType, values: np.ndarray[Any, Any]) -> dict[str, Any]:
-    present = values[~np.isnan(values)]
-    if column_type is ColumnType.DATETIME:
-        ends = (present.min(), present.max()) if len(present) else (np.nan, np.nan)
-        low, high = _json_cells(column_type, np.array(ends))
-        return {"min": low, "max": high}
+def _range(column_type: ColumnType, present: np.ndarray[Any, Any]) -> dict[str, Any]:
     if not len(present):
-        return {"min": None, "max": None, "mean": None}
+        return {}
+    low, high = _json_cells(column_type, np.array([present.min(), present.max()]))
+    if column_type is ColumnType.DATETIME:
+        return {"min": low, "max": high}
     # Scaled by a power of two, so that the sum of the largest floats stays finite.
-    mean = float(np.mean(present / 2.0**32)) * 2.0**32
-    return {"min": _number(present.min()), "max": _number(present.max()), "mean": mean}
+    return {"min": low, "max": high, "mean": float(np.mean(present / 2.0**32)) * 2.0**32}
 
 
 def _json_cells(column_type: ColumnType, values: np.ndarray[Any, Any]) -> list[Any]:
-    if column_type is ColumnType.NUMBER:
-        return [_number(value) for value in values]
-    if column_type is ColumnType.BOOLEAN:
-        return [None if np.isnan(value) else bool(value) for value in values]
-    if column_type is ColumnType.DATETIME:
-        return [None if np.isnan(value) else format_rfc3339(float(value)) for value in values]
+    match column_type:
+        case ColumnType.NUMBER:
+            return [_number(value) for value in values]
+        case ColumnType.BOOLEAN:
+            return [None if np.isnan(value) else bool(value) for value in values]
+        case ColumnType.DATETIME:
+            return [None if np.isnan(value) else format_rfc3339(float(value)) for value in values]
     cells: list[Any] = values.tolist()
     return cells
 

@@ -2,21 +2,22 @@
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.data.columns import Column, ColumnType
+from models.data.columns import Column, ColumnSchema, ColumnType, load_columns
 from models.data.dataset import Dataset
-from models.errors import ArtifactError
+from models.errors import Unreadable
 from models.store.artifacts import Artifacts
 
 _METADATA = b"luthier.columns"
 
 
 def folder(dataset_id: str) -> str:
-    """The artifact name under which everything of a dataset lies."""
+    """Return the artifact name of the folder of a dataset."""
     return f"datasets/{dataset_id}"
 
 
@@ -30,9 +31,10 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> No
             np.save(buffer, values, allow_pickle=False)
             artifacts.write(_image_file(dataset_id, number), buffer.getvalue())
         else:
-            kind = pa.string() if values.dtype == object else pa.float64()
-            tabular[column.name] = pa.array(values, kind)
-    described = json.dumps([column.to_json() for column in dataset.columns])
+            tabular[column.name] = pa.array(
+                values, pa.string() if column.type.is_text else pa.float64()
+            )
+    described = json.dumps(ColumnSchema(many=True).dump(dataset.columns))
     table = pa.table(tabular).replace_schema_metadata({_METADATA: described})
     sink = io.BytesIO()
     pa.parquet.write_table(table, sink)
@@ -50,22 +52,42 @@ def is_stored(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> bool:
 
 
 def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
-    """The dataset stored under an id; ArtifactError if it is missing or damaged."""
+    """Read the dataset stored under an id.
+
+    Raises ArtifactError for a file that is missing, and Unreadable, naming the dataset and the
+    column, for one whose content this version cannot read.
+    """
+    what = f"the stored dataset {dataset_id!r}"
     content = artifacts.read(_table_file(dataset_id))
     try:
         table = pa.parquet.read_table(io.BytesIO(content))
-        described = json.loads(table.schema.metadata[_METADATA])
-        columns = tuple(map(Column.from_json, described))
+        columns = load_columns(Column, json.loads(table.schema.metadata[_METADATA]), what)
         values = {}
         for number, column in enumerate(columns):
             if column.type is ColumnType.IMAGE:
-                image = io.BytesIO(artifacts.read(_image_file(dataset_id, number)))
-                values[column.name] = np.load(image, allow_pickle=False)
+                images = artifacts.read(_image_file(dataset_id, number))
+                values[column.name] = np.load(io.BytesIO(images), allow_pickle=False)
             else:
                 values[column.name] = table.column(column.name).to_numpy()
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise ArtifactError(f"The stored dataset {dataset_id!r} is damaged: {error}") from error
+        raise Unreadable(what, f"columns.parquet: {type(error).__name__}: {error}") from error
+    if not columns or len({len(cells) for cells in values.values()}) != 1:
+        raise Unreadable(what, "columns: There is none, or they differ in length.")
+    for number, column in enumerate(columns):
+        if not _fits(column, values[column.name]):
+            raise Unreadable(
+                what, f"columns.{number}.type: The values of {column.name!r} are no {column.type}."
+            )
     return Dataset(columns, values)
+
+
+def _fits(column: Column, values: np.ndarray[Any, Any]) -> bool:
+    """Whether `values` have the form that the column's type says."""
+    if column.type is ColumnType.IMAGE:
+        return values.dtype.name in ("uint8", "float32") and values.shape[1:] == column.shape
+    if column.type.is_text:
+        return values.dtype == object and all(isinstance(v, str | None) for v in values)
+    return bool(values.dtype == np.float64)
 
 
 def _table_file(dataset_id: str) -> str:

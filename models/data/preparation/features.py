@@ -1,4 +1,4 @@
-"""Fitted preprocessing of single columns: plain state, and raw cells to network inputs."""
+"""Fitted preprocessing of single columns, from raw cells to network inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _RESERVED_PREFIXES = ("column/", "preprocessing/", "network/")
 
 
 def input_name(column: str) -> str:
-    """The name of the ONNX input of a raw column: the column's, unless the graph needs that one.
+    """Return the name of the ONNX input of a column: its own, unless the graph uses that name.
 
     Different columns have different inputs.
     """
@@ -27,7 +27,7 @@ def input_name(column: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ScaledFeature:
-    """A number, boolean or datetime: missing cells filled, then centred and scaled.
+    """A number, boolean or datetime: missing cells are filled, then all are standardised.
 
     A datetime has the five components of `datetimes.PARTS`, the others have one.
     """
@@ -45,25 +45,15 @@ class ScaledFeature:
             return tuple(f"{self.name}.{part}" for part in datetimes.PARTS)
         return (self.name,)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; `from_json` reads it back."""
-        return {
-            "name": self.name,
-            "type": self.type.value,
-            "fill": list(self.fill),
-            "mean": list(self.mean),
-            "scale": list(self.scale),
-        }
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ScaledFeature":
-        """The feature that `to_json` wrote."""
+        """Read a feature of `preprocessing.json`."""
         numbers = (tuple(document[key]) for key in ("fill", "mean", "scale"))
         return cls(document["name"], ColumnType(document["type"]), *numbers)
 
 
 def components(column_type: ColumnType, values: Array) -> Array:
-    """Raw numbers of a scaled feature: (rows,) to (rows, 1 or 5) float64, NaN for missing."""
+    """Convert the values of a scaled feature, (rows,), to (rows, 1 or 5) float64 with NaN."""
     if column_type is ColumnType.DATETIME:
         return datetimes.expand(values)
     return values.reshape(-1, 1)
@@ -71,7 +61,7 @@ def components(column_type: ColumnType, values: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class CategoryFeature:
-    """A category as one-hot: each frequent value, then all rare ones together, then missing."""
+    """A one-hot category: a place for each frequent value, for the rare ones, and for missing."""
 
     name: str
     categories: tuple[str, ...]  # frequent values, sorted
@@ -85,12 +75,12 @@ class CategoryFeature:
 
     @property
     def unseen_code(self) -> int:
-        """The place of a rare or unseen value; `width`, that is none, if it has no place."""
+        """The place of a rare or unseen value; `width`, which is none, if it has no place."""
         return len(self.categories) if self.has_rare else self.width
 
     @property
     def codes(self) -> dict[str, int]:
-        """The place of every text that has one of its own, spellings of missing included."""
+        """The place of every frequent text and of every spelling of a missing value."""
         missing = self.width - 1 if self.has_missing else self.unseen_code
         codes = dict.fromkeys(MISSING_TEXTS, missing)
         codes.update({text: code for code, text in enumerate(self.categories)})
@@ -105,7 +95,7 @@ class CategoryFeature:
         return tuple(names)
 
     def transform(self, values: Array) -> Array:
-        """(rows,) str or None to (rows, width) float32 of 0 and 1."""
+        """Convert (rows,) str or None to (rows, width) float32 of 0 and 1."""
         codes = self.codes
         unseen = self.unseen_code
         places = np.fromiter(
@@ -114,29 +104,15 @@ class CategoryFeature:
         one_hot: Array = places[:, np.newaxis] == np.arange(self.width)
         return one_hot.astype(np.float32)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; `from_json` reads it back."""
-        return {
-            "name": self.name,
-            "categories": list(self.categories),
-            "has_rare": self.has_rare,
-            "has_missing": self.has_missing,
-        }
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "CategoryFeature":
-        """The feature that `to_json` wrote."""
-        return cls(
-            name=document["name"],
-            categories=tuple(document["categories"]),
-            has_rare=document["has_rare"],
-            has_missing=document["has_missing"],
-        )
+        """Read a feature of `preprocessing.json`."""
+        return cls(**{**document, "categories": tuple(document["categories"])})
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFeature:
-    """An image, centred and scaled by one mean and one deviation over all pixels."""
+    """An image, standardised by one mean and one deviation over all pixels."""
 
     name: str
     shape: tuple[int, ...]  # (height, width) or (height, width, channels), as in the dataset
@@ -150,22 +126,13 @@ class ImageFeature:
         return (height, width, self.shape[2] if len(self.shape) == 3 else 1)
 
     def transform(self, values: Array) -> Array:
-        """(rows, *shape) to (rows, height, width, channels) float32."""
+        """Convert (rows, *shape) to (rows, height, width, channels) float32."""
         pixels = values.astype(np.float32)
         pixels -= np.float32(self.mean)
         pixels /= np.float32(self.scale)
         return pixels.reshape(len(values), *self.output_shape)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; `from_json` reads it back."""
-        return {
-            "name": self.name,
-            "shape": list(self.shape),
-            "mean": self.mean,
-            "scale": self.scale,
-        }
-
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ImageFeature":
-        """The feature that `to_json` wrote."""
-        return cls(document["name"], tuple(document["shape"]), document["mean"], document["scale"])
+        """Read a feature of `preprocessing.json`."""
+        return cls(**{**document, "shape": tuple(document["shape"])})

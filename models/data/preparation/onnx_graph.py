@@ -19,7 +19,7 @@ OUTPUT = "features"
 
 
 def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
-    """A model that computes what `Preprocessor.transform` does.
+    """Build an ONNX model that computes `Preprocessor.transform`.
 
     Inputs, named by `features.input_name`: number and boolean double [N, 1], NaN for missing;
     category string [N, 1], "" for missing; datetime double [N, 5], the components of
@@ -52,7 +52,7 @@ def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
 
 @dataclass(slots=True)
 class _Graph:
-    """Parts of a graph under construction; internal names start with `preprocessing/`."""
+    """A graph under construction; internal names start with `preprocessing/`."""
 
     nodes: list[Any] = field(default_factory=list)
     inputs: list[Any] = field(default_factory=list)

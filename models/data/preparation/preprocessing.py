@@ -1,7 +1,7 @@
-"""Raw columns to network inputs, and targets to network outputs and back."""
+"""Preprocessing fitted on training rows: columns to network inputs, targets to outputs and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,9 @@ Rows = Array | slice
 
 @dataclass(frozen=True, slots=True)
 class Preprocessor:
-    """Everything learned from the training rows; scikit-learn fits it, NumPy applies it.
+    """The fitted preprocessing of all features: fitted by scikit-learn, applied by NumPy.
 
-    Outputs come in the order of `scaled`, then `categories`; an image stands alone.
+    Outputs are in the order of `scaled`, then `categories`; an image is the only feature.
     """
 
     scaled: tuple[ScaledFeature, ...] = ()
@@ -40,11 +40,11 @@ class Preprocessor:
 
     @classmethod
     def fit(cls, dataset: Dataset, rows: Rows, features: Sequence[str]) -> "Preprocessor":
-        """Learn from `rows` (row numbers) of the columns `features` only.
+        """Fit to `rows` (row numbers) of the columns `features`.
 
-        `features` is what `tasks.resolve_features` answers: known columns, none ignored, and an
-        image only alone. Missing numbers get the median; a value of a category in fewer than two
-        rows, or past the 63 most frequent, is rare.
+        `features` is the result of `tasks.resolve_features`: existing columns, none ignored, an
+        image only alone. Missing numbers get the median; a category's value in fewer than two
+        rows, or beyond the 63 most frequent, is rare.
         """
         named = {name: dataset.column(name) for name in features}
         types = {name: column.type for name, column in named.items()}
@@ -73,7 +73,7 @@ class Preprocessor:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """A name for each output; the column's for an image."""
+        """A name for each output; for an image that of its column."""
         if self.image is not None:
             return (self.image.name,)
         return tuple(name for feature in self.features for name in feature.feature_names)
@@ -86,7 +86,7 @@ class Preprocessor:
         return (len(self.feature_names),)
 
     def transform(self, dataset: Dataset, rows: Rows) -> Array:
-        """`rows` of the dataset as float32: (rows, features) or (rows, height, width, channels)."""
+        """Convert `rows` to float32: (rows, features) or (rows, height, width, channels)."""
         if self.image is not None:
             return self.image.transform(dataset.values[self.image.name][rows])
         blocks = [
@@ -101,12 +101,12 @@ class Preprocessor:
         fill, mean, scale = self.scaling()
         numbers = np.concatenate(raw, axis=1)
         numbers = np.where(np.isnan(numbers), fill, numbers)
-        # Subtracting in float64 keeps what is left of large numbers such as timestamps.
+        # Subtraction in float64 keeps the differences of large numbers such as timestamps.
         with np.errstate(over="ignore"):
             return ((numbers - mean) / scale).astype(np.float32)
 
     def scaling(self) -> tuple[Array, Array, Array]:
-        """Fill, mean and scale of all components of `scaled`, each (components,) float64."""
+        """Return fill, mean and scale of the components of `scaled`, each (components,) float64."""
         return (
             np.array([value for item in self.scaled for value in item.fill], dtype=np.float64),
             np.array([value for item in self.scaled for value in item.mean], dtype=np.float64),
@@ -114,16 +114,12 @@ class Preprocessor:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; what `from_json` makes of it transforms to identical numbers."""
-        return {
-            "scaled": [feature.to_json() for feature in self.scaled],
-            "categories": [feature.to_json() for feature in self.categories],
-            "image": None if self.image is None else self.image.to_json(),
-        }
+        """Return the form for JSON; `from_json` reads back one that transforms identically."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Preprocessor":
-        """The preprocessor that `to_json` wrote."""
+        """Read back what `to_json` returned."""
         image = document["image"]
         return cls(
             scaled=tuple(map(ScaledFeature.from_json, document["scaled"])),
@@ -134,7 +130,7 @@ class Preprocessor:
 
 @dataclass(frozen=True, slots=True)
 class TargetEncoder:
-    """Targets as the network learns them: standardised numbers, or class numbers."""
+    """The encoding of targets for the network: standardised numbers, or class numbers."""
 
     task: Task
     classes: tuple[ClassLabel, ...] = ()  # sorted; empty for a regression
@@ -143,14 +139,14 @@ class TargetEncoder:
 
     @classmethod
     def fit(cls, dataset: Dataset, rows: Rows, target: str, task: Task) -> "TargetEncoder":
-        """Mean and scale from the training `rows`, or all classes of the whole column."""
+        """Fit mean and scale to the training `rows`, or take the classes of the whole column."""
         if task is Task.REGRESSION:
             _, mean, scale = _statistics(dataset.values[target][rows].reshape(-1, 1))
             return cls(task, (), float(mean[0]), float(scale[0]))
         return cls(task, class_labels(dataset, target))
 
     def encode(self, values: Array) -> Array:
-        """Values as the dataset holds them, (rows,), to (rows,) float32 or int64 class numbers.
+        """Encode values of the dataset, (rows,), to (rows,) float32 or int64 class numbers.
 
         Raises Invalid at `target` for a value that is not one of the classes.
         """
@@ -164,9 +160,9 @@ class TargetEncoder:
         return known
 
     def decode(self, outputs: Array) -> Array:
-        """Network outputs (rows,) or (rows, 1) to float64 in the target's own units, (rows,).
+        """Decode outputs, (rows,) or (rows, 1), to float64 in the target's units, (rows,).
 
-        For classes, class numbers to an object array of labels.
+        Class numbers are decoded to an object array of labels.
         """
         flat = np.asarray(outputs).reshape(-1)
         if self.task is Task.REGRESSION:
@@ -177,20 +173,14 @@ class TargetEncoder:
         return decoded
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON form; `from_json` reads it back."""
-        return {
-            "task": self.task.value,
-            "classes": list(self.classes),
-            "mean": self.mean,
-            "scale": self.scale,
-        }
+        """Return the form for JSON; `from_json` reads it back."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "TargetEncoder":
-        """The encoder that `to_json` wrote."""
-        return cls(
-            Task(document["task"]), tuple(document["classes"]), document["mean"], document["scale"]
-        )
+        """Read back what `to_json` returned."""
+        task, classes = Task(document["task"]), tuple(document["classes"])
+        return cls(**{**document, "task": task, "classes": classes})
 
 
 def _fit_scaled(
@@ -218,12 +208,12 @@ def _fit_scaled(
 
 
 def _statistics(numbers: Array) -> tuple[Array, Array, Array]:
-    """Median, mean and scale of each column of (rows, columns) float64 with NaN for missing.
+    """Return median, mean and scale of each column of (rows, columns) float64 with NaN.
 
     A column without any number has median 0; a constant one has scale 1.
     """
-    # Squares leave the range of float64 past 1e154 and below 1e-154; such columns are brought
-    # near 1 before.
+    # Squares leave the range of float64 beyond 1e154 and below 1e-154: such columns are divided
+    # by their largest number first.
     size = np.abs(np.nan_to_num(numbers, nan=0.0)).max(axis=0)
     unit = np.where((size > 1e100) | ((size > 0) & (size < 1e-100)), size, 1.0)
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test."""
+"""Splits of the rows into training, validation and test."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +15,7 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How trials are judged; raises Invalid under `evaluation` for values that make no sense."""
+    """The evaluation of trials; raises Invalid under `evaluation` for contradictory values."""
 
     method: Literal["holdout", "cv", "train"] = "holdout"
     validation_fraction: float = 0.2  # of all rows; used by holdout
@@ -55,10 +55,10 @@ class Split:
 
 
 def split(y: np.ndarray[Any, Any], task: Task, evaluation: Evaluation, seed: int) -> Split:
-    """Divide the rows of the target values `y`, shape (rows,), as held in the dataset.
+    """Split the rows of the target values `y`, (rows,), as held in the dataset.
 
-    Classes keep their shares in every part. The test part depends on `y`, `task`, `seed` and
-    `test_fraction` alone. With method `train` and fewer than 10 rows nothing is held out.
+    Parts are stratified by class. The test part depends only on `y`, `task`, `seed` and
+    `test_fraction`. With method `train` and fewer than 10 rows nothing is held out.
     Raises Invalid at `evaluation` when there are too few rows, or too few of a class.
     """
     classes = np.zeros(len(y), dtype=np.int64)
@@ -118,7 +118,7 @@ def _by_class(classes: Rows, rows: Rows, generator: np.random.Generator) -> Rows
 def _evenly(length: int, count: int, generator: np.random.Generator) -> np.ndarray[Any, Any]:
     """Mark exactly `count` of `length` places at equal distances (systematic sampling).
 
-    Over rows ordered by class, each class gets its share, rounded up or down.
+    If rows are ordered by class, each class gets its share, rounded up or down.
     """
     steps = np.arange(length + 1) * count + generator.integers(length)
     return np.diff(steps // length) > 0

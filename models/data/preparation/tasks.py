@@ -1,4 +1,4 @@
-"""Which task a target poses, and which columns and networks may answer it."""
+"""The task of a target column, and checks of the features and networks for it."""
 
 import difflib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ClassLabel = str | bool | int
 
 
 class Task(StrEnum):
-    """What is predicted."""
+    """The kind of prediction."""
 
     REGRESSION = "regression"
     BINARY = "binary"
@@ -28,12 +28,12 @@ class Task(StrEnum):
 
 
 def infer_task(dataset: Dataset, target: str) -> Task:
-    """The task that the column `target` poses.
+    """Infer the task from the column `target`.
 
-    Category and boolean targets are classes. A number target is classes if all its values are
-    whole and there are two of them, or at most 20 of them with five rows each on average;
-    otherwise it is a regression. Two classes are `binary`, more are `multiclass`.
-    Raises Invalid at `target` for a column that cannot be a target.
+    Category and boolean targets are classes. A number target is classes if its values are whole
+    and either two or at most 20 with five rows each on average; otherwise it is a regression. Two
+    classes are `binary`, more are `multiclass`. Raises Invalid at `target` for a column that
+    cannot be a target.
     """
     column = _target_column(dataset, target)
     if column.type is ColumnType.NUMBER and not _looks_like_classes(dataset, column):
@@ -43,9 +43,9 @@ def infer_task(dataset: Dataset, target: str) -> Task:
 
 
 def resolve_task(dataset: Dataset, target: str, asked: str = "auto") -> Task:
-    """The task to work on: the one inferred for `auto`, otherwise `asked` if the target allows it.
+    """Return the inferred task for `auto`, otherwise `asked` if the target allows it.
 
-    `multiclass` may be asked for a target with two classes. Raises Invalid at `target` or `task`.
+    `multiclass` is allowed for a target with two classes. Raises Invalid at `target` or `task`.
     """
     if asked == "auto":
         return infer_task(dataset, target)
@@ -70,7 +70,7 @@ def resolve_task(dataset: Dataset, target: str, asked: str = "auto") -> Task:
 
 
 def class_labels(dataset: Dataset, target: str) -> tuple[ClassLabel, ...]:
-    """The different values of a target whose task is no regression, sorted."""
+    """Return the different values of a target of classes, sorted."""
     labels = np.unique(dataset.values[target])
     match dataset.column(target).type:
         case ColumnType.BOOLEAN:
@@ -86,9 +86,9 @@ def resolve_features(
     asked: Sequence[str] | None = None,
     sample_weight: str | None = None,
 ) -> tuple[str, ...]:
-    """The columns to predict `target` from: those `asked`, or all others that are not ignored.
+    """Return the columns to predict `target` from: `asked`, or all others that are not ignored.
 
-    The column `sample_weight` is none of them. An image can only be used alone. Raises Invalid at
+    The column `sample_weight` is never one. An image can only be used alone. Raises Invalid at
     `features`.
     """
     if asked is None:
@@ -117,7 +117,7 @@ def resolve_features(
 
 
 def check_network(network: str, has_image: bool) -> None:
-    """Raise Invalid at `network` where it learns from images and the features hold none."""
+    """Raise Invalid at `network` if it needs an image and no feature is one."""
     if network in IMAGE_NETWORKS and not has_image:
         raise Invalid.at(
             "network",
@@ -129,9 +129,9 @@ def check_network(network: str, has_image: bool) -> None:
 def check_validation_dataset(
     dataset: Dataset, validation: Dataset, target: str, features: Sequence[str]
 ) -> None:
-    """Raise Invalid at `evaluation.validation_dataset` unless it has the same columns, typed alike.
+    """Raise Invalid at `evaluation.validation_dataset` unless it fits the dataset.
 
-    Columns that are neither target nor feature do not matter.
+    It must have the target and all features, of equal types; other columns do not matter.
     """
     path = "evaluation.validation_dataset"
     for name in (target, *features):
@@ -147,7 +147,7 @@ def check_validation_dataset(
 
 
 def check_column(dataset: Dataset, name: str, path: str) -> Column:
-    """The column called `name`; Invalid at `path`, with close matches, if there is none."""
+    """Return the column called `name`; raise Invalid at `path`, with close matches, for none."""
     if name in dataset.names:
         return dataset.column(name)
     close = difflib.get_close_matches(name, dataset.names, 3)

@@ -1,4 +1,4 @@
-"""How much a row counts in the training loss: by its class, and by a column of its own."""
+"""Weights of rows in the training loss: by class, and by a column."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -11,27 +11,27 @@ from models.data.preparation.splitting import Fold
 from models.data.preparation.tasks import ClassLabel, Task, check_column
 from models.errors import Invalid
 
-# By the training rows of each fold, or a factor for each class by its `label_name`, sorted.
+# "balanced" by the training rows of each fold, or a factor by `label_name` for each class, sorted.
 ClassWeight = Literal["balanced"] | tuple[tuple[str, float], ...]
 
-# Factors of both kinds lie between these, so that their products keep their meaning in float32.
-SMALLEST, LARGEST = 1e-12, 1e12
+# The bounds of both kinds of weights, so that their products stay in the range of float32.
+MIN_WEIGHT, MAX_WEIGHT = 1e-12, 1e12
 
-_MOST_LISTED = 10
+_MAX_LISTED = 10
 
 
 def label_name(label: ClassLabel) -> str:
-    """A class as a key of JSON: `true`, `3`, or the text itself."""
+    """Return a class as a key of JSON: `true`, `3`, or the text itself."""
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def resolve_class_weight(
     asked: ClassWeight | None, task: Task, labels: Sequence[str]
 ) -> ClassWeight | None:
-    """What is `asked`, with 1 for every class that it does not name; `labels` are all of them.
+    """Complete the weights `asked` with 1 for every other class of `labels`.
 
-    Raises Invalid at `class_weight` for a regression and at `class_weight.<label>` for a label
-    that is no class.
+    Raises Invalid at `class_weight` for a regression and at `class_weight.<label>` for an unknown
+    label.
     """
     if asked is None:
         return None
@@ -40,7 +40,7 @@ def resolve_class_weight(
     if asked == "balanced":
         return asked
     given = dict(asked)
-    listed = ", ".join(map(repr, labels[:_MOST_LISTED])) + ", …" * (len(labels) > _MOST_LISTED)
+    listed = ", ".join(map(repr, labels[:_MAX_LISTED])) + ", …" * (len(labels) > _MAX_LISTED)
     message = f"There is no such class; the classes are {listed}."
     unknown = {f"class_weight.{label}": [message] for label in given if label not in labels}
     if unknown:
@@ -49,12 +49,12 @@ def resolve_class_weight(
 
 
 def class_weight_to_json(weight: ClassWeight | None) -> str | dict[str, float] | None:
-    """Its form in a request; `class_weight_from_json` reads it back."""
+    """Return the form of a request; `class_weight_from_json` reads it back."""
     return dict(weight) if isinstance(weight, tuple) else weight
 
 
 def class_weight_from_json(document: str | Mapping[str, float] | None) -> ClassWeight | None:
-    """What `class_weight_to_json` wrote."""
+    """Read the form of a request."""
     if document is None:
         return None
     return tuple(sorted(document.items())) if isinstance(document, Mapping) else "balanced"
@@ -72,20 +72,22 @@ def check_sample_weight(dataset: Dataset, name: str, target: str) -> None:
 
 
 def check_weights(weights: np.ndarray[Any, Any], path: str) -> None:
-    """Raise Invalid at `path` for the first row, counted from 1, that holds no weight."""
-    fits = (weights == 0) | ((weights >= SMALLEST) & (weights <= LARGEST))
+    """Raise Invalid at `path` for the first row, counted from 1, without a valid weight."""
+    fits = (weights == 0) | ((weights >= MIN_WEIGHT) & (weights <= MAX_WEIGHT))
     if fits.all():
         return
     row = int(np.argmin(fits))
     value = weights[row]
     if np.isnan(value):
         raise Invalid.at(path, f"Row {row + 1} has no weight.")
-    rule = "is 0 or more" if value < 0 else f"is 0 or lies between {SMALLEST:g} and {LARGEST:g}"
+    rule = (
+        "is 0 or more" if value < 0 else f"is 0 or lies between {MIN_WEIGHT:g} and {MAX_WEIGHT:g}"
+    )
     raise Invalid.at(path, f"Row {row + 1} holds {value:g}; a weight {rule}.")
 
 
 def check_weights_of_folds(weights: np.ndarray[Any, Any], folds: Sequence[Fold]) -> None:
-    """Raise Invalid at `sample_weight` where nothing could be learned from a fold."""
+    """Raise Invalid at `sample_weight` if all training rows of a fold have the weight 0."""
     for number, fold in enumerate(folds, start=1):
         if not weights[fold.train].any():
             where = f" of fold {number}" if len(folds) > 1 else ""

@@ -1,4 +1,4 @@
-"""Alembic's entry point: migrations run on the connection that `migrate` hands in."""
+"""Alembic's entry point: runs the migrations on the connection that `migrate` passes."""
 
 from alembic import context
 

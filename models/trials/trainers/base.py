@@ -1,17 +1,20 @@
-"""What trains the runs of a trial."""
+"""The interface of a trainer, and what every trainer shares: row order, record of a run."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues
 from models.trials.spec import EarlyStopping
 
 Array = np.ndarray[Any, Any]
-Weights = Sequence[Array]  # in the order of keras.Model.get_weights()
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Weights = Sequence[Array]  # of a network, in the order of keras.Model.get_weights()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,10 +26,10 @@ class TrainingData:
     x_validation: Array
     y_validation: Array
     outputs: Outputs
-    target_scale: float = 1.0  # own units in one unit of a scaled regression target
-    # float32 (rows,) above or at 0: what each row's loss is multiplied by in training, and in the
-    # training loss of the history, before the mean over the batch; None: 1 for every row. They
-    # touch nothing else: neither validation figures nor the companion metric.
+    target_scale: float = 1.0  # the target's own units in one unit of a scaled regression target
+    # float32 (rows,), not negative; None is 1 for every row. Each row's loss is multiplied by its
+    # weight in training and in the training loss of the history, before the mean over the batch.
+    # Validation figures and the companion metric are not weighted.
     weights_train: Array | None = None
 
     @property
@@ -46,29 +49,29 @@ class Run:
     values: TrialValues
     epochs: int  # where training ends, counted from the start
     initial_epoch: int = 0
-    initial_weights: Weights | None = None  # to go on from
+    initial_weights: Weights | None = None  # to continue from
     early_stopping: EarlyStopping | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunResult:
-    """What one training came to. Losses and errors are in the target's own units."""
+    """The outcome of one training. Losses and errors are in the target's own units."""
 
     weights: Weights  # of the best epoch
-    best_epoch: int  # with the least validation loss, from 1; 0 if the first epoch diverged
+    best_epoch: int  # with the smallest validation loss, from 1; 0 if the first epoch diverged
     epochs: int  # where training ended
-    history: Mapping[str, list[float]]  # per epoch trained here
+    history: Mapping[str, list[float]]  # by metric, one figure for each epoch trained here
     validation_outputs: Array  # float32 (rows, units) with the best weights
     training_outputs: Array
-    parameters: int
+    parameters: int  # trained and untrained numbers
     seconds: float
     diverged: bool  # a loss or an output was not finite
-    stopped: bool = False  # ended early because `report` said so
+    stopped: bool = False  # ended early because `report` returned True
 
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """One epoch of one run, told while the trial is running."""
+    """One epoch of one run, reported while the trial is running."""
 
     fold: int
     execution: int
@@ -76,20 +79,92 @@ class EpochReport:
     logs: Mapping[str, float]
 
 
-Report = Callable[[EpochReport], bool | None]  # answers whether the trial is to end here
+Report = Callable[[EpochReport], bool | None]  # returns True to end the trial here
 
 
 class Trainer(Protocol):
-    """Trains networks; the weights and figures of a run follow from the run and its data alone."""
+    """Trains networks. The weights and figures of a run depend on the run and its data alone."""
 
-    name: str  # what a trial's result calls it
+    name: str  # as a trial's result names it
 
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
     ) -> list[RunResult]:
         """Train each run on `data[run.fold]`.
 
-        The results are in the order of the runs and end after the first that diverged, since its
-        trial has failed, or that was stopped. Raises MemoryError when the device's memory is full.
+        The results are in the order of the runs. They end after the first run that diverged, since
+        its trial has failed, or that was stopped. Raises MemoryError when the device's memory is
+        full.
         """
         ...
+
+
+def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return every row number once, shuffled; `epoch` counts from 0 over the whole training."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+class Recorder:
+    """Keeps the history of a run and decides which weights to keep and when training ends.
+
+    The weights of the epoch with the smallest validation loss are kept. Training ends at an epoch
+    whose losses are not finite, when `report` returns True, or by early stopping: `patience`
+    epochs in a row whose validation loss is not below the best by more than `min_delta`. The
+    history is in the target's own units.
+    """
+
+    def __init__(self, run: Run, data: TrainingData, report: Report | None = None) -> None:
+        companion = data.outputs.companion
+        names = ("loss", "val_loss", companion, f"val_{companion}")
+        self.history: dict[str, list[float]] = {name: [] for name in names}
+        self.best_epoch = 0
+        self.diverged = False
+        self.ended = False
+        self.stopped = False  # by `report`, before training would have ended
+        unit = data.target_scale if data.outputs.task is Task.REGRESSION else 1.0
+        self._units = (unit**2, unit**2, unit, unit)
+        self._run = run
+        self._report = report
+        self._best_loss = math.inf
+        self._loss_to_beat = math.inf
+        self._waited = 0
+
+    def record(
+        self, epoch: int, loss: float, val_loss: float, companion: float, val_companion: float
+    ) -> bool:
+        """Record and report `epoch`, counted from 1; return whether to keep its weights."""
+        figures = (loss, val_loss, companion, val_companion)
+        for series, figure, unit in zip(self.history.values(), figures, self._units, strict=True):
+            series.append(float(figure) * unit)
+        is_best = self._judge(epoch, self.history["val_loss"][-1], loss)
+        if self._report is not None:
+            self._send(self._report, epoch)
+        return is_best
+
+    def _judge(self, epoch: int, val_loss: float, loss: float) -> bool:
+        if not (math.isfinite(val_loss) and math.isfinite(loss)):
+            self.diverged = self.ended = True
+            return False
+        self._stop_early(val_loss)
+        if val_loss >= self._best_loss:
+            return False
+        self._best_loss = val_loss
+        self.best_epoch = epoch
+        return True
+
+    def _stop_early(self, loss: float) -> None:
+        rule = self._run.early_stopping
+        if rule is None:
+            return
+        if loss < self._loss_to_beat - rule.min_delta:
+            self._loss_to_beat = loss
+            self._waited = 0
+            return
+        self._waited += 1
+        self.ended = self._waited >= rule.patience
+
+    def _send(self, report: Report, epoch: int) -> None:
+        latest = {name: figures[-1] for name, figures in self.history.items()}
+        is_stopped = report(EpochReport(self._run.fold, self._run.execution, epoch, latest))
+        if is_stopped and not self.ended and epoch < self._run.epochs:
+            self.ended = self.stopped = True

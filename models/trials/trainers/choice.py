@@ -1,18 +1,20 @@
-"""Which trainer trains a trial: NumPy's where it can, packs on a GPU, Keras's otherwise."""
+"""The choice of a trainer: NumPy for perceptrons with small steps, Keras for the rest."""
 
-import tensorflow as tf
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from models.space.hyperparameters import TrialValues, Value
-from models.trials.packs.trainer import PackTrainer
-from models.trials.trainers.base import Trainer
+from models.networks.size import size_of
+from models.space.hyperparameters import TrialValues, Value, value
+from models.trials.trainers.base import Trainer, TrainingData
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.activations import ACTIVATIONS
+from models.trials.trainers.numpy.optimizers import OPTIMIZERS
 from models.trials.trainers.numpy.rates import SCHEDULES
 from models.trials.trainers.numpy.trainer import NumpyTrainer
-from models.trials.trainers.numpy.updates import OPTIMIZERS
 
-# What NumPy trains, and packs do. A name without a set has no values that it does not know.
-_CLAIMED: dict[str, frozenset[Value] | None] = {
+# The hyperparameters that the NumPy trainer knows, and the values of those that it knows in part.
+_KNOWN: Mapping[str, frozenset[Value] | None] = {
     "num_layers": None,
     "units": None,
     "activation": frozenset(ACTIVATIONS),
@@ -29,35 +31,58 @@ _CLAIMED: dict[str, frozenset[Value] | None] = {
 }
 
 
-# What this process trains with where it may choose: `auto`, or the name of a trainer.
-_preferred = "auto"
+@dataclass(frozen=True, slots=True)
+class TrainerChoice:
+    """The rule by which a process chooses a trainer.
 
-
-def prefer(trainer: str) -> None:
-    """Let this process train with `numpy`, `pack` or `keras`; `auto` decides by its devices."""
-    global _preferred
-    _preferred = trainer
-
-
-def choose_trainer(network: str, values: TrialValues) -> Trainer:
-    """The fastest trainer that gives the answers of the reference trainer for these `values`.
-
-    With a GPU in reach that is the trainer of packs: NumPy would leave it idle.
+    Keras trains whatever NumPy cannot. The rest is NumPy's, unless there is a GPU and a training
+    step has `gpu_threshold` multiply-adds or more; `LUTHIER_GPU_THRESHOLD` is its setting.
     """
-    wanted = _preferred
-    if wanted == "auto":
-        wanted = "pack" if tf.config.list_physical_devices("GPU") else "numpy"
-    if wanted == "keras" or not _claims(network, values):
-        return KerasTrainer()
-    return PackTrainer() if wanted == "pack" else NumpyTrainer()
+
+    preference: str  # `auto`, or `numpy` or `keras`, which override the threshold
+    has_gpu: bool
+    gpu_threshold: int
+
+    def name(
+        self,
+        network: str,
+        values: TrialValues,
+        rows: int,
+        input_shape: tuple[int, ...],
+        output_units: int,
+    ) -> Literal["numpy", "keras"]:
+        """Return the name of the trainer for a network that learns from so many rows."""
+        if self.preference == "keras" or not _can_use_numpy(network, values):
+            return "keras"
+        if self.preference == "numpy" or not self.has_gpu:
+            return "numpy"
+        size = size_of(network, values, input_shape, output_units)
+        batch = min(int(value(values, "batch_size")), rows)
+        is_small = size.training_multiply_adds(batch) < self.gpu_threshold
+        return "numpy" if is_small else "keras"
 
 
-def _claims(network: str, values: TrialValues) -> bool:
-    return network == "mlp" and all(_knows(name, given) for name, given in values.items())
+_choice = TrainerChoice("auto", has_gpu=False, gpu_threshold=0)  # of this process
 
 
-def _knows(name: str, given: Value | list[Value]) -> bool:
-    if name not in _CLAIMED:
+def set_choice(choice: TrainerChoice) -> None:
+    """Set the rule that `choose_trainer` follows in this process."""
+    global _choice
+    _choice = choice
+
+
+def choose_trainer(network: str, values: TrialValues, data: TrainingData) -> Trainer:
+    """Return the trainer for a network of these `values` on `data`."""
+    name = _choice.name(network, values, len(data.x_train), data.input_shape, data.outputs.units)
+    return NumpyTrainer() if name == "numpy" else KerasTrainer()
+
+
+def _can_use_numpy(network: str, values: TrialValues) -> bool:
+    return network == "mlp" and all(_is_known(name, given) for name, given in values.items())
+
+
+def _is_known(name: str, given: Value | list[Value]) -> bool:
+    if name not in _KNOWN:
         return False
-    known = _CLAIMED[name]
+    known = _KNOWN[name]
     return known is None or known.issuperset(given if isinstance(given, list) else [given])

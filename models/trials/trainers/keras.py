@@ -1,28 +1,36 @@
-"""The reference trainer: every run by `keras.Model.fit`."""
+"""The reference trainer: `keras.Model.fit` for every run."""
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from models.data.preparation.tasks import Task
 from models.networks import families
 from models.networks.optimizers import Steps, plateau_callbacks
-from models.networks.passes import rows_at_once
-from models.networks.values import value
-from models.trials.trainers.base import Array, Report, Run, RunResult, TrainingData
-from models.trials.trainers.epoch_order import epoch_order
-from models.trials.trainers.memory import released
-from models.trials.trainers.recording import Recorder
+from models.networks.size import rows_at_once
+from models.space.hyperparameters import value
+from models.trials.trainers.base import (
+    Array,
+    Recorder,
+    Report,
+    Run,
+    RunResult,
+    TrainingData,
+    epoch_order,
+)
 
-# Batches in one call of the compiled step. Keras returns to Python only between calls, which takes
-# 1 ms, but compiling several takes 0.3 s more than compiling one: it pays in long trainings only.
+# Batches in one call of the compiled step. Keras returns to Python between calls only, which takes
+# 1 ms, but compiling several takes 0.3 s more than compiling one: worth it in long trainings only.
 _BATCHES_PER_CALL = 64
-_LONG_TRAINING = 1000
+_LONG_TRAINING = 1000  # batches
+_CUSTOM_GRADIENT = "CustomGradient-"
 
 
 class KerasTrainer:
@@ -33,7 +41,7 @@ class KerasTrainer:
     def train(
         self, runs: Sequence[Run], data: Sequence[TrainingData], report: Report | None = None
     ) -> list[RunResult]:
-        """As `models.trials.trainers.base.Trainer` says."""
+        """Train each run, as `models.trials.trainers.base.Trainer.train` defines."""
         results: list[RunResult] = []
         for run in runs:
             try:
@@ -44,6 +52,37 @@ class KerasTrainer:
             if results[-1].diverged or results[-1].stopped:
                 break
         return results
+
+
+@contextmanager
+def released() -> Iterator[None]:
+    """Free the networks built inside the block, compiled graphs included, at its end.
+
+    `keras.backend.clear_session` is not enough: TensorFlow registers a gradient for each compiled
+    step, under a name of its own, which keeps the step's graph (7 MB) as long as the process
+    lives. See https://github.com/keras-team/tf-keras/pull/898 for the cause.
+    """
+    before = set(ops.gradient_registry.list())
+    try:
+        yield
+    finally:
+        for name in set(ops.gradient_registry.list()) - before:
+            if name.startswith(_CUSTOM_GRADIENT):
+                del ops.gradient_registry._registry[name]
+        keras.backend.clear_session()
+
+
+def forward(model: keras.Model, x: Array) -> Array:
+    """Return the outputs of `model`, (rows, units), for preprocessed rows.
+
+    Rows are passed in pieces that fit in memory.
+    """
+    rows = rows_at_once(x.shape[1:])
+    pieces = [
+        np.asarray(model(x[start : start + rows], training=False))
+        for start in range(0, len(x), rows)
+    ]
+    return np.concatenate(pieces)
 
 
 def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
@@ -101,22 +140,12 @@ def _finish(
     )
 
 
-def forward(model: keras.Model, x: Array) -> Array:
-    """The outputs of `model` for preprocessed rows, (rows, units), in pieces that fit in memory."""
-    rows = rows_at_once(x.shape[1:])
-    pieces = [
-        np.asarray(model(x[start : start + rows], training=False))
-        for start in range(0, len(x), rows)
-    ]
-    return np.concatenate(pieces)
-
-
 class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the order of each epoch, records the epoch, keeps the best weights, ends the run."""
+    """Sets the order of rows, records each epoch, keeps the best weights, ends the run."""
 
     def __init__(self, run: Run, data: TrainingData, report: Report | None) -> None:
         super().__init__()
-        self.recorder = Recorder.of(run, data)
+        self.recorder = Recorder(run, data, report)
         self.best_weights: list[Array] = []
         # tf.data reads rows on the CPU, also where the network is on a GPU.
         with tf.device("CPU:0"):
@@ -126,14 +155,13 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
         # Keras divides a weighted metric by the weights of all rows, but the loss by their number.
         weights = data.weights_train
         self._mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
-        self._report = report
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         """Shuffle the rows; Keras counts epochs from 0."""
         self.order.assign(epoch_order(self._run.seed, epoch, self.order.shape[0]))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Record the epoch and tell of it."""
+        """Record and report the epoch."""
         figures = {name: float(figure) for name, figure in (logs or {}).items()}
         loss, companion = families.TASK_LOSS, self._companion
         keep = self.recorder.record(
@@ -145,17 +173,15 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
         )
         if keep:
             self.best_weights = self.model.get_weights()
-        if self._report is not None:
-            self.recorder.tell(self._report, epoch + 1)
         self.model.stop_training = self.recorder.ended
 
 
 def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dataset:
-    """Batches of the rows that `order` numbers, as it stands when they are read.
+    """Return batches of the rows that `order` numbers at the time of reading.
 
     A batch is (x, y), or (x, y, weights) where rows have weights.
     """
-    # On a GPU the rows would travel back and forth: tf.data runs on the CPU.
+    # tf.data runs on the CPU; rows on a GPU would be copied back and forth.
     with tf.device("CPU:0"):
         parts = [tf.constant(data.x_train), tf.constant(_as_column(data.y_train, data))]
         if data.weights_train is not None:
@@ -174,8 +200,10 @@ def _in_order(data: TrainingData) -> tf.data.Dataset:
 
 
 def _plain(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Without the graph rewriting that tf.data repeats each epoch: it takes longer than an epoch
-    of a small network (measured on two cores: 30 ms against 3 ms)."""
+    """Turn off the graph rewriting that tf.data repeats each epoch.
+
+    It takes longer than an epoch of a small network: 30 ms against 3 ms, measured on two cores.
+    """
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False

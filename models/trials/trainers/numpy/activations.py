@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.trials.trainers.numpy.types import Floats
+from models.trials.trainers.base import Floats
 
 _SELU_SCALE = np.float32(1.05070098735548049342)
 _SELU_FLOOR = np.float32(1.67326324235437728481 * 1.05070098735548049342)
@@ -43,7 +43,7 @@ _ERF_BELOW = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An element-wise function and its derivative, both working in given memory."""
+    """An element-wise function and its derivative; both write to given arrays."""
 
     # (before, after): writes f(before) to `after`.
     forward: Callable[[Floats, Floats], object]

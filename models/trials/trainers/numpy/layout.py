@@ -1,15 +1,14 @@
-"""Where the weights of a multilayer perceptron lie in one flat array."""
+"""The weights of a multilayer perceptron in one flat array: their places and initial values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from models.networks.mlp import kernel_initializer, layer_seed
 from models.networks.outputs import Outputs
-from models.networks.values import layer_value, value
-from models.space.hyperparameters import TrialValues
-from models.trials.trainers.base import Array
-from models.trials.trainers.numpy.types import Floats
+from models.space.hyperparameters import TrialValues, layer_value, value
+from models.trials.trainers.base import Array, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +17,18 @@ class LayerPlan:
 
     inputs: int
     units: int
-    activation: str  # the last layer has none here: its loss knows it
+    activation: str  # `linear` for the last layer, whose loss applies its activation
     dropout: float
     normalized: bool
 
     @property
     def rows(self) -> int:
-        """Rows of the affine matrix: one an input, and one for the bias if there is one."""
+        """Rows of the affine matrix: one for each input, and one for a bias."""
         return self.inputs if self.normalized else self.inputs + 1
 
 
 def plan_layers(values: TrialValues, features: int, outputs: Outputs) -> list[LayerPlan]:
-    """The layers that `models.networks.mlp` would build, the output layer last."""
+    """Return the layers that `models.networks.mlp` would build, the output layer last."""
     plans = []
     inputs = features
     for layer in range(int(value(values, "num_layers"))):
@@ -49,7 +48,7 @@ def plan_layers(values: TrialValues, features: int, outputs: Outputs) -> list[La
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaling:
-    """What a batch normalization learns."""
+    """The trained numbers of a batch normalization."""
 
     gamma: Floats  # (units, 1)
     beta: Floats  # (units, 1)
@@ -59,8 +58,8 @@ class Scaling:
 class LayerArrays:
     """The trained numbers of one layer, or their gradient: views of a flat array."""
 
-    flat: Floats  # all of them
-    affine: Floats  # (inputs, units); a bias is one more row
+    place: slice  # of its numbers in the flat array
+    affine: Floats  # (inputs, units), with one more row for a bias
     kernel: Floats  # (inputs, units)
     bias: Floats | None  # (units,)
     scaling: Scaling | None
@@ -75,24 +74,24 @@ class Moving:
 
 
 def flat_size(plans: Sequence[LayerPlan]) -> int:
-    """How many trained numbers there are."""
+    """Return the number of trained numbers."""
     return sum(plan.units * (plan.rows + 2 * plan.normalized) for plan in plans)
 
 
 def views(flat: Floats, plans: Sequence[LayerPlan]) -> list[LayerArrays]:
-    """The layers of a flat array."""
+    """Return the layers of a flat array of `flat_size(plans)` numbers."""
     layers, start = [], 0
     for plan in plans:
         end = start + plan.rows * plan.units
         affine = flat[start:end].reshape(plan.rows, plan.units)
         kernel = affine[: plan.inputs]
         if not plan.normalized:
-            layers.append(LayerArrays(flat[start:end], affine, kernel, affine[-1], None))
+            layers.append(LayerArrays(slice(start, end), affine, kernel, affine[-1], None))
             start = end
             continue
         first, start = start, end + 2 * plan.units
         gamma, beta = flat[end:start].reshape(2, plan.units, 1)
-        layers.append(LayerArrays(flat[first:start], affine, kernel, None, Scaling(gamma, beta)))
+        layers.append(LayerArrays(slice(first, start), affine, kernel, None, Scaling(gamma, beta)))
     return layers
 
 
@@ -100,7 +99,7 @@ class Weights:
     """Every number of a network: the trained ones in one flat array, and the running moments."""
 
     def __init__(self, plans: Sequence[LayerPlan]) -> None:
-        # Unlike `zeros`, `empty` asks for large pages of memory, which are faster to pass over.
+        # Unlike `zeros`, `empty` requests large memory pages, which are faster to pass over.
         self.flat = np.empty(flat_size(plans), np.float32)
         self.flat.fill(0)
         self.layers = views(self.flat, plans)
@@ -117,22 +116,22 @@ class Weights:
             start = end
 
     def copy_from(self, other: "Weights") -> None:
-        """Take over the numbers of a network of the same layers."""
+        """Copy the numbers of a network of the same layers."""
         np.copyto(self.flat, other.flat)
         np.copyto(self._moments, other._moments)
 
     @property
     def size(self) -> int:
-        """How many numbers there are, trained and untrained."""
+        """The number of numbers, trained and untrained."""
         return self.flat.size + self._moments.size
 
     def load(self, arrays: Sequence[Array]) -> None:
-        """Take arrays in the order of `keras.Model.get_weights`."""
+        """Copy arrays in the order of `keras.Model.get_weights`."""
         for mine, given in zip(self._in_keras_order(), arrays, strict=True):
             np.copyto(mine, given)
 
     def arrays(self) -> list[Array]:
-        """Copies in the order of `keras.Model.get_weights`."""
+        """Return copies in the order of `keras.Model.get_weights`."""
         return [array.copy() for array in self._in_keras_order()]
 
     def _in_keras_order(self) -> list[Floats]:
@@ -146,3 +145,17 @@ class Weights:
             if moving is not None:
                 arrays += [moving.mean[:, 0], moving.variance[:, 0]]
         return arrays
+
+
+def initialize(
+    weights: Weights, plans: Sequence[LayerPlan], values: TrialValues, seed: int
+) -> None:
+    """Fill new `weights` as `models.networks.mlp.build` would for the same `values` and `seed`."""
+    for number, (plan, layer) in enumerate(zip(plans, weights.layers, strict=True)):
+        initializer = kernel_initializer(values, layer_seed(seed, number))
+        np.copyto(layer.kernel, initializer((plan.inputs, plan.units)))
+        if layer.scaling is not None:
+            layer.scaling.gamma.fill(1)
+    for moving in weights.moving:
+        if moving is not None:
+            moving.variance.fill(1)

@@ -1,7 +1,7 @@
-"""The losses of the tasks, in NumPy: gradients, figures of an epoch and what a network answers.
+"""The losses of the tasks in NumPy: gradients, figures of an epoch, and network outputs.
 
-A network's last layer gives `scores`, (units, rows), before its activation. As in Keras, the
-cross-entropies are worked out from these and not from probabilities, which may round to 0.
+`scores`, (units, rows), are the outputs of the last layer before its activation. As in Keras,
+cross-entropies are computed from these and not from probabilities, which may round to 0.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from models.data.preparation.tasks import Task
-from models.trials.trainers.base import Array
+from models.trials.trainers.base import Array, Floats
 from models.trials.trainers.numpy.activations import sigmoid
-from models.trials.trainers.numpy.types import Floats
 
 RowWeights = Floats | None  # None is 1 for every row
 
@@ -20,10 +19,10 @@ _ZERO = np.float32(0)
 
 
 class Loss(Protocol):
-    """What a task asks of the last layer."""
+    """The loss of a task and its companion metric."""
 
     def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
-        """The gradient of the mean loss by `scores`; `truth` and `weights` are (rows,).
+        """Return the gradient of the mean loss by `scores`; `truth` and `weights` are (rows,).
 
         As Keras does, a mean of weighted losses is divided by the rows, not by their weights.
         """
@@ -32,11 +31,11 @@ class Loss(Protocol):
     def figures(
         self, scores: Floats, truth: Array, weights: RowWeights = None
     ) -> tuple[float, float]:
-        """The mean of the weighted losses and, unweighted, of the task's companion metric."""
+        """Return the mean of the weighted losses and, unweighted, of the companion metric."""
         ...
 
     def answers(self, scores: Floats) -> Floats:
-        """What the network answers, (rows, units)."""
+        """Return the network's outputs, (rows, units)."""
         ...
 
 
@@ -44,7 +43,7 @@ class SquaredError:
     """Mean squared error, beside it the mean absolute error."""
 
     def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
-        """As `Loss` says."""
+        """See `Loss`."""
         error: Floats = scores - truth
         np.multiply(error, np.float32(2 / error.size), out=error)
         return _weighted(error, weights)
@@ -52,13 +51,13 @@ class SquaredError:
     def figures(
         self, scores: Floats, truth: Array, weights: RowWeights = None
     ) -> tuple[float, float]:
-        """As `Loss` says."""
+        """See `Loss`."""
         error = scores - truth
         loss = _weighted(error * error, weights)
         return float(np.mean(loss)), float(np.mean(np.absolute(error)))
 
     def answers(self, scores: Floats) -> Floats:
-        """As `Loss` says."""
+        """See `Loss`."""
         return scores.T.copy()
 
 
@@ -66,7 +65,7 @@ class BinaryCrossEntropy:
     """Cross-entropy of two classes, beside it the accuracy."""
 
     def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
-        """As `Loss` says."""
+        """See `Loss`."""
         error: Floats = _probability(scores) - truth
         np.multiply(error, np.float32(1 / error.size), out=error)
         return _weighted(error, weights)
@@ -74,13 +73,13 @@ class BinaryCrossEntropy:
     def figures(
         self, scores: Floats, truth: Array, weights: RowWeights = None
     ) -> tuple[float, float]:
-        """As `Loss` says."""
+        """See `Loss`."""
         loss = np.maximum(scores, _ZERO) - scores * truth + np.log1p(np.exp(-np.absolute(scores)))
         right = (_probability(scores) > np.float32(0.5)) == truth
         return float(np.mean(_weighted(loss, weights))), float(np.mean(right))
 
     def answers(self, scores: Floats) -> Floats:
-        """As `Loss` says."""
+        """See `Loss`."""
         return _probability(scores).T.copy()
 
 
@@ -88,7 +87,7 @@ class CrossEntropy:
     """Cross-entropy of class numbers, beside it the accuracy."""
 
     def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
-        """As `Loss` says."""
+        """See `Loss`."""
         shares = _shares(scores)
         rows = truth.size
         shares[truth, np.arange(rows)] -= np.float32(1)
@@ -98,14 +97,14 @@ class CrossEntropy:
     def figures(
         self, scores: Floats, truth: Array, weights: RowWeights = None
     ) -> tuple[float, float]:
-        """As `Loss` says."""
+        """See `Loss`."""
         above = scores - scores.max(axis=0)
         loss = np.log(np.exp(above).sum(axis=0)) - above[truth, np.arange(truth.size)]
         right = scores.argmax(axis=0) == truth
         return float(np.mean(_weighted(loss, weights))), float(np.mean(right))
 
     def answers(self, scores: Floats) -> Floats:
-        """As `Loss` says."""
+        """See `Loss`."""
         return _shares(scores).T.copy()
 
 

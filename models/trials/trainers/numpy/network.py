@@ -1,26 +1,52 @@
-"""Forward and backward passes of a multilayer perceptron, in memory taken once.
+"""Forward and backward passes of a multilayer perceptron, in memory allocated once.
 
 Arrays are feature-major, (units, rows): the three products of a layer then run at the full speed
-of BLAS, and the bias is one more row of the weights, met by a row of ones in the signal.
+of BLAS, and the bias is one more row of the weights, which a row of ones in the signal multiplies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from models.space.hyperparameters import TrialValues, value
+from models.trials.trainers.base import Floats
 from models.trials.trainers.numpy.activations import ACTIVATIONS
-from models.trials.trainers.numpy.descent import Descent
-from models.trials.trainers.numpy.dropout import Dropout
-from models.trials.trainers.numpy.few_rows import FEW_ROWS, multiply, suits
-from models.trials.trainers.numpy.layout import LayerArrays, LayerPlan, Moving, Weights
-from models.trials.trainers.numpy.normalization import Normalization
-from models.trials.trainers.numpy.types import Floats
+from models.trials.trainers.numpy.layout import LayerArrays, LayerPlan, Moving, Weights, views
+from models.trials.trainers.numpy.optimizers import create_optimizer
+from models.trials.trainers.numpy.regularization import Dropout, Normalization
 
 
-def by_feature(rows: Floats) -> Floats:
-    """(rows, features) -> (features, rows), as a pass reads it."""
-    # BLAS reads either order in memory, `few_rows` is compiled for one.
-    return rows.T if len(rows) > FEW_ROWS else rows.T.copy()
+class Descent:
+    """Changes the weights of a network, each layer as soon as its gradient is known."""
+
+    def __init__(self, values: TrialValues, plans: Sequence[LayerPlan], weights: Weights) -> None:
+        self._weights = weights
+        self._flat = np.empty_like(weights.flat)
+        self.gradients = views(self._flat, plans)
+        # The gradient of l2 times the sum of squares of every kernel, by the kernel.
+        self._l2 = np.float32(2 * float(value(values, "l2")))
+        self._optimizer = create_optimizer(values, weights.flat.size)
+
+    def start_step(self, rate: float, step: int) -> None:
+        """Begin a step, counted from 1, with the learning rate `rate`."""
+        self._optimizer.start_step(rate, step)
+
+    def change_layer(
+        self, number: int, inputs: Floats, slope: Floats, before: Floats | None
+    ) -> None:
+        """Take the step of one layer.
+
+        `inputs` is (inputs, rows), and `slope`, (units, rows), the gradient of the loss by the
+        layer's products. The gradient by the layer's inputs, (inputs, rows), is written to
+        `before` unless that is None; it follows from the weights before the step.
+        """
+        layer, gradient = self._weights.layers[number], self.gradients[number]
+        np.matmul(inputs, slope.T, out=gradient.affine)
+        if before is not None:
+            np.matmul(layer.kernel, slope, out=before)
+        if self._l2:
+            np.add(gradient.kernel, layer.kernel * self._l2, out=gradient.kernel)
+        self._optimizer.update(self._weights.flat, self._flat, layer.place)
 
 
 class HiddenPass:
@@ -33,12 +59,11 @@ class HiddenPass:
         moving: Moving | None,
         gradient: LayerArrays | None,
         rows: int,
-        batch: int,
     ) -> None:
         shape = (plan.units, rows)
         self.signal = np.ones((plan.units + 1, rows), np.float32)
-        self.slope = np.empty(shape, np.float32)  # the gradient by what follows
-        self._multiply = _multiplication(weights.affine, max(rows, batch))
+        self.slope = np.empty(shape, np.float32)  # the gradient by `signal` without its ones
+        self._affine = weights.affine.T
         self._before = np.empty(shape, np.float32)
         self._spare = np.empty(shape, np.float32)
         self._activation = ACTIVATIONS[plan.activation]
@@ -48,19 +73,19 @@ class HiddenPass:
             self._normalization = Normalization(weights.scaling, moving, learned, rows)
         self._dropout = Dropout(plan.dropout, shape) if plan.dropout and gradient else None
         self._hidden = self.signal[:-1]
-        # The activation's slope follows from its output as it was before dropout.
+        # The activation's slope follows from its output before dropout.
         self._after = self._hidden if self._dropout is None else np.empty(shape, np.float32)
 
     def infer(self, inputs: Floats) -> None:
         """Read (inputs, rows) and write `signal`, (units + 1, rows), as a trained network does."""
-        self._multiply(inputs, self._before)
+        np.matmul(self._affine, inputs, out=self._before)
         if self._normalization is not None:
             self._normalization.infer(self._before)
         self._activation.forward(self._before, self._hidden)
 
     def learn(self, inputs: Floats, noise: np.random.SFC64) -> None:
-        """The same in training: moments of the batch, and dropout drawn from `noise`."""
-        self._multiply(inputs, self._before)
+        """Do the same in training: moments of the batch, and dropout drawn from `noise`."""
+        np.matmul(self._affine, inputs, out=self._before)
         if self._normalization is not None:
             self._normalization.learn(self._before)
         self._activation.forward(self._before, self._after)
@@ -68,7 +93,7 @@ class HiddenPass:
             self._dropout.learn(self._after, self._hidden, noise)
 
     def back(self) -> Floats:
-        """Turn `slope` into the gradient by the product of inputs and weights, and answer it."""
+        """Turn `slope` into the gradient by the product of inputs and weights; return it."""
         if self._dropout is not None:
             self._dropout.back(self.slope)
         if self._activation.backward is not None:
@@ -79,78 +104,59 @@ class HiddenPass:
 
 
 class NetworkPass:
-    """A network for a fixed number of rows; it can learn if it is given a descent."""
+    """A network for a fixed number of rows; with a descent it can learn."""
 
     def __init__(
         self,
         plans: Sequence[LayerPlan],
         weights: Weights,
         rows: int,
-        batch: int,
         descent: Descent | None = None,
     ) -> None:
-        """`batch` is the number of rows of a step, of which the last may have fewer."""
-        self._descent, self._layers = descent, weights.layers
+        self._descent = descent
         gradients = [None] * len(plans) if descent is None else descent.gradients
         self._hidden = [
-            HiddenPass(plan, layer, moving, gradient, rows, batch)
+            HiddenPass(plan, layer, moving, gradient, rows)
             for plan, layer, moving, gradient in zip(
                 plans[:-1], weights.layers, weights.moving, gradients, strict=False
             )
         ]
-        # What each layer but the first reads: without the ones, if it has no bias.
+        # The inputs of each layer but the first: without the ones, if it has no bias.
         self._inputs = [
             layer.signal[: plan.rows] for layer, plan in zip(self._hidden, plans[1:], strict=True)
         ]
         self._first_inputs = plans[0].rows
+        self._affine = weights.layers[-1].affine.T
         self._scores = np.empty((plans[-1].units, rows), np.float32)
-        self._multiply = _multiplication(weights.layers[-1].affine, max(rows, batch))
-        self._no_slope = np.empty((0, rows), np.float32)
 
     def infer(self, signal: Floats) -> Floats:
-        """(features + 1, rows), the last row ones -> scores (units, rows), valid until the next."""
+        """Return scores (units, rows), valid until the next pass, for (features + 1, rows).
+
+        The last row of `signal` is ones.
+        """
         inputs = signal[: self._first_inputs]
         for layer, following in zip(self._hidden, self._inputs, strict=True):
             layer.infer(inputs)
             inputs = following
-        self._multiply(inputs, self._scores)
-        return self._scores
+        return np.matmul(self._affine, inputs, out=self._scores)
 
     def learn(self, signal: Floats, noise: np.random.SFC64) -> Floats:
-        """The same in training."""
+        """Do the same in training."""
         inputs = signal[: self._first_inputs]
         for layer, following in zip(self._hidden, self._inputs, strict=True):
             layer.learn(inputs, noise)
             inputs = following
-        self._multiply(inputs, self._scores)
-        return self._scores
+        return np.matmul(self._affine, inputs, out=self._scores)
 
-    def descend(
-        self, signal: Floats, slope: Floats, rate: float, step: int, target: Weights
-    ) -> None:
-        """Write to `target` the weights after a step, counted from 1, after `learn(signal)`.
+    def descend(self, signal: Floats, slope: Floats, rate: float, step: int) -> None:
+        """Take a step, counted from 1, after `learn(signal)`.
 
-        `slope` is the gradient of the loss by the scores, `rate` the learning rate. `target` may be
-        these weights, or others that this descent has changed or that were equal at its start.
+        `slope` is the gradient of the loss by the scores, `rate` the learning rate.
         """
         assert self._descent is not None
-        self._descent.start(rate, step)
-        for number in range(len(self._hidden), -1, -1):
-            source, following = self._layers[number], target.layers[number]
-            if number == 0:
-                inputs, before = signal[: self._first_inputs], self._no_slope
-            else:
-                inputs, before = self._inputs[number - 1], self._hidden[number - 1].slope
-            self._descent.layer(number, source, following, inputs, slope, before)
-            if number:
-                slope = self._hidden[number - 1].back()
-
-
-def _multiplication(affine: Floats, rows: int) -> Callable[[Floats, Floats], object]:
-    """What writes the product of a layer's weights and its inputs the fastest."""
-    units = affine.shape[1]
-    if suits(units, rows):
-        spare = np.empty((FEW_ROWS, units), np.float32)
-        return lambda inputs, product: multiply(affine, inputs, product, spare)
-    transposed = affine.T
-    return lambda inputs, product: np.matmul(transposed, inputs, out=product)
+        self._descent.start_step(rate, step)
+        for number in range(len(self._hidden), 0, -1):
+            hidden = self._hidden[number - 1]
+            self._descent.change_layer(number, self._inputs[number - 1], slope, hidden.slope)
+            slope = hidden.back()
+        self._descent.change_layer(0, signal[: self._first_inputs], slope, None)

@@ -1,4 +1,4 @@
-"""The learning rate of every step, as the schedules of `models.networks.optimizers` have it."""
+"""The learning rate of every step, by the schedules of `models.networks.optimizers`."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,8 +11,7 @@ from models.networks.optimizers import (
     PLATEAU_PATIENCE,
     Steps,
 )
-from models.networks.values import value
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, value
 
 SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
 
@@ -21,7 +20,7 @@ _ONE, _HALF, _PI = np.float32(1), np.float32(0.5), np.float32(math.pi)
 
 @dataclass(slots=True)
 class Rates:
-    """Learning rates of a training; worked out in float32, as Keras does."""
+    """Learning rates of a training, computed in float32, as Keras does."""
 
     schedule: str
     first: np.float32
@@ -35,12 +34,12 @@ class Rates:
 
     @classmethod
     def of(cls, values: TrialValues, steps: Steps) -> "Rates":
-        """The rates that `values` ask for."""
+        """Return the rates that `values` name."""
         rate = np.float32(value(values, "learning_rate"))
         return cls(str(value(values, "lr_schedule")), rate, steps)
 
     def at(self, step: int) -> float:
-        """The rate of a step, counted from 0 where this training begins."""
+        """Return the rate of a step, counted from 0 where this training begins."""
         passed = np.float32(min(step + self.steps.done, self.steps.total))
         share = passed / np.float32(self.steps.total)
         match self.schedule:
@@ -52,7 +51,7 @@ class Rates:
                 return self._plateau
 
     def end_epoch(self, val_loss: float) -> None:
-        """Lower the rate of `reduce_on_plateau` when `val_loss` has not become less for long."""
+        """Lower the rate of `reduce_on_plateau` when `val_loss` has stopped falling."""
         if self.schedule != "reduce_on_plateau":
             return
         if val_loss < self._best:

@@ -1,0 +1,323 @@
+"""What a user may do to a job: create, pause, resume, cancel, delete, enqueue trials, raise."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from marshmallow import ValidationError
+from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from models.errors import Conflict, Invalid, TooMany
+from models.jobs.model import ENQUEUED_PREFIX, Job, JobState, Trial, TrialState, enqueued_key
+from models.jobs.schema import dump_spec
+from models.jobs.spec import JobSpec, check_trials
+from models.jobs.store.events import state_event
+from models.jobs.store.unit_of_work import (
+    OPEN,
+    UnitOfWork,
+    job_from_row,
+    locked,
+    unit_of_work,
+)
+from models.oracles.plan import plan
+from models.oracles.strategy import Bayesian, Hyperband, Random
+from models.space.hyperparameters import TrialValues
+from models.space.space import SearchSpace
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.store.tables import jobs, now, trials
+
+RETRY_AFTER = 30  # seconds until a full queue may have room
+MAX_ITERATIONS = 100  # of Hyperband's schedule
+
+Limits = Mapping[str, Any]  # numbers by their names in Budget; None takes a limit away
+
+
+class JobCommands:
+    """Changes jobs as users ask; a worker that holds one sees the change at its next look.
+
+    `max_queued` and `max_trials` are the limits of LUTHIER_MAX_QUEUED_JOBS and
+    LUTHIER_MAX_TRIALS_PER_JOB; None for no limit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        artifacts: Artifacts,
+        max_queued: int | None = None,
+        max_trials: int | None = None,
+    ) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._max_queued = max_queued
+        self._max_trials = max_trials
+
+    def create(
+        self,
+        spec: JobSpec,
+        planned_trials: int,
+        idempotency_key: str | None = None,
+        request_digest: str | None = None,
+        enqueued: Sequence[TrialValues] = (),
+    ) -> Job:
+        """Queue a job; a key that was used before returns the job that it made.
+
+        `enqueued` are the full values of trials to begin with; `planned_trials` counts them. Raises
+        Invalid if the key came with another request, TooMany when the queue is full.
+        """
+        row = {
+            "id": f"job_{secrets.token_hex(8)}",
+            "model": spec.model,
+            "state": JobState.QUEUED,
+            "spec": dump_spec(spec),
+            "dataset": None if spec.dataset.startswith("builtin:") else spec.dataset,
+            "planned_trials": planned_trials,
+            "idempotency_key": idempotency_key,
+            "request_digest": request_digest,
+            "created": (moment := now()),
+            "queued": moment,
+            "seconds": 0.0,
+        }
+        while True:
+            try:
+                with self._database.write() as connection:
+                    return self._insert(connection, row, enqueued, spec.budget.epochs)
+            except IntegrityError:
+                if idempotency_key is None:
+                    raise
+            same = self._same_request(idempotency_key, request_digest)
+            if same is not None:
+                return same
+            # Its job was deleted in this very moment: the key is free again.
+
+    def _insert(
+        self,
+        connection: Connection,
+        row: dict[str, Any],
+        enqueued: Sequence[TrialValues],
+        epochs: int,
+    ) -> Job:
+        connection.execute(insert(jobs).values(row))
+        self._check_queue(connection)
+        written = locked(connection, row["id"])
+        assert written is not None
+        unit = UnitOfWork(connection, written)
+        unit.events.append(state_event(JobState.QUEUED))
+        _enqueue(unit, enqueued, epochs)
+        return unit.job()
+
+    def _check_queue(self, connection: Connection) -> None:
+        """Raise TooMany when the queue, with the job just written, is too long.
+
+        It is checked after writing, so that a repeated request is answered as before.
+        """
+        waiting = select(func.count()).where(jobs.c.state == JobState.QUEUED)
+        limit = self._max_queued
+        if limit is not None and connection.execute(waiting).scalar_one() > limit:
+            raise TooMany(
+                f"{limit:,} jobs wait already, the most that LUTHIER_MAX_QUEUED_JOBS allows.",
+                RETRY_AFTER,
+            )
+
+    def _same_request(self, key: str, digest: str | None) -> Job | None:
+        """Return the job that a request with this key made; None if there is none any more."""
+        with self._database.read() as connection:
+            query = select(jobs).where(jobs.c.idempotency_key == key)
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        if row.request_digest != digest:
+            raise Invalid.at("Idempotency-Key", "This key was used with another request.")
+        return job_from_row(row)
+
+    def pause(self, job: str) -> Job:
+        """Start no more trials of a job; those under way are finished."""
+        return self._change(job, lambda unit, owner: JobState.PAUSED)
+
+    def resume(self, job: str) -> Job:
+        """Queue a paused job again; it goes on where it stopped."""
+        return self._change(job, _queued_again)
+
+    def cancel(self, job: str) -> Job:
+        """End a job and its trials, at once if no worker holds it."""
+        return self._change(job, _cancelled_or_cancelling)
+
+    def _change(self, job: str, target_of: Callable[[UnitOfWork, str | None], JobState]) -> Job:
+        """Move a job; Conflict if its state forbids that; asking twice changes nothing."""
+        with unit_of_work(self._database, job) as unit:
+            query = select(jobs.c.owner).where(jobs.c.id == job)
+            target = target_of(unit, unit.connection.execute(query).scalar_one())
+            if target != unit.state:
+                if target == JobState.CANCELLED:
+                    unit.change_trials(TrialState.CANCELLED, source=OPEN)
+                unit.change_state(target)
+            return unit.job()
+
+    def delete(self, job: str) -> None:
+        """Remove a job that no worker holds, with its trials and files; its versions stay.
+
+        Raises Conflict while the job is running, paused or being cancelled.
+        """
+        with unit_of_work(self._database, job) as unit:
+            if not (unit.state.is_final or unit.state == JobState.QUEUED):
+                raise Conflict(f"Job {job} is {unit.state}; cancel it before deleting it.")
+            unit.connection.execute(delete(jobs).where(jobs.c.id == job))
+        self._artifacts.delete(f"jobs/{job}")
+
+    def enqueue(
+        self, job: str, wanted: Mapping[str, object] | Sequence[Mapping[str, object]]
+    ) -> list[Trial]:
+        """Queue one trial, or several, of the user's own values; return them.
+
+        Raises ValidationError at `values.<name>` or `trials.<index>.<name>`, and Conflict once
+        the search has ended.
+        """
+        with unit_of_work(self._database, job) as unit:
+            found = unit.job()
+            if found.state.is_final or found.state == JobState.CANCELLING:
+                raise Conflict(f"Job {job} is {found.state}; it takes no more trials.")
+            if found.stop_reason is not None:
+                raise Conflict(f"The search of job {job} has ended by {found.stop_reason}.")
+            listed = _checked(found.spec.space, wanted)
+            planned = found.planned_trials + len(listed)
+            check_trials(planned, self._max_trials, "trials")
+            unit.set(planned_trials=planned, changes=found.changes + 1)
+            return _enqueue(unit, listed, found.spec.budget.epochs)
+
+    def raise_budget(self, job: str, limits: Limits) -> Job:
+        """Raise limits of a job's budget, by name; None takes a limit away.
+
+        A job that has ended is queued again and goes on where it stopped. Raises Invalid at
+        `budget.<name>` for what is no raise, Conflict where the job cannot go on.
+        """
+        with unit_of_work(self._database, job) as unit:
+            found = unit.job()
+            spec = raised(found.spec, limits)
+            budget = spec.budget
+            planned = plan(spec.strategy, spec.space, budget.max_trials, budget.epochs).trials
+            planned += _count_enqueued(unit)
+            check_trials(planned, self._max_trials)
+            if found.state in (JobState.CANCELLING, JobState.CANCELLED):
+                raise Conflict(f"Job {job} is {found.state}; it cannot go on.")
+            if found.state.is_final or found.stop_reason is not None:
+                _check_goes_on(found, spec, limits)
+                unit.change_trials(TrialState.WAITING, source=[TrialState.CANCELLED])
+                unit.set(stop_reason=None, error=None, finished=None, attempts=0)
+            if found.state.is_final:
+                unit.change_state(JobState.QUEUED)
+            unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
+            return unit.job()
+
+
+def _queued_again(unit: UnitOfWork, owner: str | None) -> JobState:
+    if unit.state.is_final:
+        raise Conflict(f"Job {unit.job_id} is {unit.state}; only a raised budget lets it go on.")
+    return JobState.QUEUED
+
+
+def _cancelled_or_cancelling(unit: UnitOfWork, owner: str | None) -> JobState:
+    if unit.state.is_final:
+        # A cancelled job stays so; any other final state refuses the change.
+        return JobState.CANCELLED
+    is_held = owner is not None or unit.state == JobState.RUNNING
+    return JobState.CANCELLING if is_held else JobState.CANCELLED
+
+
+def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> list[Trial]:
+    """Add trials of these full values, before all that the oracle has yet to propose."""
+    return unit.add_trials(
+        [{"key": enqueued_key, "values": dict(values), "epochs": epochs} for values in listed]
+    )
+
+
+def _count_enqueued(unit: UnitOfWork) -> int:
+    query = select(func.count()).where(
+        trials.c.job == unit.job_id, trials.c.key.startswith(ENQUEUED_PREFIX)
+    )
+    return int(unit.connection.execute(query).scalar_one())
+
+
+def _checked(
+    space: SearchSpace, wanted: Mapping[str, object] | Sequence[Mapping[str, object]]
+) -> Sequence[TrialValues]:
+    name = "values" if isinstance(wanted, Mapping) else "trials"
+    try:
+        return [space.check(wanted)] if isinstance(wanted, Mapping) else space.check_all(wanted)
+    except ValidationError as error:
+        raise ValidationError({name: error.messages}) from None
+
+
+def raised(spec: JobSpec, limits: Limits) -> JobSpec:
+    """Return the same spec with larger limits; Hyperband runs its schedule more often.
+
+    Raises Invalid at `budget.<name>` for a limit that would not be raised, and Conflict where
+    Hyperband cannot follow.
+    """
+    errors = {
+        f"budget.{name}": [message]
+        for name, limit in limits.items()
+        if (message := _fault(spec, name, limit))
+    }
+    if errors:
+        raise Invalid(errors)
+    spec = replace(spec, budget=replace(spec.budget, **limits))
+    if not isinstance(spec.strategy, Hyperband):
+        return spec
+    if "epochs" in limits and spec.strategy.max_epochs is None:
+        raise Conflict(
+            "The rounds of Hyperband are made for the epochs that it began with. Start a new job,"
+            " which narrow_from can lead on from this one."
+        )
+    wanted = limits.get("max_trials")
+    return spec if wanted is None else replace(spec, strategy=_long_enough(spec, wanted))
+
+
+def _check_goes_on(job: Job, spec: JobSpec, limits: Limits) -> None:
+    """Raise Conflict unless the search of `job`, which has ended, goes on as `spec` says."""
+    reason = job.stop_reason
+    if reason is None:
+        raise Conflict(f"Job {job.id} did not end by a limit, but because: {job.error}")
+    if reason == "exhausted":
+        if spec.strategy == job.spec.strategy:
+            raise Conflict(f"The search of job {job.id} has tried all that its strategy has.")
+        return
+    limit = "target_score" if reason == "target" else reason
+    if limit not in limits:
+        raise Conflict(f"The search of job {job.id} ended by {reason}: raise budget.{limit}.")
+
+
+def _fault(spec: JobSpec, name: str, limit: float | None) -> str | None:
+    """Return why this is no raise; None if it is one."""
+    present = getattr(spec.budget, name)
+    if name == "max_trials" and present is None and isinstance(spec.strategy, Hyperband):
+        present = plan(spec.strategy, spec.space, None, spec.budget.epochs).trials
+    if present is None:
+        return "There is no limit that could be raised."
+    if limit is None:
+        endless = name == "max_trials" and isinstance(spec.strategy, Random | Bayesian)
+        return f"{spec.strategy.name} needs a number of trials." if endless else None
+    if name == "target_score":
+        if spec.objective.is_better(limit, present):
+            return None
+        side = "below" if spec.objective.direction == "min" else "above"
+        return f"Must be {side} {present:g}, to be harder to reach."
+    return None if limit > present else f"Must be above {present:g}: it can only be raised."
+
+
+def _long_enough(spec: JobSpec, wanted: float) -> Hyperband:
+    """Return Hyperband with as many iterations as `wanted` trials fill, never fewer than before."""
+    strategy = spec.strategy
+    assert isinstance(strategy, Hyperband)
+
+    def total(iterations: int) -> int:
+        longer = replace(strategy, iterations=iterations)
+        return plan(longer, spec.space, None, spec.budget.epochs).trials
+
+    iterations = strategy.iterations
+    while total(iterations) < wanted:
+        if iterations >= MAX_ITERATIONS or total(iterations + 1) == total(iterations):
+            raise Conflict(f"Hyperband has no more than {total(iterations)} trials in this space.")
+        iterations += 1
+    return replace(strategy, iterations=iterations)

@@ -1,0 +1,226 @@
+"""Makes a forecast, in a process that is ready to train."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from statistics import fmean
+
+from models.data.library.builtin_loading import load_or_stand_in
+from models.data.library.storage import read_dataset
+from models.data.preparation.splitting import split
+from models.data.preparation.tasks import resolve_features
+from models.executors.reporting import tell
+from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
+from models.jobs.forecast.points import Points, choose_points
+from models.jobs.schema import load_spec
+from models.jobs.spec import JobSpec
+from models.networks.outputs import Outputs
+from models.networks.size import Size
+from models.oracles.plan import hyperband_schedule
+from models.oracles.strategy import Hyperband
+from models.registry.building import Saving, measure_savings
+from models.space.drawing import Values
+from models.store.artifacts import Artifacts
+from models.trials.calibration import CostModel, Measured, Work, measure
+from models.trials.data import LoadedData, PreparedFold, prepare, prepare_fold
+
+# Proposing, sending, storing and recording one trial: what `LUTHIER_TRIAL_SLOTS=1 python -m
+# benchmarks.forecast` prints last where nothing else runs.
+SECONDS_BESIDE_TRAINING = 0.02
+
+# Seconds of measuring after which no further point is begun: at most, and as a share of what the
+# job takes by the points so far.
+_MEASURED_SECONDS = 0.5
+_MEASURED_SHARE = 0.03
+_MAX_MEASURED = 5
+_MAX_SAVED = 250_000  # parameters of a network that is saved to measure it, which takes 0.1 s
+_BYTES = 4  # of a parameter
+
+_saved: dict[tuple[str, str, tuple[int, ...], Outputs], list[Saving]] = {}
+_MAX_KEPT = 64
+
+
+def forecast(request: ForecastRequest) -> Forecast:
+    """As `models.jobs.forecast.make_forecast` says."""
+    return _Forecaster(request).forecast()
+
+
+def _check_wanted() -> None:
+    """End the task if it was asked to stop, so that its process is free for the next job."""
+    if tell(None):
+        raise CancelledError
+
+
+class _Forecaster:
+    """The measurements of one job, and what follows from them."""
+
+    def __init__(self, request: ForecastRequest) -> None:
+        self._spec = spec = load_spec(request.spec, "the request of the job")
+        self._request = request
+        self._fold, folds = _fold(request)
+        self._runs = folds * spec.executions
+        self._points = choose_points(spec, lambda values: self._work(values).size)
+        self._measured = self._measure()
+        self._model = CostModel(self._measured)
+        _check_wanted()
+        self._savings = _measure_savings(spec.network, self._points, self._size, self._fold)
+
+    def forecast(self) -> Forecast:
+        """The answer."""
+        spec, points, budget = self._spec, self._points, self._spec.budget
+        trials = self._request.trials
+        enqueued = points.enqueued[:trials]
+        own = trials - len(enqueued)
+        own_epochs = _own_epochs(spec, own)
+        spent = sum(self._seconds(values, budget.epochs) for values in enqueued)
+        if own:
+            mean = fmean(self._seconds(values, own_epochs / own) for values in points.drawn)
+            spent += own * mean
+        slots = self._request.slots
+        at_once = max(1, min(spec.parallelism or slots, slots, trials))
+        limit = budget.max_seconds or float("inf")
+        parameters = self._spread(lambda values: self._size(values).parameters)
+        return Forecast(
+            seconds=min(limit, spent / at_once),
+            saving_seconds=self._refit_seconds() + self._saving_seconds(parameters.expected),
+            seconds_per_trial=replace(
+                self._spread(lambda values: self._seconds(values, budget.epochs)),
+                expected=spent / max(1, trials),
+            ),
+            memory_bytes=max(each.memory_bytes for each in self._measured),
+            disk_bytes=self._spread(self._disk_bytes),
+            parameters=parameters,
+            assumes=Assumptions(
+                trials=trials,
+                runs_per_trial=self._runs,
+                parallelism=at_once,
+                epochs=own_epochs + len(enqueued) * budget.epochs,
+                networks_trained=len(self._measured),
+            ),
+        )
+
+    def _measure(self) -> list[Measured]:
+        """The largest and the smallest network, and others while there is time."""
+        measured: list[Measured] = []
+        started = time.monotonic()
+        for values in self._points.to_measure[:_MAX_MEASURED]:
+            spent = time.monotonic() - started
+            if len(measured) >= 2 and spent > self._worth_measuring(measured):
+                break
+            _check_wanted()
+            measured.append(measure(self._spec.network, values, self._fold))
+        return measured
+
+    def _worth_measuring(self, measured: Sequence[Measured]) -> float:
+        """Seconds to spend on measuring a job whose networks train like these."""
+        epochs = self._request.trials * self._runs * self._spec.budget.epochs
+        whole = epochs * fmean(each.epoch_seconds for each in measured) / self._request.slots
+        return min(_MEASURED_SECONDS, _MEASURED_SHARE * whole)
+
+    def _work(self, values: Values) -> Work:
+        return Work.of(self._spec.network, values, self._fold.training)
+
+    def _size(self, values: Values) -> Size:
+        return self._work(values).size
+
+    def _spread(self, figure: Callable[[Values], float]) -> Spread:
+        """The least and the most over all points: of parameters and of products need not agree."""
+        points = self._points
+        drawn = [figure(values) for values in points.drawn]
+        ends = [figure(points.smallest), figure(points.largest), *drawn]
+        return Spread(min(ends), max(ends), fmean(drawn))
+
+    def _seconds(self, values: Values, epochs: float) -> float:
+        """Seconds of one trial."""
+        work, model = self._work(values), self._model
+        run = model.setup_seconds(work) + epochs * model.epoch_seconds(work)
+        return self._runs * run + SECONDS_BESIDE_TRAINING
+
+    def _refit_seconds(self) -> float:
+        """Seconds of training the winner anew on training and validation rows, if that is due."""
+        if not self._spec.refit:
+            return 0.0
+
+        def seconds(values: Values) -> float:
+            work = self._work(values)
+            rows = work.rows + work.validation_rows
+            work = replace(work, rows=rows, validation_rows=rows)
+            epochs = self._spec.budget.epochs * self._model.epoch_seconds(work)
+            return self._model.setup_seconds(work) + epochs
+
+        return fmean(seconds(values) for values in self._points.drawn)
+
+    def _saving_seconds(self, parameters: float) -> float:
+        return _on_line([(each.parameters, each.seconds) for each in self._savings], parameters)
+
+    def _disk_bytes(self, values: Values) -> float:
+        """Bytes of the version's files and of the weights of every run of the winner."""
+        parameters = self._size(values).parameters
+        files = _on_line([(each.parameters, each.bytes) for each in self._savings], parameters)
+        return round(files + self._runs * _BYTES * parameters)
+
+
+def _fold(request: ForecastRequest) -> tuple[PreparedFold, int]:
+    """The first fold, and how many there are."""
+    ref = request.data
+    if request.builtin is None:
+        prepared = prepare(ref)
+        return prepared.folds[0], len(prepared.folds)
+    dataset, other = load_or_stand_in(request.builtin), None
+    if ref.evaluation.validation_dataset is not None:
+        other = read_dataset(Artifacts(ref.artifacts_root), ref.evaluation.validation_dataset)
+    features = resolve_features(dataset, ref.target, ref.features)
+    parts = split(dataset.values[ref.target], ref.task, ref.evaluation, ref.seed)
+    first = parts.folds[0]
+    loaded = LoadedData(dataset, other, features, parts)
+    return prepare_fold(loaded, ref, first.train, first.validation), len(parts.folds)
+
+
+def _measure_savings(
+    network: str, points: Points, size: Callable[[Values], Size], fold: PreparedFold
+) -> list[Saving]:
+    """Two networks of different size, or one where there is no other; none of them very large.
+
+    A process measures once for a space, since this is half of a forecast.
+    """
+    data = fold.training
+    ends = json.dumps([points.smallest, points.largest], sort_keys=True)
+    key = (network, ends, data.input_shape, data.outputs)
+    if key not in _saved:
+        if len(_saved) == _MAX_KEPT:
+            _saved.clear()
+        _saved[key] = measure_savings(network, _to_save(points, size), fold)
+    return _saved[key]
+
+
+def _to_save(points: Points, size: Callable[[Values], Size]) -> list[Values]:
+    known = [points.smallest, points.largest, *points.drawn]
+    fitting = [values for values in known if size(values).parameters <= _MAX_SAVED]
+    # Narrow ones of the same depth stand in for networks that would take long.
+    fitting = fitting or [
+        {**points.smallest, "units": units, "filters": units} for units in (8, 64)
+    ]
+    fitting.sort(key=lambda values: size(values).parameters)
+    least, most = fitting[0], fitting[-1]
+    return [least] if size(least).parameters == size(most).parameters else [least, most]
+
+
+def _on_line(points: Sequence[tuple[float, float]], place: float) -> float:
+    """The height at `place` of the line through one or two points; it never falls."""
+    (x, y), (other_x, other_y) = points[0], points[-1]
+    slope = max(0.0, (other_y - y) / (other_x - x)) if other_x != x else 0.0
+    return max(0.0, y + slope * (place - x))
+
+
+def _own_epochs(spec: JobSpec, trials: int) -> int:
+    """Epochs of all `trials` that the strategy proposes, each trained to its end."""
+    if not isinstance(spec.strategy, Hyperband):
+        return trials * spec.budget.epochs
+    epochs, left = 0, trials
+    for rung in hyperband_schedule(spec.strategy, spec.budget.epochs, spec.space.size()):
+        count = min(rung.trials, left)
+        epochs += count * (rung.epochs - rung.initial_epoch)
+        left -= count
+    return epochs

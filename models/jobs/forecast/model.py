@@ -1,0 +1,61 @@
+"""The forecast of a job: the question, the answer, and the entry point in a trial process."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from models.trials.spec import DataRef
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """The job to forecast, as plain values that travel between processes."""
+
+    spec: dict[str, Any]  # `models.jobs.schema.dump_spec`
+    data: DataRef
+    builtin: str | None  # name of the builtin dataset, if its rows are not stored yet
+    trials: int  # that will be trained
+    slots: int  # trials that run at once
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over the search space."""
+
+    smallest: float  # of any network
+    largest: float
+    expected: float  # mean over points drawn as the strategy draws them
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """The assumptions of a forecast."""
+
+    trials: int
+    runs_per_trial: int  # folds × executions
+    parallelism: int  # trials at once
+    epochs: int  # of all trials together, each run counted once; no early stopping, no pruning
+    networks_trained: int  # that were trained for a few epochs to measure
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a job will need, on the machine that the forecast was made on."""
+
+    seconds: float  # of searching
+    saving_seconds: float  # of the refit, if there is one, and of making the version
+    seconds_per_trial: Spread  # every epoch of the budget, all runs
+    memory_bytes: int  # most resident memory of one trial process
+    disk_bytes: Spread  # of the version and the winner's weights, by which network wins
+    parameters: Spread
+    assumes: Assumptions
+
+
+def make_forecast(request: ForecastRequest) -> Forecast:
+    """Train a few networks of the job for a few epochs and extrapolate; runs in a trial process.
+
+    Writes nothing. Raises what reading the rows raises.
+    """
+    # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
+    from models.jobs.forecast.measuring import forecast
+
+    return forecast(request)

@@ -1,0 +1,216 @@
+"""What a job and a trial are: their states, the legal changes, their records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from models.errors import Unreadable
+from models.jobs.schema import load_spec
+from models.jobs.spec import JobSpec
+from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
+
+
+class JobState(StrEnum):
+    """Where a tuning job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens to the job by itself."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class TrialState(StrEnum):
+    """Where a trial stands; `stopped` was ended early by a pruning rule and has a score."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the trial will not change any more."""
+        return self not in (TrialState.WAITING, TrialState.RUNNING)
+
+
+JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING, JobState.CANCELLED}
+    ),
+    JobState.RUNNING: frozenset(
+        {JobState.PAUSED, JobState.CANCELLING, JobState.SUCCEEDED, JobState.FAILED}
+    ),
+    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.CANCELLED}),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED}),
+    # With a raised budget a job that has ended goes on.
+    JobState.SUCCEEDED: frozenset({JobState.QUEUED}),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.CANCELLED: frozenset(),
+}
+
+TRIAL_TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
+    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+    TrialState.RUNNING: frozenset(
+        {
+            TrialState.WAITING,
+            TrialState.COMPLETED,
+            TrialState.STOPPED,
+            TrialState.FAILED,
+            TrialState.CANCELLED,
+        }
+    ),
+    TrialState.COMPLETED: frozenset(),
+    TrialState.STOPPED: frozenset(),
+    TrialState.FAILED: frozenset(),
+    # Those that the end of a search cut off go on with their job.
+    TrialState.CANCELLED: frozenset({TrialState.WAITING}),
+}
+
+
+def sources_of(target: TrialState) -> tuple[TrialState, ...]:
+    """Return the trial states from which `target` may be reached."""
+    return tuple(state for state, targets in TRIAL_TRANSITIONS.items() if target in targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many trials of a job are in which state."""
+
+    total: int  # planned
+    completed: int
+    running: int
+    failed: int
+    stopped: int
+    eta_seconds: float | None  # until all planned trials have ended; None while nothing is known
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of `jobs`."""
+
+    id: str
+    model: str
+    state: JobState
+    document: Mapping[str, Any]  # the stored form of `spec`
+    dataset: str | None  # id of the stored dataset; None until a builtin one is loaded
+    planned_trials: int
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    seconds: float  # of searching so far
+    stop_reason: str | None  # why the search ended
+    error: str | None
+    version: int | None  # registered version of the winner
+    oracle_state: Mapping[str, Any] | None
+    changes: int  # times that its user changed it while it could be worked on
+    progress: Progress | None = None  # where a reader asked for it
+    best_trial: "Trial | None" = None  # where a reader asked for it
+
+    @cached_property
+    def spec(self) -> JobSpec:
+        """What was asked for; raises Unreadable where another version wrote it."""
+        return load_spec(self.document, f"the request of job {self.id}")
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request with every default, as JSON; readable also where `spec` is not."""
+        return {name: value for name, value in self.document.items() if name != "schema_version"}
+
+    @property
+    def refit(self) -> bool:
+        """Whether the winner is trained again on training and validation rows together."""
+        return bool(self.document.get("refit"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRef:
+    """A trial of any job."""
+
+    job: str
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One row of `trials`."""
+
+    number: int  # from 1, in the order in which they were proposed or enqueued
+    key: str  # the oracle's name for it, or one by `enqueued_key`
+    state: TrialState
+    values: dict[str, Any]
+    epochs: int
+    initial_epoch: int
+    parent: int | None  # trial whose weights it continues
+    score: float | None
+    result: dict[str, Any] | None
+    failure_kind: str | None
+    failure_message: str | None
+    retries: int  # times it was lost with its process or worker and tried again
+    digest: str | None  # of all that its result follows from, once there is one
+    reused_from: TrialRef | None  # the equal trial that answered it
+    seconds: float | None
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+
+    @property
+    def is_enqueued(self) -> bool:
+        """Whether a user enqueued it, and no oracle proposed it."""
+        return self.key == enqueued_key(self.number)
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it has no score, where it failed."""
+        if self.failure_kind is None:
+            return None
+        return Failure(FailureKind(self.failure_kind), self.failure_message or "")
+
+    def stored_result(self) -> TrialResult:
+        """Return what the process that trained it answered.
+
+        Raises Unreadable where that was stored by a version whose results have other fields.
+        """
+        try:
+            document: dict[str, Any] = dict(self.result or {})
+            document["folds"] = tuple(RunReport(**run) for run in document["folds"])
+            document["weights"] = tuple(document["weights"])
+            return TrialResult(**document, score=self.score, seconds=self.seconds or 0.0)
+        except (KeyError, TypeError) as error:
+            raise Unreadable(f"the result of trial {self.number}", str(error)) from None
+
+
+ENQUEUED_PREFIX = "given-"  # of the keys that the database holds
+
+
+def enqueued_key(number: int) -> str:
+    """Return the key of a trial that no oracle proposed; no oracle's own looks like it."""
+    return f"{ENQUEUED_PREFIX}{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A trial without its curves: small enough to hold every trial of a job."""
+
+    number: int
+    state: TrialState
+    values: dict[str, Any]
+    epochs: int
+    score: float | None
+    failure_kind: str | None
+    started: datetime | None
+    finished: datetime | None
+    digest: str | None = None
+    is_repeat: bool = False  # reused the result of another trial of its job

@@ -1,0 +1,252 @@
+"""What is shown of jobs and trials, and statistics over all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+
+from models.errors import NotFound, Unreadable
+from models.jobs.best import best_first, comes_after
+from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
+from models.jobs.store.events import EventFeed
+from models.jobs.store.unit_of_work import job_from_row, trial_from_row
+from models.store.engine import Database
+from models.store.tables import jobs, now, trials, versions
+from models.trials.spec import FailureKind
+
+_COUNTED = (TrialState.COMPLETED, TrialState.FAILED, TrialState.STOPPED)
+
+
+class JobReader:
+    """Reads jobs and trials; each method is one short transaction.
+
+    `slots` is how many trials run at once where a job does not say.
+    """
+
+    def __init__(self, database: Database, slots: int = 1) -> None:
+        self._database = database
+        self._events = EventFeed(database)
+        self._slots = slots
+
+    def get(self, job: str) -> Job:
+        """Return one job; NotFound if there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
+        if row is None:
+            raise NotFound("job", job)
+        return job_from_row(row)
+
+    def page(self, limit: int, after: str | None = None, state: str | None = None) -> list[Job]:
+        """Return up to `limit` jobs, newest first, that come after the job `after`."""
+        query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        if after is not None:
+            last = self.get(after)
+            query = query.where(
+                or_(
+                    jobs.c.created < last.created,
+                    and_(jobs.c.created == last.created, jobs.c.id < last.id),
+                )
+            )
+        with self._database.read() as connection:
+            return [job_from_row(row) for row in connection.execute(query)]
+
+    def with_progress(self, job: Job) -> Job:
+        """Return the job with its progress and its best trial.
+
+        There is no best trial where the request of the job cannot be read.
+        """
+        try:
+            best = self.best_trial(job)
+        except Unreadable:
+            best = None
+        return replace(job, progress=self._progress(job), best_trial=best)
+
+    def _progress(self, job: Job) -> Progress:
+        """Count trials by state, in one query that reads an index and no trial."""
+        # Reused trials took no time.
+        took_time = trials.c.seconds > 0
+        query = (
+            select(
+                trials.c.state,
+                func.count().label("trials"),
+                func.count(case((took_time, 1))).label("timed"),
+                func.sum(case((took_time, trials.c.seconds), else_=0.0)).label("seconds"),
+            )
+            .where(trials.c.job == job.id)
+            .group_by(trials.c.state)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        counts = {state: 0 for state in TrialState} | {row.state: row.trials for row in rows}
+        ended = sum(counts[state] for state in _COUNTED)
+        timed = sum(row.timed for row in rows)
+        eta: float | None = None
+        if job.state.is_final:
+            eta = 0.0
+        elif timed:
+            at_once = job.document.get("parallelism") or self._slots
+            left = max(0, job.planned_trials - ended)
+            eta = left * sum(row.seconds for row in rows) / timed / max(1, at_once)
+        return Progress(
+            total=job.planned_trials,
+            completed=counts[TrialState.COMPLETED],
+            running=counts[TrialState.RUNNING],
+            failed=counts[TrialState.FAILED],
+            stopped=counts[TrialState.STOPPED],
+            eta_seconds=eta,
+        )
+
+    def best_trial(self, job: Job) -> Trial | None:
+        """Return the best trial, as `models.jobs.best` says; None while none is scored."""
+        found = self._page(job, "score", 1, None, [TrialState.COMPLETED])
+        found = found or self._page(job, "score", 1, None, None)
+        return found[0] if found and found[0].score is not None else None
+
+    def trials(
+        self,
+        job: Job,
+        *,
+        sort: str = "number",
+        limit: int = 100,
+        after: int | None = None,
+        states: Sequence[str] | None = None,
+    ) -> list[Trial]:
+        """Return up to `limit` trials by `number` or by `score` (best first, unscored ones last).
+
+        `after` is the number of the last trial already seen, in either order.
+        """
+        return self._page(job, sort, limit, after, states)
+
+    def outcomes(self, job: Job) -> list[Outcome]:
+        """Return every trial of a job by number, without its curves."""
+        columns: list[ColumnElement[Any]] = [
+            trials.c[item.name] for item in fields(Outcome) if item.name in trials.c
+        ]
+        columns.append((trials.c.reused_job == trials.c.job).label("is_repeat"))
+        query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
+        with self._database.read() as connection:
+            return [
+                Outcome(
+                    **{
+                        **row._mapping,
+                        "state": TrialState(row.state),
+                        "is_repeat": bool(row.is_repeat),
+                    }
+                )
+                for row in connection.execute(query)
+            ]
+
+    def trial(self, job: Job, number: int) -> Trial:
+        """Return one trial, with its curves so far while it runs; NotFound if there is none."""
+        query = select(trials).where(trials.c.job == job.id, trials.c.number == number)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("trial", number)
+        trial = trial_from_row(row)
+        if trial.state != TrialState.RUNNING:
+            return trial
+        history = self._events.history(job.id, number)
+        return replace(trial, result=history and {"history": history})
+
+    def _page(
+        self,
+        job: Job,
+        sort: str,
+        limit: int,
+        after: int | None,
+        states: Sequence[str] | None,
+    ) -> list[Trial]:
+        query = select(trials).where(trials.c.job == job.id).limit(limit)
+        if states is not None:
+            query = query.where(trials.c.state.in_(states))
+        if sort == "score":
+            objective = job.spec.objective
+            query = query.order_by(*best_first(objective))
+            if after is not None:
+                query = query.where(comes_after(objective, self.trial(job, after)))
+        else:
+            query = query.order_by(trials.c.number)
+            if after is not None:
+                query = query.where(trials.c.number > after)
+        with self._database.read() as connection:
+            return [trial_from_row(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatistics:
+    """Counts over all jobs at one moment, for monitoring; deleted ones are not counted."""
+
+    jobs: Mapping[JobState, int]
+    trials: Mapping[TrialState, int]
+    failures: Mapping[FailureKind, int]  # of the failed trials
+    trainer_seconds: Mapping[str, float]  # of all trials that were trained, by trainer
+    queue_age: float  # seconds since the oldest job that waits for a worker was queued; 0 if none
+    without_worker: int  # jobs begun whose worker let them go or has not been heard of
+    versions: int  # published, of all models
+
+
+def job_statistics(database: Database) -> JobStatistics:
+    """Count over all jobs; raises SQLAlchemyError where the database does not answer.
+
+    Every statement is answered from an index, whose entries are small where the rows are not.
+    """
+    with database.read() as connection:
+        moment = now()
+        rows = connection.execute(
+            select(
+                trials.c.state,
+                trials.c.failure_kind,
+                trials.c.trainer,
+                func.count().label("number"),
+                func.coalesce(func.sum(trials.c.seconds), 0.0).label("seconds"),
+            ).group_by(trials.c.failure_kind, trials.c.trainer, trials.c.state)
+        ).all()
+        return JobStatistics(
+            jobs=_jobs(connection),
+            trials={s: sum(row.number for row in rows if row.state == s) for s in TrialState},
+            failures={
+                kind: sum(row.number for row in rows if row.failure_kind == kind)
+                for kind in FailureKind
+            },
+            trainer_seconds={
+                trainer: sum(row.seconds for row in rows if row.trainer == trainer)
+                for trainer in sorted({row.trainer for row in rows if row.trainer})
+            },
+            queue_age=_queue_age(connection, moment),
+            without_worker=_without_worker(connection, moment),
+            versions=connection.execute(
+                select(func.count()).select_from(versions).where(versions.c.ready)
+            ).scalar_one(),
+        )
+
+
+def _jobs(connection: Connection) -> dict[JobState, int]:
+    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    counts = {state: count for state, count in connection.execute(query)}
+    return {state: counts.get(state, 0) for state in JobState}
+
+
+def _queue_age(connection: Connection, moment: datetime) -> float:
+    query = select(func.min(jobs.c.queued)).where(
+        jobs.c.state == JobState.QUEUED, jobs.c.owner.is_(None)
+    )
+    oldest = connection.execute(query).scalar_one()
+    # Another machine's clock may be a little ahead.
+    return 0.0 if oldest is None else max(0.0, (moment - oldest).total_seconds())
+
+
+def _without_worker(connection: Connection, moment: datetime) -> int:
+    query = (
+        select(func.count())
+        .select_from(jobs)
+        .where(
+            jobs.c.state.in_([JobState.RUNNING, JobState.CANCELLING]),
+            or_(jobs.c.lease_until.is_(None), jobs.c.lease_until < moment),
+        )
+    )
+    return int(connection.execute(query).scalar_one())

@@ -1,0 +1,221 @@
+"""The JSON form of a job's spec: in requests, in the database and in answers.
+
+A stored document is the dump of `JobSpecSchema` with the number `schema_version`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import marshmallow as ma
+from marshmallow.validate import Length, OneOf, Range
+
+from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
+from models.data.preparation.weighting import MAX_WEIGHT, MIN_WEIGHT
+from models.errors import Invalid, Unreadable
+from models.fields import StrictBoolean, StrictInteger, described, flatten, model_name
+from models.jobs.schema_parts import (
+    BudgetSchema,
+    ClassWeightField,
+    DatasetField,
+    EarlyStoppingSchema,
+    EvaluationSchema,
+    NarrowFromSchema,
+    ObjectiveField,
+    ObjectiveSchema,
+    PruningSchema,
+)
+from models.jobs.spec import JobSpec
+from models.oracles.plan import DEFAULT_TRIALS
+from models.oracles.schema import StrategyField
+from models.oracles.strategy import Bayesian, Random
+from models.space.hyperparameters import NETWORKS
+from models.space.schema import SearchSpaceField, load_space
+from models.trials.spec import EarlyStopping
+
+SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
+
+
+class JobSpecSchema(ma.Schema):
+    """A tuning job to start. `model`, `dataset` and `target` are required.
+
+    With `narrow_from` only `model` is: the data, the network and the aim are those of that job.
+    """
+
+    model = model_name(example="house-prices")
+    dataset = DatasetField(
+        load_default=None,
+        allow_none=False,
+        metadata=described(
+            f"Id of a dataset, `{BUILTIN_PREFIX}` and a name, records, or arrays."
+            " Required, unless `narrow_from` names a job.",
+            oneOf=[
+                {"type": "string", "example": "builtin:diabetes"},
+                {
+                    "type": "object",
+                    "required": ["records"],
+                    "properties": {"records": {"type": "array", "items": {"type": "object"}}},
+                },
+                {
+                    "type": "object",
+                    "required": ["x", "y"],
+                    "properties": {
+                        "x": {"type": "array", "items": {}},
+                        "y": {"type": "array", "items": {}},
+                    },
+                },
+            ],
+        ),
+    )
+    target = ma.fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=Length(min=1),
+        metadata=described(
+            "Column to predict. Required, unless `narrow_from` names a job.", example="target"
+        ),
+    )
+    features = ma.fields.List(
+        ma.fields.String(),
+        load_default=None,
+        allow_none=True,
+        validate=Length(min=1),
+        metadata=described("Columns to learn from. Default: all that are not ignored."),
+    )
+    task = ma.fields.String(
+        load_default="auto",
+        validate=OneOf(["auto", *Task]),
+        metadata=described("What is predicted; `auto` follows from the target."),
+    )
+    class_weight = ClassWeightField(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "What the training rows of each class count in the training loss: `balanced` for rows /"
+            " (classes * rows of the class), or numbers by label; classes left out count 1."
+            " Classification only.",
+            oneOf=[
+                {"type": "string", "enum": ["balanced"]},
+                {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "number",
+                        "minimum": MIN_WEIGHT,
+                        "maximum": MAX_WEIGHT,
+                    },
+                    "example": {"healthy": 1.0, "ill": 10.0},
+                },
+            ],
+        ),
+    )
+    sample_weight = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=Length(min=1),
+        metadata=described(
+            "Column of numbers from 0 up that says what each training row counts in the training"
+            " loss. It is no feature, and predictions do not ask for it."
+        ),
+    )
+    network = ma.fields.String(
+        load_default="mlp",
+        validate=OneOf(list(NETWORKS)),
+        metadata=described("Family of networks; `cnn` learns from images."),
+    )
+    space = SearchSpaceField(data_key="search_space", load_default=None, allow_none=True)
+    strategy = StrategyField(load_default=Random)
+    objective = ObjectiveField(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
+    evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation)
+    executions = StrictInteger(
+        data_key="executions_per_trial",
+        load_default=1,
+        validate=Range(1, 100),
+        metadata=described("Times that each trial is trained, with other seeds; scores are means."),
+    )
+    early_stopping = ma.fields.Nested(
+        EarlyStoppingSchema,
+        load_default=EarlyStopping,
+        allow_none=True,
+        metadata=described("`null` trains every epoch."),
+    )
+    pruning = ma.fields.Nested(
+        PruningSchema,
+        load_default=None,
+        allow_none=True,
+        metadata=described("Stop hopeless trials early. Default: every trial is trained out."),
+    )
+    parallelism = StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=Range(1, 1024),
+        metadata=described("Trials at once. Default: as many as the worker has slots."),
+    )
+    seed = StrictInteger(
+        load_default=0,
+        validate=Range(0, 2**31 - 1),
+        metadata=described("The same request and seed give the same trials and scores."),
+    )
+    refit = StrictBoolean(
+        load_default=False,
+        metadata=described(
+            "Train the winner again on training and validation rows together. Default: its"
+            " weights are kept. Always so with `cv`."
+        ),
+    )
+    reuse = StrictBoolean(
+        load_default=True,
+        metadata=described("Use the results of equal trials of other jobs."),
+    )
+    narrow_from = ma.fields.Nested(
+        NarrowFromSchema,
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Search where the best trials of an ended job lie, on the same data and with the same"
+            " aim, and begin with the results that it has there. Leave out `search_space`."
+        ),
+    )
+
+    @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _check_source(self, data: Any, original: Any, **_: Any) -> None:
+        if not isinstance(original, Mapping):
+            return
+        missing = [name for name in ("dataset", "target") if name not in original]
+        if missing and original.get("narrow_from") is None:
+            text = str(ma.fields.Field.default_error_messages["required"])
+            raise ma.ValidationError({name: [text] for name in missing})
+
+    @ma.post_load(pass_original=True)
+    def _make(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> JobSpec:
+        if data["space"] is None and data["narrow_from"] is None:
+            data["space"] = load_space(None, data["network"])
+        data["task"] = None if data["task"] == "auto" else Task(data["task"])
+        data["features"] = data["features"] and tuple(data["features"])
+        if data["budget"].max_trials is None and isinstance(data["strategy"], Random | Bayesian):
+            data["budget"] = replace(data["budget"], max_trials=DEFAULT_TRIALS)
+        named = frozenset(original) | {f"budget.{name}" for name in original.get("budget", {})}
+        return JobSpec(**data, named=named)
+
+
+def dump_spec(spec: JobSpec) -> dict[str, Any]:
+    """Return the document of a decided spec, which `load_spec` reads back to an equal one."""
+    document: dict[str, Any] = JobSpecSchema().dump(spec)
+    return {"schema_version": SCHEMA_VERSION, **document}
+
+
+def load_spec(document: Mapping[str, Any], what: str) -> JobSpec:
+    """Read a stored document; Unreadable, naming `what` and the field, where that is impossible."""
+    fields = dict(document)
+    version = fields.pop("schema_version", 1)
+    if version not in range(1, SCHEMA_VERSION + 1):
+        raise Unreadable(what, {"schema_version": [f"{version} is newer than {SCHEMA_VERSION}."]})
+    try:
+        spec: JobSpec = JobSpecSchema().load(fields)
+    except ma.ValidationError as error:
+        raise Unreadable(what, flatten(error.messages)) from None
+    except Invalid as error:
+        raise Unreadable(what, error.errors) from None
+    return spec

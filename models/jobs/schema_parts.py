@@ -1,0 +1,289 @@
+"""The parts of a job's spec in JSON: objective, budget, evaluation, pruning and weights."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import marshmallow as ma
+from marshmallow.validate import Length, OneOf, Range
+
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.weighting import (
+    MAX_WEIGHT,
+    MIN_WEIGHT,
+    ClassWeight,
+    class_weight_from_json,
+    class_weight_to_json,
+)
+from models.fields import StrictFloat, StrictInteger, described
+from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
+from models.jobs.spec import Budget, NarrowFrom
+from models.oracles.plan import DEFAULT_TRIALS
+from models.trials.objective import METRICS, Objective
+from models.trials.spec import EarlyStopping
+
+_METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
+_MAX_EPOCHS = _MAX_TRIALS = 100_000
+
+
+class DatasetField(ma.fields.Field[Any]):
+    """A dataset's id, a builtin name, or rows."""
+
+    default_error_messages = {
+        "form": (
+            'Give the id of a dataset, "builtin:" and a name, {{"records": [...]}}'
+            ' or {{"x": [...], "y": [...]}}.'
+        )
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, dict) and set(value) in ({"records"}, {"x", "y"}):
+            return value
+        raise self.make_error("form")
+
+
+class ClassWeightField(ma.fields.Field[Any]):
+    """`"balanced"`, or a positive number for each class by its label."""
+
+    default_error_messages = {
+        "form": 'Give "balanced" or an object with a positive number for each class.',
+        "empty": "Name at least one class.",
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> ClassWeight | None:
+        if value == "balanced":
+            return class_weight_from_json(value)
+        if not isinstance(value, dict):
+            raise self.make_error("form")
+        if not value:
+            raise self.make_error("empty")
+        factors = ma.fields.Dict(
+            keys=ma.fields.String(), values=StrictFloat(validate=Range(MIN_WEIGHT, MAX_WEIGHT))
+        )
+        try:
+            return class_weight_from_json(factors.deserialize(value))
+        except ma.ValidationError as error:
+            raise ma.ValidationError(_by_label(error.messages)) from None
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return class_weight_to_json(value)
+
+
+def _by_label(messages: Any) -> Any:
+    """Drop the level "value" that marshmallow's Dict puts between a key and its messages."""
+    return {label: found.get("value", found) for label, found in messages.items()}
+
+
+class ObjectiveSchema(ma.Schema):
+    """The metric that ranks trials."""
+
+    metric = ma.fields.String(
+        load_default="val_loss",
+        metadata=described(f"One of {', '.join(_METRIC_NAMES)}; `val_` may stand before it."),
+    )
+    direction = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=OneOf(["min", "max"]),
+        metadata=described("Follows from the metric; one that disagrees is refused."),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Objective:
+        return Objective(**data)
+
+
+class ObjectiveField(ma.fields.Nested):
+    """One metric and its direction; a weighted sum is refused with advice."""
+
+    ADVICE = (
+        "One metric ranks the trials: a weighted sum of metrics would be ranked by whichever has"
+        " the largest numbers. Tune one of them; every trial reports all the others in `metrics`"
+        " (GET /tune/{id}/trials?sort=score), and a further job with another objective reuses"
+        " the results of equal trials without training them again."
+    )
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
+    ) -> Any:
+        if _names_several_metrics(value):
+            raise ma.ValidationError(self.ADVICE)
+        return super()._deserialize(value, attr, data, partial, **kwargs)
+
+
+def _names_several_metrics(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        if any(name in value for name in ("metrics", "weights", "weight")):
+            return True
+        value = value.get("metric")
+    if isinstance(value, str):
+        return "+" in value or "*" in value
+    return isinstance(value, Mapping) or (isinstance(value, list) and len(value) > 1)
+
+
+class BudgetSchema(ma.Schema):
+    """When the search ends: at whichever limit is met first."""
+
+    max_trials = StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=Range(1, _MAX_TRIALS),
+        metadata=described(
+            f"Trials at most. Default: {DEFAULT_TRIALS} for random and bayesian; all that"
+            " the strategy plans for manual, grid and hyperband."
+        ),
+    )
+    epochs = StrictInteger(
+        load_default=50,
+        validate=Range(1, _MAX_EPOCHS),
+        metadata=described("Epochs at most for one training."),
+    )
+    max_seconds = StrictFloat(
+        load_default=None,
+        allow_none=True,
+        validate=Range(min=0, min_inclusive=False),
+        metadata=described("Seconds of searching; trials still running then are cancelled."),
+    )
+    max_failed_trials = StrictInteger(
+        load_default=10,
+        validate=Range(min=1),
+        metadata=described("The search ends when this many trials have failed."),
+    )
+    target_score = StrictFloat(
+        load_default=None,
+        allow_none=True,
+        metadata=described("The search ends when the objective is this good."),
+    )
+    target = StrictFloat(
+        load_only=True,
+        allow_none=True,
+        metadata=described("Old name of `target_score`.", deprecated=True),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Budget:
+        old = data.pop("target", None)
+        if old is not None and data["target_score"] not in (None, old):
+            raise ma.ValidationError("Is the old name of target_score; give one.", "target")
+        return Budget(**data | ({} if old is None else {"target_score": old}))
+
+
+class NarrowFromSchema(ma.Schema):
+    """The ended job whose best trials bound the search space."""
+
+    job = ma.fields.String(required=True, validate=Length(1, 64), metadata=described("Its id."))
+    top = StrictFloat(
+        load_default=0.2,
+        validate=Range(min=0, max=1, min_inclusive=False),
+        metadata=described("Share of its scored trials that count as the best; at least 3."),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> NarrowFrom:
+        return NarrowFrom(**data)
+
+
+class EvaluationSchema(ma.Schema):
+    """How trials are scored, and what is held back from them all."""
+
+    method = ma.fields.String(
+        load_default="holdout",
+        validate=OneOf(["holdout", "cv", "train"]),
+        metadata=described(
+            "`holdout`: one validation part. `cv`: k-fold cross-validation."
+            " `train`: score on the training rows themselves."
+        ),
+    )
+    validation_fraction = StrictFloat(
+        load_default=0.2,
+        metadata=described("Share of all rows to validate on (holdout)."),
+    )
+    test_fraction = StrictFloat(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Share of all rows that no trial sees; the winner is scored on it. Default: 0.1,"
+            " and 0 with `train`."
+        ),
+    )
+    folds = StrictInteger(
+        load_default=5, validate=Range(2, 100), metadata=described("Number of folds (cv).")
+    )
+    validation_dataset = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata=described("Id of a dataset to validate on instead of a held-out part."),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Evaluation:
+        if data["test_fraction"] is None:
+            data["test_fraction"] = 0.0 if data["method"] == "train" else 0.1
+        return Evaluation(**data)
+
+
+class EarlyStoppingSchema(ma.Schema):
+    """When a training that no longer improves is ended; its best weights are kept."""
+
+    patience = StrictInteger(
+        load_default=10,
+        validate=Range(min=1),
+        metadata=described("Epochs in a row without a better validation loss."),
+    )
+    min_delta = StrictFloat(
+        load_default=0.0,
+        validate=Range(min=0),
+        metadata=described("How much better counts, in the loss's own units."),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> EarlyStopping:
+        return EarlyStopping(**data)
+
+
+class PruningSchema(ma.Schema):
+    """Which running trials are stopped early; docs/pruning.md describes the rules."""
+
+    rule = ma.fields.String(
+        required=True,
+        validate=OneOf(list(RULES)),
+        metadata=described(
+            "`median`: stop a trial that is worse than half of the completed ones were on average."
+            " `asha`: let only the best share go on at each rung."
+        ),
+    )
+    min_epochs = StrictInteger(
+        validate=Range(1, _MAX_EPOCHS),
+        metadata=described(
+            "Epochs that every trial gets; the first rung of `asha`.",
+            default=MedianRule().min_epochs,
+        ),
+    )
+    min_trials = StrictInteger(
+        validate=Range(1, _MAX_TRIALS),
+        metadata=described(
+            "median: trials that must have completed before any is stopped.",
+            default=MedianRule().min_trials,
+        ),
+    )
+    reduction_factor = StrictInteger(
+        validate=Range(2, 1000),
+        metadata=described(
+            "asha: one trial in so many goes on from a rung, to so many times its epochs.",
+            default=AshaRule().reduction_factor,
+        ),
+    )
+
+    @ma.post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> PruningRule:
+        rule = RULES[data.pop("rule")]
+        foreign = data.keys() - {option.name for option in fields(rule)}
+        if foreign:
+            raise ma.ValidationError(
+                {name: [f"The rule {rule.rule!r} has no such option."] for name in foreign}
+            )
+        return rule(**data)

@@ -1,0 +1,1 @@
+"""The search of one job: which trial is next, and what its result means for the rest."""

@@ -1,0 +1,151 @@
+"""Results that equal trials share, within a job and across jobs.
+
+Trials are equal if everything that their result follows from is equal; a digest of that finds them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from statistics import pstdev
+from typing import Any
+
+from models.errors import ArtifactError
+from models.jobs.best import SCORED
+from models.jobs.model import Job, Trial, TrialRef, TrialState
+from models.jobs.spec import JobSpec
+from models.jobs.store.held_job import HeldJob
+from models.store.artifacts import Artifacts
+from models.trials.network_weights import weights_name
+from models.trials.objective import Objective
+from models.trials.spec import TrialResult
+
+# To be raised when the same digest no longer stands for the same training.
+_TRAINING = 3
+
+
+def training_digest(
+    spec: JobSpec,
+    dataset: str,
+    values: Mapping[str, Any],
+    epochs: int,
+    initial_epoch: int = 0,
+    parent: str | None = None,
+) -> str:
+    """Return a SHA-256, in hex, of all that the result of a trial follows from.
+
+    `dataset` is the id of the stored rows, which is their own digest, and `parent` the digest of
+    the trial that it continues. The objective is no part of it: every metric is in the result.
+    """
+    document = [
+        _TRAINING,
+        dataset,
+        spec.target,
+        spec.features,
+        spec.task,
+        asdict(spec.evaluation),
+        spec.seed,
+        spec.network,
+        values,
+        spec.executions,
+        spec.early_stopping and asdict(spec.early_stopping),
+        epochs,
+        initial_epoch,
+        parent,
+    ]
+    if spec.class_weight is not None or spec.sample_weight is not None:
+        # Only then, so that results of trials without weights keep the digests that they have.
+        document.append({"class": spec.class_weight, "sample": spec.sample_weight})
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+class EqualTrials:
+    """The trials of one job by their digest; `trials` are those of the search, by number."""
+
+    def __init__(self, job: Job, held: HeldJob, trials: Mapping[int, Trial]) -> None:
+        self._job = job
+        self._held = held
+        self._trials = trials
+        self._digests: dict[int, str] = {}
+        self._running: dict[str, int] = {}  # digest -> trial
+        self._scored: dict[str, int] = {}  # digest -> the first trial with that result
+
+    @property
+    def any_running(self) -> bool:
+        """Whether a trial is being trained."""
+        return bool(self._running)
+
+    def is_running(self, trial: Trial) -> bool:
+        """Return whether a trial equal to this one is being trained."""
+        return self.digest(trial) in self._running
+
+    def note(self, trial: Trial) -> None:
+        """Take the new state of a trial into account."""
+        if trial.state == TrialState.RUNNING:
+            self._running[self.digest(trial)] = trial.number
+            return
+        self._running.pop(self.digest(trial), None)
+        if trial.state in SCORED:
+            self._scored.setdefault(self.digest(trial), trial.number)
+
+    def find(self, trial: Trial) -> tuple[TrialRef, Trial] | None:
+        """Return a scored trial equal to this one, of this job or, where allowed, of another."""
+        digest = self.digest(trial)
+        number = self._scored.get(digest)
+        if number is not None:
+            return TrialRef(self._job.id, number), self._held.trial(number)
+        return self._held.equal_elsewhere(digest) if self._job.spec.reuse else None
+
+    def parent(self, trial: Trial) -> Trial | None:
+        """Return the trial that `trial` continues, unless that one has no score."""
+        parent = self._trials.get(trial.parent) if trial.parent else None
+        return parent if parent is not None and parent.state in SCORED else None
+
+    def digest(self, trial: Trial) -> str:
+        """Return the digest of a trial: the same for trials that would be trained alike."""
+        if trial.number not in self._digests:
+            assert self._job.dataset is not None
+            parent = self.parent(trial)
+            self._digests[trial.number] = training_digest(
+                self._job.spec,
+                self._job.dataset,
+                trial.values,
+                trial.epochs,
+                trial.initial_epoch if parent else 0,
+                self.digest(parent) if parent else None,
+            )
+        return self._digests[trial.number]
+
+
+def reused_result(source: Trial, objective: Objective, folder: str) -> TrialResult | None:
+    """Return the result of `source` scored by `objective`, with its weights in `folder`.
+
+    None where it has no such metric.
+    """
+    result = source.stored_result()
+    score = (result.metrics or {}).get(objective.metric)
+    if score is None:
+        return None
+    scores = [run.metrics[objective.metric] for run in result.folds]
+    folds = tuple(
+        replace(run, score=own, weights=weights_name(folder, run.fold, run.execution))
+        for run, own in zip(result.folds, scores, strict=True)
+    )
+    return replace(
+        result,
+        score=score,
+        spread=pstdev(known for known in scores if known is not None) if folds else result.spread,
+        folds=folds,
+        weights=tuple(run.weights for run in folds),
+        seconds=0.0,
+        stopped=source.state == TrialState.STOPPED,
+    )
+
+
+def copy_weights(artifacts: Artifacts, source: Trial, result: TrialResult) -> None:
+    """Store the weights of `source` where `result` says; missing ones stay missing."""
+    for old, new in zip(source.stored_result().weights, result.weights, strict=True):
+        try:
+            artifacts.write(new, artifacts.read(old))
+        except ArtifactError:
+            return

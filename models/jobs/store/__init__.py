@@ -1,0 +1,1 @@
+"""Jobs and trials in the database: the queue, units of work and events."""

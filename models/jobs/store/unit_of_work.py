@@ -1,0 +1,194 @@
+"""One transaction about one job: its state, its trials and its events change together."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Result, Row, func, insert, select, update
+
+from models.errors import Conflict, NotFound, Unreadable
+from models.jobs.model import (
+    JOB_TRANSITIONS,
+    Job,
+    JobState,
+    Trial,
+    TrialRef,
+    TrialState,
+    sources_of,
+)
+from models.jobs.store.events import NewEvent, record, state_event, trial_event
+from models.store.engine import Database
+from models.store.tables import jobs, now, trials
+
+OPEN = (TrialState.WAITING, TrialState.RUNNING)
+
+
+class UnitOfWork:
+    """Changes of one job in one transaction, whose row is locked until its end.
+
+    The columns of the job's row and the events are collected, and written once by `flush`.
+    """
+
+    def __init__(self, connection: Connection, row: Row[Any]) -> None:
+        """`row` holds at least `id`, `state` and `changes`."""
+        self.connection = connection
+        self.job_id: str = row.id
+        self.state = JobState(row.state)
+        self.changes: int = row.changes
+        self.events: list[NewEvent] = []
+        self.columns: dict[str, Any] = {}
+
+    def job(self) -> Job:
+        """Return the job with all that was changed so far."""
+        self.flush()
+        query = select(jobs).where(jobs.c.id == self.job_id)
+        return job_from_row(self.connection.execute(query).one())
+
+    def set(self, **columns: Any) -> None:
+        """Change columns of the job's row, other than its state."""
+        self.columns |= columns
+
+    def change_state(self, target: JobState, **details: Any) -> None:
+        """Move the job to another state; raises Conflict where that is illegal.
+
+        `details` are part of the event.
+        """
+        if target not in JOB_TRANSITIONS[self.state]:
+            raise Conflict(f"Job {self.job_id} is {self.state}; it cannot become {target}.")
+        self.state = target
+        self.columns["state"] = target
+        if target == JobState.QUEUED:
+            self.columns["queued"] = now()
+        if target.is_final:
+            self.columns |= {"finished": now(), "owner": None, "lease_until": None}
+        self.events.append(state_event(target, **details))
+
+    def change_trials(
+        self,
+        target: TrialState,
+        *,
+        number: int | None = None,
+        source: Collection[TrialState] | None = None,
+        **columns: Any,
+    ) -> int:
+        """Move a trial, or all in the states `source`, to another state; return how many moved.
+
+        Trials that cannot legally become `target` stay as they are. `columns` are written with it.
+        """
+        states = [state for state in sources_of(target) if source is None or state in source]
+        change = update(trials).where(trials.c.job == self.job_id, trials.c.state.in_(states))
+        if number is not None:
+            change = change.where(trials.c.number == number)
+        if target.is_final:
+            columns["finished"] = now()
+        elif target == TrialState.RUNNING:
+            columns["started"] = now()
+        else:
+            columns |= {"started": None, "finished": None}
+        change = change.values(state=target, **columns).returning(trials.c.number)
+        moved = sorted(self.connection.execute(change).scalars())
+        details = _event_details(columns)
+        self.events += [trial_event(each, target, **details) for each in moved]
+        return len(moved)
+
+    def add_trials(self, rows: Sequence[dict[str, Any]]) -> list[Trial]:
+        """Add waiting trials after those that there are; return them.
+
+        `rows` hold `values` and `epochs`, and `key` as text or as a function of the number.
+        """
+        if not rows:
+            return []
+        last = self.count_trials()
+        filled = [
+            {
+                "initial_epoch": 0,
+                "parent": None,
+                **row,
+                "job": self.job_id,
+                "number": number,
+                "key": row["key"](number) if callable(row["key"]) else row["key"],
+                "state": TrialState.WAITING,
+                "retries": 0,
+                "created": now(),
+            }
+            for number, row in enumerate(rows, last + 1)
+        ]
+        created = insert(trials).returning(trials, sort_by_parameter_order=True)
+        found = self.connection.execute(created, filled).all()
+        self.events += [
+            trial_event(row["number"], TrialState.WAITING, values=row["values"]) for row in filled
+        ]
+        return [trial_from_row(row) for row in found]
+
+    def count_trials(self) -> int:
+        """Return the number of the job's last trial, 0 if it has none."""
+        last = func.coalesce(func.max(trials.c.number), 0)
+        query = select(last).where(trials.c.job == self.job_id)
+        return int(self.connection.execute(query).scalar_one())
+
+    def flush(self) -> None:
+        """Write the columns and events that were collected."""
+        record(self.connection, self.job_id, self.events, self.columns)
+        self.events, self.columns = [], {}
+
+
+@contextmanager
+def unit_of_work(database: Database, job: str) -> Iterator[UnitOfWork]:
+    """Open a transaction in which nobody else changes the job; NotFound if there is none."""
+    with database.write() as connection:
+        row = locked(connection, job)
+        if row is None:
+            raise NotFound("job", job)
+        unit = UnitOfWork(connection, row)
+        yield unit
+        unit.flush()
+
+
+def locked(connection: Connection, job: str) -> Row[Any] | None:
+    """Lock the row of a job and return what decides over it; None if there is no such job."""
+    query = select(jobs.c.id, jobs.c.state, jobs.c.changes, jobs.c.owner)
+    rows: Result[Any] = connection.execute(query.where(jobs.c.id == job).with_for_update())
+    return rows.one_or_none()
+
+
+def job_from_row(row: Row[Any]) -> Job:
+    """Return a row of `jobs` as a Job.
+
+    A state that only a newer version knows is shown as failed, and the error says so.
+    """
+    fields = dict(row._mapping)
+    fields["document"] = fields.pop("spec")
+    try:
+        fields["state"] = JobState(row.state)
+    except ValueError:
+        fields["error"] = f"This version of Luthier does not know the state {row.state!r}."
+        fields["state"] = JobState.FAILED
+    return Job(**{name: fields[name] for name in _JOB_COLUMNS})
+
+
+_JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in ("progress", "best_trial")]
+
+
+def trial_from_row(row: Row[Any]) -> Trial:
+    """Return a row of `trials` as a Trial; Unreadable for a state of a newer version."""
+    if row.state not in set(TrialState):
+        state = f"There is no state {row.state!r}."
+        raise Unreadable(f"trial {row.number} of job {row.job}", {"state": [state]})
+    fields = dict(row._mapping)
+    del fields["job"], fields["trainer"]
+    job, number = fields.pop("reused_job"), fields.pop("reused_trial")
+    source = None if number is None else TrialRef(job, number)
+    return Trial(**{**fields, "state": TrialState(row.state), "reused_from": source})
+
+
+def _event_details(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return what an event says of a trial's new row; the rest is in the row itself."""
+    details: dict[str, Any] = {
+        name: columns[name] for name in ("score", "seconds") if name in columns
+    }
+    if columns.get("reused_trial"):
+        details["reused_from"] = {"job": columns["reused_job"], "trial": columns["reused_trial"]}
+    if "failure_kind" in columns:
+        kind, message = columns["failure_kind"], columns["failure_message"]
+        details["failure"] = {"kind": kind, "message": message}
+    return details

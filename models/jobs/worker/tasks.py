@@ -1,0 +1,96 @@
+"""What a worker runs in its trial processes, and how it makes a new process ready."""
+
+import gc
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+
+from models.data.formats.reading import from_arrays
+from models.data.preparation.splitting import Evaluation
+from models.data.preparation.tasks import Task
+from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.executors.reporting import tell
+from models.settings import Settings
+from models.store.artifacts import Artifacts
+from models.telemetry import about
+from models.trials.objective import Objective
+from models.trials.process import prepare_trials
+from models.trials.run import run_trial
+from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+
+log = logging.getLogger(__name__)
+
+_FAILURES: dict[type[Exception], FailureKind] = {
+    TaskLost: FailureKind.LOST,
+    TaskTimedOut: FailureKind.TIMEOUT,
+    TaskOutOfMemory: FailureKind.OUT_OF_MEMORY,
+}
+_WARM_UP_ROWS = 20
+
+
+def train(spec: TrialSpec) -> TrialResult:
+    """Run one trial and report every epoch to the worker, which may ask the trial to stop."""
+    with about(job=spec.job, trial=spec.number):
+        return run_trial(spec, lambda report: tell(asdict(report)))
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return the failure of a trial whose task raised `error`."""
+    kind = _FAILURES.get(type(error), FailureKind.ERROR)
+    text = str(error) if kind != FailureKind.ERROR else f"{type(error).__name__}: {error}"
+    return Failure(kind, text)
+
+
+def prepare_tasks(settings: Settings) -> Callable[[], None]:
+    """Return what makes a new process ready for trials, forecasts and exports."""
+    return partial(_prepare, settings)
+
+
+def _prepare(settings: Settings) -> None:
+    prepare_trials(settings)()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            warm_up_tasks(folder)
+    except Exception as error:
+        # The first export takes a second longer, and that is all.
+        log.warning("the process was not made ready for exports: %s", error)
+    # As `models.trials.process.warm_up` says.
+    gc.freeze()
+
+
+def warm_up_tasks(folder: str) -> None:
+    """Train a trial on a few rows, measure it as for a forecast, and export a version of it.
+
+    The packages that only forecasts and exports need are imported, and TensorFlow sets up what they
+    use, when they are first needed: a second that the first winner would otherwise wait for.
+    """
+    # TensorFlow is imported with these, for which the process must have been prepared.
+    from models.data.library.storage import write_dataset
+    from models.registry.building import measure_savings
+    from models.registry.export import ExportSpec, export
+    from models.trials.calibration import CostModel, measure
+    from models.trials.data import prepare
+
+    numbers = np.arange(float(_WARM_UP_ROWS))
+    artifacts = Artifacts(folder)
+    write_dataset(from_arrays(numbers[:, None], numbers), artifacts, "rehearsal")
+    trial = TrialSpec(
+        job="rehearsal",
+        number=1,
+        network="mlp",
+        values={"num_layers": 1, "units": 1},
+        data=DataRef(folder, "rehearsal", "y", Task.REGRESSION, Evaluation(), seed=0),
+        objective=Objective("loss", "min"),
+        epochs=1,
+        seed=0,
+        weights="rehearsal/1",
+    )
+    export(ExportSpec("rehearsal", 1, trial, run_trial(trial)))
+    fold = prepare(trial.data).folds[0]
+    CostModel([measure(trial.network, trial.values, fold)])
+    measure_savings(trial.network, [trial.values], fold)
+    prepare.cache_clear()

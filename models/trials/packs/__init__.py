@@ -1,1 +1,0 @@
-"""Training many networks at once: a pack is one TensorFlow program over stacked weights."""

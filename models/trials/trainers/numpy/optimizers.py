@@ -1,0 +1,240 @@
+"""The optimizers of Keras in NumPy: formulas, compiled loops over the weights, their states.
+
+Formulas and constants are those of `keras.optimizers` 3.15, in its order of operations. An update
+is bound by memory: compiled by Numba it reads and writes each number once, where NumPy takes ten
+passes. Compiled code is kept in memory only, because Numba's cache on disk is pickled.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar
+
+import numba
+import numpy as np
+
+from models.space.hyperparameters import TrialValues, value
+from models.trials.trainers.base import Floats
+
+Function = Callable[..., Any]
+# (weight, gradient, *states, keep, *numbers) -> (weight, *states). `keep` is the share of a weight
+# that its decay leaves.
+Formula = Callable[..., tuple[np.float32, ...]]
+
+# NumPy's rules for a division by zero, which gives infinity; Python's check would prevent vector
+# instructions.
+_compiled: Callable[[Function], Function] = numba.njit(error_model="numpy")
+
+_EPSILON = np.float32(1e-7)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_BETA_1, _BETA_2 = np.float32(0.9), np.float32(0.999)
+_REST_1, _REST_2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
+_RHO, _REST_RHO = np.float32(0.9), np.float32(1 - 0.9)
+
+
+class Optimizer(ABC):
+    """Changes weights by their gradient, one step after the other."""
+
+    formula: ClassVar[Formula]
+    states: ClassVar[int] = 0  # arrays of the weights' size that the optimizer keeps
+    state_start: ClassVar[float] = 0.0  # their initial value
+
+    def __init__(self, values: TrialValues, size: int) -> None:
+        """`size` is the number of trained weights."""
+        self._weight_decay = np.float32(float(value(values, "weight_decay")))
+        self._momentum = np.float32(float(value(values, "momentum")))
+        self._states = [np.full(size, self.state_start, np.float32) for _ in range(self.states)]
+        self._update = _compile_update(type(self).formula, self.states)
+        self._scalars: tuple[np.float32, ...] = ()
+
+    def start_step(self, rate: float, step: int) -> None:
+        """Begin a step, counted from 1, with the learning rate `rate`."""
+        learning_rate = np.float32(rate)
+        keep = _ONE - self._weight_decay * learning_rate
+        self._scalars = (keep, *self._numbers(learning_rate, step))
+
+    def update(self, weights: Floats, gradient: Floats, place: slice) -> None:
+        """Change the numbers at `place` in the flat array of all weights by their gradient."""
+        states = (state[place] for state in self._states)
+        self._update(weights[place], gradient[place], *states, *self._scalars)
+
+    @abstractmethod
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        """Return what the formula takes after `keep`."""
+
+
+@cache
+def _compile_update(formula: Formula, states: int) -> Function:
+    """Compile the loop that applies `formula` to (weights, gradient, *states, *numbers)."""
+
+    # Numba's tuples have a fixed length each, so there is one loop for each number of states.
+    def without_state(weights, gradient, *numbers):  # type: ignore[no-untyped-def]
+        for i in range(weights.size):
+            weights[i] = formula(weights[i], gradient[i], *numbers)[0]
+
+    def with_one(weights, gradient, first, *numbers):  # type: ignore[no-untyped-def]
+        for i in range(weights.size):
+            weights[i], first[i] = formula(weights[i], gradient[i], first[i], *numbers)
+
+    def with_two(weights, gradient, first, second, *numbers):  # type: ignore[no-untyped-def]
+        for i in range(weights.size):
+            weights[i], first[i], second[i] = formula(
+                weights[i], gradient[i], first[i], second[i], *numbers
+            )
+
+    return _compiled((without_state, with_one, with_two)[states])
+
+
+@_compiled
+def _sgd(weight, gradient, keep, rate):  # type: ignore[no-untyped-def]
+    return (weight * keep - gradient * rate,)
+
+
+class _Sgd(Optimizer):
+    formula = _sgd
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return (rate,)
+
+
+@_compiled
+def _sgd_momentum(weight, gradient, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
+    velocity = velocity * momentum - gradient * rate
+    return weight * keep + velocity, velocity
+
+
+class _SgdMomentum(Optimizer):
+    formula = _sgd_momentum
+    states = 1
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return rate, self._momentum
+
+
+@_compiled
+def _rmsprop(weight, gradient, square, keep, rate):  # type: ignore[no-untyped-def]
+    square = square * _RHO + gradient * gradient * _REST_RHO
+    increment = gradient * rate / np.sqrt(square + _EPSILON)
+    return weight * keep - increment, square
+
+
+class _Rmsprop(Optimizer):
+    formula = _rmsprop
+    states = 1
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return (rate,)
+
+
+@_compiled
+def _rmsprop_momentum(weight, gradient, square, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
+    square = square * _RHO + gradient * gradient * _REST_RHO
+    increment = gradient * rate / np.sqrt(square + _EPSILON)
+    velocity = velocity * momentum + increment
+    return weight * keep - velocity, square, velocity
+
+
+class _RmspropMomentum(Optimizer):
+    formula = _rmsprop_momentum
+    states = 2
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return rate, self._momentum
+
+
+@_compiled
+def _adagrad(weight, gradient, square, keep, rate):  # type: ignore[no-untyped-def]
+    square += gradient * gradient
+    increment = gradient * rate / np.sqrt(square + _EPSILON)
+    return weight * keep - increment, square
+
+
+class _Adagrad(Optimizer):
+    formula = _adagrad
+    states = 1
+    state_start = 0.1
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return (rate,)
+
+
+@_compiled
+def _adam(weight, gradient, mean, square, keep, rate):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * _REST_1
+    square += (gradient * gradient - square) * _REST_2
+    return weight * keep - mean * rate / (np.sqrt(square) + _EPSILON), mean, square
+
+
+class _Adam(Optimizer):
+    formula = _adam
+    states = 2
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return (rate * np.sqrt(_ONE - _BETA_2**step) / (_ONE - _BETA_1**step),)
+
+
+@_compiled
+def _nadam(weight, gradient, mean, square, keep, of_mean, of_gradient, of_square):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * _REST_1
+    square += (gradient * gradient - square) * _REST_2
+    increment = mean * of_mean + gradient * of_gradient
+    root = np.sqrt(square * of_square) + _EPSILON
+    return weight * keep - increment / root, mean, square
+
+
+class _Nadam(Optimizer):
+    formula = _nadam
+    states = 2
+    _product = _ONE
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        now, following = _nadam_momentum(step), _nadam_momentum(step + 1)
+        self._product = self._product * now
+        return (
+            rate * following / (_ONE - self._product * following),
+            rate * (_ONE - now) / (_ONE - self._product),
+            _ONE / (_ONE - _BETA_2**step),
+        )
+
+
+def _nadam_momentum(step: int) -> np.float32:
+    return np.float32(_BETA_1 * (_ONE - np.float32(0.5) * np.float32(0.96) ** step))
+
+
+@_compiled
+def _adamax(weight, gradient, mean, largest, keep, rate):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * _REST_1
+    largest = max(largest * _BETA_2, abs(gradient))
+    return weight * keep - mean * rate / (largest + _EPSILON), mean, largest
+
+
+class _Adamax(Optimizer):
+    formula = _adamax
+    states = 2
+
+    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
+        return (rate / (_ONE - _BETA_1**step),)
+
+
+_BY_NAME: Mapping[str, type[Optimizer]] = {
+    "adam": _Adam,
+    "adamw": _Adam,
+    "nadam": _Nadam,
+    "sgd": _Sgd,
+    "rmsprop": _Rmsprop,
+    "adagrad": _Adagrad,
+    "adamax": _Adamax,
+}
+_WITH_MOMENTUM: Mapping[str, type[Optimizer]] = {
+    "sgd": _SgdMomentum,
+    "rmsprop": _RmspropMomentum,
+}
+OPTIMIZERS = tuple(_BY_NAME)
+
+
+def create_optimizer(values: TrialValues, size: int) -> Optimizer:
+    """Create the optimizer that `values` name, for `size` trained weights."""
+    name = str(value(values, "optimizer"))
+    if name in _WITH_MOMENTUM and float(value(values, "momentum")):
+        return _WITH_MOMENTUM[name](values, size)
+    return _BY_NAME[name](values, size)

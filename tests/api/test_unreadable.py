@@ -1,0 +1,81 @@
+"""Jobs that this version cannot read, over HTTP: each answers for itself alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from models.store.engine import Database
+from models.store.tables import jobs, trials
+
+REQUEST = {"model": "m", "dataset": "builtin:iris", "target": "target"}
+UNITS = "search_space.units.max"
+
+
+@pytest.fixture
+def unreadable(app_client: FlaskClient, database: Database) -> str:
+    """A queued job whose stored space allows what this version does not."""
+    job = app_client.post("/tune", json=REQUEST).get_json()
+    document = job["request"] | {"search_space": {"units": {"type": "int", "min": 1, "max": 5000}}}
+    with database.write() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job["id"]).values(spec=document))
+    return str(job["id"])
+
+
+def test_it_is_listed_and_shown_as_it_is_stored(app_client: FlaskClient, unreadable: str) -> None:
+    other = app_client.post("/tune", json=REQUEST).get_json()["id"]
+    listed = app_client.get("/tune")
+    assert listed.status_code == 200
+    assert [job["id"] for job in listed.get_json()["items"]] == [other, unreadable]
+    shown = app_client.get(f"/tune/{unreadable}").get_json()
+    assert shown["request"]["search_space"]["units"]["max"] == 5000
+    assert shown["best_trial"] is None
+    assert app_client.get(f"/tune/{unreadable}/trials").get_json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", {"budget": {"max_trials": 40}}),
+        ("POST", "/trials", {"values": {"units": 8}}),
+        ("GET", "/trials?sort=score", None),
+        ("GET", "/report", None),
+    ],
+)
+def test_what_needs_its_request_is_refused_with_the_field(
+    app_client: FlaskClient,
+    unreadable: str,
+    refused: Callable[..., dict[str, Any]],
+    method: str,
+    path: str,
+    body: Any,
+) -> None:
+    response = app_client.open(f"/tune/{unreadable}{path}", method=method, json=body)
+    refused(response, 409)
+    assert UNITS in response.get_json()["detail"]
+
+
+def test_it_can_be_cancelled_and_deleted(app_client: FlaskClient, unreadable: str) -> None:
+    cancelled = app_client.post(f"/tune/{unreadable}/cancel")
+    assert (cancelled.status_code, cancelled.get_json()["state"]) == (202, "cancelled")
+    assert app_client.delete(f"/tune/{unreadable}").status_code == 204
+    assert app_client.get(f"/tune/{unreadable}").status_code == 404
+
+
+def test_states_of_a_newer_version_are_told(
+    app_client: FlaskClient, database: Database, refused: Callable[..., dict[str, Any]]
+) -> None:
+    body = REQUEST | {"strategy": {"name": "random", "initial_trials": [{"units": 8}]}}
+    job = app_client.post("/tune", json=body).get_json()["id"]
+    with database.write() as connection:
+        connection.execute(update(trials).values(state="resting"))
+    response = app_client.get(f"/tune/{job}/trials")
+    refused(response, 409)
+    assert "resting" in response.get_json()["detail"]
+    with database.write() as connection:
+        connection.execute(update(jobs).values(state="finishing"))
+    (shown,) = app_client.get("/tune").get_json()["items"]
+    assert (shown["state"], shown["id"]) == ("failed", job)
+    assert "finishing" in shown["error"]
