@@ -1,16 +1,19 @@
-"""The one place where the parts of the API are put together."""
+"""The factory of the API: all its parts are put together here."""
 
+import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, browsers, names, openapi, request_log
+from api import auth, browsers, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
-from api.metrics import ApiMetrics
-from api.readiness import Readiness
+from api.monitoring import ApiMetrics, Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
@@ -34,6 +37,19 @@ from models.store.engine import Database
 from models.store.file_cache import FileCache
 
 
+class StrictJSON(DefaultJSONProvider):
+    """JSON as RFC 8259 has it: a NaN or infinity out of a stored document is written as null."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        """Return the text of `obj`."""
+        try:
+            return super().dumps(obj, allow_nan=False, **options)
+        except ValueError:
+            return super().dumps(_without_nan(obj), allow_nan=False, **options)
+
+
 class ProblemApi(Api):  # type: ignore[misc]
     """flask-smorest with our error bodies."""
 
@@ -42,27 +58,35 @@ class ProblemApi(Api):  # type: ignore[misc]
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application over the database and artifacts that `settings` name."""
+    """Return the WSGI application over the database and artifacts that `settings` name."""
     app = Flask("api", static_folder=None)
     app.request_class = LimitedRequest
     app.config.update(openapi.CONFIGURATION)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = StrictJSON(app)
     app.extensions["luthier"] = _build_services(settings)
     request_log.register(app)
     register_error_handlers(app)
-    names.register(app)
+    parsing.register(app)
     browsers.register(app)
     auth.register(app)
-    api = ProblemApi(app, spec_kwargs={"extra_plugins": [auth.ScopesPlugin()]})
+    api = ProblemApi(app, spec_kwargs=openapi.plugins())
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
 
 
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
-    """Copies of model files, unless they lie in a folder already."""
+    """Return a cache of model files, unless they lie in a folder already."""
     if artifacts.is_folder:
         return None
     return FileCache(Path(settings.data) / "cache", settings.file_cache)

@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
-from apispec import BasePlugin
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
 
@@ -121,23 +119,3 @@ def _unauthorized() -> Response:
     refusal = problem(HTTPStatus.UNAUTHORIZED, _NO_KEY)
     refusal.headers["WWW-Authenticate"] = 'Bearer realm="luthier"'
     return refusal
-
-
-class ScopesPlugin(BasePlugin):
-    """Writes into the OpenAPI document what every operation needs."""
-
-    def operation_helper(
-        self,
-        path: str | None = None,
-        operations: dict[str, Any] | None = None,
-        **details: Any,
-    ) -> None:
-        """Add security, scope and refusals to the operations of one route."""
-        scope = scope_of(details["rule"].endpoint)
-        if scope is None or operations is None:
-            return
-        for operation in operations.values():
-            operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
-            operation["x-scope"] = str(scope)
-            for status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                operation["responses"][str(status.value)] = status.name

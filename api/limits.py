@@ -1,4 +1,4 @@
-"""How much a request may hold, counted while it is read."""
+"""Limits on a request's body, counted while it is read."""
 
 import io
 import zlib
@@ -8,11 +8,10 @@ import flask
 from werkzeug.utils import cached_property
 
 from api.services import services
-from models.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
+from models.errors import Malformed, TooLarge, UnsupportedMediaType
 
 _PIECE = 64 * 1024  # bytes
 _GZIP = 16 + zlib.MAX_WBITS
-_CONTAINERS = (dict, list)
 
 
 class LimitedRequest(flask.Request):
@@ -23,7 +22,7 @@ class LimitedRequest(flask.Request):
 
     @cached_property
     def stream(self) -> Any:
-        """The body as the client meant it, as a binary stream."""
+        """The body, inflated if it was packed, as a binary stream."""
         settings = services().settings
         sent, limit = super().stream, settings.max_body_bytes
         if (self.content_length or 0) > limit:
@@ -39,7 +38,7 @@ class LimitedRequest(flask.Request):
 
 
 class _Counted(io.RawIOBase):
-    """What a client sends, up to the limit."""
+    """The bytes that a client sends, up to the limit."""
 
     def __init__(self, sent: IO[bytes], limit: int) -> None:
         self._sent = sent
@@ -60,7 +59,7 @@ class _Counted(io.RawIOBase):
 
 
 class _Inflated(io.RawIOBase):
-    """What gzip holds, in pieces: it is never unpacked further than the limit."""
+    """The content of a gzip stream, never unpacked further than the limit."""
 
     def __init__(self, packed: io.RawIOBase, limit: int) -> None:
         self._packed = packed
@@ -99,26 +98,6 @@ class _Inflated(io.RawIOBase):
         if self._inflater.unused_data or self._packed.read(1):
             raise Malformed("The gzip body goes on after its end.")
         return b""
-
-
-def check_depth(value: Any) -> None:
-    """Raise Invalid for a JSON value that is nested more deeply than LUTHIER_MAX_JSON_DEPTH."""
-    limit = services().settings.max_json_depth
-    level = [value]
-    for _ in range(limit):
-        level = [
-            item
-            for container in level
-            if isinstance(container, _CONTAINERS)
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, _CONTAINERS)
-        ]
-        if not level:
-            return
-    raise Invalid.at(
-        "_schema",
-        f"The body is nested deeper than the {limit} levels of LUTHIER_MAX_JSON_DEPTH.",
-    )
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -1,22 +1,29 @@
 """The OpenAPI document, generated from the code, and the pages that show it."""
 
 import json
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
+import marshmallow as ma
 import swagger_ui_bundle
 import yaml
+from apispec import BasePlugin
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Blueprint, Flask, Response, current_app, redirect, send_from_directory
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
+from marshmallow.validate import Range
 
-from api.auth import SECURITY_SCHEMES
+from api.auth import SECURITY_SCHEMES, scope_of
 from api.errors import PROBLEM_TYPE
 from models import __version__
 
 CONFIGURATION: dict[str, Any] = {
     "API_TITLE": "Luthier",
     "API_VERSION": __version__,
-    "OPENAPI_VERSION": "3.0.3",
+    "OPENAPI_VERSION": "3.0.3",  # the newest that the bundled Swagger UI shows
     "OPENAPI_URL_PREFIX": "/",
     "OPENAPI_JSON_PATH": "openapi.json",
     "OPENAPI_SWAGGER_UI_PATH": "/docs",
@@ -24,12 +31,83 @@ CONFIGURATION: dict[str, Any] = {
     "API_SPEC_OPTIONS": {
         "info": {
             "description": "Tunes neural networks and serves the winner.",
-            "license": {"name": "Apache-2.0"},
-        }
+            "license": {
+                "name": "Apache-2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
+        },
+        "servers": [{"url": "/", "description": "The service that answers this document."}],
     },
 }
 
+# Names of the operations in generated clients; they stay when views are renamed.
+OPERATION_IDS: Mapping[str, str] = {
+    "operations.healthz": "checkHealth",
+    "operations.readyz": "checkReadiness",
+    "operations.metrics": "getMetrics",
+    "datasets.create": "createDataset",
+    "datasets.index": "listDatasets",
+    "datasets.show": "getDataset",
+    "datasets.preview": "previewDataset",
+    "datasets.remove": "deleteDataset",
+    "tune.start": "startTuning",
+    "tune.index": "listJobs",
+    "tune.show": "getJob",
+    "tune.trials": "listTrials",
+    "tune.trial": "getTrial",
+    "tune.raise_budget": "raiseBudget",
+    "tune.enqueue": "enqueueTrials",
+    "tune.cancel": "cancelJob",
+    "tune.pause": "pauseJob",
+    "tune.resume": "resumeJob",
+    "tune.remove": "deleteJob",
+    "events.events": "followEvents",
+    "reports.importance": "getImportance",
+    "reports.report": "getReport",
+    "compare.compare": "compareJobs",
+    "predict.predict": "predict",
+    "models.index": "listModels",
+    "models.show": "getModel",
+    "models.show_version": "getVersion",
+    "models.download": "downloadFile",
+    "models.point": "setAlias",
+    "models.rollback": "rollBack",
+}
+
+TUNE_EXAMPLE: dict[str, Any] = {
+    "model": "diabetes",
+    "dataset": "builtin:diabetes",
+    "target": "target",
+    "search_space": {
+        "num_layers": {"type": "int", "min": 2, "max": 5},
+        "units": {"type": "int", "min": 64, "max": 512, "step": 32, "per_layer": True},
+        "activation": {"type": "choice", "values": ["selu", "relu"]},
+        "optimizer": {"type": "choice", "values": ["adam", "sgd"]},
+        "momentum": {"type": "float", "min": 0.0, "max": 0.99, "when": {"optimizer": ["sgd"]}},
+        "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-2, "sampling": "log"},
+        "kernel_initializer": "glorot_uniform",
+    },
+    "strategy": {"name": "random"},
+    "objective": {"metric": "val_loss"},
+    "budget": {"max_trials": 20, "epochs": 50},
+    "seed": 42,
+}
+
+_PROPERTIES = {
+    "minItems": "minProperties",
+    "maxItems": "maxProperties",
+    "minLength": "minProperties",
+    "maxLength": "maxProperties",
+}
+
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
 blueprint = Blueprint("openapi", __name__)
+
+
+def plugins() -> dict[str, Any]:
+    """Return the options of flask-smorest's `Api` that write the document as ours."""
+    return {"marshmallow_plugin": SchemaPlugin(), "extra_plugins": [OperationsPlugin()]}
 
 
 def register(app: Flask, api: Api) -> None:
@@ -39,12 +117,13 @@ def register(app: Flask, api: Api) -> None:
     for response in api.spec.components.responses.values():
         # flask-smorest takes errors for plain JSON.
         response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
+    api.spec.components.schemas.pop("PaginationMetadata")  # flask-smorest's; ours are in bodies
     app.extensions["luthier_openapi"] = api
     app.register_blueprint(blueprint)
 
 
 def document(app: Flask) -> str:
-    """The document as YAML."""
+    """Return the document as YAML."""
     spec: dict[str, Any] = app.extensions["luthier_openapi"].spec.to_dict()
     # YAML knows plain values only; JSON turns enum members and tuples into such.
     return yaml.safe_dump(
@@ -60,11 +139,93 @@ def home() -> ResponseReturnValue:
 
 @blueprint.get("/openapi.yaml")
 def openapi_yaml() -> Response:
-    """Answer the OpenAPI document."""
+    """Return the OpenAPI document."""
     return Response(document(current_app), mimetype="application/yaml")
 
 
 @blueprint.get("/docs/assets/<path:name>")
 def swagger_asset(name: str) -> Response:
-    """Answer a file of Swagger UI."""
+    """Return a file of Swagger UI."""
     return send_from_directory(swagger_ui_bundle.swagger_ui_path, name)
+
+
+class OperationsPlugin(BasePlugin):
+    """Writes the name, the security and the refusals of every operation."""
+
+    def operation_helper(
+        self,
+        path: str | None = None,
+        operations: dict[str, Any] | None = None,
+        **details: Any,
+    ) -> None:
+        """Complete the operations of one route."""
+        endpoint = details["rule"].endpoint
+        scope = scope_of(endpoint)
+        for operation in (operations or {}).values():
+            operation["operationId"] = OPERATION_IDS[endpoint]
+            operation["security"] = []
+            refusals = [HTTPStatus.BAD_REQUEST]  # an address with control characters
+            if scope is not None:
+                operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
+                operation["x-scope"] = str(scope)
+                refusals += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN]
+            responses = operation["responses"]
+            for status, response in responses.items():
+                if str(status)[0] in "45" and isinstance(response, dict):
+                    response.setdefault("content", {PROBLEM_TYPE: {"schema": _PROBLEM}})
+            responses |= {str(refusal.value): refusal.name for refusal in refusals}
+
+
+class SchemaConverter(OpenAPIConverter):
+    """apispec's reading of fields, made as strict as their validators."""
+
+    def init_attribute_functions(self) -> None:
+        """Add the descriptions that fields give of themselves, before nulls are added."""
+        super().init_attribute_functions()  # type: ignore[no-untyped-call]
+        self.attribute_functions.insert(-1, self.field2own)
+
+    def field2own(self, field: ma.fields.Field[Any], **_: Any) -> dict[str, Any]:
+        """Return what a field of our own says; see `models.fields.Reference`."""
+        describe = getattr(field, "openapi", None)
+        return {} if describe is None else describe(self.resolve_nested_schema) | field.metadata
+
+    def field2default(self, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the default; null, which says that there is none, is left out."""
+        found: dict[str, Any] = super().field2default(field, **kwargs)
+        return {} if found.get("default") is None else found
+
+    def field2range(self, field: ma.fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+        """Return the bounds, and which of them are themselves refused."""
+        found: dict[str, Any] = super().field2range(field, ret)
+        for each in (each for each in field.validators if isinstance(each, Range)):
+            if each.min is not None and not each.min_inclusive:
+                found["exclusiveMinimum"] = True
+            if each.max is not None and not each.max_inclusive:
+                found["exclusiveMaximum"] = True
+        return found
+
+    def field2length(self, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the bounds of a length: of a text, a list, or the members of an object."""
+        found: dict[str, Any] = super().field2length(field, **kwargs)
+        is_object = isinstance(field, ma.fields.Dict) or (
+            isinstance(field, ma.fields.Nested) and not field.many
+        )
+        return {_PROPERTIES[name]: bound for name, bound in found.items()} if is_object else found
+
+    def field2nullable(self, field: ma.fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+        """Allow null beside a schema that has no `type` of its own to widen."""
+        if not field.allow_none or ("type" in ret and "allOf" not in ret):
+            return dict(super().field2nullable(field, ret))
+        null = {"type": "object", "nullable": True, "enum": [None]}
+        if "$ref" in ret:
+            return {"anyOf": [{"$ref": ret.pop("$ref")}, null]}
+        for name in ("allOf", "oneOf", "anyOf"):
+            if name in ret:
+                return {"anyOf": [*ret.pop(name), null]}
+        return {}  # it says nothing of its type, so null is allowed
+
+
+class SchemaPlugin(MarshmallowPlugin):
+    """Reads marshmallow schemas by `SchemaConverter`."""
+
+    Converter = SchemaConverter

@@ -1,11 +1,10 @@
-"""What the views call."""
+"""The objects of `models` that the views call."""
 
 from dataclasses import dataclass
 
 from flask import current_app
 
-from api.metrics import ApiMetrics
-from api.readiness import Readiness
+from api.monitoring import ApiMetrics, Readiness
 from api.streams import EventStreams
 from models.access.keyring import KeyRing
 from models.data.library.library import DatasetLibrary
@@ -24,7 +23,7 @@ from models.store.engine import Database
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each, shared by all requests of a process."""
+    """One object of each kind, shared by all requests of a process."""
 
     settings: Settings
     database: Database
@@ -45,6 +44,6 @@ class Services:
 
 
 def services() -> Services:
-    """The services of the application that handles the present request."""
+    """Return the services of the application that handles the present request."""
     found: Services = current_app.extensions["luthier"]
     return found

@@ -1,60 +1,113 @@
-"""Strict marshmallow fields that requests and stored documents share."""
+"""Marshmallow fields, validators and rules that the schemas of all rooms share."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import marshmallow as ma
+from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import Regexp
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
-NAME_RULE = "Use 1 to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit."
+LARGEST_NUMBER = 2**31 - 1  # that every database keeps as an integer
+
+Reference = Callable[[Schema | type[Schema]], dict[str, Any]]
+"""Add a schema to the components of the OpenAPI document and return the reference to it.
+
+A field with a method `openapi(reference)` describes itself: the method returns its JSON Schema.
+"""
 
 
 def described(text: str, **more: Any) -> dict[str, Any]:
-    """Return the metadata of a field for the OpenAPI document."""
+    """Metadata of a field for the OpenAPI document."""
     return {"description": text, **more}
 
 
-def model_name(**metadata: Any) -> ma.fields.String:
-    """Make a field for a model's or alias's name: safe in paths, headers and log lines."""
-    return ma.fields.String(
-        required=True,
-        validate=Regexp(NAME_PATTERN, error=NAME_RULE),
-        metadata={"description": NAME_RULE, **metadata},
-    )
+class StrictInteger(fields.Integer):
+    """An integer that is written as one: no boolean, fraction or text."""
+
+    default_error_messages = {"invalid": "Must be a whole number."}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid")
+        return value
 
 
-class StrictInteger(ma.fields.Integer):
-    """An integer that is written as one: no booleans, fractions or digits in quotes."""
+class StrictFloat(fields.Float):
+    """A finite number: no boolean, no text."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(strict=True, **kwargs)
+    default_error_messages = {
+        "invalid": "Must be a number.",
+        "special": "Must be a finite number.",
+    }
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, bool | str):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.make_error("invalid")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.make_error("special")
+        return number
 
 
-class StrictFloat(ma.fields.Float):
-    """A finite number: no booleans, no digits in quotes."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, bool | str):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class StrictBoolean(ma.fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """`true` or `false`, not words or numbers that might mean them."""
 
-    truthy = {True}
-    falsy = {False}
+    default_error_messages = {"invalid": "Must be true or false."}
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
         if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
+            raise self.make_error("invalid")
         return value
+
+
+class FullMatch(Regexp):
+    """A pattern that the whole text must match.
+
+    `^…$` means that to every JSON Schema validator; Python alone lets `$` match before a line break
+    at the end.
+    """
+
+    def __init__(self, pattern: str, error: str) -> None:
+        super().__init__(pattern, error=error)
+        self.pattern = pattern
+        self.rule = error
+
+    def __call__(self, value: Any) -> Any:
+        """Return `value` or raise ValidationError."""
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValidationError(self.rule)
+        return value
+
+
+def _name(letters: int) -> FullMatch:
+    rule = (
+        f"Use 1 to {letters} letters, digits, '.', '_' and '-', beginning with a letter or digit."
+    )
+    return FullMatch(rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{letters - 1}}}$", error=rule)
+
+
+MODEL_NAME = _name(100)
+"""The rule for names of models: safe in paths, headers and log lines."""
+
+ALIAS_NAME = _name(64)
+"""The same for aliases."""
+
+
+def model_name(**metadata: Any) -> fields.String:
+    """Return a required field for the name of a model."""
+    return fields.String(
+        required=True, validate=MODEL_NAME, metadata=described(MODEL_NAME.rule, **metadata)
+    )
 
 
 def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:

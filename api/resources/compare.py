@@ -5,9 +5,8 @@ from typing import Any
 from flask import Response, jsonify
 from flask.typing import ResponseReturnValue
 
-from api.bodies import Blueprint
-from api.formats import wanted_format
-from api.schemas.compare import CompareQuery, ComparisonSchema, comparison_body, comparison_csv
+from api.parsing import Blueprint, wanted_format
+from api.schemas.compare import CompareQuery, ComparisonSchema, comparison_csv
 from api.services import services
 
 blueprint = Blueprint("compare", __name__, url_prefix="/compare", description="Jobs side by side")
@@ -32,11 +31,11 @@ def compare(query: dict[str, Any]) -> ResponseReturnValue:
     """Put jobs side by side: scores, time to best, curves and tests, as JSON, CSV or PNG."""
     found = services().reports.compare(query["jobs"], force=query["force"])
     form = wanted_format(query["format"], _MEDIA_TYPES)
-    if form == "csv":
-        response = Response(comparison_csv(found), mimetype=_MEDIA_TYPES[form])
-    elif form == "png":
-        response = Response(services().reports.draw_comparison(found), mimetype=_MEDIA_TYPES[form])
+    if form == "png":
+        response = Response(services().reports.draw_comparison(found), mimetype="image/png")
+    elif form == "csv":
+        response = Response(comparison_csv(ComparisonSchema().dump(found)), mimetype="text/csv")
     else:
-        response = jsonify(ComparisonSchema().dump(comparison_body(found)))
+        response = jsonify(ComparisonSchema().dump(found))
     response.vary.add("Accept")
     return response

@@ -4,18 +4,14 @@ from typing import Any
 
 from flask import request, url_for
 
-from api import examples
-from api.bodies import Blueprint, parse_json, refuse_nul
+from api.parsing import Blueprint, parse_json, refuse_nul
 from api.schemas.datasets import (
-    UPLOAD_BODY,
     DatasetPageSchema,
     DatasetSchema,
     InlineDatasetSchema,
     PreviewQuery,
     PreviewSchema,
-    UploadFileSchema,
-    UploadFormSchema,
-    check_file_name,
+    UploadSchema,
 )
 from api.schemas.fields import PageQuery, page
 from api.services import services
@@ -24,6 +20,14 @@ from models.errors import UnsupportedMediaType
 
 blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description="Datasets")
 
+_EXAMPLE = {
+    "records": [
+        {"city": "Graz", "rooms": 3, "balcony": True, "price": 210.5},
+        {"city": "Wien", "rooms": 2, "balcony": None, "price": 305.0},
+    ],
+    "name": "flats",
+}
+
 
 @blueprint.route("", methods=["POST"])
 @blueprint.response(201, DatasetSchema)
@@ -31,8 +35,8 @@ blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description=
     requestBody={
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": UPLOAD_BODY},
-            "application/json": {"schema": InlineDatasetSchema, "example": examples.DATASET},
+            "multipart/form-data": {"schema": UploadSchema},
+            "application/json": {"schema": InlineDatasetSchema, "example": _EXAMPLE},
         },
     }
 )
@@ -82,10 +86,10 @@ def preview(query: dict[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _from_form() -> DatasetRecord:
-    refuse_nul(request.form.to_dict())
-    form = UploadFormSchema().load(request.form.to_dict())
-    file = UploadFileSchema().load(request.files.to_dict())["file"]
-    check_file_name(file.filename)
+    fields = request.form.to_dict()
+    refuse_nul(fields)
+    form = UploadSchema().load({**fields, **request.files.to_dict()})
+    file = form["file"]
     return services().datasets.add_file(
         file.read(), file.filename, file.mimetype, form["types"], form["name"]
     )

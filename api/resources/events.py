@@ -5,8 +5,8 @@ from typing import Any
 from flask import Response
 from flask.typing import ResponseReturnValue
 
-from api.bodies import Blueprint
 from api.errors import problem
+from api.parsing import Blueprint
 from api.schemas.events import EventsHeaders
 from api.services import services
 from api.streams import MEDIA_TYPE

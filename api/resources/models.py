@@ -1,14 +1,14 @@
 """Models, versions, aliases and their files."""
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response
 from flask.typing import ResponseReturnValue
 
-from api import examples
-from api.bodies import Blueprint
-from api.schemas.fields import ALIAS_PATTERN, ALIAS_RULE, LARGEST_NUMBER, page
+from api.parsing import Blueprint
+from api.schemas.fields import page
 from api.schemas.models import (
     AliasSchema,
     ModelDetailSchema,
@@ -16,12 +16,11 @@ from api.schemas.models import (
     ModelSchema,
     ModelsQuery,
     VersionSchema,
-    model_body,
-    version_body,
-    version_summary_body,
 )
 from api.services import services
 from models.errors import Invalid
+from models.fields import ALIAS_NAME, LARGEST_NUMBER
+from models.registry.catalog import ModelRecord, VersionRecord
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
@@ -34,8 +33,7 @@ _MEDIA_TYPES = {"json": "application/json"}
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List models by name."""
     found = services().models.models(query["limit"] + 1, query["after"])
-    body = page(found, query["limit"], lambda record: record.name)
-    return body | {"items": [model_body(record) for record in body["items"]]}
+    return page(found, query["limit"], lambda record: record.name)
 
 
 @blueprint.route("/<model>", methods=["GET"])
@@ -43,16 +41,14 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 def show(model: str) -> dict[str, Any]:
     """Show a model's aliases and versions."""
     catalog = services().models
-    versions = [version_summary_body(record) for record in catalog.versions(model)]
-    return model_body(catalog.model(model)) | {"versions": versions}
+    return asdict(catalog.model(model)) | {"versions": catalog.versions(model)}
 
 
 @blueprint.route(f"/<model>/versions/<int(max={LARGEST_NUMBER}):version>", methods=["GET"])
 @blueprint.response(200, VersionSchema)
-def show_version(model: str, version: int) -> dict[str, Any]:
+def show_version(model: str, version: int) -> VersionRecord:
     """Show a version's evidence, signature, lineage and layers."""
-    catalog = services().models
-    return version_body(catalog.version(model, version), catalog.model(model))
+    return services().models.version(model, version)
 
 
 @blueprint.route(
@@ -75,20 +71,31 @@ def download(model: str, version: int, file: str) -> ResponseReturnValue:
     return response
 
 
-@blueprint.route("/<model>/aliases/<alias>", methods=["PUT"])
-@blueprint.arguments(AliasSchema, example=examples.ALIAS)
+@blueprint.route(
+    "/<model>/aliases/<alias>",
+    methods=["PUT"],
+    parameters=[
+        {
+            "in": "path",
+            "name": "alias",
+            "description": ALIAS_NAME.rule,
+            "schema": {"type": "string", "pattern": ALIAS_NAME.pattern},
+        }
+    ],
+)
+@blueprint.arguments(AliasSchema)
 @blueprint.response(200, ModelSchema)
-def point(wanted: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
+def point(wanted: dict[str, Any], model: str, alias: str) -> ModelRecord:
     """Point an alias at a version."""
-    if not re.match(ALIAS_PATTERN, alias):
-        raise Invalid.at("alias", ALIAS_RULE)
+    if not re.fullmatch(ALIAS_NAME.pattern, alias):
+        raise Invalid.at("alias", ALIAS_NAME.rule)
     services().models.set_alias(model, alias, wanted["version"])
-    return model_body(services().models.model(model))
+    return services().models.model(model)
 
 
 @blueprint.route("/<model>/rollback", methods=["POST"])
 @blueprint.response(200, ModelSchema)
-def rollback(model: str) -> dict[str, Any]:
+def rollback(model: str) -> ModelRecord:
     """Point `champion` back at the version before."""
     services().models.rollback(model)
-    return model_body(services().models.model(model))
+    return services().models.model(model)

@@ -5,9 +5,9 @@ from typing import Any
 from flask import Response, request
 from flask.typing import ResponseReturnValue
 
-from api.bodies import Blueprint
 from api.errors import problem
-from api.readiness import OK
+from api.monitoring import OK
+from api.parsing import Blueprint
 from api.schemas.operations import ProbeSchema, ReadySchema
 from api.services import services
 

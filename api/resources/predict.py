@@ -5,9 +5,8 @@ from typing import Any
 from flask import jsonify
 from flask.typing import ResponseReturnValue
 
-from api import examples
-from api.bodies import Blueprint
-from api.schemas.predict import PredictionSchema, PredictSchema, prediction_body
+from api.parsing import Blueprint
+from api.schemas.predict import PredictionSchema, PredictSchema
 from api.services import services
 from models.telemetry import add_about
 
@@ -15,10 +14,8 @@ blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="P
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.arguments(PredictSchema, example=examples.PREDICT)
-@blueprint.alt_response(
-    200, schema=PredictionSchema, description="Predictions", example=examples.PREDICTION
-)
+@blueprint.arguments(PredictSchema)
+@blueprint.alt_response(200, schema=PredictionSchema, description="Predictions")
 def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
     """Predict rows with a registered model."""
     model = wanted["model"]
@@ -26,4 +23,8 @@ def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
     add_about(model=model, version=version)
     prediction = services().predictions.predict(model, version, wanted["instances"])
     services().metrics.predicted(model, version, len(wanted["instances"]))
-    return jsonify(prediction_body(prediction))
+    # Not dumped by the schema, which would look at every number of thousands of rows.
+    body = {"model": model, "version": version, "predictions": prediction.predictions}
+    if prediction.classes is not None:
+        body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
+    return jsonify(body)

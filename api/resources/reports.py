@@ -1,13 +1,13 @@
-"""What jobs came to."""
+"""Reports on jobs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response
 from flask.typing import ResponseReturnValue
 
-from api.bodies import Blueprint
-from api.formats import wanted_format
-from api.schemas.reports import ImportanceSchema, ReportQuery, importance_body
+from api.parsing import Blueprint, wanted_format
+from api.schemas.reports import ImportanceSchema, ReportQuery
 from api.services import services
 
 blueprint = Blueprint("reports", __name__, url_prefix="/tune", description="Reports on jobs")
@@ -21,7 +21,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-a
 @blueprint.response(200, ImportanceSchema)
 def importance(job: str) -> dict[str, Any]:
     """Rank a job's hyperparameters by how much they mattered to its scores."""
-    return importance_body(job, services().reports.importance(job))
+    return {"job": job} | asdict(services().reports.importance(job))
 
 
 @blueprint.route("/<job>/report", methods=["GET"])

@@ -6,9 +6,9 @@ from typing import Any
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from api import examples
-from api.bodies import Blueprint
-from api.schemas.fields import LARGEST_NUMBER, page
+from api.openapi import TUNE_EXAMPLE
+from api.parsing import Blueprint
+from api.schemas.fields import page
 from api.schemas.tune import (
     EnqueueTrialsSchema,
     JobPageSchema,
@@ -23,6 +23,7 @@ from api.schemas.tune import (
     TuneQuery,
 )
 from api.services import services
+from models.fields import LARGEST_NUMBER
 from models.jobs.model import Job, Trial
 from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
@@ -34,7 +35,7 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
 @blueprint.arguments(TuneHeaders, location="headers")
-@blueprint.arguments(JobSpecSchema, example=examples.TUNE)
+@blueprint.arguments(JobSpecSchema, example=TUNE_EXAMPLE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 @blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")

@@ -2,14 +2,16 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 from webargs.fields import DelimitedList
 
-from api.schemas.fields import described
-from models.reports.comparison import MAX_JOBS, ComparedJob, Comparison, HeldOutScore
+from api.schemas.fields import Group
+from models.fields import described
+from models.reports.comparison import MAX_JOBS
 
 
 class CompareQuery(ma.Schema):
@@ -45,8 +47,15 @@ class CurveSchema(ma.Schema):
     )
 
 
+class ComparedObjectiveSchema(ma.Schema):
+    """A metric on the validation rows, and whether `min` or `max` of it is better."""
+
+    metric = ma.fields.String()
+    direction = ma.fields.String()
+
+
 class TrialCountsSchema(ma.Schema):
-    """How many trials came to what."""
+    """Trials by how they ended."""
 
     completed = ma.fields.Integer()
     failed = ma.fields.Integer()
@@ -54,7 +63,7 @@ class TrialCountsSchema(ma.Schema):
 
 
 class HeldOutScoreSchema(ma.Schema):
-    """How good the registered version is on rows that the search never saw."""
+    """The scores of the registered version on rows that the search never saw."""
 
     rows = ma.fields.Integer()
     score = ma.fields.Float(allow_none=True, metadata=described("The job's objective on them."))
@@ -66,20 +75,20 @@ class HeldOutScoreSchema(ma.Schema):
 
 
 class ComparedJobSchema(ma.Schema):
-    """What one job came to."""
+    """The results of one job."""
 
     id = ma.fields.String()
     model = ma.fields.String()
     strategy = ma.fields.String()
     state = ma.fields.String()
-    objective = ma.fields.Dict()
+    objective = ma.fields.Nested(ComparedObjectiveSchema)
     best_trial = ma.fields.Integer(allow_none=True)
     best_score = ma.fields.Float(allow_none=True)
     spread = ma.fields.Float(
         allow_none=True,
         metadata=described("Of the best trial's score over its folds and executions."),
     )
-    trials = ma.fields.Nested(TrialCountsSchema)
+    trials = Group(TrialCountsSchema)
     seconds = ma.fields.Float(metadata=described("Seconds of searching."))
     seconds_to_best = ma.fields.Float(
         allow_none=True,
@@ -110,81 +119,36 @@ class ComparedJobSchema(ma.Schema):
 class ComparisonSchema(ma.Schema):
     """Jobs side by side, in the order asked for."""
 
-    items = ma.fields.List(ma.fields.Nested(ComparedJobSchema))
+    items = ma.fields.List(ma.fields.Nested(ComparedJobSchema), attribute="jobs")
     differences = ma.fields.List(
         ma.fields.String(),
         metadata=described("Why their scores do not mean the same; empty unless forced."),
     )
     area_trials = ma.fields.Integer(
-        metadata=described("Most trials that have ended in any of the jobs.")
+        attribute="trials", metadata=described("Most trials that have ended in any of the jobs.")
     )
-    area_seconds = ma.fields.Float(metadata=described("End of the longest of the curves."))
+    area_seconds = ma.fields.Float(
+        attribute="seconds", metadata=described("End of the longest of the curves.")
+    )
 
 
-def comparison_body(found: Comparison) -> dict[str, Any]:
-    """A comparison as `ComparisonSchema` describes it."""
-    return {
-        "items": [_job_body(job) for job in found.jobs],
-        "differences": found.differences,
-        "area_trials": found.trials,
-        "area_seconds": found.seconds,
-    }
-
-
-def comparison_csv(found: Comparison) -> str:
-    """A comparison as a table, one line a job, without the curves; empty cells for nulls."""
-    lines = [_job_line(job) for job in found.jobs]
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(lines[0]))
-    writer.writeheader()
-    writer.writerows(lines)
-    return file.getvalue()
-
-
-def _job_body(job: ComparedJob) -> dict[str, Any]:
-    curve = job.curve
-    return {
-        **{name: getattr(job, name) for name in _PLAIN},
-        "state": str(job.state),
-        "objective": {"metric": job.objective.metric, "direction": job.objective.direction},
-        "trials": {"completed": job.completed, "failed": job.failed, "stopped": job.stopped},
-        "curve": {
-            "trials": list(range(1, len(curve.numbers) + 1)),
-            "numbers": curve.numbers,
-            "seconds": curve.seconds,
-            "best": curve.best,
-        },
-        "held_out": job.held_out,
-    }
-
-
-def _job_line(job: ComparedJob) -> dict[str, Any]:
-    test = job.held_out or HeldOutScore(0, None, None, {}, {})
-    return {
-        **{name: getattr(job, name) for name in _PLAIN},
-        "state": str(job.state),
-        "metric": job.objective.metric,
-        "direction": job.objective.direction,
-        "completed": job.completed,
-        "failed": job.failed,
-        "stopped": job.stopped,
-        "held_out_rows": test.rows,
-        "held_out_score": test.score,
-        "held_out_baseline": test.baseline,
-    }
-
-
-_PLAIN = (
-    "id",
-    "model",
-    "strategy",
-    "best_trial",
-    "best_score",
-    "spread",
-    "seconds",
-    "seconds_to_best",
-    "trials_to_best",
-    "area_over_trials",
-    "area_over_seconds",
-    "version",
+_COLUMNS = (
+    *("id", "model", "strategy", "best_trial", "best_score", "spread", "seconds"),
+    *("seconds_to_best", "trials_to_best", "area_over_trials", "area_over_seconds", "version"),
+    *("state", "metric", "direction", "completed", "failed", "stopped"),
+    *("held_out_rows", "held_out_score", "held_out_baseline"),
 )
+
+
+def comparison_csv(dumped: Mapping[str, Any]) -> str:
+    """Return a dumped comparison as a table, one line a job, without the curves.
+
+    Nulls are empty cells.
+    """
+    file = io.StringIO()
+    writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    for job in dumped["items"]:
+        test = {f"held_out_{name}": cell for name, cell in (job["held_out"] or {"rows": 0}).items()}
+        writer.writerow(job | job["objective"] | job["trials"] | test)
+    return file.getvalue()

@@ -7,11 +7,12 @@ from typing import Any
 import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow.validate import Length, OneOf, Range
+from werkzeug.datastructures import FileStorage
 
-from api.names import check_printable
-from api.schemas.fields import described
+from api.parsing import check_printable
 from models.data.columns import ColumnType
 from models.data.library.profile import ColumnProfileSchema
+from models.fields import described
 
 
 class TypesField(ma.fields.Dict):
@@ -38,48 +39,27 @@ _TYPES_HELP = described(
 )
 
 
-class UploadFileSchema(ma.Schema):
-    """The file of an upload."""
+class FileField(Upload):  # type: ignore[misc]
+    """A file whose name can name a dataset."""
 
-    file = Upload(
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> FileStorage:
+        if not isinstance(value, FileStorage):
+            raise ma.ValidationError("Send a file with its name.")
+        check_printable(Length(max=200, error="The name is longer than 200.")(value.filename or ""))
+        return value
+
+
+class UploadSchema(ma.Schema):
+    """A file, and how to read it."""
+
+    file = FileField(
         required=True,
         metadata=described("CSV, TSV, JSON records, JSON Lines, Parquet or NPZ."),
     )
-
-
-def check_file_name(name: str) -> None:
-    """Raise ValidationError at `file` for a file name that cannot name a dataset."""
-    try:
-        check_printable(Length(max=200, error="The name is longer than 200.")(name))
-    except ma.ValidationError as error:
-        raise ma.ValidationError({"file": error.messages}) from None
-
-
-class UploadFormSchema(ma.Schema):
-    """The other parts of an upload."""
-
-    name = ma.fields.String(load_default=None, validate=[Length(1, 200), check_printable])
+    name = ma.fields.String(
+        load_default=None, allow_none=False, validate=[Length(1, 200), check_printable]
+    )
     types = TypesField(load_default=dict, metadata=_TYPES_HELP)
-
-
-# marshmallow reads the file and the other parts separately; to a client they are one form.
-UPLOAD_BODY = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {
-            "type": "string",
-            "format": "binary",
-            "description": "CSV, TSV, JSON records, JSON Lines, Parquet or NPZ.",
-        },
-        "name": {"type": "string", "minLength": 1, "maxLength": 200},
-        "types": {
-            "type": "string",
-            "description": f"As JSON: {_TYPES_HELP['description']}",
-            "example": '{"zip_code": "category"}',
-        },
-    },
-}
 
 
 class InlineDatasetSchema(ma.Schema):

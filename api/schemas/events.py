@@ -3,7 +3,7 @@
 import marshmallow as ma
 from marshmallow.validate import Range
 
-from api.schemas.fields import LARGEST_NUMBER, described
+from models.fields import LARGEST_NUMBER, described
 
 
 class EventsHeaders(ma.Schema):

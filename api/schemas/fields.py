@@ -1,34 +1,26 @@
-"""Fields and names that several schemas share."""
+"""Fields and lists that several resources share."""
 
 from typing import Any
 
 import marshmallow as ma
 from marshmallow.validate import Length, Range
 
-from models.fields import (
-    NAME_RULE,
-    StrictBoolean,
-    StrictFloat,
-    StrictInteger,
-    described,
-    model_name,
-)
 
-__all__ = ["StrictBoolean", "StrictFloat", "StrictInteger", "described", "model_name"]
+class Group(ma.fields.Nested):
+    """Some attributes of the dumped object itself, under a name of their own."""
 
-ALIAS_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
-ALIAS_RULE = NAME_RULE.replace("100", "64")
-
-LARGEST_NUMBER = 2**31 - 1  # that every database keeps as an integer
+    def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
+        """Return the dumped object."""
+        return obj
 
 
 class PageQuery(ma.Schema):
-    """Which part of a list to answer."""
+    """Which part of a list to return."""
 
     limit = ma.fields.Integer(
         load_default=100,
         validate=Range(1, 1000),
-        metadata={"description": "Most items to answer."},
+        metadata={"description": "Most items to return."},
     )
     after = ma.fields.String(
         load_default=None,
@@ -38,7 +30,7 @@ class PageQuery(ma.Schema):
 
 
 def page(items: list[Any], limit: int, cursor: Any) -> dict[str, Any]:
-    """The body of a list; `cursor(item)` names the place after an item."""
+    """Return the body of a list; `cursor(item)` names the place after an item."""
     return {
         "items": items[:limit],
         "next": str(cursor(items[limit - 1])) if len(items) > limit else None,

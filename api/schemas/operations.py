@@ -2,7 +2,7 @@
 
 import marshmallow as ma
 
-from api.schemas.fields import described
+from models.fields import described
 
 
 class ProbeSchema(ma.Schema):

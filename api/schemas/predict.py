@@ -5,8 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, Range
 
-from api.schemas.fields import LARGEST_NUMBER, StrictInteger, described, model_name
-from models.serving.engine import Prediction
+from models.fields import LARGEST_NUMBER, StrictInteger, described, model_name
 
 
 class PredictSchema(ma.Schema):
@@ -61,16 +60,3 @@ class PredictionSchema(ma.Schema):
         ma.fields.List(ma.fields.Float()),
         metadata=described("One probability a class; classification only."),
     )
-
-
-def prediction_body(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as `PredictionSchema` describes it."""
-    body: dict[str, Any] = {
-        "model": prediction.model,
-        "version": prediction.version,
-        "predictions": prediction.predictions,
-    }
-    if prediction.classes is not None:
-        body["classes"] = prediction.classes
-        body["probabilities"] = prediction.probabilities
-    return body

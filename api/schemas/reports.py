@@ -1,12 +1,9 @@
-"""What mattered in a job, and its report."""
-
-from typing import Any
+"""Importance of hyperparameters, and the report of a job."""
 
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from api.schemas.fields import described
-from models.reports.importance import Importance
+from models.fields import described
 
 
 class HyperparameterImportanceSchema(ma.Schema):
@@ -42,22 +39,10 @@ class ImportanceSchema(ma.Schema):
 
 
 class ReportQuery(ma.Schema):
-    """In which form to answer a report."""
+    """The wanted form of a report."""
 
     format = ma.fields.String(
         load_default=None,
         validate=OneOf(["html", "png"]),
         metadata=described("Goes before the `Accept` header. Default: `html`."),
     )
-
-
-def importance_body(job: str, found: Importance) -> dict[str, Any]:
-    """An importance as `ImportanceSchema` describes it."""
-    return {
-        "job": job,
-        "method": found.method,
-        "trials": found.trials,
-        "oob_r2": found.oob_r2,
-        "warning": found.warning,
-        "items": found.items,
-    }

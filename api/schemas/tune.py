@@ -9,7 +9,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from api.schemas.fields import LARGEST_NUMBER, PageQuery, StrictFloat, StrictInteger, described
+from api.schemas.fields import PageQuery
+from models.fields import LARGEST_NUMBER, StrictFloat, StrictInteger, described
 from models.jobs.model import JobState, TrialState
 
 # Queries and headers

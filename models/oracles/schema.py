@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from models.fields import Reference, StrictFloat, StrictInteger, described
 from models.oracles.strategy import (
     STRATEGIES,
     Bayesian,
@@ -15,148 +16,112 @@ from models.oracles.strategy import (
     Strategy,
     strategy_to_json,
 )
-from models.space.fields import NumberField, WholeNumberField
 from models.space.hyperparameters import unknown
 from models.space.space import SearchSpace
 
-_OPENAPI = {
-    "description": "Which values are tried next: a strategy's name, or its name and options.",
-    "oneOf": [
-        {"type": "string", "enum": list(STRATEGIES)},
-        {
-            "type": "object",
-            "required": ["name"],
-            "properties": {
-                "name": {"type": "string", "enum": list(STRATEGIES)},
-                "initial_trials": {
-                    "type": "array",
-                    "items": {"type": "object"},
-                    "description": "Values tried first, beside the strategy's own trials.",
-                },
-                "trials": {
-                    "type": "array",
-                    "minItems": 1,
-                    "items": {"type": "object"},
-                    "description": "manual: the values of each trial, in order.",
-                },
-                "points": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "default": Grid().points,
-                    "description": "grid: values taken from a range without a step.",
-                },
-                "num_initial_points": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "description": "bayesian: random trials first; 3 for each dimension.",
-                },
-                "alpha": {
-                    "type": "number",
-                    "default": Bayesian().alpha,
-                    "description": "bayesian: expected noise of the scores, above 0.",
-                },
-                "beta": {
-                    "type": "number",
-                    "minimum": 0,
-                    "default": Bayesian().beta,
-                    "description": "bayesian: the larger, the more it explores.",
-                },
-                "max_epochs": {
-                    "type": "integer",
-                    "minimum": 2,
-                    "description": "hyperband: epochs of the longest trials; budget.epochs.",
-                },
-                "factor": {
-                    "type": "integer",
-                    "minimum": 2,
-                    "default": Hyperband().factor,
-                    "description": "hyperband: one trial in so many goes on.",
-                },
-                "iterations": {
-                    "type": "integer",
-                    "minimum": 1,
-                    "default": Hyperband().iterations,
-                    "description": "hyperband: times that the whole schedule runs.",
-                },
-            },
-            "additionalProperties": False,
-        },
-    ],
-    "example": {"name": "bayesian", "num_initial_points": 10},
-}
+MAX_LISTED_TRIALS = 10_000  # in one request
 
 
-_MOST_TRIALS = 10_000  # that a request may list
+def _name(strategy: type[Strategy]) -> fields.String:
+    return fields.String(required=True, validate=validate.OneOf([strategy.name]))
 
 
-def _values_of_trials(least: int, **kwargs: Any) -> "fields.List[Any]":
-    count = validate.Length(min=least, max=_MOST_TRIALS)
+def _values_of_trials(minimum: int | None = None, **kwargs: Any) -> "fields.List[Any]":
+    count = validate.Length(min=minimum, max=MAX_LISTED_TRIALS)
     return fields.List(fields.Dict(keys=fields.String()), validate=count, **kwargs)
 
 
 class _StrategySchema(Schema):
-    strategy: type[Strategy]
-    initial_trials = _values_of_trials(0)
+    initial_trials = _values_of_trials(
+        metadata=described("Values tried first, beside the strategy's own trials.")
+    )
 
     @post_load
     def _make(self, data: dict[str, Any], **kwargs: Any) -> Strategy:
+        strategy = STRATEGIES[data.pop("name")]
         lists = {name: tuple(given) for name, given in data.items() if isinstance(given, list)}
-        return self.strategy(**data | lists)
+        return strategy(**data | lists)
 
 
-class ManualSchema(_StrategySchema):
-    """Options of `manual`."""
+class ManualStrategySchema(_StrategySchema):
+    """The trials that you list, in their order."""
 
-    strategy = Manual
-    trials = _values_of_trials(1, required=True)
-
-
-class GridSchema(_StrategySchema):
-    """Options of `grid`."""
-
-    strategy = Grid
-    points = WholeNumberField(validate=validate.Range(1, 1000))
+    name = _name(Manual)
+    trials = _values_of_trials(1, required=True, metadata=described("The values of each trial."))
 
 
-class RandomSchema(_StrategySchema):
-    """`random` has no options of its own."""
+class GridStrategySchema(_StrategySchema):
+    """Every combination, once."""
 
-    strategy = Random
-
-
-class BayesianSchema(_StrategySchema):
-    """Options of `bayesian`."""
-
-    strategy = Bayesian
-    num_initial_points = WholeNumberField(allow_none=True, validate=validate.Range(min=1))
-    alpha = NumberField(validate=validate.Range(min=0, min_inclusive=False))
-    beta = NumberField(validate=validate.Range(min=0))
+    name = _name(Grid)
+    points = StrictInteger(
+        load_default=Grid().points,
+        validate=validate.Range(1, 1000),
+        metadata=described("Values taken from a range without a step."),
+    )
 
 
-class HyperbandSchema(_StrategySchema):
-    """Options of `hyperband`."""
+class RandomStrategySchema(_StrategySchema):
+    """Combinations drawn at random."""
 
-    strategy = Hyperband
-    max_epochs = WholeNumberField(allow_none=True, validate=validate.Range(2, 100_000))
-    factor = WholeNumberField(validate=validate.Range(2, 1000))
-    iterations = WholeNumberField(validate=validate.Range(1, 100))
+    name = _name(Random)
+
+
+class BayesianStrategySchema(_StrategySchema):
+    """Where a Gaussian process over the results so far expects the best."""
+
+    name = _name(Bayesian)
+    num_initial_points = StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=1),
+        metadata=described("Random trials first. Default: 3 for each dimension."),
+    )
+    alpha = StrictFloat(
+        load_default=Bayesian().alpha,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata=described("Expected noise of the scores."),
+    )
+    beta = StrictFloat(
+        load_default=Bayesian().beta,
+        validate=validate.Range(min=0),
+        metadata=described("The larger, the more it explores."),
+    )
+
+
+class HyperbandStrategySchema(_StrategySchema):
+    """Many short trials, of which the best go on for longer."""
+
+    name = _name(Hyperband)
+    max_epochs = StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(2, 100_000),
+        metadata=described("Epochs of the longest trials. Default: `budget.epochs`."),
+    )
+    factor = StrictInteger(
+        load_default=Hyperband().factor,
+        validate=validate.Range(2, 1000),
+        metadata=described("One trial in so many goes on."),
+    )
+    iterations = StrictInteger(
+        load_default=Hyperband().iterations,
+        validate=validate.Range(1, 100),
+        metadata=described("Times that the whole schedule runs."),
+    )
 
 
 _SCHEMAS: Mapping[str, type[_StrategySchema]] = {
-    Manual.name: ManualSchema,
-    Grid.name: GridSchema,
-    Random.name: RandomSchema,
-    Bayesian.name: BayesianSchema,
-    Hyperband.name: HyperbandSchema,
+    Manual.name: ManualStrategySchema,
+    Grid.name: GridStrategySchema,
+    Random.name: RandomStrategySchema,
+    Bayesian.name: BayesianStrategySchema,
+    Hyperband.name: HyperbandStrategySchema,
 }
 
 
 class StrategyField(fields.Field[Strategy]):
     """The `strategy` of a request: a name, or an object of the name and that strategy's options."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        metadata = {**_OPENAPI, **(kwargs.pop("metadata", None) or {})}
-        super().__init__(metadata=metadata, **kwargs)
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -165,17 +130,26 @@ class StrategyField(fields.Field[Strategy]):
             value = {"name": value}
         if not isinstance(value, Mapping):
             raise ValidationError("Must be a strategy's name or an object.")
-        options = dict(value)
-        name = options.pop("name", None)
+        name = value.get("name")
         if not isinstance(name, str) or name not in _SCHEMAS:
             raise ValidationError({"name": [unknown("strategy", name, _SCHEMAS)]})
-        strategy: Strategy = _SCHEMAS[name]().load(options)
+        strategy: Strategy = _SCHEMAS[name]().load(dict(value))
         return strategy
 
     def _serialize(
         self, value: Strategy | None, attr: str | None, obj: Any, **kwargs: Any
     ) -> dict[str, Any] | None:
         return None if value is None else strategy_to_json(value)
+
+    def openapi(self, reference: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        names = [name for name in _SCHEMAS if name != Manual.name]  # which needs its trials
+        schemas = [reference(schema) for schema in _SCHEMAS.values()]
+        return {
+            "description": "Which values are tried next: a strategy's name, or name and options.",
+            "oneOf": [{"type": "string", "enum": names}, *schemas],
+            "example": {"name": "bayesian", "num_initial_points": 10},
+        }
 
 
 def check_strategy(strategy: Strategy, space: SearchSpace) -> None:

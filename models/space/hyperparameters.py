@@ -6,9 +6,11 @@ entry in `_VARIANTS` for each that differs from its row, and a document in `DEFA
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from marshmallow import ValidationError
 
 Value = bool | int | float | str
 """One value of one hyperparameter."""
@@ -116,6 +118,28 @@ class Hyperparameter:
         low = f"{'above' if self.open_below else 'at least'} {self.minimum:g}"
         high = f"{'below' if self.open_above else 'at most'} {self.maximum:g}"
         return f"{low} and {high}"
+
+
+def parsed(row: Hyperparameter, value: object) -> Value:
+    """Return a legal value of `row` or raise marshmallow's ValidationError."""
+    try:
+        return row.parse(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+def parsed_list(row: Hyperparameter, values: Sequence[object]) -> list[Value]:
+    """Return legal values of `row` or raise ValidationError with the messages by index."""
+    found: list[Value] = []
+    errors: dict[int, object] = {}
+    for index, value in enumerate(values):
+        try:
+            found.append(parsed(row, value))
+        except ValidationError as error:
+            errors[index] = error.messages
+    if errors:
+        raise ValidationError(errors)
+    return found
 
 
 def unknown(what: str, given: object, known: Iterable[str]) -> str:

@@ -6,9 +6,15 @@ from graphlib import CycleError, TopologicalSorter
 
 from marshmallow import ValidationError
 
-from models.space.hyperparameters import Condition, Hyperparameter, Value, in_words, unknown
+from models.space.hyperparameters import (
+    Condition,
+    Hyperparameter,
+    Value,
+    in_words,
+    parsed,
+    unknown,
+)
 from models.space.parameters import Fixed
-from models.space.parsing import parsed
 from models.space.space import SearchSpace, SpaceEntry, gather
 
 Entries = Mapping[str, SpaceEntry]

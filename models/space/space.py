@@ -16,10 +16,11 @@ from models.space.hyperparameters import (
     Value,
     hyperparameters_of,
     in_words,
+    parsed,
+    parsed_list,
     unknown_hyperparameter,
 )
 from models.space.parameters import Fixed, Parameter, Tunable
-from models.space.parsing import parsed, parsed_list
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -1,5 +1,10 @@
-"""Requests that the API refuses, and how they are written down."""
+"""Requests that the API refuses, and how they are written down.
 
+Limits of single fields are tested over the contract (`test_bounds.py`), search spaces and
+strategies beside their schemas.
+"""
+
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,3 +62,115 @@ def predict(name: str, *paths: str, status: int = 422, **changes: Any) -> Case:
 
 def get(name: str, path: str, *paths: str, status: int = 422) -> Case:
     return Case(name, f"GET {path}", status, paths)
+
+
+FIELDS = [
+    tune("no target", "target", target=...),
+    tune("no dataset", "dataset", dataset=...),
+    tune("no model", "model", model=...),
+    tune("unknown field", "max_trials", max_trials=3),
+    tune("unknown field of the budget", "budget.trials", budget={"trials": 3}),
+    tune("unknown field of the objective", "objective.goal", objective={"goal": "min"}),
+    tune("unknown field of the evaluation", "evaluation.split", evaluation={"split": 0.2}),
+    tune("model as number", "model", model=1),
+    tune("model as null", "model", model=None),
+    tune("target as number", "target", target=4),
+    tune("boolean for a number", "budget.max_trials", budget={"max_trials": True}),
+    tune("text for a number", "budget.max_trials", budget={"max_trials": "5"}),
+    tune("fraction for a whole number", "budget.epochs", budget={"epochs": 2.5}),
+    tune("endless seconds", "budget.max_seconds", budget={"max_seconds": 10**400}),
+    tune("target score as text", "budget.target", budget={"target": "0.1"}),
+    tune("target score as boolean", "budget.target", budget={"target": False}),
+    tune("budget as number", "budget", budget=5),
+    tune("budget as null", "budget", budget=None),
+    tune("seed as text", "seed", seed="1"),
+    tune("refit as number", "refit", refit=1),
+    tune("task that does not fit", "task", task="regression"),
+    tune("unknown metric", "objective.metric", objective={"metric": "val_mae"}),
+    tune("metric as list", "objective.metric", objective={"metric": ["loss"]}),
+    tune(
+        "direction that chooses the worst",
+        "objective.direction",
+        objective={"metric": "accuracy", "direction": "min"},
+    ),
+    tune(
+        "nothing validated on",
+        "evaluation.validation_fraction",
+        evaluation={"validation_fraction": 0},
+    ),
+    tune("all tested on", "evaluation.test_fraction", evaluation={"test_fraction": 1.0}),
+    tune(
+        "nothing left to train on",
+        "evaluation.test_fraction",
+        evaluation={"validation_fraction": 0.5, "test_fraction": 0.5},
+    ),
+    tune(
+        "validation fraction as text",
+        "evaluation.validation_fraction",
+        evaluation={"validation_fraction": "0.2"},
+    ),
+    tune("features as text", "features", features="age"),
+    tune("feature as number", "features.0", features=[3]),
+    tune("unknown feature of a builtin", "features", features=["sepal"]),
+    tune(
+        "several faults at once",
+        "budget.epochs",
+        "model",
+        "seed",
+        model="a b",
+        seed=-1,
+        budget={"epochs": 0},
+    ),
+]
+
+STRATEGIES = [
+    tune("option of another strategy", "strategy.points", strategy={"name": "random", "points": 3}),
+    tune(
+        "manual with an illegal value",
+        "strategy.trials.1.units",
+        strategy={"name": "manual", "trials": [{"units": 8}, {"units": 0}]},
+    ),
+    tune(
+        "manual with an unknown hyperparameter",
+        "strategy.trials.0.unit",
+        strategy={"name": "manual", "trials": [{"unit": 8}]},
+    ),
+    tune(
+        "grid of ten million points",
+        "search_space",
+        strategy={"name": "grid", "points": 10},
+        search_space={
+            name: {"type": "float", "min": low, "max": high}
+            for name, low, high in [
+                ("learning_rate", 1e-4, 1e-2),
+                ("dropout", 0.0, 0.5),
+                ("l2", 0.0, 0.1),
+                ("weight_decay", 0.0, 0.1),
+            ]
+        }
+        | {
+            "units": {"type": "int", "min": 1, "max": 4096, "step": 4},
+            "num_layers": {"type": "int", "min": 1, "max": 20, "step": 1},
+        },
+    ),
+]
+
+RANGE = {"type": "float", "min": 1e-4, "max": 1e-2}
+SPACES = [
+    tune("space as list", "search_space", search_space=[1]),
+    space("unknown hyperparameter", ".unit", unit={"type": "int", "min": 1, "max": 2}),
+    space(
+        "unknown activation in a choice",
+        ".activation.values.1",
+        activation={"type": "choice", "values": ["relu", "swoosh"]},
+    ),
+    space("inverted range", ".units.min", units={"type": "int", "min": 9, "max": 3}),
+    space(
+        "condition that is never met",
+        ".momentum.when.optimizer.0",
+        optimizer={"type": "choice", "values": ["adam", "sgd"]},
+        momentum={"type": "float", "min": 0, "max": 0.9, "when": {"optimizer": ["rmsprop"]}},
+    ),
+    space("fixed value out of range", ".dropout", dropout=1.5),
+    space("nested deeply", ".units", units=json.loads("[" * 50 + "]" * 50)),
+]

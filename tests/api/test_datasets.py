@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from models.store.engine import Database
+from models.store.tables import datasets
 
 ROWS = [
     {"größe": 1.5, "town": "Graz", "warm": True, "when": "2024-05-31", "y": 1},
@@ -139,6 +143,24 @@ def test_datasets_come_newest_first_in_pages(app_client: FlaskClient) -> None:
         seen += [item["id"] for item in page["items"]]
         cursor = f"&after={page['next']}" if page["next"] else None
     assert seen == ids[::-1]
+
+
+def test_a_dataset_that_cannot_be_read_hides_no_other(
+    app_client: FlaskClient, database: Database
+) -> None:
+    made = [
+        app_client.post("/datasets", json={"records": [{"a": n, "y": 1}, {"a": 1, "y": 2}]})
+        for n in range(2)
+    ]
+    ids = [response.get_json()["id"] for response in made]
+    for columns in ("of another version", ["of another version"], 3):
+        with database.write() as connection:
+            connection.execute(
+                update(datasets).where(datasets.c.id == ids[0]).values(columns=columns)
+            )
+        response = app_client.get("/datasets")
+        assert response.status_code == 200, response.get_json()
+        assert [item["id"] for item in response.get_json()["items"]] == ids[::-1]
 
 
 def test_a_deleted_dataset_is_gone_and_may_come_back(

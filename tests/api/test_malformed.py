@@ -1,13 +1,28 @@
 """Whatever is sent to it, the API says what is wrong and where, and never breaks."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from refusals import HUGE, JSON, ROWS, TUNE, Case, get, inline, predict, raw, rows, tune, upload
-from refused_jobs import FIELDS, SPACES, STRATEGIES
+from refusals import (
+    FIELDS,
+    HUGE,
+    JSON,
+    ROWS,
+    SPACES,
+    STRATEGIES,
+    TUNE,
+    Case,
+    get,
+    inline,
+    predict,
+    raw,
+    rows,
+    tune,
+    upload,
+)
 from werkzeug.test import TestResponse
 
 BODIES = [
@@ -127,55 +142,35 @@ UPLOADS = [
     inline("cell that is an object", "records.0.a", records=[{"a": {}}]),
     inline("unknown field of the body", "rows", rows=ROWS),
     inline("types as text of the body", "types", records=ROWS, types="a"),
-    inline("name too long", "name", records=ROWS, name="x" * 201),
     inline("number beyond all bounds", "records.0.a", records=[{"a": 10**400}]),
 ]
 
 PREDICTIONS = [
     predict("unknown model", status=404),
-    predict("model with slash", "model", model="a/b"),
     predict("no model", "model", model=...),
     predict("no instances", "instances", instances=...),
-    predict("instances empty", "instances", instances=[]),
     predict("instances as object", "instances", instances={"a": 1}),
     predict("version and alias", "alias", version=1, alias="champion"),
     predict("version as text", "version", version="1"),
     predict("version as boolean", "version", version=True),
-    predict("version of zero", "version", version=0),
-    predict("huge version", "version", version=HUGE),
-    predict("alias empty", "alias", alias=""),
-    predict("alias too long", "alias", alias="a" * 65),
     predict("unknown field", "rows", rows=[]),
 ]
 
 QUERIES = [
-    get("limit of zero", "/tune?limit=0", "limit"),
-    get("limit too large", "/tune?limit=1001", "limit"),
     get("limit as text", "/tune?limit=many", "limit"),
     get("limit as fraction", "/tune?limit=1.5", "limit"),
-    get("unknown state of a job", "/tune?state=sleeping", "state"),
     get("unknown query", "/tune?sate=failed", "sate"),
     get("cursor of no job", "/tune?after=job_0", status=404),
-    get("empty cursor", "/tune?after=", "after"),
-    get("limit of no datasets", "/datasets?limit=0", "limit"),
     get("cursor of no dataset", "/datasets?after=ds_0", status=404),
     get("unknown query of datasets", "/datasets?page=2", "page"),
-    get("limit of no models", "/models?limit=-1", "limit"),
     get("unknown query of models", "/models?sort=name", "sort"),
     get("no such job", "/tune/job_0", status=404),
     get("trials of no job", "/tune/job_0/trials", status=404),
     get("trial of no job", "/tune/job_0/trials/1", status=404),
     get("trial by a huge number", f"/tune/job_0/trials/{HUGE}", status=404),
     get("trial by a name", "/tune/job_0/trials/first", status=404),
-    get("trials sorted oddly", "/tune/job_0/trials?sort=size", "sort"),
-    get("trials in no state", "/tune/job_0/trials?state=good", "state"),
-    get("trials after a huge number", f"/tune/job_0/trials?after={HUGE}", "after"),
-    get("trials after a negative number", "/tune/job_0/trials?after=-1", "after"),
-    get("no trials", "/tune/job_0/trials?limit=0", "limit"),
     get("no such dataset", "/datasets/ds_0", status=404),
     get("preview of no dataset", "/datasets/ds_0/preview", status=404),
-    get("preview of no row", "/datasets/ds_0/preview?rows=0", "rows"),
-    get("preview of too many rows", "/datasets/ds_0/preview?rows=1001", "rows"),
     get("no such model", "/models/m", status=404),
     get("version of no model", "/models/m/versions/1", status=404),
     get("version by a huge number", f"/models/m/versions/{HUGE}", status=404),
@@ -194,20 +189,6 @@ QUERIES = [
         422,
         ("alias",),
         {"json": {"version": 1}},
-    ),
-    Case(
-        "alias too long",
-        f"PUT /models/m/aliases/{'a' * 65}",
-        422,
-        ("alias",),
-        {"json": {"version": 1}},
-    ),
-    Case(
-        "alias to a huge version",
-        "PUT /models/m/aliases/best",
-        422,
-        ("version",),
-        {"json": {"version": HUGE}},
     ),
     Case(
         "alias to a version as text",
@@ -246,17 +227,18 @@ def send(client: FlaskClient, case: Case) -> TestResponse:
     return client.open(path, method=method, **options)
 
 
+@pytest.fixture(scope="module")
+def refusing(shared_client: FlaskClient) -> Iterator[FlaskClient]:
+    """A client of an API that must have kept nothing in the end."""
+    yield shared_client
+    for path in ("/tune", "/models"):
+        assert shared_client.get(path).get_json()["items"] == []
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_is_refused(
-    shared_client: FlaskClient, refused: Callable[..., dict[str, Any]], case: Case
+    refusing: FlaskClient, refused: Callable[..., dict[str, Any]], case: Case
 ) -> None:
-    errors = refused(send(shared_client, case), case.status)
+    errors = refused(send(refusing, case), case.status)
     assert tuple(sorted(errors)) == case.paths
     assert all(messages and all(messages) for messages in errors.values())
-
-
-def test_nothing_refused_was_kept(shared_client: FlaskClient) -> None:
-    for case in CASES:
-        assert send(shared_client, case).status_code == case.status
-    assert shared_client.get("/tune").get_json()["items"] == []
-    assert shared_client.get("/models").get_json()["items"] == []

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from luthier.client import RequestRefused
 from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
+from models.store.tables import versions
 
 Refused = Callable[..., dict[str, Any]]
 
@@ -77,6 +79,28 @@ def test_the_newest_version_is_the_champion(app_client: FlaskClient, publish) ->
     assert model["aliases"] == {"champion": 3}
     assert [version["version"] for version in model["versions"]] == [3, 2, 1]
     assert model["versions"][0]["metrics"] == {"r2": 0.5}
+
+
+@pytest.mark.parametrize("details", ["of another version", {"metrics": "of another version"}, {}])
+def test_a_version_that_cannot_be_read_hides_no_other(
+    app_client: FlaskClient, publish, database: Database, details: Any
+) -> None:
+    for _ in range(2):
+        publish("a")
+    with database.write() as connection:
+        connection.execute(update(versions).where(versions.c.version == 1).values(details=details))
+    found = app_client.get("/models/a").get_json()
+    assert [version["metrics"] for version in found["versions"]] == [{"r2": 0.5}, None]
+    assert app_client.get("/models").get_json()["items"][0]["latest_version"] == 2
+
+
+def test_no_nan_leaves(app_client: FlaskClient, publish, database: Database) -> None:
+    publish("a")
+    details = {"metrics": {"r2": float("nan"), "mae": 0.5}, "baseline": None}
+    with database.write() as connection:
+        connection.execute(update(versions).values(details=details))
+    (version,) = app_client.get("/models/a").get_json()["versions"]
+    assert version["metrics"] == {"r2": None, "mae": 0.5}
 
 
 def test_an_alias_can_be_pointed_anywhere(

@@ -63,21 +63,17 @@ def test_an_escaped_backslash_is_no_such_character(app_client: FlaskClient) -> N
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("body", "status"),
     [
-        "/datasets/ds_%00",
-        "/tune/%00/trials",
-        "/models/%00",
-        "/models/m/versions/1/artifacts/%00",
-        "/tune?after=%00",
-        "/models?after=m%00",
-        "/compare?jobs=%00,b",
+        (b'{"model": "m", "instances": [["\\u0000"]]}', 422),
+        (b'{"model": "m\\\\\\u0000", "instances": [[1]]}', 422),
+        (b'{"model": "m", "instances": [["\\\\u0000"]]}', 404),  # a backslash, and text
     ],
 )
-def test_an_address_is_refused(app_client: FlaskClient, refused: Refused, path: str) -> None:
-    response = app_client.get(path)
-    refused(response, 400)
-    assert response.get_json()["detail"] == "The address holds control characters."
+def test_a_nul_character_is_told_from_its_spelling(
+    app_client: FlaskClient, refused: Refused, body: bytes, status: int
+) -> None:
+    refused(app_client.post("/predict", data=body, content_type="application/json"), status)
 
 
 @pytest.mark.parametrize(

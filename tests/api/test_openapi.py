@@ -1,4 +1,5 @@
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,9 @@ import pytest
 import yaml
 from flask.testing import FlaskClient
 
-from api.openapi import document
+from api.openapi import OPERATION_IDS, document
+from models.oracles.strategy import STRATEGIES
+from models.space.hyperparameters import HYPERPARAMETERS
 
 COMMITTED = Path(__file__).parents[2] / "openapi.yaml"
 CONVERTER = re.compile(r"<([^:<>]*:)?")  # of a path parameter
@@ -66,6 +69,12 @@ def test_every_operation_has_a_summary_a_tag_and_its_errors(contract: dict[str, 
         assert any(status.startswith("2") for status in operation["responses"]), name
 
 
+def test_every_operation_has_a_name_of_its_own(contract: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(contract).values()]
+    assert sorted(names) == sorted(OPERATION_IDS.values())
+    assert len(names) == len(set(names))
+
+
 def test_every_answer_with_a_body_says_how_it_looks(contract: dict[str, Any]) -> None:
     for name, operation in operations(contract).items():
         for status, response in operation["responses"].items():
@@ -112,6 +121,21 @@ def test_what_a_user_writes_is_described_field_by_field(contract: dict[str, Any]
             assert "$ref" in schema or "allOf" in schema or schema.get("description"), (name, field)
     assert schemas["Tune"]["required"] == ["model"]
     assert schemas["Predict"]["properties"]["instances"]["example"]
+
+
+def test_every_strategy_and_hyperparameter_is_described(contract: dict[str, Any]) -> None:
+    schemas = contract["components"]["schemas"]
+    fields_of_tune = schemas["Tune"]["properties"]
+    assert set(fields_of_tune["search_space"]["properties"]) == set(HYPERPARAMETERS)
+    _, *references = fields_of_tune["strategy"]["oneOf"]
+    described = {}
+    for reference in references:
+        properties = schemas[reference["$ref"].rpartition("/")[2]]["properties"]
+        (name,) = properties["name"]["enum"]
+        described[name] = set(properties) - {"name"}
+    assert described == {
+        name: {option.name for option in fields(strategy)} for name, strategy in STRATEGIES.items()
+    }
 
 
 def test_the_docs_ask_no_other_host_and_all_their_files_are_there(app_client: FlaskClient) -> None:

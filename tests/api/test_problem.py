@@ -1,6 +1,5 @@
 """Errors have one form, RFC 9457, and tell nothing about the inside."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,24 +60,6 @@ def test_a_wrong_method_is_told_the_right_ones(
     response = app_client.open(path, method=method)
     refused(response, 405)
     assert set(response.headers["Allow"].split(", ")) == allowed
-
-
-def test_a_body_that_is_too_large_is_not_read(
-    settings: Settings, connect: Callable[[Settings], FlaskClient], refused: Refused
-) -> None:
-    small = Settings(data=settings.data, max_body_bytes=1024)
-    client = connect(small)
-    content = b'{"records": "' + b"x" * 2000 + b'"}'
-    for path in ("/datasets", "/tune", "/predict"):
-        refused(client.post(path, data=content, content_type="application/json"), 413)
-    refused(client.post("/datasets", data={"file": (io.BytesIO(content), "a.csv")}), 413)
-    refused(client.post("/predict", json={"model": "m", "instances": [1]}), 404)
-
-
-def test_a_wrong_content_type_is_told(app_client: FlaskClient, refused: Refused) -> None:
-    response = app_client.post("/tune", data=b"model: m", content_type="application/yaml")
-    refused(response, 415)
-    assert "application/yaml" in response.get_json()["detail"]
 
 
 def test_a_database_that_does_not_answer_is_503_and_tells_nothing_of_its_inside(

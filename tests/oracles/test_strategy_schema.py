@@ -1,14 +1,10 @@
 import json
-from dataclasses import fields
 
 import pytest
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError
 
 from models.oracles.schema import StrategyField, check_strategy
 from models.oracles.strategy import (
-    STRATEGIES,
     Bayesian,
     Grid,
     Hyperband,
@@ -97,14 +93,3 @@ def test_manual_trials_are_checked_against_the_space(conditional):
     assert set(trials) == {1}
     assert "at least 1" in trials[1]["units"][0]
     assert "no effect" in trials[1]["momentum"][0]
-
-
-def test_the_field_is_documented():
-    spec = APISpec("test", "1", "3.1.0", plugins=[MarshmallowPlugin()])
-    spec.components.schema("Tune", schema=TuneSchema)
-    documented = spec.to_dict()["components"]["schemas"]["Tune"]["properties"]["strategy"]
-    assert documented["oneOf"][0]["enum"] == list(STRATEGIES)
-    properties = documented["oneOf"][1]["properties"]
-    options = {item.name for strategy in STRATEGIES.values() for item in fields(strategy)}
-    assert set(properties) == options | {"name"}
-    assert load(documented["example"])

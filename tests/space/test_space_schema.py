@@ -2,8 +2,6 @@ import json
 import math
 
 import pytest
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields
 
 from models.space.parameters import Choice, Fixed, Float, Int
@@ -247,11 +245,3 @@ def test_the_field_reads_and_writes_a_space_and_nests_the_messages():
     with pytest.raises(ValidationError) as caught:
         TuneSchema().load({"search_space": {"units": units(min=0)}})
     assert "at least 1" in caught.value.messages["search_space"]["units"]["min"][0]
-
-
-def test_the_field_is_documented():
-    spec = APISpec("test", "1", "3.1.0", plugins=[MarshmallowPlugin()])
-    spec.components.schema("Tune", schema=TuneSchema)
-    documented = spec.to_dict()["components"]["schemas"]["Tune"]["properties"]["search_space"]
-    assert documented["type"] == "object"
-    assert load_space(documented["example"], "mlp").dimensions

@@ -1,7 +1,8 @@
-"""What `/metrics` answers: this server's counts, and figures from the database."""
+"""The figures of `/metrics` and the checks of `/readyz`."""
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,44 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.jobs.reader import JobStatistics
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.store.readiness import artifacts_trouble, database_trouble
+
+OK = "ok"
+ARTIFACTS_EVERY = 10.0  # seconds between two tests of artifacts that were found well
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
 log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """The checks of one process: whether it can serve requests, and what is missing."""
+
+    def __init__(self, database: Database, artifacts: Artifacts) -> None:
+        self.is_draining: Callable[[], bool] = lambda: False  # whether the process is to end soon
+        self._database = database
+        self._artifacts = artifacts
+        self._tested_again_at = 0.0  # by the monotonic clock
+
+    def checks(self) -> dict[str, str]:
+        """Return every check by its name: `ok`, or what is wrong.
+
+        A process that is to end makes no other checks.
+        """
+        if self.is_draining():
+            return {"process": "The process is draining: it ends soon."}
+        database = database_trouble(self._database) or OK
+        return {"process": OK, "database": database, "artifacts": self._test_artifacts() or OK}
+
+    def _test_artifacts(self) -> str | None:
+        if time.monotonic() < self._tested_again_at:
+            return None
+        trouble = artifacts_trouble(self._artifacts)
+        if trouble is None:
+            self._tested_again_at = time.monotonic() + ARTIFACTS_EVERY
+        return trouble
 
 
 class ApiMetrics:
@@ -63,23 +98,23 @@ class ApiMetrics:
         self._shown.register(_StatisticsCollector(statistics))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request of `route` was answered after `seconds`."""
+        """Count a request of `route` that was answered after `seconds`."""
         self._requests.labels(method, route, f"{status // 100}xx").inc()
         self._seconds.labels(method, route).observe(seconds)
 
     def predicted(self, model: str, version: int, rows: int) -> None:
-        """A version has predicted `rows` rows of one request."""
+        """Count a request whose `rows` rows a version has predicted."""
         self._predictions.labels(model, version).inc()
         self._rows.labels(model, version).inc(rows)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Every metric in the format that the header `Accept` asks for, and its media type."""
+        """Return every metric in the format that `accept` asks for, and its media type."""
         encode, media_type = choose_encoder(accept)
         return encode(self._shown), media_type
 
 
 class _AllProcesses(Collector):
-    """The counts in the files of a folder, those of processes that have ended included."""
+    """The counts in the files of a folder, with those of processes that have ended."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -99,7 +134,7 @@ class _StatisticsCollector(Collector):
         self._statistics = statistics
 
     def collect(self) -> Iterator[Metric]:
-        """Ask the database once; without an answer only that is told."""
+        """Query the database once; if it does not answer, return only that."""
         up = GaugeMetricFamily("luthier_database_up", "Whether the database answers: 1 or 0.")
         try:
             statistics = self._statistics()
