@@ -5,7 +5,7 @@ reads; others, as a newer version may write, are left alone.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -15,6 +15,7 @@ from marshmallow.validate import Length, OneOf
 from models.data.columns import ColumnType
 from models.data.preparation.tasks import Task
 from models.errors import Unreadable
+from models.fields import flatten
 
 Document = dict[str, Any]
 Figures = Mapping[str, float | None]  # by the names of `models.trials.objective.METRICS`
@@ -152,19 +153,11 @@ def parse_json(content: bytes | str, what: str) -> Any:
 
 def check_document(document: Any, schema: ma.Schema, what: str) -> None:
     """Raise Unreadable, which names `what` and each wrong field, unless `document` fits."""
+    if not isinstance(document, dict):
+        raise Unreadable(what, "It is not a JSON object.")
     messages = schema.validate(document)
     if messages:
-        raise Unreadable(what, dict(_by_path(messages, ())))
-
-
-def _by_path(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Nested messages of marshmallow as pairs of a dotted path and its messages."""
-    if isinstance(messages, Mapping):
-        for key, inner in messages.items():
-            # marshmallow says `value` for those of a Dict, whose keys are in the path already.
-            yield from _by_path(inner, path if key in ("_schema", "value") else (*path, str(key)))
-    else:
-        yield ".".join(path) or "document", list(map(str, messages))
+        raise Unreadable(what, flatten(messages))
 
 
 def _refuse_constant(name: str) -> None:

@@ -38,7 +38,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Where a version's weights come from."""
+    """The origin of a version's weights."""
 
     # kept: the trial's own; refitted: trained again on validation rows too
     weights: Literal["kept", "refitted"]
@@ -50,7 +50,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Metrics on rows that neither training nor tuning saw; None where there are no such rows."""
+    """Metrics on rows that neither training nor search saw; None without such rows."""
 
     rows: int
     metrics: Metrics | None

@@ -1,4 +1,4 @@
-"""A Keras network as an ONNX graph: layer by layer where all are known, else by Keras's export."""
+"""Write a Keras network as an ONNX graph: layer by layer if all are known, else by its export."""
 
 import logging
 import math
@@ -20,13 +20,13 @@ Array = np.ndarray[Any, Any]
 
 
 def network_graph(network: keras.Model) -> onnx.ModelProto:
-    """`network` alone, at our opsets: one input and one output, any row count.
+    """Convert `network` alone: one input, one output, any number of rows.
 
-    Dense networks are written down from their weights. Keras would trace them and hand the trace to
-    tf2onnx, which takes a hundred times as long; so it does with others, as convolutional ones.
+    Dense networks are written from their weights. For others, such as convolutional ones, Keras
+    traces the network and tf2onnx converts the trace, which takes a hundred times as long.
     """
-    model = _written(network) if _is_chain(network) else None
-    return _exported(network) if model is None else model
+    model = _write_layers(network) if _is_chain(network) else None
+    return _export(network) if model is None else model
 
 
 class _Chain:
@@ -35,24 +35,24 @@ class _Chain:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self.end = "features"  # the name of what comes out so far
+        self.end = "features"  # the name of the last output
 
     def add(self, operator: str, *others: str, **attributes: Any) -> str:
-        """Let an operator work on what comes out so far, and on `others`."""
+        """Append an operator on the last output and on `others`; return its output's name."""
         name = f"layers/{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, [self.end, *others], [name], **attributes))
         self.end = name
         return name
 
     def constant(self, values: Any) -> str:
-        """The name of an array, kept in float32."""
+        """Add an array in float32; return its name."""
         name = f"weights/{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
         return name
 
 
 def _is_chain(network: keras.Model) -> bool:
-    """Whether each layer takes what the one before it gives."""
+    """Return whether each layer's input is the output of the one before."""
     layers = network.layers
     if network.input_shape is None or not isinstance(layers[0], keras.layers.InputLayer):
         return False
@@ -61,8 +61,8 @@ def _is_chain(network: keras.Model) -> bool:
     )
 
 
-def _written(network: keras.Model) -> onnx.ModelProto | None:
-    """The graph of known layers; None if one is not."""
+def _write_layers(network: keras.Model) -> onnx.ModelProto | None:
+    """Return the graph of known layers; None if there is another."""
     chain = _Chain()
     for layer in network.layers:
         write = _LAYERS.get(type(layer).__name__)
@@ -150,8 +150,8 @@ _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
 }
 
 
-def _exported(network: keras.Model) -> onnx.ModelProto:
-    """The graph as keras.Model.export writes it through tf2onnx."""
+def _export(network: keras.Model) -> onnx.ModelProto:
+    """Convert by keras.Model.export, which uses tf2onnx."""
     network(np.zeros((1, *network.input_shape[1:]), np.float32))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Keras looks for the old np.object before it gives it to tf2onnx.

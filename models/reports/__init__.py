@@ -1,1 +1,1 @@
-"""What jobs came to: side by side, by what mattered, and in pictures."""
+"""Reports on jobs: compared, ranked by hyperparameter, and drawn as pages and pictures."""

@@ -83,7 +83,7 @@ def _draw_curves(
     span.apply(axes)
     end = comparison.seconds if over_seconds else comparison.trials
     for place, job in enumerate(comparison.jobs):
-        places = job.curve.seconds if over_seconds else range(1, len(job.curve.best) + 1)
+        places = job.curve.seconds if over_seconds else job.curve.trials
         points = [(x, y) for x, y in zip(places, job.curve.best, strict=True) if y is not None]
         if points:
             axes.step(*zip(*points, strict=True), where="post", **_look(place))

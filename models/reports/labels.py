@@ -41,7 +41,7 @@ def score_label(job: Job, target: str | None = None) -> str:
 
 def better_is(job: Job) -> str:
     """Say which way a job's scores improve."""
-    return "lower is better" if job.spec.objective.direction == "min" else "higher is better"
+    return "lower is better" if job.spec.objective.is_minimized else "higher is better"
 
 
 def number(value: float | None) -> str:

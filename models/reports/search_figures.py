@@ -67,7 +67,7 @@ def _draw_best_so_far(axes: Axes, report: JobReport) -> str:
         axes.scatter(
             beyond,
             [max(span.limits, key=objective.loss)] * len(beyond),
-            marker="^" if objective.direction == "min" else "v",
+            marker="^" if objective.is_minimized else "v",
             s=36,
             color=GREY,
             label=f"far worse ({len(beyond)})",
@@ -270,7 +270,7 @@ def _lines(heights: Array, scores: Array, span: ScoreRange, objective: Objective
     alphas = np.clip(60 / trials, 0.25, 0.9) + 0.5 * (scores != worst) * np.linspace(0, 1, trials)
     lines = LineCollection(
         [np.column_stack([x, row]) for row in y],
-        cmap="viridis" if objective.direction == "min" else "viridis_r",
+        cmap="viridis" if objective.is_minimized else "viridis_r",
         norm=LogNorm(low, high) if span.is_log else Normalize(low, high),
         alpha=np.clip(alphas, 0, 1),
         linewidths=np.r_[np.full(trials - 1, 1.4 if trials <= _FEW_TRIALS else 1.0), 3.0],

@@ -31,7 +31,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """One version, ready to predict; threads may share it."""
+    """A version that is ready to predict; threads may share it."""
 
     model: str
     version: int

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
+from models.jobs.schema import dump_spec
 from models.jobs.spec import Budget, JobSpec
 from models.oracles.strategy import Random
 from models.space.schema import load_space
@@ -99,7 +100,7 @@ def record_job(
                     "id": job,
                     "model": spec.model,
                     "state": "succeeded",
-                    "spec": spec.to_document(),
+                    "spec": dump_spec(spec),
                     "dataset": "ds_1",
                     "planned_trials": max(4, len(rows)),
                     "created": STARTED,
