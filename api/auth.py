@@ -1,8 +1,9 @@
-"""Who may call what: the scope of every operation, and the key that a request brings."""
+"""Access control: the scope of every operation, and the key of a request."""
 
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import NamedTuple
 
 from flask import Flask, Response, request
 from flask.typing import ResponseReturnValue
@@ -14,44 +15,51 @@ from models.access.keys import Scope
 
 log = logging.getLogger(__name__)
 
-# The one place where an operation says what it needs; None is open to everyone. What is not named
-# here needs `admin`.
-SCOPES: Mapping[str, Scope | None] = {
-    "operations.healthz": None,
-    "operations.readyz": None,
-    "operations.metrics": Scope.READ,
-    "openapi.home": None,
-    "openapi.openapi_yaml": None,
-    "openapi.swagger_asset": None,
-    "api-docs.openapi_json": None,
-    "api-docs.openapi_swagger_ui": None,
-    "datasets.create": Scope.TUNE,
-    "datasets.index": Scope.READ,
-    "datasets.show": Scope.READ,
-    "datasets.preview": Scope.READ,
-    "datasets.remove": Scope.ADMIN,
-    "tune.start": Scope.TUNE,
-    "tune.index": Scope.READ,
-    "tune.show": Scope.READ,
-    "tune.trials": Scope.READ,
-    "tune.trial": Scope.READ,
-    "tune.raise_budget": Scope.TUNE,
-    "tune.enqueue": Scope.TUNE,
-    "tune.cancel": Scope.TUNE,
-    "tune.pause": Scope.TUNE,
-    "tune.resume": Scope.TUNE,
-    "tune.remove": Scope.ADMIN,
-    "events.events": Scope.READ,
-    "reports.importance": Scope.READ,
-    "reports.report": Scope.READ,
-    "compare.compare": Scope.READ,
-    "predict.predict": Scope.PREDICT,
-    "models.index": Scope.READ,
-    "models.show": Scope.READ,
-    "models.show_version": Scope.READ,
-    "models.download": Scope.READ,
-    "models.point": Scope.ADMIN,
-    "models.rollback": Scope.ADMIN,
+
+class Operation(NamedTuple):
+    """The scope that an endpoint needs, and its name in generated clients."""
+
+    scope: Scope | None  # None is open to everyone
+    id: str = ""  # stays when views are renamed; pages for people have none
+
+
+# The one place where an endpoint says what it needs. One that is not named here needs `admin`.
+OPERATIONS: Mapping[str, Operation] = {
+    "operations.healthz": Operation(None, "checkHealth"),
+    "operations.readyz": Operation(None, "checkReadiness"),
+    "operations.metrics": Operation(Scope.READ, "getMetrics"),
+    "openapi.home": Operation(None),
+    "openapi.openapi_yaml": Operation(None),
+    "openapi.swagger_asset": Operation(None),
+    "api-docs.openapi_json": Operation(None),
+    "api-docs.openapi_swagger_ui": Operation(None),
+    "datasets.create": Operation(Scope.TUNE, "createDataset"),
+    "datasets.index": Operation(Scope.READ, "listDatasets"),
+    "datasets.show": Operation(Scope.READ, "getDataset"),
+    "datasets.preview": Operation(Scope.READ, "previewDataset"),
+    "datasets.remove": Operation(Scope.ADMIN, "deleteDataset"),
+    "tune.start": Operation(Scope.TUNE, "startTuning"),
+    "tune.index": Operation(Scope.READ, "listJobs"),
+    "tune.show": Operation(Scope.READ, "getJob"),
+    "tune.trials": Operation(Scope.READ, "listTrials"),
+    "tune.trial": Operation(Scope.READ, "getTrial"),
+    "tune.raise_budget": Operation(Scope.TUNE, "raiseBudget"),
+    "tune.enqueue": Operation(Scope.TUNE, "enqueueTrials"),
+    "tune.cancel": Operation(Scope.TUNE, "cancelJob"),
+    "tune.pause": Operation(Scope.TUNE, "pauseJob"),
+    "tune.resume": Operation(Scope.TUNE, "resumeJob"),
+    "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
+    "events.events": Operation(Scope.READ, "followEvents"),
+    "reports.importance": Operation(Scope.READ, "getImportance"),
+    "reports.report": Operation(Scope.READ, "getReport"),
+    "compare.compare": Operation(Scope.READ, "compareJobs"),
+    "predict.predict": Operation(Scope.PREDICT, "predict"),
+    "models.index": Operation(Scope.READ, "listModels"),
+    "models.show": Operation(Scope.READ, "getModel"),
+    "models.show_version": Operation(Scope.READ, "getVersion"),
+    "models.download": Operation(Scope.READ, "downloadFile"),
+    "models.point": Operation(Scope.ADMIN, "setAlias"),
+    "models.rollback": Operation(Scope.ADMIN, "rollBack"),
 }
 
 SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {
@@ -63,17 +71,18 @@ SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
 }
 
+_UNNAMED = Operation(Scope.ADMIN)
 _NO_KEY = "Send a valid API key as `Authorization: Bearer …`."
 
 
 def register(app: Flask) -> None:
-    """Let every request to `app` be checked before its view and its body are looked at."""
+    """Check every request to `app` before its view runs and its body is read."""
     app.before_request(check_caller)
     app.after_request(forbid_storing)
 
 
 def check_caller() -> ResponseReturnValue | None:
-    """The refusal of the present request; None lets it pass.
+    """Return the refusal of the present request; None lets it pass.
 
     Without keys, whoever reaches a loopback address may do everything, and nobody may elsewhere.
     """
@@ -95,15 +104,15 @@ def check_caller() -> ResponseReturnValue | None:
 
 
 def forbid_storing(response: Response) -> Response:
-    """Keep caches from answering one caller with what another was told."""
+    """Keep caches from giving one caller the answer to another."""
     if scope_of(request.endpoint) is not None:
         response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
 def scope_of(endpoint: str | None) -> Scope | None:
-    """What an endpoint needs. There is nothing to protect where no route was found."""
-    return None if endpoint is None else SCOPES.get(endpoint, Scope.ADMIN)
+    """Return the scope that an endpoint needs; None for one that is open, or where none is."""
+    return None if endpoint is None else OPERATIONS.get(endpoint, _UNNAMED).scope
 
 
 def _key_of_request() -> str | None:
@@ -114,7 +123,7 @@ def _key_of_request() -> str | None:
 
 
 def _unauthorized() -> Response:
-    """One answer for a missing, unknown, expired and revoked key: which it was is not told."""
+    """Return the same answer for a missing, unknown, expired and revoked key."""
     log.warning("%s: no valid key came from %s", request.endpoint, request.remote_addr)
     refusal = problem(HTTPStatus.UNAUTHORIZED, _NO_KEY)
     refusal.headers["WWW-Authenticate"] = 'Bearer realm="luthier"'

@@ -1,4 +1,4 @@
-"""What browsers are told, and what pages of other sites may not make them do here."""
+"""Security headers, and the refusal of requests that other sites' pages send."""
 
 import base64
 import hashlib
@@ -25,13 +25,13 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def register(app: Flask) -> None:
-    """Add the headers to every answer of `app`, and refuse what other sites' pages send."""
+    """Add the headers to every response of `app` and refuse what other sites' pages send."""
     app.before_request(refuse_foreign_page)
     app.after_request(add_headers)
 
 
 def add_headers(response: Response) -> Response:
-    """Add the headers; a page may bring a content policy of its own."""
+    """Add the headers; a page may set a content policy of its own."""
     if request.endpoint == "api-docs.openapi_swagger_ui":
         response.headers["Content-Security-Policy"] = _policy_of_page(response)
     response.headers.setdefault("Content-Security-Policy", _POLICY)
@@ -40,10 +40,10 @@ def add_headers(response: Response) -> Response:
 
 
 def refuse_foreign_page() -> Response | None:
-    """Refuse what a browser sends because a page of another site told it to.
+    """Refuse what a browser sends on behalf of a page of another site.
 
-    Such a page can read no answer, as there are no CORS headers; this keeps it from causing
-    changes. The rules are those of Go's `http.CrossOriginProtection`.
+    Without CORS headers such a page can read no response; this keeps it from causing changes. The
+    rules are those of Go's `http.CrossOriginProtection`.
     """
     sent = request.environ
     method = sent["REQUEST_METHOD"]
@@ -58,10 +58,10 @@ def refuse_foreign_page() -> Response | None:
 
 
 def refuse_foreign_host() -> Response | None:
-    """Refuse a request without a key to loopback under another name.
+    """Refuse a request without a key to a loopback address under another name.
 
-    The name of another site may be made to mean this machine (DNS rebinding), and a proxy beside
-    the service may pass on what comes from elsewhere.
+    Another site's name may resolve to this machine (DNS rebinding), and a proxy beside the service
+    may forward requests from elsewhere.
     """
     if services().settings.allow_anonymous or is_loopback(_name_of(request.host)):
         return None
@@ -89,7 +89,7 @@ def _name_of(host: str) -> str:
 
 
 def _policy_of_page(response: Response) -> str:
-    """Swagger UI comes from here, styles itself, and is started by one script in its page."""
+    """Allow Swagger UI's own files and styles, and the script in its page by its digest."""
     digests = [
         base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         for script in _INLINE_SCRIPT.findall(response.get_data(as_text=True))

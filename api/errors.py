@@ -1,4 +1,4 @@
-"""The one table from `models.errors` to HTTP, and the problem body (RFC 9457)."""
+"""The mapping of `models.errors` to HTTP statuses, and the problem body (RFC 9457)."""
 
 import logging
 from collections.abc import Mapping
@@ -48,10 +48,10 @@ class ProblemSchema(ma.Schema):
     title = ma.fields.String(metadata={"description": "The status in words."})
     status = ma.fields.Integer(metadata={"description": "The HTTP status."})
     detail = ma.fields.String(metadata={"description": "What is wrong, for people."})
-    instance = ma.fields.String(metadata={"description": "The path that was asked for."})
+    instance = ma.fields.String(metadata={"description": "The requested path."})
     error = ma.fields.String(metadata={"description": "The same text as `detail`."})
     request_id = ma.fields.String(
-        metadata={"description": "The answer's `X-Request-ID`, by which the logs know the request."}
+        metadata={"description": "The response's `X-Request-ID`, which is in the logs too."}
     )
     errors = ma.fields.Dict(
         keys=ma.fields.String(),
@@ -66,7 +66,7 @@ def problem(
     field_errors: Mapping[str, list[str]] | None = None,
     **more: object,
 ) -> Response:
-    """An error response; `more` are further members of its body."""
+    """Return an error response; `more` are further members of its body."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -83,7 +83,7 @@ def problem(
 
 
 def register_error_handlers(app: Flask) -> None:
-    """Answer every error of `app` with a problem body."""
+    """Return every error of `app` as a problem body."""
     app.register_error_handler(errors.LuthierError, _on_luthier_error)
     app.register_error_handler(ma.ValidationError, _on_validation_error)
     app.register_error_handler(DBAPIError, _on_database_error)
@@ -92,7 +92,7 @@ def register_error_handlers(app: Flask) -> None:
 
 
 def on_http_exception(error: HTTPException) -> Response:
-    """Errors of Flask itself and of argument parsing."""
+    """Return the problem for an error of Flask itself or of argument parsing."""
     code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     data: Mapping[str, Any] = getattr(error, "data", None) or {}
     messages = data.get("messages") or data.get("errors") or {}
@@ -110,7 +110,7 @@ def on_http_exception(error: HTTPException) -> Response:
 
 
 def summarise(field_errors: Mapping[str, list[str]]) -> str:
-    """All messages in one line."""
+    """Join all messages into one line."""
     return "; ".join(f"{path}: {' '.join(texts)}" for path, texts in field_errors.items())
 
 
@@ -135,7 +135,7 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
 def _on_database_error(error: DBAPIError | PoolTimeout) -> Response:
     log.error("%s %s: %s", request.method, request.path, error)
     if isinstance(error, DataError | IntegrityError):
-        # It answers: what it was asked to keep cannot be kept, and trying again would not help.
+        # The database works but cannot store these values, so a retry would not help.
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The database refused what it was given.")
     response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
     response.headers["Retry-After"] = "1"

@@ -1,7 +1,6 @@
 """The OpenAPI document, generated from the code, and the pages that show it."""
 
 import json
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 from marshmallow.validate import Range
 
-from api.auth import SECURITY_SCHEMES, scope_of
+from api.auth import OPERATIONS, SECURITY_SCHEMES, scope_of
 from api.errors import PROBLEM_TYPE
 from models import __version__
 
@@ -38,40 +37,6 @@ CONFIGURATION: dict[str, Any] = {
         },
         "servers": [{"url": "/", "description": "The service that answers this document."}],
     },
-}
-
-# Names of the operations in generated clients; they stay when views are renamed.
-OPERATION_IDS: Mapping[str, str] = {
-    "operations.healthz": "checkHealth",
-    "operations.readyz": "checkReadiness",
-    "operations.metrics": "getMetrics",
-    "datasets.create": "createDataset",
-    "datasets.index": "listDatasets",
-    "datasets.show": "getDataset",
-    "datasets.preview": "previewDataset",
-    "datasets.remove": "deleteDataset",
-    "tune.start": "startTuning",
-    "tune.index": "listJobs",
-    "tune.show": "getJob",
-    "tune.trials": "listTrials",
-    "tune.trial": "getTrial",
-    "tune.raise_budget": "raiseBudget",
-    "tune.enqueue": "enqueueTrials",
-    "tune.cancel": "cancelJob",
-    "tune.pause": "pauseJob",
-    "tune.resume": "resumeJob",
-    "tune.remove": "deleteJob",
-    "events.events": "followEvents",
-    "reports.importance": "getImportance",
-    "reports.report": "getReport",
-    "compare.compare": "compareJobs",
-    "predict.predict": "predict",
-    "models.index": "listModels",
-    "models.show": "getModel",
-    "models.show_version": "getVersion",
-    "models.download": "downloadFile",
-    "models.point": "setAlias",
-    "models.rollback": "rollBack",
 }
 
 TUNE_EXAMPLE: dict[str, Any] = {
@@ -162,7 +127,7 @@ class OperationsPlugin(BasePlugin):
         endpoint = details["rule"].endpoint
         scope = scope_of(endpoint)
         for operation in (operations or {}).values():
-            operation["operationId"] = OPERATION_IDS[endpoint]
+            operation["operationId"] = OPERATIONS[endpoint].id
             operation["security"] = []
             refusals = [HTTPStatus.BAD_REQUEST]  # an address with control characters
             if scope is not None:

@@ -1,4 +1,4 @@
-"""What is noted of every request: an id, a line in the log, and its place in the metrics."""
+"""Request ids, one log line a request, and the count of requests in the metrics."""
 
 import logging
 import re
@@ -24,19 +24,19 @@ log = logging.getLogger(__name__)
 
 
 def register(app: Flask) -> None:
-    """Take note of every request of `app`; comes before all other hooks."""
+    """Log and count every request of `app`; must be registered before all other hooks."""
     app.wsgi_app = _Identified(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_end)
 
 
 def request_id() -> str:
-    """The id of the present request: its own `X-Request-ID` where that is sane, or a new one."""
+    """Return the id of the present request: its `X-Request-ID` if that is sane, or a new one."""
     return str(present().get("request_id", ""))
 
 
 class _Identified:
-    """WSGI: everything that is logged while a request is handled carries its id."""
+    """WSGI middleware: every log line of a request carries its id."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -68,7 +68,7 @@ def _end(response: Response) -> Response:
     route = _template(request.url_rule.rule) if request.url_rule else "none"
     method = request.method if request.method in _METHODS else "other"
     metrics.answered(method, route, response.status_code, seconds)
-    if response.direct_passthrough:  # a file, which the server sends by itself and tells no end of
+    if response.direct_passthrough:  # a file: the server sends it and calls nothing at its end
         metrics.in_flight.dec()
     else:
         response.call_on_close(metrics.in_flight.dec)
@@ -86,5 +86,5 @@ def _end(response: Response) -> Response:
 
 @lru_cache
 def _template(rule: str) -> str:
-    """A rule as the OpenAPI document has it: `/tune/{job}`."""
+    """Return a rule as the OpenAPI document has it: `/tune/{job}`."""
     return _PARAMETER.sub(r"{\1}", rule)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from models.jobs.store.events import Event, EventFeed
 
-LOOK_SECONDS = 0.5  # between two looks at the database
+LOOK_SECONDS = 0.5  # between two queries of the database
 KEEP_ALIVE_SECONDS = 15.0  # without an event, until a comment keeps proxies from hanging up
 RETRY_MILLISECONDS = 2000  # after which a client that lost its connection comes back
 
@@ -16,7 +16,7 @@ _KEPT_FREE = 2  # threads that no stream takes
 
 
 class EventStreams:
-    """The streams of one process. Each holds a thread as long as its client listens."""
+    """The streams of one process; each holds a thread as long as its client listens."""
 
     def __init__(self, feed: EventFeed, threads: int) -> None:
         self.feed = feed
@@ -24,11 +24,11 @@ class EventStreams:
         self._places = threading.BoundedSemaphore(max(0, threads - _KEPT_FREE))
 
     def take_place(self) -> bool:
-        """Whether there is a thread for one more stream; `give_back_place` must follow then."""
+        """Return whether a thread is free for a stream; `give_back_place` must follow then."""
         return self._places.acquire(blocking=False)
 
     def give_back_place(self) -> None:
-        """A stream has ended."""
+        """Free the thread of a stream that has ended."""
         self._places.release()
 
     def stream(
@@ -38,9 +38,9 @@ class EventStreams:
         look_seconds: float = LOOK_SECONDS,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     ) -> Iterator[str]:
-        """The events of `job` with ids above `seen`, each as it comes, until the job has ended.
+        """Yield the events of `job` with ids above `seen` as they come, until the job has ended.
 
-        The pieces are those of the `text/event-stream` format (HTML Living Standard, section 9.2).
+        The pieces are in the `text/event-stream` format (HTML Living Standard, section 9.2).
         """
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         spoken = time.monotonic()
@@ -58,11 +58,11 @@ class EventStreams:
                 spoken = time.monotonic()
                 yield ": keep-alive\n\n"
             time.sleep(look_seconds)
-        # The client comes back with `Last-Event-ID`, and goes on with another process.
+        # The client reconnects with `Last-Event-ID` and another process continues.
         yield ": this process ends\n\n"
 
 
 def as_text(event: Event) -> str:
-    """One event as `text/event-stream` has it."""
+    """Return one event in the `text/event-stream` format."""
     data = json.dumps(event.data, allow_nan=False)
     return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"

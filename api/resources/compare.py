@@ -1,4 +1,4 @@
-"""Jobs side by side."""
+"""Comparison of jobs."""
 
 from typing import Any
 

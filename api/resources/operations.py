@@ -17,7 +17,7 @@ blueprint = Blueprint("operations", __name__, description="Probes and metrics")
 @blueprint.route("/healthz", methods=["GET"])
 @blueprint.response(200, ProbeSchema)
 def healthz() -> dict[str, str]:
-    """Say that the process answers; nothing else is looked at."""
+    """Report that the process answers; nothing else is checked."""
     return {"status": "ok"}
 
 
@@ -25,7 +25,7 @@ def healthz() -> dict[str, str]:
 @blueprint.response(200, ReadySchema)
 @blueprint.alt_response(503, description="Something is missing: see `checks`")
 def readyz() -> ResponseReturnValue:
-    """Say whether requests can be served, or what is missing."""
+    """Report whether requests can be served, or what is missing."""
     checks = services().readiness.checks()
     missing = [found for found in checks.values() if found != OK]
     if missing:

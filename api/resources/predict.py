@@ -23,7 +23,7 @@ def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
     add_about(model=model, version=version)
     prediction = services().predictions.predict(model, version, wanted["instances"])
     services().metrics.predicted(model, version, len(wanted["instances"]))
-    # Not dumped by the schema, which would look at every number of thousands of rows.
+    # The schema would visit every number of thousands of rows; the engine returns JSON values.
     body = {"model": model, "version": version, "predictions": prediction.predictions}
     if prediction.classes is not None:
         body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}

@@ -1,4 +1,4 @@
-"""Jobs side by side."""
+"""Comparison of jobs."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from models.reports.comparison import MAX_JOBS
 
 
 class CompareQuery(ma.Schema):
-    """Which jobs to put side by side, and in which form."""
+    """The jobs to compare, and the form of the comparison."""
 
     jobs = DelimitedList(
         ma.fields.String(validate=Length(1, 64)),
@@ -117,7 +117,7 @@ class ComparedJobSchema(ma.Schema):
 
 
 class ComparisonSchema(ma.Schema):
-    """Jobs side by side, in the order asked for."""
+    """Jobs side by side, in the requested order."""
 
     items = ma.fields.List(ma.fields.Nested(ComparedJobSchema), attribute="jobs")
     differences = ma.fields.List(

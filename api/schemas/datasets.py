@@ -113,7 +113,7 @@ class DatasetPageSchema(ma.Schema):
 
 
 class PreviewQuery(ma.Schema):
-    """How much to preview."""
+    """The size of a preview."""
 
     rows = ma.fields.Integer(
         load_default=10, validate=Range(1, 1000), metadata=described("Rows from the top.")

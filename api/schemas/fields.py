@@ -15,7 +15,7 @@ class Group(ma.fields.Nested):
 
 
 class PageQuery(ma.Schema):
-    """Which part of a list to return."""
+    """The part of a list to return."""
 
     limit = ma.fields.Integer(
         load_default=100,

@@ -8,7 +8,7 @@ from models.fields import LARGEST_NUMBER, StrictInteger, described
 
 
 class ModelsQuery(PageQuery):
-    """Which models to return."""
+    """The models to return."""
 
 
 class VersionSummarySchema(ma.Schema):
@@ -88,7 +88,7 @@ class VersionSchema(VersionSummarySchema):
 
 
 class AliasSchema(ma.Schema):
-    """The version that an alias shall point at."""
+    """The new version of an alias."""
 
     version = StrictInteger(
         required=True, validate=Range(1, LARGEST_NUMBER), metadata={"example": 2}

@@ -6,13 +6,13 @@ from models.fields import described
 
 
 class ProbeSchema(ma.Schema):
-    """That the process answers."""
+    """The answer of a live process."""
 
     status = ma.fields.String(metadata=described("`ok`."))
 
 
 class ReadySchema(ma.Schema):
-    """That requests can be served."""
+    """The answer of a process that can serve requests."""
 
     status = ma.fields.String(metadata=described("`ready`."))
     checks = ma.fields.Dict(

@@ -9,7 +9,7 @@ from models.fields import LARGEST_NUMBER, StrictInteger, described, model_name
 
 
 class PredictSchema(ma.Schema):
-    """Rows to predict, by a model's champion unless a version or alias is named."""
+    """Rows to predict with a model's champion, or with the named version or alias."""
 
     model = model_name(example="house-prices")
     version = StrictInteger(
@@ -46,7 +46,7 @@ class PredictSchema(ma.Schema):
 
 
 class PredictionSchema(ma.Schema):
-    """Answers in the order of the instances."""
+    """Predictions in the order of the instances."""
 
     model = ma.fields.String()
     version = ma.fields.Integer()

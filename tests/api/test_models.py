@@ -203,9 +203,10 @@ def test_predictions_follow_alias_and_rollback(flats: Any) -> None:
 
 
 def test_a_deleted_job_leaves_its_version(trained: Any) -> None:
-    job = trained.http.delete(f"/tune/{trained.jobs['stock']['id']}")
-    assert job.status_code == 204
+    request = trained.jobs["stock"]["request"] | {"model": "left"}
+    job = trained.client.wait(trained.client.tune(request)["id"])
+    assert trained.http.delete(f"/tune/{job['id']}").status_code == 204
     row = {"area": 50.0, "town": "Graz"}
-    assert trained.client.predict("stock", [row])["version"] == 1
+    assert trained.client.predict("left", [row])["version"] == 1
     with pytest.raises(RequestRefused, match="404"):
         trained.client.job(trained.jobs["stock"]["id"])
