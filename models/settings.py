@@ -64,15 +64,18 @@ class Settings:
     )
     trainer: str = _setting(
         "auto",
-        "What trains perceptrons: `numpy`, `keras`, or `auto`, which is `numpy` except for large"
-        " steps where there is a GPU.",
+        "What trains perceptrons: `numpy`, `keras`, or `auto`, which takes `keras` for large steps"
+        " where there is a GPU and `numpy` otherwise.",
         choices=("auto", "numpy", "keras"),
     )
-    # Not measured on a GPU. DERIVATION
+    # Derived, not measured on a GPU. One core does 20 to 40 billion multiply-adds a second in NumPy
+    # (measured), so such a step takes it 2.5 to 5 ms. A Keras step on a GPU takes 1 to 2 ms to
+    # launch, whatever its size, and a network about 1 s to build and trace: that pays only where
+    # every step saves milliseconds. `python -m benchmarks.threshold` measures both.
     gpu_threshold: int = _setting(
-        30_000_000,
-        "Multiply-adds of a training step from which Keras trains a perceptron on the GPU; smaller"
-        " ones are trained by NumPy on the CPU.",
+        100_000_000,
+        "Multiply-adds of a training step from which Keras trains a perceptron on the GPU, where"
+        " there is one; NumPy trains smaller ones on the CPU.",
         0,
     )
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)

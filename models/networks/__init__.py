@@ -1,1 +1,1 @@
-"""Hyperparameter values in, compiled Keras network out."""
+"""Keras networks from hyperparameter values."""

@@ -13,15 +13,14 @@ _POOL = 2  # pixels of a side that become one
 def build(
     values: TrialValues, input_shape: tuple[int, ...], outputs: Outputs, seed: int
 ) -> keras.Model:
-    """An uncompiled network: (rows, height, width, channels) -> (rows, outputs.units).
+    """Build an uncompiled network: (rows, height, width, channels) -> (rows, outputs.units).
 
-    Each of the `conv_blocks` is Conv2D, BatchNormalization (where asked for), activation,
-    MaxPooling2D and Dropout (plain). Convolutions keep the size of the map, at its edges with
-    zeros; pooling halves every side that has two pixels or more, so blocks beyond the last pixel
-    go on without. The last map is flattened and not averaged: where a stroke lies matters in
-    images as small as a digit's. The rest is as in an mlp; `activation`, `dropout` and
-    `batch_normalization` hold for blocks and dense layers alike. Raises Invalid at `network` for
-    rows that are no images.
+    Each of the `conv_blocks` is Conv2D, BatchNormalization (if asked for), activation,
+    MaxPooling2D and Dropout (plain). Convolutions keep the size of the map by padding with zeros.
+    Pooling halves every side of two pixels or more; a map of one pixel is not pooled. The last map
+    is flattened, not averaged, since the place of a stroke matters in images as small as a
+    digit's. The rest is as in an mlp; `activation`, `dropout` and `batch_normalization` apply to
+    blocks and dense layers alike. Raises Invalid at `network` for rows that are not images.
     """
     if len(input_shape) != 3:
         raise Invalid.at("network", f"'cnn' learns from images, not from rows {input_shape}.")

@@ -25,14 +25,14 @@ def build(
     seed: int,
     steps: Steps | None = None,
 ) -> keras.Model:
-    """A compiled network of the family `network` for the values of one trial.
+    """Build and compile a network of the family `network` for the values of one trial.
 
     `input_shape` is the shape of one row after preprocessing: (features,) or
     (height, width, channels). `steps` is the length of the training, which some learning-rate
-    schedules follow; leave it out where the network will not be trained. Weights depend on `seed`
-    alone. Beside the loss, which holds the weight penalties, the network reports `task_loss`, which
-    does not, and `outputs.companion`. Weights of rows, where there are any, count in the first two:
-    `task_loss` is then a sum divided by the weights, where the loss is divided by the rows.
+    schedules need; leave it out for a network that will not be trained. Initial weights depend on
+    `seed` alone. The network reports the loss, which includes weight penalties, `task_loss`, which
+    does not, and `outputs.companion`. Row weights apply to the first two: `task_loss` is then
+    divided by their sum, and the loss by the number of rows.
     """
     model = FAMILIES[network](values, input_shape, outputs, seed)
     model.compile(
@@ -44,6 +44,6 @@ def build(
         ],
         jit_compile=False,
     )
-    # A file of a network whose optimizer has no variables yet cannot be read back by Keras.
+    # Keras cannot read the file of a network whose optimizer has no variables yet.
     model.optimizer.build(model.trainable_variables)
     return model

@@ -11,10 +11,10 @@ from models.space.hyperparameters import TrialValues, layer_value, value
 def build(
     values: TrialValues, input_shape: tuple[int, ...], outputs: Outputs, seed: int
 ) -> keras.Model:
-    """An uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
+    """Build an uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
 
-    Images are flattened. No hidden layer makes a linear model. `kernel_initializer` and `l2` are
-    for every kernel, the output layer's included.
+    Images are flattened. Without hidden layers the model is linear. `kernel_initializer` and `l2`
+    apply to every kernel, the output layer's included.
     """
     features = keras.Input(input_shape, name="features")
     signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
@@ -24,10 +24,10 @@ def build(
 def dense_layers(
     signal: keras.KerasTensor, values: TrialValues, outputs: Outputs, seed: int
 ) -> keras.KerasTensor:
-    """What every family ends in: (rows, features) -> (rows, outputs.units).
+    """Build the dense layers that end every family: (rows, features) -> (rows, outputs.units).
 
-    Each of the `num_layers` hidden layers is Dense, BatchNormalization (where asked for, before
-    the activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu).
+    Each of the `num_layers` hidden layers is Dense, BatchNormalization (if asked for, before the
+    activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu).
     """
     layers = int(value(values, "num_layers"))
     for layer in range(layers):
@@ -41,12 +41,12 @@ def dense_layers(
 
 
 def layer_seed(seed: int, layer: int) -> int:
-    """The seed of a layer's kernel, layers counted from 0, the output layer last."""
+    """Return the seed of a layer's kernel; layers count from 0, the output layer last."""
     return seed + 2 * layer
 
 
 def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Initializer:
-    """What a layer's kernel begins as; called with its shape it answers the numbers."""
+    """Return the initializer of a layer's kernel."""
     name = value(values, "kernel_initializer")
     return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
 
@@ -73,7 +73,7 @@ def _hidden(
 
 
 def kernel(values: TrialValues, seed: int) -> dict[str, Any]:
-    """How the kernel of a layer begins and is penalised, as arguments of the layer."""
+    """Return the initializer and the penalty of a kernel, as arguments of its layer."""
     l2 = float(value(values, "l2"))
     return {
         "kernel_initializer": kernel_initializer(values, seed),

@@ -1,4 +1,4 @@
-"""Hyperparameters -> a Keras optimizer with its learning-rate schedule."""
+"""The Keras optimizer of a trial with its learning-rate schedule."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,18 +30,18 @@ PLATEAU_PATIENCE = 5
 class Steps:
     """The length of a training in optimizer steps, one step a batch."""
 
-    total: int  # steps of the whole training, those done before included
-    done: int = 0  # steps that an earlier trial did, whose weights this one continues
+    total: int  # of the whole training, `done` included
+    done: int = 0  # by the parent trial whose weights this one continues
 
 
 def create_optimizer(values: TrialValues, steps: Steps) -> keras.optimizers.Optimizer:
-    """The optimizer that `values` name.
+    """Create the optimizer that `values` name.
 
     `cosine` falls to 0 over `steps.total` (Loshchilov and Hutter, 2017, without restarts),
     `exponential` to 1% of the first rate; both begin at `steps.done`. `reduce_on_plateau` starts
-    as a constant rate, which the callback of `plateau_callbacks` lowers. Weight decay is decoupled
+    as a constant rate, which `plateau_callbacks` lowers. Weight decay is decoupled
     from the gradient (Loshchilov and Hutter, 2019) in every optimizer, so `adamw` differs from
-    `adam` by its name only.
+    `adam` in name only.
     """
     name = str(value(values, "optimizer"))
     decay = float(value(values, "weight_decay"))
@@ -54,7 +54,7 @@ def create_optimizer(values: TrialValues, steps: Steps) -> keras.optimizers.Opti
 
 
 def plateau_callbacks(values: TrialValues, monitor: str) -> list[keras.callbacks.Callback]:
-    """What `lr_schedule` needs at the end of each epoch: nothing, or the plateau rule."""
+    """Return the callbacks of `lr_schedule`: the plateau rule, or none."""
     if value(values, "lr_schedule") != "reduce_on_plateau":
         return []
     return [
@@ -69,7 +69,7 @@ def plateau_callbacks(values: TrialValues, monitor: str) -> list[keras.callbacks
 
 
 class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule entered `done` steps after its beginning; for training only, not to be saved."""
+    """A schedule that begins at its step `done`; for training only, not to be saved."""
 
     def __init__(
         self, schedule: keras.optimizers.schedules.LearningRateSchedule, done: int
@@ -78,7 +78,7 @@ class ContinuedSchedule(keras.optimizers.schedules.LearningRateSchedule):  # typ
         self.done = done
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate at `step`, counted from the entry."""
+        """Return the learning rate at `step`, counted from `done`."""
         return self.schedule(step + self.done)
 
 

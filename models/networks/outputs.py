@@ -1,4 +1,4 @@
-"""What a network's last layer and its loss look like for each task."""
+"""The last layer and the loss of a network, by task."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -23,7 +23,7 @@ class Outputs:
 
     @classmethod
     def of(cls, task: Task, classes: int = 0) -> Self:
-        """The outputs of `task`; `classes` counts only for multiclass."""
+        """Return the outputs of `task`; `classes` matters for multiclass only."""
         return cls(task, classes if task is Task.MULTICLASS else 1)
 
     @property
@@ -33,10 +33,10 @@ class Outputs:
 
     @property
     def loss(self) -> str:
-        """Keras name of the loss, and of the metric that is the loss without weight penalties."""
+        """Keras name of the loss."""
         return _LOSS[self.task]
 
     @property
     def companion(self) -> str:
-        """The metric that the per-epoch history shows beside the loss: `mae` or `accuracy`."""
+        """The metric beside the loss in the history of epochs: `mae` or `accuracy`."""
         return _COMPANION[self.task]

@@ -1,5 +1,6 @@
 import gc
 import json
+import platform
 import subprocess
 import sys
 import tracemalloc
@@ -13,7 +14,7 @@ from models.networks.outputs import Outputs
 from models.trials.trainers.base import Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.regularization import Dropout
-from models.trials.trainers.numpy.trainer import NumpyTrainer
+from models.trials.trainers.numpy.trainer import NumpyTrainer, subnormals_flushed
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(60, 5)).astype(np.float32)
@@ -131,8 +132,34 @@ def test_memory_stays_flat_over_trials_of_different_shapes():
     assert grown < 200_000
 
 
+needs_flushing = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "aarch64"),
+    reason="subnormal numbers are flushed on Linux only",
+)
+# Read at run time, so that no compiler computes the product.
+TINY = np.array([1e-30, 1e-9], np.float32)
+
+
+def tiny_product():
+    return float(np.prod(TINY))
+
+
+@needs_flushing
 def test_subnormal_numbers_are_0_while_a_network_is_trained():
-    tiny, products = np.array([1e-30, 1e-9], np.float32), []
-    train(report=lambda epoch: products.append(float(np.prod(tiny))))
+    products = []
+    train(report=lambda epoch: products.append(tiny_product()))
     assert products == [0, 0, 0]
-    assert np.prod(tiny) > 0
+    assert tiny_product() > 0
+
+
+@needs_flushing
+def test_products_below_the_normal_numbers_are_0_within_the_block_only():
+    with subnormals_flushed():
+        assert tiny_product() == 0
+        with subnormals_flushed():
+            pass
+        assert tiny_product() == 0
+    assert tiny_product() > 0
+    with pytest.raises(RuntimeError), subnormals_flushed():
+        raise RuntimeError
+    assert tiny_product() > 0

@@ -35,8 +35,9 @@ _KNOWN: Mapping[str, frozenset[Value] | None] = {
 class TrainerChoice:
     """The rule by which a process chooses a trainer.
 
-    Keras trains whatever NumPy cannot. The rest is NumPy's, unless there is a GPU and a training
-    step has `gpu_threshold` multiply-adds or more; `LUTHIER_GPU_THRESHOLD` is its setting.
+    Keras trains what NumPy cannot. NumPy trains the rest, unless there is a GPU and a training step
+    has `gpu_threshold` multiply-adds or more: a small step is faster on a CPU core than its launch
+    on a GPU. `models.settings` gives the reasons for the default of `LUTHIER_GPU_THRESHOLD`.
     """
 
     preference: str  # `auto`, or `numpy` or `keras`, which override the threshold

@@ -1,1 +1,1 @@
-"""Training in NumPy: a network as arrays, its forward and backward pass, its optimizers."""
+"""Training of perceptrons in NumPy."""
