@@ -4,10 +4,9 @@ from collections import Counter
 from dataclasses import astuple, dataclass
 from typing import Any
 
-import marshmallow as ma
 import numpy as np
 
-from models.data.columns import Column, ColumnSchema, ColumnType, read_as
+from models.data.columns import Column, ColumnType, read_as
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 
@@ -59,29 +58,6 @@ class ColumnProfile(Column):
         "max": _read_scalar,
         "mean": _read_mean,
     }
-
-
-class FrequentValueSchema(ma.Schema):
-    """JSON form of a `FrequentValue`, to be dumped."""
-
-    value = ma.fields.Raw(metadata={"description": "Text, or true or false."})
-    count = ma.fields.Integer()
-
-
-class ColumnProfileSchema(ColumnSchema):
-    """JSON form of a `ColumnProfile`, to be dumped."""
-
-    frequent = ma.fields.List(
-        ma.fields.Nested(FrequentValueSchema),
-        allow_none=True,
-        metadata={"description": "The most frequent values of a category or boolean."},
-    )
-    min = ma.fields.Raw(
-        allow_none=True,
-        metadata={"description": "The smallest number, or the first datetime as RFC 3339 text."},
-    )
-    max = ma.fields.Raw(allow_none=True, metadata={"description": "Like `min`."})
-    mean = ma.fields.Float(allow_none=True, metadata={"description": "Of numbers."})
 
 
 def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
