@@ -11,7 +11,6 @@ from werkzeug.datastructures import FileStorage
 
 from api.parsing import check_printable
 from models.data.columns import ColumnType
-from models.data.library.profile import ColumnProfileSchema
 from models.fields import described
 
 
@@ -85,6 +84,38 @@ class InlineDatasetSchema(ma.Schema):
     def _one_form(self, data: Mapping[str, Any], **_: Any) -> None:
         if set(data) - {"name", "types"} not in ({"records"}, {"x", "y"}, {"url"}):
             raise ma.ValidationError("Give either records, or both x and y, or url.", "records")
+
+
+class FrequentValueSchema(ma.Schema):
+    """A frequent value of a column."""
+
+    value = ma.fields.Raw(metadata=described("Text, or true or false."))
+    count = ma.fields.Integer(metadata=described("Cells that hold it."))
+
+
+class ColumnProfileSchema(ma.Schema):
+    """A column; figures that its type does not have are null."""
+
+    name = ma.fields.String()
+    type = ma.fields.Enum(ColumnType, by_value=True)
+    missing = ma.fields.Integer(metadata=described("Cells without a value."))
+    distinct = ma.fields.Integer(metadata=described("Different values; 0 for images."))
+    shape = ma.fields.List(
+        ma.fields.Integer(),
+        metadata=described("Of one image: height, width and, if there are any, channels."),
+    )
+    reason = ma.fields.String(metadata=described("Why an inferred type is `ignored`."))
+    frequent = ma.fields.List(
+        ma.fields.Nested(FrequentValueSchema),
+        allow_none=True,
+        metadata=described("The most frequent values of a category or boolean."),
+    )
+    min = ma.fields.Raw(
+        allow_none=True,
+        metadata=described("The smallest number, or the first datetime as RFC 3339 text."),
+    )
+    max = ma.fields.Raw(allow_none=True, metadata=described("Like `min`."))
+    mean = ma.fields.Float(allow_none=True, metadata=described("Of numbers."))
 
 
 class DatasetSchema(ma.Schema):

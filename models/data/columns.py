@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
-import marshmallow as ma
 import numpy as np
 
 from models.errors import Unreadable
-
-T = TypeVar("T")
 
 # PostgreSQL cannot store this character, and C libraries end a text at it.
 NUL = "\0"
@@ -42,6 +39,21 @@ class ColumnType(StrEnum):
         return self in (ColumnType.CATEGORY, ColumnType.IGNORED)
 
 
+def of_type(*kinds: type) -> Callable[[Any], Any]:
+    """Make a reader that returns a value of exactly these types and raises TypeError for others."""
+
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"Must be {names}, but is {reprlib.repr(value)}.")
+        return value
+
+    return read
+
+
+_whole = of_type(int)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a dataset."""
@@ -54,40 +66,24 @@ class Column:
     reason: str = ""  # why an inferred type is `ignored`; empty otherwise
 
     readers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
-        "name": lambda value: read_as(str, value),
+        "name": of_type(str),
         "type": ColumnType,
-        "missing": lambda value: read_as(int, value),
-        "distinct": lambda value: read_as(int, value),
-        "shape": lambda value: tuple(read_as(int, size) for size in read_as(list, value)),
-        "reason": lambda value: "" if value is None else read_as(str, value),
+        "missing": _whole,
+        "distinct": _whole,
+        "shape": lambda value: tuple(map(_whole, of_type(list)(value))),
+        "reason": lambda value: of_type(str)("" if value is None else value),
     }
     """How `load_columns` reads each field out of JSON."""
-
-
-class ColumnSchema(ma.Schema):
-    """JSON form of a `Column`, to be dumped."""
-
-    name = ma.fields.String()
-    type = ma.fields.Enum(ColumnType, by_value=True)
-    missing = ma.fields.Integer(metadata={"description": "Cells without a value."})
-    distinct = ma.fields.Integer(metadata={"description": "Different values; 0 for images."})
-    shape = ma.fields.List(
-        ma.fields.Integer(),
-        metadata={"description": "Of one image: height, width and, if there are any, channels."},
-    )
-    reason = ma.fields.String(
-        metadata={"description": "Why the column is ignored, if its type was inferred."}
-    )
 
 
 AnyColumn = TypeVar("AnyColumn", bound=Column)
 
 
 def load_columns(kind: type[AnyColumn], document: Any, what: str) -> tuple[AnyColumn, ...]:
-    """Read the columns of a stored document; fields that a newer version added are skipped.
+    """Read columns from the JSON of their `asdict`; fields of a newer version are skipped.
 
-    Raises Unreadable, naming `what` and the field. Ten times faster than a schema would be, which
-    matters to lists of datasets with thousands of columns.
+    Raises Unreadable, naming `what` and the field. Ten times faster than a schema, which matters
+    to lists of datasets with thousands of columns.
     """
     if not isinstance(document, list):
         raise Unreadable(what, "columns: Must be a list.")
@@ -95,7 +91,7 @@ def load_columns(kind: type[AnyColumn], document: Any, what: str) -> tuple[AnyCo
     for number, item in enumerate(document):
         values, path = {}, f"columns.{number}"
         try:
-            fields = read_as(dict, item)
+            fields = of_type(dict)(item)
             for name in kind.readers.keys() & fields.keys():
                 path = f"columns.{number}.{name}"
                 values[name] = kind.readers[name](fields[name])
@@ -104,13 +100,6 @@ def load_columns(kind: type[AnyColumn], document: Any, what: str) -> tuple[AnyCo
         except (TypeError, ValueError, KeyError) as error:
             raise Unreadable(what, f"{path}: {error}") from None
     return tuple(columns)
-
-
-def read_as(kind: type[T], value: Any) -> T:
-    """Return `value` if it is of this kind; raise TypeError otherwise."""
-    if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool):
-        raise TypeError(f"Must be {kind.__name__}, but is {reprlib.repr(value)}.")
-    return value
 
 
 def measure(

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import json
+from dataclasses import asdict
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -13,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.data.formats.reading import from_records, read
-from models.data.library.profile import ColumnProfileSchema, preview, profile
+from models.data.library.profile import preview, profile
 from models.data.library.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
@@ -52,8 +53,8 @@ def profiled_or_refused(make):
     except Invalid as refusal:
         check_refusal(refusal)
         return None
-    schema = ColumnProfileSchema(many=True)
-    described = json.loads(json.dumps(schema.dump(profile(dataset)), allow_nan=False))
+    profiles = [asdict(column) for column in profile(dataset)]
+    described = json.loads(json.dumps(profiles, allow_nan=False))
     assert [column["name"] for column in described] == list(dataset.names)
     rows = json.loads(json.dumps(preview(dataset, 1000), allow_nan=False))
     assert len(rows) == dataset.rows > 0

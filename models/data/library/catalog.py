@@ -1,7 +1,7 @@
 """The catalog of stored datasets; their rows lie in the artifact store."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, up
 from sqlalchemy.exc import IntegrityError
 
 from models.data.columns import load_columns
-from models.data.library.profile import ColumnProfile, ColumnProfileSchema
+from models.data.library.profile import ColumnProfile
 from models.errors import Conflict, NotFound, Unreadable
 from models.store.engine import Database
 from models.store.tables import datasets, jobs, now
@@ -54,7 +54,7 @@ class DatasetCatalog:
             "name": name,
             "builtin": builtin,
             "rows": rows,
-            "columns": ColumnProfileSchema(many=True).dump(columns),
+            "columns": [asdict(column) for column in columns],
             "created": now(),
         }
         while True:

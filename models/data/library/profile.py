@@ -2,12 +2,12 @@
 
 from collections import Counter
 from dataclasses import astuple, dataclass
+from types import NoneType
 from typing import Any
 
-import marshmallow as ma
 import numpy as np
 
-from models.data.columns import Column, ColumnSchema, ColumnType, read_as
+from models.data.columns import Column, ColumnType, of_type
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 
@@ -22,24 +22,16 @@ class FrequentValue:
     count: int
 
 
-def _read_scalar(value: Any) -> Any:
-    if not isinstance(value, str | int | float | None):
-        raise TypeError("Must be text, a number, a boolean or null.")
-    return value
-
-
-def _read_mean(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | None):
-        raise TypeError("Must be a number or null.")
-    return value
+_value = of_type(str, bool)
+_whole = of_type(int)
+_scalar = of_type(int, float, str, NoneType)
 
 
 def _read_frequent(items: Any) -> tuple[FrequentValue, ...] | None:
     if items is None:
         return None
     return tuple(
-        FrequentValue(_read_scalar(item["value"]), read_as(int, item["count"]))
-        for item in read_as(list, items)
+        FrequentValue(_value(item["value"]), _whole(item["count"])) for item in of_type(list)(items)
     )
 
 
@@ -55,33 +47,10 @@ class ColumnProfile(Column):
     readers = {
         **Column.readers,
         "frequent": _read_frequent,
-        "min": _read_scalar,
-        "max": _read_scalar,
-        "mean": _read_mean,
+        "min": _scalar,
+        "max": _scalar,
+        "mean": of_type(int, float, NoneType),
     }
-
-
-class FrequentValueSchema(ma.Schema):
-    """JSON form of a `FrequentValue`, to be dumped."""
-
-    value = ma.fields.Raw(metadata={"description": "Text, or true or false."})
-    count = ma.fields.Integer()
-
-
-class ColumnProfileSchema(ColumnSchema):
-    """JSON form of a `ColumnProfile`, to be dumped."""
-
-    frequent = ma.fields.List(
-        ma.fields.Nested(FrequentValueSchema),
-        allow_none=True,
-        metadata={"description": "The most frequent values of a category or boolean."},
-    )
-    min = ma.fields.Raw(
-        allow_none=True,
-        metadata={"description": "The smallest number, or the first datetime as RFC 3339 text."},
-    )
-    max = ma.fields.Raw(allow_none=True, metadata={"description": "Like `min`."})
-    mean = ma.fields.Float(allow_none=True, metadata={"description": "Of numbers."})
 
 
 def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
