@@ -49,7 +49,7 @@ def test_a_ready_request_runs(client, name):
         assert len(scores) == 5
         assert best["score"] == pytest.approx(np.mean(scores))
         assert best["spread"] == pytest.approx(np.std(scores))
-        assert version["evidence"]["training"]["weights"] == "refitted"
+        assert version["evidence"]["training"]["refit"]
     if request.get("executions_per_trial", 1) > 1:
         assert len(best["folds"]) == request["executions_per_trial"]
 

@@ -231,7 +231,7 @@ def test_images_are_cross_validated_and_the_winner_is_trained_anew(images, digit
     assert trial["score"] == pytest.approx(np.mean(scores))
     assert trial["spread"] == pytest.approx(np.std(scores))
     assert trial["seconds"] == pytest.approx(sum(fold["seconds"] for fold in trial["folds"]))
-    assert version["evidence"]["training"]["weights"] == "refitted"
+    assert version["evidence"]["training"]["refit"]
     assert version["evidence"]["training"]["rows"] == 540
     assert version["metrics"]["accuracy"] > 0.7
 

@@ -72,6 +72,6 @@ def test_weights_stay_while_a_job_is_steered(client):
     assert {name: narrowed["request"][name] for name in told} == told
     assert any(trial["reused_from"] for trial in client.trials(narrowed["id"]))
     version = client.version("narrow-weights", narrowed["version"])
-    assert version["evidence"]["training"]["weights"] == "refitted"
+    assert version["evidence"]["training"]["refit"]
     assert list(version["evidence"]["training"]["class_weights"]) == ["often", "rare"]
     assert client.predict("narrow-weights", [[3]])["predictions"]

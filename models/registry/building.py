@@ -47,7 +47,16 @@ class Saving:
 
 
 def build_version(spec: ExportSpec) -> ExportResult:
-    """Do what `models.registry.export.export` promises."""
+    """Write every file of a version under its artifact folder; needs TensorFlow.
+
+    The weights are those of the trial's best run. With `refit`, or if the trial was
+    cross-validated, so that each of its networks missed some of the rows, its values are trained
+    once more on all rows but the test rows. If the trial's weights are needed but gone, as those
+    of a reused result may be, the trial is trained again first.
+
+    Raises ParityError if the ONNX graph does not answer as the network does, and RefitError if
+    training again fails. Nothing is written then.
+    """
     data = load(spec.trial.data)
     if not _is_refitted(spec, data):
         spec = _with_weights(spec)
@@ -127,7 +136,7 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
         fold = prepare_fold(data, spec.trial.data, data.split.folds[0].train)
         epochs, seconds = best.best_epoch, spec.result.seconds
     training = Training(
-        weights="refitted" if _is_refitted(spec, data) else "kept",
+        refit=_is_refitted(spec, data),
         rows=len(fold.training_truth),
         epochs=epochs,
         seconds=seconds,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version as installed
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +40,7 @@ Array = np.ndarray[Any, Any]
 class Training:
     """The origin of a version's weights."""
 
-    # kept: the trial's own; refitted: trained again on validation rows too
-    weights: Literal["kept", "refitted"]
+    refit: bool  # whether it was trained again, on training and validation rows together
     rows: int  # that they were trained on
     epochs: int  # after which they were taken
     seconds: float  # of the search's training of this trial and of the refit, if there was one

@@ -1,4 +1,4 @@
-"""Export a winning trial as a version: what is asked, what comes back, and the entry point."""
+"""The export of a winning trial as a version: what is asked and what comes back."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -49,20 +49,3 @@ class ExportResult:
     parameters: int
     signature: Document
     evidence: Document
-
-
-def export(spec: ExportSpec) -> ExportResult:
-    """Write every file of a version under its artifact folder; needs TensorFlow.
-
-    The weights are those of the trial's best run. With `refit`, or if the trial was
-    cross-validated, so that each of its networks missed some of the rows, its values are trained
-    once more on all rows but the test rows. If the trial's weights are needed but gone, as those
-    of a reused result may be, the trial is trained again first.
-
-    Raises ParityError if the ONNX graph does not answer as the network does, and RefitError if
-    training again fails. Nothing is written then.
-    """
-    # The parent sends this function by name and so imports this file; TensorFlow stays out of it.
-    from models.registry.building import build_version
-
-    return build_version(spec)

@@ -11,7 +11,8 @@ from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import infer_task
 from models.data.preparation.weighting import ClassWeight
-from models.registry.export import ExportResult, ExportSpec, export
+from models.registry.building import build_version
+from models.registry.export import ExportResult, ExportSpec
 from models.store.artifacts import Artifacts
 from models.trials.objective import resolve_objective
 from models.trials.run import run_trial
@@ -33,7 +34,7 @@ FEATURES = ("area", "garden", "town", "sold", "survey")
 def priced(houses: Dataset, tune: Tune) -> tuple[ExportSpec, ExportResult]:
     """A regression on `houses`, exported once for the tests that only look at it."""
     spec = tune(houses, "price", FEATURES)
-    return spec, export(spec)
+    return spec, build_version(spec)
 
 
 def house_records() -> list[dict[str, Any]]:

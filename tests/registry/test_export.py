@@ -21,7 +21,8 @@ from models.data.formats.reading import from_arrays, from_records
 from models.data.library.storage import write_dataset
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.splitting import split
-from models.registry.export import ExportResult, ExportSpec, ParityError, RefitError, export
+from models.registry.building import build_version
+from models.registry.export import ExportResult, ExportSpec, ParityError, RefitError
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
@@ -94,7 +95,7 @@ def test_binary_answers_are_labels_as_in_the_data(
     artifacts: Artifacts, houses: Dataset, tune: Tune, target: str, labels: list[Any]
 ) -> None:
     spec = tune(houses, target, FEATURES)
-    result = export(spec)
+    result = build_version(spec)
     outputs, _ = keras_outputs(artifacts, spec, houses)
     answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, instances(houses, range(120))
@@ -108,7 +109,7 @@ def test_binary_answers_are_labels_as_in_the_data(
 
 def test_integer_classes_stay_integers(artifacts: Artifacts, houses: Dataset, tune: Tune) -> None:
     spec = tune(houses, "kind", FEATURES)
-    result = export(spec)
+    result = build_version(spec)
     answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, instances(houses, range(20))
     )
@@ -142,7 +143,7 @@ def test_images_are_served(artifacts: Artifacts, tune: Tune) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4))
     dataset = from_arrays(pixels, np.arange(60) % 3)
     spec = tune(dataset, "y")
-    result = export(spec)
+    result = build_version(spec)
     assert result.signature["columns"] == [{"name": "x", "type": "image", "shape": [4, 4]}]
     answer = predict(artifacts, spec, pixels[:5].tolist())
     outputs, _ = keras_outputs(artifacts, spec, dataset)
@@ -179,7 +180,7 @@ def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: P
     assert evidence["objective"] == {"metric": "loss", "direction": "min"}
     assert evidence["validation"]["metrics"] == spec.result.metrics
     assert evidence["training"] == {
-        "weights": "kept",
+        "refit": False,
         "rows": 84,
         "epochs": spec.result.best_epoch,
         "seconds": spec.result.seconds,
@@ -213,7 +214,7 @@ def test_test_and_baseline_metrics_are_of_the_held_out_rows(
 def test_without_a_test_part_the_metrics_are_null_and_the_evidence_says_so(
     houses: Dataset, tune: Tune
 ) -> None:
-    result = export(tune(houses, "price", FEATURES, test_fraction=0.0))
+    result = build_version(tune(houses, "price", FEATURES, test_fraction=0.0))
     assert result.metrics is None
     assert result.baseline is None
     assert result.evidence["test"] == {
@@ -227,24 +228,24 @@ def test_the_best_execution_is_kept(houses: Dataset, tune: Tune) -> None:
     spec = tune(houses, "price", FEATURES, executions=3)
     best = min(spec.result.folds, key=lambda run: run.score or 0.0)
     only = replace(spec, result=replace(spec.result, folds=(best,)))
-    assert export(spec).metrics == export(only).metrics
+    assert build_version(spec).metrics == build_version(only).metrics
     others = [run for run in spec.result.folds if run is not best]
     another = replace(spec, result=replace(spec.result, folds=tuple(others)))
-    assert export(another).metrics != export(spec).metrics
+    assert build_version(another).metrics != build_version(spec).metrics
 
 
 def test_a_refit_learns_from_validation_rows_too(priced: Priced) -> None:
-    evidence = export(replace(priced[0], version=1001, refit=True)).evidence
-    assert evidence["training"]["weights"] == "refitted"
+    evidence = build_version(replace(priced[0], version=1001, refit=True)).evidence
+    assert evidence["training"]["refit"]
     assert evidence["training"]["rows"] == 108
     assert evidence["training"]["epochs"] >= 1
 
 
 def test_cross_validated_values_are_always_refitted(houses: Dataset, tune: Tune) -> None:
     spec = tune(houses, "class", FEATURES, method="cv", folds=3)
-    evidence = export(spec).evidence
+    evidence = build_version(spec).evidence
     assert len(evidence["validation"]["runs"]) == 3
-    assert evidence["training"]["weights"] == "refitted"
+    assert evidence["training"]["refit"]
     assert evidence["training"]["rows"] == 108
     assert evidence["training"]["seconds"] > spec.result.seconds
 
@@ -255,7 +256,7 @@ def test_a_refit_takes_in_a_validation_dataset(
     other = Dataset(houses.columns, {name: cells[:30] for name, cells in houses.values.items()})
     write_dataset(other, artifacts, other.digest())
     spec = tune(houses, "price", FEATURES, refit=True, validation_dataset=other.digest())
-    evidence = export(spec).evidence
+    evidence = build_version(spec).evidence
     assert evidence["training"]["rows"] == 108 + 30
     assert evidence["lineage"]["validation_dataset"] == other.digest()
 
@@ -269,7 +270,7 @@ def test_a_refit_that_diverges_is_an_error(priced: Priced) -> None:
         result=replace(spec.result, best_epoch=30),
     )
     with pytest.raises(RefitError, match="trial 3 diverged in epoch"):
-        export(wild_spec)
+        build_version(wild_spec)
 
 
 def test_nothing_is_written_when_the_graph_is_wrong(
@@ -278,7 +279,7 @@ def test_nothing_is_written_when_the_graph_is_wrong(
     monkeypatch.setattr("models.registry.parity.TOLERANCE", 0.0)
     spec = replace(priced[0], version=1000)
     with pytest.raises(ParityError):
-        export(spec)
+        build_version(spec)
     assert not artifacts.exists("models/houses/1000")
 
 
@@ -287,7 +288,7 @@ def test_the_stored_network_can_be_trained_on(
 ) -> None:
     values = {"lr_schedule": "cosine", "optimizer": "sgd", "momentum": 0.5, "l2": 0.001}
     spec = tune(houses, "price", FEATURES, values=values)
-    export(spec)
+    build_version(spec)
     network = stored_network(artifacts, spec)
     before = network.get_weights()
     x = np.random.default_rng(0).normal(size=(16, *network.input_shape[1:]))
@@ -321,7 +322,7 @@ def test_the_sample_row_is_accepted_and_warms_the_version(
     artifacts: Artifacts, houses: Dataset, tune: Tune
 ) -> None:
     spec = tune(houses, "class", FEATURES)
-    result = export(spec)
+    result = build_version(spec)
     engine = PredictionEngine(stored(artifacts), 1)
     engine.warm("houses", spec.version)
     assert engine.held() == (("houses", spec.version),)
@@ -342,7 +343,7 @@ def test_layers_and_summary_describe_the_network(priced: Priced) -> None:
 def test_a_table_with_only_categories_is_served(artifacts: Artifacts, tune: Tune) -> None:
     records = [{"a": "xyz"[n % 3], "b": "pq"[n % 2], "c": "pq"[n % 2]} for n in range(60)]
     spec = tune(from_records(records), "c")
-    export(spec)
+    build_version(spec)
     answer = PredictionEngine(stored(artifacts), 1).predict(
         "houses", spec.version, [["x", "p"], ["y", "new"]]
     )

@@ -12,7 +12,8 @@ from models.data.dataset import Dataset
 from models.data.preparation.splitting import split
 from models.data.preparation.tasks import Task
 from models.registry import evidence
-from models.registry.export import ExportResult, ExportSpec, export
+from models.registry.building import build_version
+from models.registry.export import ExportResult, ExportSpec
 from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.data import load, prepare_fold
@@ -49,7 +50,7 @@ def test_truth_and_probabilities_of_classes_are_what_is_served(
     artifacts: Artifacts, houses: Dataset, tune: Any
 ) -> None:
     spec = tune(houses, "class", FEATURES)
-    result = export(spec)
+    result = build_version(spec)
     document = read(artifacts, spec, result)
     assert document["classes"] == ["cheap", "dear"]
     assert document["predictions"] is None
@@ -67,7 +68,7 @@ def test_truth_and_probabilities_of_classes_are_what_is_served(
 def test_labels_are_as_in_the_data(artifacts: Artifacts, houses: Dataset, tune: Any) -> None:
     for target, labels in (("liked", [False, True]), ("kind", [10, 20, 30])):
         spec = tune(houses, target, FEATURES)
-        document = read(artifacts, spec, export(spec))
+        document = read(artifacts, spec, build_version(spec))
         assert document["classes"] == labels
         assert set(document["truth"]) <= set(labels)
         assert {type(label) for label in document["truth"]} == {type(labels[0])}
@@ -77,7 +78,7 @@ def test_without_a_test_part_the_file_says_so(
     artifacts: Artifacts, houses: Dataset, tune: Any
 ) -> None:
     spec = tune(houses, "price", FEATURES, test_fraction=0.0)
-    document = read(artifacts, spec, export(spec))
+    document = read(artifacts, spec, build_version(spec))
     assert document["rows"] == 0
     assert document["truth"] == document["predictions"] == document["row_numbers"] == []
     assert document["note"] == "No rows were held out for a test."

@@ -9,7 +9,7 @@ from stored import stored
 from models.data.dataset import Dataset
 from models.data.formats.reading import from_records
 from models.data.library.storage import write_dataset
-from models.registry.export import export
+from models.registry.building import build_version
 from models.serving.engine import PredictionEngine
 
 
@@ -31,7 +31,7 @@ def visits() -> Dataset:
 
 def test_a_version_tells_its_weights_and_does_not_ask_for_them(tune, visits, artifacts):
     spec = tune(visits, "bought", class_weight="balanced", sample_weight="times")
-    result = export(spec)
+    result = build_version(spec)
     lineage = result.evidence["lineage"]
     assert lineage["features"] == ["age"]
     assert (lineage["class_weight"], lineage["sample_weight"]) == ("balanced", "times")
@@ -48,7 +48,7 @@ def test_a_version_tells_its_weights_and_does_not_ask_for_them(tune, visits, art
 
 def test_the_test_rows_count_once_each(tune, visits, artifacts):
     spec = tune(visits, "bought", sample_weight="times", class_weight=(("much", 9.0),))
-    result = export(spec)
+    result = build_version(spec)
     held_out = json.loads(stored(artifacts).read("houses", spec.version, "held_out.json"))
     shares = np.array(held_out["probabilities"])
     guessed = np.array(held_out["classes"])[shares.argmax(axis=1)]
@@ -61,7 +61,7 @@ def test_a_refit_weights_the_rows_of_a_validation_dataset_too(tune, visits, arti
     options = {"validation_dataset": "ds_more", "test_fraction": 0.0}
     weights = {"class_weight": "balanced", "sample_weight": "times"}
     plain, weighted = (
-        export(tune(visits, "bought", ("age",), refit=True, **options, **each))
+        build_version(tune(visits, "bought", ("age",), refit=True, **options, **each))
         for each in ({}, weights)
     )
     assert weighted.evidence["training"]["rows"] == 240

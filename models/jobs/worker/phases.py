@@ -20,9 +20,9 @@ from models.jobs.model import Job, JobState
 from models.jobs.search.search import Search
 from models.jobs.store.held_job import HeldJob
 from models.jobs.worker.context import WorkerContext
-from models.jobs.worker.tasks import failure_of, train
+from models.jobs.worker.tasks import export, failure_of, train
 from models.registry.catalog import artifact_folder
-from models.registry.export import ExportResult, ExportSpec, export
+from models.registry.export import ExportResult, ExportSpec
 from models.trials.trainers.base import EpochReport
 
 # Trials that wait for a slot while the oracle is asked for the next. It is a fixed number, so that

@@ -14,6 +14,7 @@ from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.reporting import tell
+from models.registry.export import ExportResult, ExportSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.telemetry import about
@@ -36,6 +37,14 @@ def train(spec: TrialSpec) -> TrialResult:
     """Run one trial and report every epoch to the worker, which may ask the trial to stop."""
     with about(job=spec.job, trial=spec.number):
         return run_trial(spec, lambda report: tell(asdict(report)))
+
+
+def export(spec: ExportSpec) -> ExportResult:
+    """Make a version of a trial, as `models.registry.building.build_version` does."""
+    # The worker sends this function by name; TensorFlow is imported by the process that calls it.
+    from models.registry.building import build_version
+
+    return build_version(spec)
 
 
 def failure_of(error: Exception) -> Failure:
@@ -70,8 +79,7 @@ def warm_up_tasks(folder: str) -> None:
     """
     # TensorFlow is imported with these, for which the process must have been prepared.
     from models.data.library.storage import write_dataset
-    from models.registry.building import measure_savings
-    from models.registry.export import ExportSpec, export
+    from models.registry.building import build_version, measure_savings
     from models.trials.calibration import CostModel, measure
     from models.trials.data import prepare
 
@@ -89,7 +97,7 @@ def warm_up_tasks(folder: str) -> None:
         seed=0,
         weights="rehearsal/1",
     )
-    export(ExportSpec("rehearsal", 1, trial, run_trial(trial)))
+    build_version(ExportSpec("rehearsal", 1, trial, run_trial(trial)))
     fold = prepare(trial.data).folds[0]
     CostModel([measure(trial.network, trial.values, fold)])
     measure_savings(trial.network, [trial.values], fold)
