@@ -127,8 +127,9 @@ class Artifacts:
                 temporary.write_bytes(content)
                 temporary.replace(target)
                 return
-            except FileNotFoundError:
-                # Another process deleted the folder after it was made.
+            except (FileNotFoundError, FileExistsError):
+                # Another process deleted the folder: after it was made, or while `mkdir`, having
+                # found that it exists, checked that it is a folder.
                 if attempt == _TRIES:
                     raise
             finally:
