@@ -2,7 +2,7 @@
 
 import json
 
-from refusals import HUGE, space, tune
+from tests.api.refusals import HUGE, space, tune
 
 FIELDS = [
     tune("no target", "target", target=...),

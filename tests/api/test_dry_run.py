@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from waiting import wait_until
 
 from api.app import create_app
 from models.settings import Settings
+from tests.waiting import wait_until
 
 DIABETES = {"model": "ahead", "dataset": "builtin:diabetes", "target": "target"}
 SPACE = {

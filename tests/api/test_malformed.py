@@ -6,9 +6,23 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from refusals import HUGE, JSON, ROWS, TUNE, Case, get, inline, predict, raw, rows, tune, upload
-from refused_jobs import FIELDS, SPACES, STRATEGIES
 from werkzeug.test import TestResponse
+
+from tests.api.refusals import (
+    HUGE,
+    JSON,
+    ROWS,
+    TUNE,
+    Case,
+    get,
+    inline,
+    predict,
+    raw,
+    rows,
+    tune,
+    upload,
+)
+from tests.api.refused_jobs import FIELDS, SPACES, STRATEGIES
 
 BODIES = [
     case

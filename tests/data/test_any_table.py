@@ -8,7 +8,6 @@ import json
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from any_table import TEXT, tables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from models.data.library.profile import preview, profile
 from models.data.library.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
+from tests.any_table import TEXT, tables
 
 any_table = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-import tasks
-from waiting import PATIENCE, wait_until
 
 from models.executors.local import LocalExecutor
 from models.jobs.stragglers import Stragglers
+from tests.executors import tasks
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +43,26 @@ def test_one_that_does_not_listen_is_ended(
     monkeypatch.setattr("models.jobs.stragglers.PATIENCE", 0.01)
     stragglers, forgotten = Stragglers(executor), []
     task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
-    pid = int(wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid").read_text())
+    wait_until((tmp_path / "pid").exists)
+    pid = int((tmp_path / "pid").read_text())
     stragglers.add("job", task, lambda: forgotten.append("job"))
-    wait_until(lambda: stragglers.look() or not len(stragglers))
+
+    def is_ended() -> bool:
+        stragglers.look()
+        return not len(stragglers)
+
+    wait_until(is_ended)
     assert task.cancelled()
     assert forgotten == ["job"]
     assert executor.submit(tasks.process_id, None, None).result(PATIENCE) != pid != os.getpid()
 
 
 def test_those_of_one_job_can_be_ended_at_once(executor: LocalExecutor, tmp_path: Path) -> None:
-    stragglers, forgotten = Stragglers(executor), []
+    stragglers = Stragglers(executor)
+    forgotten: list[str] = []
     for job in ("first", "second"):
         task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
-        stragglers.add(job, task, lambda job=job: forgotten.append(job))
+        stragglers.add(job, task, partial(forgotten.append, job))
     stragglers.end("first")
     assert forgotten == ["first"]
     assert len(stragglers.futures) == 1

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from steps import LINEAR, manual
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
@@ -18,6 +17,7 @@ from models.space.schema import load_space
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.objective import Objective
+from tests.jobs.steps import LINEAR, manual
 
 
 @pytest.fixture

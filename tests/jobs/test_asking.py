@@ -7,7 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
-from steps import manual, scored
 
 from models.jobs.asking import Asker, Here
 from models.jobs.lifecycle import JobState
@@ -18,6 +17,7 @@ from models.oracles.oracle import Oracle
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.space.schema import load_space
 from models.store.artifacts import Artifacts
+from tests.jobs.steps import manual, scored
 
 SPACE = {
     "units": {"type": "choice", "values": [8, 16, 32]},

@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from processes import running, stop
-from steps import manual
-from waiting import wait_until
 
 from models.data.preparation.splitting import Evaluation
 from models.jobs.events import epoch_events
@@ -18,6 +15,9 @@ from models.jobs.requests import JobRequests
 from models.jobs.spec import JobSpec
 from models.settings import Settings
 from models.trials.trainers.base import EpochReport
+from tests.jobs.steps import manual
+from tests.processes import running, stop
+from tests.waiting import wait_until
 
 PATIENCE = 180.0
 

@@ -7,7 +7,6 @@ from itertools import chain
 
 import pytest
 from flask.testing import FlaskClient
-from postgres import PostgresServer
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +19,7 @@ from models.store import engine, tables
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs
+from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from steps import LINEAR, manual, scored
 
 from models.errors import LeaseLost
 from models.jobs.ledger import Ledger
@@ -21,6 +20,7 @@ from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 from models.trials.trainers.base import EpochReport
+from tests.jobs.steps import LINEAR, manual, scored
 
 MEDIAN = MedianRule(min_epochs=2, min_trials=1)
 GOOD, POOR = [1.0, 0.5, 0.2], [3.0, 2.9, 2.8]

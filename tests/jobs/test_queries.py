@@ -1,7 +1,6 @@
 from collections.abc import Callable
 
 import pytest
-from steps import propose, scored
 
 from models.errors import NotFound
 from models.jobs.ledger import Ledger
@@ -10,6 +9,7 @@ from models.jobs.queries import JobQueries
 from models.jobs.records import Job, Progress
 from models.jobs.requests import JobRequests
 from models.trials.spec import Failure, FailureKind
+from tests.jobs.steps import propose, scored
 
 pytestmark = pytest.mark.both_databases
 

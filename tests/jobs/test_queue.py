@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
-from steps import propose, scored
 
 from models.errors import LeaseLost
 from models.jobs.lifecycle import JobState, TrialState
@@ -14,6 +13,7 @@ from models.jobs.requests import JobRequests
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind
+from tests.jobs.steps import propose, scored
 
 pytestmark = pytest.mark.both_databases
 

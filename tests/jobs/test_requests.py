@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
-from steps import propose, scored
 
 from models.errors import Conflict, Invalid, NotFound
 from models.jobs.lifecycle import JobState, TrialState
@@ -15,6 +14,7 @@ from models.jobs.steering import Steering
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
+from tests.jobs.steps import propose, scored
 
 pytestmark = pytest.mark.both_databases
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from marshmallow import ValidationError
-from steps import manual, scored
 
 from models.errors import Conflict, Invalid
 from models.jobs.ledger import Ledger
@@ -20,6 +19,7 @@ from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, TrialSpec
+from tests.jobs.steps import manual, scored
 
 SPACE = {
     "units": {"type": "choice", "values": [8, 16, 32]},

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from steps import scored
 
 from models.jobs.queries import JobQueries
 from models.jobs.search import Search
@@ -18,6 +17,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import TrialSpec
+from tests.jobs.steps import scored
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 3},

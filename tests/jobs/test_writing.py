@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, update
-from steps import manual, propose, scored
 
 from models.jobs.events import EventFeed
 from models.jobs.ledger import Ledger
@@ -19,6 +18,7 @@ from models.oracles.strategy import Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
+from tests.jobs.steps import manual, propose, scored
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from recorded import STARTED
 
 from models.jobs.lifecycle import TrialState
 from models.jobs.records import Outcome
@@ -13,6 +12,7 @@ from models.reports.curves import (
     best_so_far,
     regret_scale,
 )
+from tests.reports.recorded import STARTED
 
 
 def outcome(number, score, seconds, state=None):

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import matplotlib.image
 import numpy as np
 import pytest
-from recorded import job_spec, trial_row
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.trials.objective import Objective
+from tests.reports.recorded import job_spec, trial_row
 
 WIDTH = 15 * 120
 SEARCH = ["best_so_far", "importance", "parallel_coordinates", "learning_curves"]

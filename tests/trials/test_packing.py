@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import wait_until
 
 from models.executors.executor import TaskLost
 from models.executors.reporting import Channel, Listener, run_task
@@ -16,6 +15,7 @@ from models.jobs.packing import PackingExecutor
 from models.jobs.training import train
 from models.trials.spec import TrialResult, TrialSpec
 from models.trials.trainers.choice import prefer
+from tests.waiting import wait_until
 
 DEADLY = 0.666  # a learning rate that ends the process
 PATIENCE = 60

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 
-import alike
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +17,7 @@ from models.trials.spec import EarlyStopping
 from models.trials.trainers.base import Run, TrainingData
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.trainer import NumpyTrainer
+from tests.trials import alike
 
 # Rounding of float32 over 15 steps: 4e-6 was measured.
 CLOSE = {"rtol": 2e-5, "atol": 1e-5}
