@@ -28,11 +28,11 @@ test-fast: $(VENV)/.dev
 BASE ?= docker.io/library/python:3.11-slim
 BUILD_FLAGS ?=
 image-test: $(VENV)/.dev
-	$(BIN)/python tests/image_test.py --base $(BASE) --build-flags="$(BUILD_FLAGS)"
+	$(BIN)/python -m tests.image_test --base $(BASE) --build-flags="$(BUILD_FLAGS)"
 
 # Thousands of calls that nobody would write by hand, to a real service, over its own contract.
 fuzz: $(VENV)/.dev
-	$(BIN)/python tests/fuzzing/fuzz_service.py
+	$(BIN)/python -m tests.fuzzing.fuzz_service
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -9,10 +9,6 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from object_store import s3_server
-from postgres import PostgresServer
-from processes import free_bind, running, stop
-from waiting import PATIENCE, wait_until
 
 from api.app import create_app
 from luthier.client import Client
@@ -20,6 +16,10 @@ from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
 from models.store.tables import metadata
+from tests.object_store import s3_server
+from tests.postgres import PostgresServer
+from tests.processes import free_bind, running, stop
+from tests.waiting import PATIENCE, wait_until
 
 # The same examples in every run, and nothing that depends on how fast they are made.
 hypothesis_settings.register_profile(

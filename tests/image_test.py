@@ -20,12 +20,13 @@ from contextlib import ExitStack, contextmanager
 
 import httpx
 import psutil
-from object_store import s3_server
-from postgres import PostgresServer
-from processes import free_bind
-from readme import ROOT, curl_commands, predicted_grams
 from rich.console import Console
 from rich.table import Table
+
+from tests.object_store import s3_server
+from tests.postgres import PostgresServer
+from tests.processes import free_bind
+from tests.readme import ROOT, curl_commands, predicted_grams
 
 BUILDAH = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 AWS = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")

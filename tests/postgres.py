@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from processes import free_bind
+from tests.processes import free_bind
 
 # Only its files are used: it would make an account of its own for root, and open every folder above
 # the programs and the data to all.

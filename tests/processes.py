@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 import psutil
-from waiting import PATIENCE
+
+from tests.waiting import PATIENCE
 
 Process = subprocess.Popen[bytes]
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from processes import (
+
+from models.settings import Settings
+from tests.processes import (
     STOP_WITHIN,
     Process,
     answers,
@@ -22,10 +24,8 @@ from processes import (
     free_bind,
     running,
 )
-from prometheus import value
-from waiting import PATIENCE, wait_until
-
-from models.settings import Settings
+from tests.prometheus import value
+from tests.waiting import PATIENCE, wait_until
 
 ENDLESS = 600  # seconds of draining that no test waits for
 WANTED = {"model": "iris", "dataset": "builtin:iris", "target": "target"}

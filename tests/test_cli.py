@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
-from processes import (
+from sqlalchemy import text
+
+from luthier import __version__
+from luthier.server import check_bind
+from models.errors import SettingError
+from models.settings import Settings
+from models.store.engine import Database
+from tests.processes import (
     STOP_WITHIN,
     Process,
     descendants,
@@ -18,14 +26,7 @@ from processes import (
     running,
     subcommand,
 )
-from sqlalchemy import text
-from waiting import wait_until
-
-from luthier import __version__
-from luthier.server import check_bind
-from models.errors import SettingError
-from models.settings import Settings
-from models.store.engine import Database
+from tests.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,12 @@ def test_serve_says_when_it_is_ready_and_stops_cleanly(served: Started) -> None:
 def test_a_worker_that_dies_is_started_again(served: Started) -> None:
     first = wait_until(lambda: subcommand(served.process, "worker"))
     first.kill()
-    second = wait_until(
-        lambda: (found := subcommand(served.process, "worker")) and found != first and found
-    )
+
+    def restarted() -> psutil.Process | None:
+        found = subcommand(served.process, "worker")
+        return found if found != first else None
+
+    second = wait_until(restarted)
     assert second.pid != first.pid
     assert fetch(f"http://{served.bind}/readyz").is_success
     assert "starting it again" in served.log.read_text()

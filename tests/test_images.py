@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 import sklearn.datasets
-from processes import fetch, free_bind, running
-from waiting import PATIENCE, wait_until
 
 from luthier.client import Client, RequestRefused
+from tests.processes import fetch, free_bind, running
+from tests.waiting import PATIENCE, wait_until
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "4-images"
 DIGITS = sklearn.datasets.load_digits()

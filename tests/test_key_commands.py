@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from processes import run
 
 from luthier.cli import main
 from luthier.server import check_bind
@@ -15,6 +14,7 @@ from models.access.keys import Scope, digest_of, parse_static_keys
 from models.errors import SettingError, Unavailable
 from models.settings import Settings
 from models.store.engine import Database
+from tests.processes import run
 
 SECRET = "s" * 32
 

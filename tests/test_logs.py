@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -63,7 +63,7 @@ def test_a_json_line_has_time_level_logger_message_and_what_is_known(attached) -
     first, second = log.entries()
     moment = datetime.fromisoformat(first["time"])
     assert first["time"].endswith("Z")
-    assert moment.utcoffset().total_seconds() == 0
+    assert moment.utcoffset() == timedelta(0)
     assert first["level"] == "WARNING"
     assert first["logger"] == "luthier.test"
     assert first["message"] == "hello you"

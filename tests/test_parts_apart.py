@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres import PostgresServer
-from processes import Process, answers, descendants, fetch, free_bind, has_ended, running, start
 from sqlalchemy import text
-from waiting import PATIENCE, wait_until
 
 from luthier.client import Client
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from tests.postgres import PostgresServer
+from tests.processes import (
+    Process,
+    answers,
+    descendants,
+    fetch,
+    free_bind,
+    has_ended,
+    running,
+    start,
+)
+from tests.waiting import PATIENCE, wait_until
 
 CSV = "x,kind,y\n" + "".join(f"{n},{'ab'[n % 2]},{2 * n + n % 2}\n" for n in range(40))
 NEW = [{"x": 7.0, "kind": "b"}, {"x": 8.0, "kind": None}]

@@ -6,7 +6,8 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
-from processes import fetch
+
+from tests.processes import fetch
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 2},

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from waiting import PATIENCE, wait_until
+
+from tests.waiting import PATIENCE, wait_until
 
 SPACE = {
     "num_layers": 0,

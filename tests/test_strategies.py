@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 import sklearn.datasets
-from processes import fetch
+
+from tests.processes import fetch
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 2},

@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from waiting import PATIENCE
 
 from luthier.client import RequestRefused
+from tests.waiting import PATIENCE
 
 TUNING = Path(__file__).parent.parent / "docs" / "tuning.md"
 LINEAR = {

@@ -5,13 +5,13 @@ import time
 
 import httpx
 import pytest
-from processes import fetch, free_bind
-from prometheus import value
 
 from luthier.worker_endpoint import serve_health
 from models.errors import SettingError
 from models.jobs.worker.health import WorkerHealth
 from models.settings import Settings
+from tests.processes import fetch, free_bind
+from tests.prometheus import value
 
 
 def get(bind: str, path: str) -> httpx.Response:

@@ -10,7 +10,7 @@ PATIENCE = 600.0  # seconds; a guard against hanging on a busy machine, never a 
 
 
 def wait_until(
-    condition: Callable[[], Found], within: float = PATIENCE, every: float = 0.05
+    condition: Callable[[], Found | None], within: float = PATIENCE, every: float = 0.05
 ) -> Found:
     """Return the first true answer of `condition`.
 

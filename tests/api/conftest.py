@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 from flask.testing import FlaskClient
-from waiting import PATIENCE
 from werkzeug.test import TestResponse
 
 from luthier.client import Client
 from models.settings import Settings
+from tests.waiting import PATIENCE
 
 PROBLEM = "application/problem+json"
 TINY = {

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from flask.testing import FlaskClient
-from uploads import TUNE, file
 
 from models.settings import Settings
+from tests.api.uploads import TUNE, file
 
 Refused = Callable[..., dict[str, Any]]
 Connect = Callable[[Settings], FlaskClient]

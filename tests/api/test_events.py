@@ -9,8 +9,6 @@ from typing import Any
 import httpx
 import pytest
 from flask.testing import FlaskClient
-from processes import free_bind, running, stop
-from waiting import PATIENCE, wait_until
 
 from api.streams import EventStreams
 from luthier.client import Client
@@ -21,6 +19,8 @@ from models.jobs.store.queue import JobQueue
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from tests.processes import free_bind, running, stop
+from tests.waiting import PATIENCE, wait_until
 
 REQUEST = {
     "model": "followed",

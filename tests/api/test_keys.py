@@ -8,8 +8,6 @@ from typing import Any
 import httpx
 import pytest
 from flask.testing import FlaskClient
-from processes import free_bind, running
-from waiting import wait_until
 from werkzeug.test import TestResponse
 
 from api.auth import OPERATIONS, scope_of
@@ -21,6 +19,8 @@ from models.errors import Invalid
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import api_keys
+from tests.processes import free_bind, running
+from tests.waiting import wait_until
 
 Refused = Callable[..., dict[str, Any]]
 Connect = Callable[[Settings], FlaskClient]

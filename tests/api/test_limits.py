@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from flask.testing import FlaskClient
-from processes import free_bind, running
-from uploads import TUNE, file
-from waiting import wait_until
 
 from models.settings import Settings
+from tests.api.uploads import TUNE, file
+from tests.processes import free_bind, running
+from tests.waiting import wait_until
 
 Refused = Callable[..., dict[str, Any]]
 Connect = Callable[[Settings], FlaskClient]

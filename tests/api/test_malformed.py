@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from refusals import (
+from werkzeug.test import TestResponse
+
+from tests.api.refusals import (
     FIELDS,
     HUGE,
     JSON,
@@ -23,7 +25,6 @@ from refusals import (
     tune,
     upload,
 )
-from werkzeug.test import TestResponse
 
 BODIES = [
     case

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from prometheus import samples, value
 
 from models.settings import Settings
 from models.store.engine import Database
+from tests.prometheus import samples, value
 
 KEY = "a-key-of-the-settings-that-needs-no-database"
 

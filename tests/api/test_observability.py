@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from prometheus import value
 from prometheus_client.parser import text_string_to_metric_families
-from waiting import wait_until
+
+from tests.prometheus import value
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "observability"

@@ -9,12 +9,12 @@ import httpx
 import psutil
 import pytest
 from flask.testing import FlaskClient
-from processes import free_bind, running
-from waiting import wait_until
 
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
+from tests.processes import free_bind, running
+from tests.waiting import wait_until
 
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "pyarrow", "onnx")
 MOST_MEMORY = 150 * 1024**2  # bytes resident

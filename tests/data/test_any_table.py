@@ -9,7 +9,6 @@ from dataclasses import asdict
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from any_table import TEXT, tables
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from models.data.library.profile import preview, profile
 from models.data.library.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
+from tests.any_table import TEXT, tables
 
 any_table = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 

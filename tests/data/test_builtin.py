@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.datasets
-from waiting import PATIENCE
 
 from models.data.library.builtin import BUILTINS
 from models.data.library.builtin_loading import load_builtin
 from models.data.preparation.tasks import infer_task, resolve_features
 from models.errors import NotFound, Unavailable
+from tests.waiting import PATIENCE
 
 OFFLINE = [name for name, item in BUILTINS.items() if not item.source.startswith("keras")]
 DEAD_PROXY = "http://127.0.0.1:9"  # so that no test downloads anything

@@ -2,9 +2,8 @@
 
 import sys
 
-from tasks import announce_and_wait
-
 from models.executors.local import LocalExecutor
+from tests.executors.tasks import announce_and_wait
 
 if __name__ == "__main__":
     LocalExecutor(1, 2**30).submit(announce_and_wait, sys.argv[1], None).result()

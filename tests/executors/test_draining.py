@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-import tasks
-from waiting import PATIENCE, wait_until
 
 from models.executors.local import LocalExecutor
 from models.jobs.worker.draining import DrainingTasks
+from tests.executors import tasks
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_one_that_listens_ends_by_itself_and_its_process_lives_on(
     executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.jobs.worker.draining.PATIENCE", PATIENCE)
-    draining, forgotten = DrainingTasks(executor), []
+    draining, forgotten = DrainingTasks(executor), list[str]()
     process = executor.submit(tasks.process_id, None, None).result(PATIENCE)
     task = executor.submit(tasks.tell_until_stopped, None, None)
     draining.add("job", task, lambda: forgotten.append("job"))
@@ -40,21 +41,28 @@ def test_one_that_does_not_listen_is_ended(
     executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.jobs.worker.draining.PATIENCE", 0.01)
-    draining, forgotten = DrainingTasks(executor), []
+    draining, forgotten = DrainingTasks(executor), list[str]()
     task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
-    pid = int(wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid").read_text())
+    announced = tmp_path / "pid"
+    wait_until(announced.exists)
+    pid = int(announced.read_text())
     draining.add("job", task, lambda: forgotten.append("job"))
-    wait_until(lambda: draining.check() or not len(draining))
+
+    def is_over() -> bool:
+        draining.check()
+        return len(draining) == 0
+
+    wait_until(is_over)
     assert task.cancelled()
     assert forgotten == ["job"]
     assert executor.submit(tasks.process_id, None, None).result(PATIENCE) != pid != os.getpid()
 
 
 def test_those_of_one_job_can_be_ended_at_once(executor: LocalExecutor, tmp_path: Path) -> None:
-    draining, forgotten = DrainingTasks(executor), []
+    draining, forgotten = DrainingTasks(executor), list[str]()
     for job in ("first", "second"):
         task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
-        draining.add(job, task, lambda job=job: forgotten.append(job))
+        draining.add(job, task, partial(forgotten.append, job))
     draining.kill("first")
     assert forgotten == ["first"]
     assert len(draining.futures) == 1

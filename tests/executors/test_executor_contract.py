@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-import tasks
-from processes import has_ended
-from waiting import PATIENCE, wait_until
 
 from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.local import LocalExecutor
+from tests.executors import tasks
+from tests.processes import has_ended
+from tests.waiting import PATIENCE, wait_until
 
 MEMORY_LIMIT = 300 * 1024**2
 
@@ -40,7 +42,9 @@ def executor(open_executor: Open) -> Executor:
 
 
 def pid_in(folder: Path) -> int:
-    file = wait_until(lambda: (folder / "pid").exists() and folder / "pid")
+    """Wait until a task has written its process id to `pid`, and return it."""
+    file = folder / "pid"
+    wait_until(file.exists)
     return int(file.read_text())
 
 
@@ -100,6 +104,10 @@ def test_a_process_killed_from_outside_loses_its_task_only(
     spared.result(PATIENCE)
 
 
+def _is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid)
+
+
 def _double_or_lose(executor: Executor, number: int) -> int | None:
     """A task given to the dead process before the death is noticed may be lost."""
     try:
@@ -112,7 +120,7 @@ def test_a_process_that_dies_while_it_is_idle_is_replaced(executor: Executor) ->
     for _ in range(2):
         pid = executor.submit(tasks.process_id, None, None).result(PATIENCE)
         psutil.Process(pid).kill()
-        wait_until(lambda pid=pid: not psutil.pid_exists(pid))
+        wait_until(partial(_is_gone, pid))
         assert wait_until(lambda: _double_or_lose(executor, 4)) == 8
 
 
@@ -185,7 +193,8 @@ def test_closing_ends_every_process_and_every_task(open_executor: Open, tmp_path
     queued = executor.submit(tasks.double, 4, None)
     executor.close()
     assert all(has_ended(pid) for pid in pids)
-    for future in (*futures, queued):
+    ended: list[Future[Any]] = [*futures, queued]
+    for future in ended:
         assert future.done()
         with pytest.raises((CancelledError, TaskLost)):
             future.result()

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import tasks
-from processes import has_ended
-from waiting import PATIENCE, wait_until
 
 from models.executors.local import LocalExecutor
+from tests.executors import tasks
+from tests.processes import has_ended
+from tests.waiting import PATIENCE, wait_until
 
 
 def test_every_new_process_is_prepared_once() -> None:
@@ -25,14 +25,14 @@ def test_every_new_process_is_prepared_once() -> None:
 
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, Path(__file__).parent / "parent.py", tmp_path]
+    command = [sys.executable, "-m", "tests.executors.parent", str(tmp_path)]
     parent = subprocess.Popen(command, env=environment)
     try:
-        file = wait_until(lambda: (tmp_path / "pid").exists() and tmp_path / "pid")
+        wait_until((tmp_path / "pid").exists)
     finally:
         parent.kill()
         parent.wait()
-    child = int(file.read_text())
+    child = int((tmp_path / "pid").read_text())
     wait_until(lambda: has_ended(child))
     wait_until(lambda: not list(tmp_path.glob("luthier-*")))
 

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,11 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from luthier.client import FINAL_STATES
+from tests.processes import environment, free_bind, running
+from tests.waiting import PATIENCE, wait_until
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-
-from processes import environment, free_bind, running  # noqa: E402
-from waiting import PATIENCE, wait_until  # noqa: E402
-
-from luthier.client import FINAL_STATES  # noqa: E402
-
 KEY = "only-for-the-fuzzing-0123456789abcdef"
 SPARE = 40  # jobs, and datasets, that may be deleted
 ROWS = [
@@ -114,7 +112,7 @@ def train(folder: Path) -> dict[str, Any]:
         ]
         ids = [job["id"] for job in jobs]
         for job in ids:
-            ended = wait_until(lambda job=job: has_ended(http, job))
+            ended = wait_until(partial(has_ended, http, job))
             if ended["state"] != "succeeded":
                 raise SystemExit(json.dumps(ended, indent=2))
         sent(http, "PUT", "/models/flats/aliases/best", {"version": 1})

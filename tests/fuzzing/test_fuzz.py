@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import schemathesis
 from flask.testing import FlaskClient
-from fuzz_service import KEY, ROWS, TINY, configuration
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 
 from models.settings import Settings
+from tests.fuzzing.fuzz_service import KEY, ROWS, TINY, configuration
 
 EXAMPLES = 4  # of each operation and mode
 LEAST = 100  # cases of each mode
@@ -49,9 +49,10 @@ def test_every_answer_to_made_up_calls_is_as_the_contract_says(keyed: FlaskClien
     schema = schemathesis.openapi.from_wsgi(
         "/openapi.yaml", keyed.application, config=SchemathesisConfig.from_str(text)
     )
+    operations: Any = schema.exclude(path="/tune/{job}/events").get_all_operations()
     made = Counter(
         mode
-        for found in schema.exclude(path="/tune/{job}/events").get_all_operations()
+        for found in operations
         for mode in GenerationMode
         for _ in range(call_made_up(found.ok(), mode))
     )

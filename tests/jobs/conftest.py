@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from steps import LEASE, LINEAR, Work, manual
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
@@ -23,6 +22,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.objective import Objective
+from tests.jobs.steps import LEASE, LINEAR, Work, manual
 
 
 @pytest.fixture

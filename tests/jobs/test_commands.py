@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
-from steps import propose, scored
 
 from models.errors import Conflict, Invalid, NotFound, Unreadable
 from models.jobs.commands import JobCommands
@@ -13,6 +12,7 @@ from models.jobs.schema import dump_spec, load_spec
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
+from tests.jobs.steps import propose, scored
 
 pytestmark = pytest.mark.both_databases
 

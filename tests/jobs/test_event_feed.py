@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select
-from steps import propose, scored
 
 from models.errors import LeaseLost
 from models.jobs.commands import JobCommands
@@ -17,6 +16,7 @@ from models.store.engine import Database
 from models.store.tables import events
 from models.trials.spec import Failure, FailureKind
 from models.trials.trainers.base import EpochReport
+from tests.jobs.steps import propose, scored
 
 pytestmark = pytest.mark.both_databases
 

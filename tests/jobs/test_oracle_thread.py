@@ -7,7 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
-from steps import Work, manual, scored
 
 from models.jobs.model import JobState
 from models.jobs.search.oracle_thread import InlineExecutor, OracleThread
@@ -16,6 +15,7 @@ from models.oracles.create import create_oracle
 from models.oracles.oracle import Oracle
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.space.schema import load_space
+from tests.jobs.steps import Work, manual, scored
 
 SPACE = {
     "units": {"type": "choice", "values": [8, 16, 32]},

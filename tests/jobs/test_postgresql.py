@@ -7,10 +7,8 @@ from itertools import chain
 
 import pytest
 from flask.testing import FlaskClient
-from postgres import PostgresServer
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
-from steps import LEASE
 
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job
@@ -21,6 +19,8 @@ from models.store import engine, tables
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs
+from tests.jobs.steps import LEASE
+from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 

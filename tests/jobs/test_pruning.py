@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from steps import LINEAR, manual, scored
 
 from models.errors import LeaseLost
 from models.jobs.model import JobState, TrialRef, TrialState
@@ -17,6 +16,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 from models.trials.trainers.base import EpochReport
+from tests.jobs.steps import LINEAR, manual, scored
 
 MEDIAN = MedianRule(min_epochs=2, min_trials=1)
 GOOD, POOR = [1.0, 0.5, 0.2], [3.0, 2.9, 2.8]

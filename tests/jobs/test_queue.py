@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
-from steps import LEASE, propose, scored
 
 from models.errors import LeaseLost
 from models.jobs.commands import JobCommands
@@ -15,6 +14,7 @@ from models.jobs.store.queue import JobQueue
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind
+from tests.jobs.steps import LEASE, propose, scored
 
 pytestmark = pytest.mark.both_databases
 

@@ -2,7 +2,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from steps import propose, scored
 
 from models.errors import NotFound
 from models.jobs.commands import JobCommands
@@ -11,6 +10,7 @@ from models.jobs.reader import JobReader
 from models.jobs.store.held_job import HeldJob
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind
+from tests.jobs.steps import propose, scored
 
 pytestmark = pytest.mark.both_databases
 

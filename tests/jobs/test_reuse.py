@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
-from steps import LINEAR, manual, scored
 
 from models.data.preparation.splitting import Evaluation
 from models.jobs.commands import JobCommands
@@ -20,6 +19,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import trials
 from models.trials.spec import EarlyStopping, Failure, FailureKind, RunReport, TrialResult
+from tests.jobs.steps import LINEAR, manual, scored
 
 METRICS = {"loss": 0.5, "accuracy": 0.75}
 SPACE = {"learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1, "sampling": "log"}}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
-from steps import LINEAR, manual, scored
 
 from models.data.preparation.splitting import Evaluation
 from models.jobs.model import JobState, TrialState
@@ -16,6 +15,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs
 from models.trials.spec import Failure, FailureKind, TrialSpec
+from tests.jobs.steps import LINEAR, manual, scored
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 3},

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
-from steps import LEASE
 
 from models.data.columns import ColumnType
 from models.data.formats.reading import from_records
@@ -25,6 +24,7 @@ from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import alias_history, jobs, now, trials, versions
+from tests.jobs.steps import LEASE
 
 pytestmark = pytest.mark.both_databases
 AT_ONCE = 6

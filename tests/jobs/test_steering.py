@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from marshmallow import ValidationError
-from steps import Work, manual, scored
 
 from models.errors import Conflict, Invalid
 from models.jobs.commands import JobCommands
@@ -13,6 +12,7 @@ from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, TrialSpec
+from tests.jobs.steps import Work, manual, scored
 
 SPACE = {
     "units": {"type": "choice", "values": [8, 16, 32]},

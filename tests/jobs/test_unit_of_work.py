@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, update
-from steps import manual, propose, scored
 
 from models.jobs.model import TrialState
 from models.jobs.reader import JobReader
@@ -18,6 +17,7 @@ from models.oracles.strategy import Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
+from tests.jobs.steps import manual, propose, scored
 
 
 @pytest.fixture

@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import running
 from sqlalchemy import select, update
-from steps import manual
-from waiting import wait_until
 
 from models.jobs.model import Job, JobState
 from models.jobs.reader import JobReader
@@ -16,6 +13,9 @@ from models.oracles.strategy import Hyperband
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import jobs, trials
+from tests.jobs.steps import manual
+from tests.processes import running
+from tests.waiting import wait_until
 
 SPACE = {"units": {"type": "choice", "values": [4, 8]}}
 

@@ -10,10 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from processes import STOP_WITHIN, Process, descendants, running
 from sqlalchemy import select
-from steps import LINEAR, manual
-from waiting import wait_until
 
 from models.data.preparation.tasks import Task
 from models.errors import Conflict
@@ -26,6 +23,9 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.migrate import migrate
 from models.store.tables import jobs, versions
+from tests.jobs.steps import LINEAR, manual
+from tests.processes import STOP_WITHIN, Process, descendants, running
+from tests.waiting import wait_until
 
 LEASE_SECONDS = 2
 PATIENCE = 180.0  # seconds for a job on a busy machine

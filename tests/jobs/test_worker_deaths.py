@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from processes import descendants, running
-from steps import manual
-from waiting import wait_until
-
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.settings import Settings
+from tests.jobs.steps import manual
+from tests.processes import descendants, running
+from tests.waiting import wait_until
 
 PATIENCE = 120.0  # seconds, on a busy machine
 

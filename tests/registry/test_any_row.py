@@ -5,7 +5,6 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
-from any_table import tables
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from models.networks.outputs import Outputs
 from models.registry.onnx_model import merge
 from models.serving.signature import InputColumn, Signature
 from models.trials.trainers.keras import forward
+from tests.any_table import tables
 
 TARGET = "the target"
 ALL = slice(None)

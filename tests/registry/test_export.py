@@ -13,7 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from stored import stored
 
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
@@ -26,6 +25,7 @@ from models.registry.export import ExportResult, ExportSpec, ParityError, RefitE
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
+from tests.registry.stored import stored
 
 Tune = Callable[..., ExportSpec]
 Priced = tuple[ExportSpec, ExportResult]

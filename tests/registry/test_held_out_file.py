@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stored import stored
 
 from models.data.dataset import Dataset
 from models.data.preparation.splitting import split
@@ -18,6 +17,7 @@ from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.data import load, prepare_fold
 from models.trials.metrics import class_metrics, regression_metrics
+from tests.registry.stored import stored
 
 FEATURES = ("area", "garden", "town", "sold", "survey")
 

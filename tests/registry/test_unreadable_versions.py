@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
-from tiny_versions import signature_of, write_file, write_version
 
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import versions
+from tests.tiny_versions import signature_of, write_file, write_version
 
 DETAILS = {
     "metrics": {"r2": 0.5},

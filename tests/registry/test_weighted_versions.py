@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from stored import stored
 
 from models.data.dataset import Dataset
 from models.data.formats.reading import from_records
 from models.data.library.storage import write_dataset
 from models.registry.building import build_version
 from models.serving.engine import PredictionEngine
+from tests.registry.stored import stored
 
 
 @pytest.fixture(scope="module")

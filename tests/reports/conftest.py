@@ -2,11 +2,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from recorded import record_job, record_version
 
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from tests.reports.recorded import record_job, record_version
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ import io
 
 import matplotlib.image
 import pytest
-from recorded import job_spec, trial_row
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.oracles.strategy import Bayesian
 from models.trials.objective import Objective
+from tests.reports.recorded import job_spec, trial_row
 
 METRICS = {"loss": 2.5, "mse": 2.5, "mae": 1.0, "rmse": 1.58, "r2": 0.5}
 BASELINE = {"loss": 5.0, "mse": 5.0, "mae": 2.0, "rmse": 2.24, "r2": -0.1}

@@ -2,7 +2,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from recorded import STARTED
 
 from models.jobs.model import Outcome, TrialState
 from models.reports.curves import (
@@ -13,6 +12,7 @@ from models.reports.curves import (
     regret_scale,
 )
 from models.trials.objective import Objective
+from tests.reports.recorded import STARTED
 
 
 def outcome(number, score, seconds, state=None):

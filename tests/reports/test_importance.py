@@ -2,7 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from recorded import job_spec, trial_row
+
+from tests.reports.recorded import job_spec, trial_row
 
 
 def trials(count, score, seed=0):

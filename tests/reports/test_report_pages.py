@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 import matplotlib.image
 import numpy as np
 import pytest
-from recorded import job_spec, trial_row
 from sqlalchemy import select, update
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.store.tables import versions
 from models.trials.objective import Objective
+from tests.reports.recorded import job_spec, trial_row
 
 WIDTH = 15 * 120
 SEARCH = ["best_so_far", "importance", "parallel_coordinates", "learning_curves"]

@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_versions import write_version
 
 from models.registry.files import VersionFiles
 from models.store.artifacts import Artifacts
+from tests.tiny_versions import write_version
 
 
 @pytest.fixture

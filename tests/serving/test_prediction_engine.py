@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tiny_versions import write_file
 
 from models.errors import ArtifactError, Invalid, Unreadable
 from models.registry.files import VersionFiles
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
+from tests.tiny_versions import write_file
 
 Register = Callable[..., None]
 

@@ -3,11 +3,11 @@ import json
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_space_properties import documents, loadable
 
 from models.space.narrowing import narrow
 from models.space.parameters import Fixed
 from models.space.schema import load_space
+from tests.space.test_space_properties import documents, loadable
 
 
 def narrowed(document, *trials):

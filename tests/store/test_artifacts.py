@@ -9,12 +9,12 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from processes import free_bind
-from waiting import PATIENCE
 
 from models.errors import ArtifactError, Unavailable
 from models.settings import Settings
 from models.store.artifacts import Artifacts
+from tests.processes import free_bind
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.both_stores
 

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import alike
 import numpy as np
 import pytest
 
@@ -15,6 +14,7 @@ from models.trials.trainers.base import Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer, released
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
 from models.trials.trainers.numpy.trainer import NumpyTrainer
+from tests.trials import alike
 
 # Rounding of float32 over 20 steps: 1e-6 was measured, 2e-6 with nadam.
 CLOSE = {"rtol": 1e-5, "atol": 5e-6}
