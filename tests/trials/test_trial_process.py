@@ -19,6 +19,15 @@ print(json.dumps({
 }))
 """
 
+TRAINER = """
+import pickle, sys
+from models.settings import Settings
+from models.trials.process import prepare_process
+prepare_process(1, Settings(trainer="keras"))
+from models.trials.run import run_trial
+print(run_trial(pickle.load(sys.stdin.buffer)).trainer)
+"""
+
 IMPORT = """
 import sys
 import models.trials.run, models.trials.spec, models.trials.process
@@ -44,6 +53,12 @@ def test_a_trial_scores_the_same_to_the_last_bit_in_every_process(line, trial):
     assert once["scores"][0] > 0
     assert once["threads"] == 1
     assert once["frozen"]
+
+
+def test_a_process_trains_with_the_trainer_of_its_settings(line, trial):
+    with start(TRAINER) as process:
+        answer, _ = process.communicate(pickle.dumps(trial(line, epochs=1)))
+    assert answer.split() == [b"keras"]
 
 
 def test_the_parent_of_trial_processes_need_not_import_tensorflow():
