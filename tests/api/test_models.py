@@ -209,4 +209,4 @@ def test_a_deleted_job_leaves_its_version(trained: Any) -> None:
     row = {"area": 50.0, "town": "Graz"}
     assert trained.client.predict("left", [row])["version"] == 1
     with pytest.raises(RequestRefused, match="404"):
-        trained.client.job(trained.jobs["stock"]["id"])
+        trained.client.job(job["id"])
