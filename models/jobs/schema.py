@@ -13,7 +13,6 @@ from marshmallow.validate import Length, OneOf, Range
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
-from models.data.preparation.weighting import MAX_WEIGHT, MIN_WEIGHT
 from models.errors import Invalid, Unreadable
 from models.fields import StrictBoolean, StrictInteger, described, flatten, model_name
 from models.jobs.schema_parts import (
@@ -50,23 +49,7 @@ class JobSpecSchema(ma.Schema):
         allow_none=False,
         metadata=described(
             f"Id of a dataset, `{BUILTIN_PREFIX}` and a name, records, or arrays."
-            " Required, unless `narrow_from` names a job.",
-            oneOf=[
-                {"type": "string", "example": "builtin:diabetes"},
-                {
-                    "type": "object",
-                    "required": ["records"],
-                    "properties": {"records": {"type": "array", "items": {"type": "object"}}},
-                },
-                {
-                    "type": "object",
-                    "required": ["x", "y"],
-                    "properties": {
-                        "x": {"type": "array", "items": {}},
-                        "y": {"type": "array", "items": {}},
-                    },
-                },
-            ],
+            " Required, unless `narrow_from` names a job."
         ),
     )
     target = ma.fields.String(
@@ -95,19 +78,7 @@ class JobSpecSchema(ma.Schema):
         metadata=described(
             "What the training rows of each class count in the training loss: `balanced` for rows /"
             " (classes * rows of the class), or numbers by label; classes left out count 1."
-            " Classification only.",
-            oneOf=[
-                {"type": "string", "enum": ["balanced"]},
-                {
-                    "type": "object",
-                    "additionalProperties": {
-                        "type": "number",
-                        "minimum": MIN_WEIGHT,
-                        "maximum": MAX_WEIGHT,
-                    },
-                    "example": {"healthy": 1.0, "ill": 10.0},
-                },
-            ],
+            " Classification only."
         ),
     )
     sample_weight = ma.fields.String(

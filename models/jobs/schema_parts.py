@@ -15,7 +15,7 @@ from models.data.preparation.weighting import (
     class_weight_from_json,
     class_weight_to_json,
 )
-from models.fields import StrictFloat, StrictInteger, described
+from models.fields import Reference, StrictFloat, StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import Budget, NarrowFrom
 from models.oracles.plan import DEFAULT_TRIALS
@@ -42,6 +42,22 @@ class DatasetField(ma.fields.Field[Any]):
         if isinstance(value, dict) and set(value) in ({"records"}, {"x", "y"}):
             return value
         raise self.make_error("form")
+
+    def openapi(self, _: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        rows = {"type": "array", "items": {"type": "object"}}
+        numbers = {"type": "array", "items": {}}
+        return {
+            "oneOf": [
+                {"type": "string", "minLength": 1, "example": "builtin:diabetes"},
+                _object(records=rows),
+                _object(x=numbers, y=numbers),
+            ]
+        }
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 class ClassWeightField(ma.fields.Field[Any]):
@@ -71,6 +87,21 @@ class ClassWeightField(ma.fields.Field[Any]):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return class_weight_to_json(value)
+
+    def openapi(self, _: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        factor = {"type": "number", "minimum": MIN_WEIGHT, "maximum": MAX_WEIGHT}
+        return {
+            "oneOf": [
+                {"type": "string", "enum": ["balanced"]},
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "additionalProperties": factor,
+                    "example": {"healthy": 1.0, "ill": 10.0},
+                },
+            ]
+        }
 
 
 def _by_label(messages: Any) -> Any:

@@ -14,9 +14,9 @@ ROWS = [{"a": n, "b": n % 3, "y": n * 1.5} for n in range(300)]
 TUNE = {"model": "m", "dataset": {"records": ROWS}, "target": "y"}
 # Requests that are legal but for the field under test, and where their schema is.
 REQUESTS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
-    "tune": ("POST", "/tune?dry_run=true", "Tune", TUNE),
+    "tune": ("POST", "/tune?dry_run=true", "JobSpec", TUNE),
     "budget": ("PATCH", "/tune/job_0", "RaiseBudget", {"budget": {"max_trials": 2}}),
-    "trials": ("POST", "/tune/job_0/trials", "GivenTrials", {}),
+    "trials": ("POST", "/tune/job_0/trials", "EnqueueTrials", {}),
     "predict": ("POST", "/predict", "Predict", {"model": "m", "instances": [[1]]}),
     "alias": ("PUT", "/models/m/aliases/a", "Alias", {"version": 1}),
     "dataset": ("POST", "/datasets", "InlineDataset", {"records": [{"a": 1}, {"a": 2}]}),

@@ -84,7 +84,7 @@ def test_a_generated_client_tunes_and_predicts(generated: SimpleNamespace) -> No
     assert isinstance(stored.created, datetime)
     assert [column["name"] for column in map(as_dict, stored.columns)] == list(rows[0])
 
-    request = models.Tune(
+    request = models.JobSpec(
         model="contract",
         dataset=stored.id,
         target="price",
@@ -92,7 +92,7 @@ def test_a_generated_client_tunes_and_predicts(generated: SimpleNamespace) -> No
         budget=models.Budget(max_trials=1, epochs=1),
         pruning=None,
     )
-    request.search_space = models.TuneSearchSpaceType0.from_dict({"units": 4, "num_layers": 1})
+    request.search_space = models.JobSpecSearchSpaceType0.from_dict({"units": 4, "num_layers": 1})
     started = generated.start_tuning.sync(client=client, body=request)
     assert isinstance(started, models.Job)
 
