@@ -57,7 +57,7 @@ class Settings:
         8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
     )
     forecast_seconds: float = _setting(
-        45.0, "Seconds that a forecast may take, of a dry run or a job; 0 leaves it out.", 0
+        45.0, "Seconds that the forecast of a dry run may take; 0 leaves it out.", 0
     )
     require_gpu: bool = _setting(
         False, "Let a worker end with an error where its trials see no GPU."
