@@ -33,7 +33,7 @@ def ranked(objective: Objective, completed: Iterable[Outcome]) -> list[Outcome]:
 def best_first(objective: Objective) -> list[UnaryExpression[Any]]:
     """Return what rows of trials are ordered by: score, the best first, then number."""
     score = trials.c.score
-    order = score.asc() if objective.direction == "min" else score.desc()
+    order = score.asc() if objective.is_minimized else score.desc()
     return [order.nulls_last(), trials.c.number.asc()]
 
 
@@ -43,5 +43,5 @@ def comes_after(objective: Objective, last: Trial) -> ColumnElement[bool]:
     later = trials.c.number > last.number
     if last.score is None:
         return score.is_(None) & later
-    worse = score > last.score if objective.direction == "min" else score < last.score
+    worse = score > last.score if objective.is_minimized else score < last.score
     return worse | ((score == last.score) & later) | score.is_(None)

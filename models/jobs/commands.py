@@ -301,7 +301,7 @@ def _fault(spec: JobSpec, name: str, limit: float | None) -> str | None:
     if name == "target_score":
         if spec.objective.is_better(limit, present):
             return None
-        side = "below" if spec.objective.direction == "min" else "above"
+        side = "below" if spec.objective.is_minimized else "above"
         return f"Must be {side} {present:g}, to be harder to reach."
     return None if limit > present else f"Must be above {present:g}: it can only be raised."
 

@@ -116,7 +116,7 @@ def judged_metric(objective: Objective) -> tuple[str, bool]:
     The least validation loss also makes for the best `rmse`, `mse`, `r2` and `log_loss`.
     """
     if objective.metric in ("accuracy", "mae"):
-        return f"val_{objective.metric}", objective.direction == "max"
+        return f"val_{objective.metric}", not objective.is_minimized
     return "val_loss", False
 
 

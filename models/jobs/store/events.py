@@ -14,6 +14,7 @@ from models.store.tables import events, jobs
 from models.trials.metrics import mean_history
 from models.trials.trainers.base import EpochReport
 
+_FINAL = frozenset(state for state in JobState if state.is_final)
 Runs = dict[tuple[int, int], dict[str, list[float | None]]]  # by fold and execution, then name
 
 
@@ -147,7 +148,7 @@ class EventFeed:
                     for event in connection.execute(newer)
                 ]
         last = found[-1].id if found else seen
-        return News(found, is_all=JobState(row.state).is_final and last >= row.last_event)
+        return News(found, is_all=row.state in _FINAL and last >= row.last_event)
 
     def history(self, job: str, trial: int) -> dict[str, list[float | None]] | None:
         """The curves of a trial as far as it has come, the mean of its runs; None before any."""

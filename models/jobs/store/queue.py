@@ -82,8 +82,13 @@ class JobQueue:
             )
 
     def held(self) -> dict[str, Wanted]:
-        """Return the jobs that are still this worker's, with what their users want."""
-        query = select(jobs.c.id, jobs.c.state, jobs.c.changes).where(jobs.c.owner == self.owner)
+        """Return the jobs that are still this worker's, with what their users want.
+
+        One in a state that only a newer version knows is left out.
+        """
+        query = select(jobs.c.id, jobs.c.state, jobs.c.changes).where(
+            jobs.c.owner == self.owner, jobs.c.state.in_(list(JobState))
+        )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return {row.id: Wanted(JobState(row.state), row.changes) for row in rows}
