@@ -1,4 +1,4 @@
-"""What a user types: the command line and the Python client."""
+"""The command line and the Python client."""
 
 from models import __version__
 

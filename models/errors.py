@@ -8,7 +8,7 @@ class LuthierError(Exception):
 
 
 class Invalid(LuthierError):
-    """What the caller sent breaks a rule.
+    """The caller's input breaks a rule.
 
     `errors` maps the dotted path of a field (`search_space.units.min`) to its messages.
     """
@@ -49,7 +49,7 @@ class Conflict(LuthierError):
 
 
 class TooLarge(LuthierError):
-    """What the caller sent has, or unpacks to, more bytes than a setting allows."""
+    """The caller's input has, or unpacks to, more bytes than a setting allows."""
 
 
 class TooMany(LuthierError):

@@ -1,4 +1,4 @@
-"""What the processes say about themselves: log lines, and what each of them is about."""
+"""Logging: the format of log lines, and the request, job and trial that each is about."""
 
 import json
 import logging
@@ -51,7 +51,7 @@ def add_about(**known: object) -> None:
 
 
 def present() -> Mapping[str, object]:
-    """What lines that are logged now are about."""
+    """Return the request, job or trial that lines logged now are about."""
     return _about.get()
 
 

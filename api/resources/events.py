@@ -1,4 +1,4 @@
-"""What happens to a tuning job, while it happens."""
+"""Events of a tuning job, as a stream."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ from models.jobs.model import JobState, TrialState
 
 
 class TuneQuery(ma.Schema):
-    """What to do with the request."""
+    """Options of a tuning request."""
 
     dry_run = ma.fields.Boolean(
         load_default=False,
@@ -323,7 +323,7 @@ class AssumptionsSchema(ma.Schema):
 
 
 class ForecastSchema(ma.Schema):
-    """What a job will need, measured on networks of its search space."""
+    """The needs of a job, measured on networks of its search space."""
 
     seconds = ma.fields.Float(metadata=described("Seconds of searching, at most."))
     saving_seconds = ma.fields.Float(
@@ -353,7 +353,7 @@ class RoundSchema(ma.Schema):
 
 
 class PlanSchema(ma.Schema):
-    """What a tuning job would do."""
+    """The plan of a tuning job that was not started."""
 
     trials = ma.fields.Integer(metadata=described("Trials that there would be."))
     reused = ma.fields.Integer(

@@ -1,4 +1,4 @@
-"""What a user may do to a job: create, pause, resume, cancel, delete, enqueue trials, raise."""
+"""Commands of users: create, pause, resume, cancel and delete jobs, enqueue trials, raise budgets."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence

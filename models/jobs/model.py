@@ -1,4 +1,4 @@
-"""What a job and a trial are: their states, the legal changes, their records."""
+"""Jobs and trials: their states, the legal changes of state, and their records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class Job:
 
     @cached_property
     def spec(self) -> JobSpec:
-        """What was asked for; raises Unreadable where another version wrote it."""
+        """The request, decided; raises Unreadable if this version cannot read it."""
         return load_spec(self.document, f"the request of job {self.id}")
 
     @property

@@ -1,6 +1,6 @@
 """Rules that end hopeless trials early, and the curves they look at.
 
-A trial is judged by its first run alone, that is by the first fold and execution: the runs of a
+A trial is compared by its first run alone, that is by the first fold and execution: the runs of a
 trial follow each other, so that only the first can spare the others, and the same fold of two
 trials compares better than different ones. What is compared is the objective where every epoch
 reports it, the validation loss otherwise.
@@ -47,7 +47,7 @@ class MedianRule:
     def is_hopeless(self, curve: Curve, seen: int, rivals: Rivals) -> bool:
         """Whether `curve`'s best is strictly worse than the median of the completed trials' means.
 
-        These are over as many epochs as `curve` has. The first `seen` epochs were judged before.
+        These are over as many epochs as `curve` has. The first `seen` epochs were compared before.
         """
         epochs, means = len(curve), rivals.running_means
         if epochs < self.min_epochs or len(means) < self.min_trials:
@@ -110,8 +110,8 @@ def check_pruning(pruning: PruningRule | None, strategy: Strategy, epochs: int) 
         )
 
 
-def judged_metric(objective: Objective) -> tuple[str, bool]:
-    """The figure of an epoch that trials are judged by, and whether more of it is better.
+def compared_metric(objective: Objective) -> tuple[str, bool]:
+    """Return the figure of an epoch that trials are compared by, and whether more is better.
 
     The least validation loss also makes for the best `rmse`, `mse`, `r2` and `log_loss`.
     """
@@ -124,7 +124,7 @@ class Pruner:
     """Finds the hopeless trials of one job by its rule; without a rule no trial is hopeless."""
 
     def __init__(self, rule: PruningRule | None, objective: Objective) -> None:
-        self.metric, self._more_is_better = judged_metric(objective)
+        self.metric, self._more_is_better = compared_metric(objective)
         self._rule = rule
         self._curves: dict[int, list[float]] = {}
         self._running_means: dict[int, Curve] = {}  # of completed trials

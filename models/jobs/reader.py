@@ -1,4 +1,4 @@
-"""What is shown of jobs and trials, and statistics over all of them."""
+"""Queries for jobs and trials, and statistics over all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace

@@ -1,4 +1,4 @@
-"""What a tuning job is asked to do."""
+"""The specification of a tuning job."""
 
 from dataclasses import dataclass, field
 

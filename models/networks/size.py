@@ -11,7 +11,7 @@ _MAX_PIXELS = 2**19
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What determines the time and the memory of a training."""
+    """The figures that determine the time and the memory of a training."""
 
     parameters: int  # trained and untrained numbers
     multiply_adds: int  # of one row's forward pass, matrix products and convolutions alone

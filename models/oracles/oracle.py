@@ -1,4 +1,4 @@
-"""What all oracles share: their interface, and the bookkeeping of keys, limits and trials."""
+"""The base of all oracles: their interface, and the bookkeeping of keys, limits and trials."""
 
 import math
 import re

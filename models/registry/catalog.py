@@ -53,14 +53,14 @@ class VersionRecord:
 
     @cached_property
     def files(self) -> dict[str, Document]:
-        """What is registered of each file, by name: "sha256", "bytes" and "path"."""
+        """The registered entry of each file, by name: "sha256", "bytes" and "path"."""
         files: dict[str, Document] = parse_json(self.files_json, f"the files of {self._name}")
         self._check({"files": files}, "files")
         return files
 
     @cached_property
     def details(self) -> Document:
-        """What the export found: metrics, baseline, signature, evidence, layers, summary."""
+        """Results of the export: metrics, baseline, signature, evidence, layers, summary."""
         details: Document = parse_json(self.details_json, f"the details of {self._name}")
         self._check(details, "metrics", "baseline")
         return details
@@ -86,7 +86,7 @@ class VersionRecord:
 
     @property
     def signature(self) -> Document:
-        """What the version takes and gives, as in signature.json."""
+        """Inputs and outputs of the version, as in signature.json."""
         signature: Document = self._detail("signature")
         return signature
 

@@ -100,7 +100,7 @@ class LayerSchema(StoredSchema):
 
 
 class FileSchema(StoredSchema):
-    """What is registered of one file of a version."""
+    """The registered entry of one file of a version."""
 
     sha256 = ma.fields.String(required=True)
     bytes = ma.fields.Integer(required=True)

@@ -38,7 +38,7 @@ class ExportSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was written, with what the registry shows of it; JSON throughout."""
+    """The written files, and the details that the registry shows; JSON throughout."""
 
     files: dict[str, dict[str, Any]]  # name -> {"sha256": hex, "bytes": size, "path"}
     metrics: Figures | None  # on the test rows, in the target's own units; None without any

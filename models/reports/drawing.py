@@ -1,4 +1,4 @@
-"""What all figures share: colours, PNG by Matplotlib, texts, and axes for scores."""
+"""Drawing that all figures share: colours, PNG by Matplotlib, texts, and axes for scores."""
 
 import io
 import threading

@@ -30,7 +30,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """What is known of a job at one moment, whatever its state."""
+    """The data of a report: everything known of a job at one moment, whatever its state."""
 
     moment: datetime  # of reading
     job: Job

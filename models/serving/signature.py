@@ -1,4 +1,4 @@
-"""What a version takes and gives, read from signature.json, and rows turned into its inputs."""
+"""Inputs and outputs of a version, from signature.json, and the conversion of rows to inputs."""
 
 import difflib
 from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ from tests.processes import free_bind, running
 from tests.waiting import wait_until
 
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "pyarrow", "onnx")
-MOST_MEMORY = 150 * 1024**2  # bytes resident
+MAX_MEMORY = 150 * 1024**2  # bytes resident
 
 
 def test_the_api_imports_nothing_heavy() -> None:
@@ -41,8 +41,8 @@ def test_a_started_api_is_small(api: tuple[str, psutil.Process]) -> None:
     url, process = api
     assert httpx.get(f"{url}/tune").json()["items"] == []
     (worker,) = process.children()
-    assert worker.memory_info().rss < MOST_MEMORY
-    assert process.memory_info().rss < MOST_MEMORY
+    assert worker.memory_info().rss < MAX_MEMORY
+    assert process.memory_info().rss < MAX_MEMORY
 
 
 def test_it_is_alive_before_it_is_ready_and_says_what_is_missing(

@@ -43,7 +43,7 @@ _MAX_KEPT = 64
 
 
 def forecast(request: ForecastRequest) -> Forecast:
-    """As `models.jobs.forecast.make_forecast` says."""
+    """Make the forecast; see `models.jobs.forecast.forecaster.make_forecast`."""
     return _Forecaster(request).forecast()
 
 

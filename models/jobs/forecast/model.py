@@ -39,7 +39,7 @@ class Assumptions:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a job will need, on the machine that the forecast was made on."""
+    """The needs of a job on the machine that made the forecast."""
 
     seconds: float  # of searching
     saving_seconds: float  # of the refit, if there is one, and of making the version

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an oracle proposed, and its state after that."""
+    """Proposals of an oracle, and its state after them."""
 
     proposals: list[Proposal]
     state: Mapping[str, Any]  # belongs to these proposals: both are kept, or neither

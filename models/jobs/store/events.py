@@ -1,4 +1,4 @@
-"""What happened to a job, in order: written with the rows that changed, read by any process."""
+"""Events of a job, in order: written with the rows that changed, read by any process."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Runs = dict[tuple[int, int], dict[str, list[float | None]]]  # by fold and execu
 
 
 class EventKind(StrEnum):
-    """What an event is about."""
+    """The kinds of events."""
 
     STATE = "state"  # the job is in another state
     TRIAL = "trial"  # a trial was created, has begun, has ended, or waits again
@@ -46,7 +46,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a reader of a job's events has not seen."""
+    """Events of a job that a reader has not seen."""
 
     events: list[Event]
     is_all: bool  # nothing is to come any more

@@ -1,4 +1,4 @@
-"""What a worker reads and writes of the job that it holds."""
+"""Reads and writes of a worker for the job that it holds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager

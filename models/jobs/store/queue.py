@@ -17,7 +17,7 @@ MAX_ATTEMPTS = 3  # times that a job may end its worker before any of its trials
 
 
 class Wanted(NamedTuple):
-    """What the user of a job wants of it."""
+    """The state that a job's user wants, and how often the user has changed the job."""
 
     state: JobState
     changes: int

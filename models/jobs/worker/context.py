@@ -1,4 +1,4 @@
-"""What all job runs of a worker share."""
+"""The parts that all job runs of a worker share."""
 
 from dataclasses import dataclass
 

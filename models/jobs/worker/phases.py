@@ -38,7 +38,7 @@ class JobFailed(LuthierError):
 
 @dataclass(slots=True)
 class RunState:
-    """What the phases of one run share."""
+    """The state that the phases of one run share."""
 
     job: Job
     context: WorkerContext

@@ -1,4 +1,4 @@
-"""What a worker runs in its trial processes, and how it makes a new process ready."""
+"""The functions that a worker runs in its trial processes, and the preparation of a process."""
 
 import gc
 import logging

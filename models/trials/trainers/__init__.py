@@ -1,1 +1,1 @@
-"""What trains the runs of a trial."""
+"""Trainers of the runs of a trial."""
