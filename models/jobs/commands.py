@@ -1,4 +1,4 @@
-"""Commands of users: create, pause, resume, cancel and delete jobs, enqueue trials, raise budgets."""
+"""Commands of users: create, pause, resume, cancel, delete, enqueue trials, raise budgets."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence

@@ -1,5 +1,6 @@
 """Forecasts over HTTP, of a service that really trains."""
 
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -103,16 +104,18 @@ def test_rows_that_must_be_downloaded_are_stood_in_for(plan: Any) -> None:
 def test_a_dry_run_starts_nothing_and_leaves_the_api_without_tensorflow(
     plan: Any, http: httpx.Client
 ) -> None:
-    before = http.get("/tune?limit=1000").json()["items"]
-    models = http.get("/models").json()
+    def ids(path: str, key: str) -> set[str]:
+        return {item[key] for item in http.get(f"{path}?limit=1000").json()["items"]}
+
+    jobs, models = ids("/tune", "id"), ids("/models", "name")
     plan(strategy="grid")
-    assert http.get("/tune?limit=1000").json()["items"] == before
-    assert http.get("/models").json() == models
-    maps = [
-        {mapped.path for mapped in process.memory_maps()}
-        for process in psutil.Process().children(recursive=True)
-        if process.cmdline()[1:4] == ["-m", "luthier", "api"]
-    ]
+    assert ids("/tune", "id") == jobs
+    assert ids("/models", "name") == models
+    maps = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if process.cmdline()[1:4] == ["-m", "luthier", "api"]:
+                maps.append({mapped.path for mapped in process.memory_maps()})
     assert maps
     assert not [path for paths in maps for path in paths if "tensorflow" in path]
 

@@ -19,7 +19,7 @@ from models.jobs.store.queue import JobQueue
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from tests.processes import free_bind, running, stop
+from tests.processes import fetch, free_bind, running, stop
 from tests.waiting import PATIENCE, wait_until
 
 REQUEST = {
@@ -171,6 +171,7 @@ def test_clients_that_follow_cannot_take_every_thread(
         with follow(http, endless) as response:
             return response.status_code == 200
 
+    wait_until(is_open)  # streams of other tests are free again
     with ExitStack() as streams:
         followers = [
             streams.enter_context(httpx.Client(base_url=service.url, timeout=PATIENCE))
@@ -271,6 +272,6 @@ def test_streams_end_with_the_server(tmp_path: Path, settings: Settings, queued_
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz").status_code == 200
+        return fetch(f"{url}/healthz").status_code == 200
     except httpx.TransportError:
         return False

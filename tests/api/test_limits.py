@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from models.settings import Settings
 from tests.api.uploads import TUNE, file
-from tests.processes import free_bind, running
+from tests.processes import fetch, free_bind, running
 from tests.waiting import wait_until
 
 Refused = Callable[..., dict[str, Any]]
@@ -168,20 +168,19 @@ def test_a_chunked_body_is_counted_by_a_real_server(api: str) -> None:
             yield b"x" * 1000
         yield b'"]}'
 
-    found = httpx.post(
-        f"{api}/predict", content=pieces(), headers={"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+    found = fetch(f"{api}/predict", "POST", content=pieces(), headers=headers)
     assert found.status_code == 413, found.text
     assert "LUTHIER_MAX_BODY_BYTES" in found.json()["detail"]
 
 
 def test_the_server_tells_no_version_of_itself(api: str) -> None:
-    server = httpx.get(f"{api}/healthz").headers["Server"]
+    server = fetch(f"{api}/healthz").headers["Server"]
     assert not any(character.isdigit() for character in server)
 
 
 def _answers(bind: str) -> bool:
     try:
-        return httpx.get(f"http://{bind}/healthz").is_success
+        return fetch(f"http://{bind}/healthz").is_success
     except httpx.TransportError:
         return False

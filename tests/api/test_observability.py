@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import fetch
 from tests.prometheus import value
 from tests.waiting import wait_until
 
@@ -33,9 +33,9 @@ def scraped(service: Any, trained: Any) -> str:
     answer = trained.client.predict("flats", trained.rows[:3])
     assert len(answer["predictions"]) == 3
     worker = f"{service.worker_url}/metrics"
-    wait_until(lambda: "luthier_worker_gpus{" in httpx.get(worker).text)
+    wait_until(lambda: "luthier_worker_gpus{" in fetch(worker).text)
     # The API's families have no end mark that would keep the worker's from following.
-    return httpx.get(f"{service.url}/metrics").text + httpx.get(worker).text
+    return fetch(f"{service.url}/metrics").text + fetch(worker).text
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_the_document_lists_every_metric_with_its_type_labels_and_meaning(scrape
 
 def test_predictions_are_counted_by_model_and_version(service: Any, trained: Any) -> None:
     def scrape() -> tuple[float, float]:
-        text = httpx.get(f"{service.url}/metrics").text
+        text = fetch(f"{service.url}/metrics").text
         labels = {"model": "flats", "version": "1"}
         return (
             value(text, "luthier_predictions_total", **labels),

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
-from tests.processes import free_bind, running
+from tests.processes import fetch, free_bind, running
 from tests.waiting import wait_until
 
 HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "pyarrow", "onnx")
@@ -39,7 +39,7 @@ def api(settings: Settings, tmp_path: Path) -> Iterator[tuple[str, psutil.Proces
 
 def test_a_started_api_is_small(api: tuple[str, psutil.Process]) -> None:
     url, process = api
-    assert httpx.get(f"{url}/tune").json()["items"] == []
+    assert fetch(f"{url}/tune").json()["items"] == []
     (worker,) = process.children()
     assert worker.memory_info().rss < MAX_MEMORY
     assert process.memory_info().rss < MAX_MEMORY
@@ -100,6 +100,6 @@ def test_artifacts_that_cannot_be_used_are_told_until_they_can(
 
 def _answers(bind: str) -> bool:
     try:
-        return httpx.get(f"http://{bind}/healthz").is_success
+        return fetch(f"http://{bind}/healthz").is_success
     except httpx.TransportError:
         return False

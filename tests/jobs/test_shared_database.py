@@ -25,6 +25,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import alias_history, jobs, now, trials, versions
 from tests.jobs.steps import LEASE
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.both_databases
 AT_ONCE = 6
@@ -193,7 +194,7 @@ def test_a_request_waits_for_what_its_worker_is_writing(
         thread.join(0.3)
         assert not asked
         connection.execute(jobs.update().values(state=JobState.SUCCEEDED, owner=None))
-    thread.join(20)
+    thread.join(PATIENCE)
     if ask == "delete":
         assert asked == [None]
     else:

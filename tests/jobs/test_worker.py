@@ -25,10 +25,10 @@ from models.store.migrate import migrate
 from models.store.tables import jobs, versions
 from tests.jobs.steps import LINEAR, manual
 from tests.processes import STOP_WITHIN, Process, descendants, running
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
-LEASE_SECONDS = 2
-PATIENCE = 180.0  # seconds for a job on a busy machine
+LEASE_SECONDS = 6
+MANY = 60  # trials of a job that is not over before a test has looked at it
 ENDLESS = 100_000  # epochs that no test waits for
 SOON = {"epochs": 2}
 
@@ -89,9 +89,9 @@ class Plane:
         return wait_until(reached, PATIENCE, every=0.01)
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    data = tmp_path_factory.mktemp("plane") / "data"
+@contextlib.contextmanager
+def opened(data: Path) -> Iterator[Plane]:
+    """A plane without workers over a new database; its workers must stop cleanly at the end."""
     database = Database(f"sqlite:///{data}/luthier.db")
     migrate(database)
     commands = JobCommands(database, Artifacts(str(data / "artifacts")))
@@ -100,12 +100,29 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         yield plane
         for process, log in plane.alive():
             process.terminate()
-            assert process.wait(15) == 0, log.read_text()
+            assert process.wait(STOP_WITHIN) == 0, log.read_text()
     database.close()
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A worker with two slots, for all tests that leave it alive."""
+    with opened(tmp_path_factory.mktemp("plane") / "data") as plane:
+        plane.start_worker(trial_slots=2)
+        yield plane
+
+
+@pytest.fixture
+def own_plane(tmp_path: Path) -> Iterator[Plane]:
+    """A plane of a test's own, whose workers may be killed."""
+    with opened(tmp_path / "data") as plane:
+        yield plane
 
 
 @pytest.fixture
 def start(plane: Plane, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
+    """Queue a job on the shared plane."""
+
     def start_job(planned: int = 3, **changes: Any) -> Job:
         return plane.commands.create(make_spec(**changes), planned)
 
@@ -120,9 +137,11 @@ def endless(count: int = 2, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_killed_worker_loses_and_doubles_no_trial(plane: Plane, start) -> None:
-    """Comes first: it ends one worker and leaves the other one to all further tests."""
-    job = start(12, strategy=manual(12), budget={"epochs": 20})
+def test_a_killed_worker_loses_and_doubles_no_trial(
+    own_plane: Plane, make_spec: Callable[..., JobSpec]
+) -> None:
+    plane = own_plane
+    job = plane.commands.create(make_spec(strategy=manual(MANY), budget={"epochs": 20}), MANY)
     plane.start_worker(trial_slots=1)
     holder = plane.holder(job)
     plane.start_worker(trial_slots=2)
@@ -131,25 +150,29 @@ def test_a_killed_worker_loses_and_doubles_no_trial(plane: Plane, start) -> None
     holder.kill()
     holder.wait()
     committed = plane.trials(job, TrialState.COMPLETED)
-    assert len(committed) < 12, "the worker was killed too late to show anything"
+    assert len(committed) < MANY, "the worker was killed too late to show anything"
     plane.until(job, JobState.SUCCEEDED)
     found = plane.trials(job)
-    assert [trial.number for trial in found] == list(range(1, 13))
+    assert [trial.number for trial in found] == list(range(1, MANY + 1))
     assert {trial.state for trial in found} == {TrialState.COMPLETED}
     assert [trial.values["learning_rate"] for trial in found] == [
-        trial["learning_rate"] for trial in manual(12).trials
+        trial["learning_rate"] for trial in manual(MANY).trials
     ]
     assert {_key(trial) for trial in committed} <= {_key(trial) for trial in found}
     assert _versions(plane, job) == [1]
     wait_until(lambda: not any(child.is_running() for child in children))
 
 
-def test_a_worker_that_is_stopped_hands_its_job_back(plane: Plane, start) -> None:
+def test_a_worker_that_is_stopped_lets_its_job_go(
+    own_plane: Plane, make_spec: Callable[..., JobSpec]
+) -> None:
     """Two workers: one is held up until its lease has run out, the other is stopped meanwhile."""
-    job = start(12, strategy=manual(12), budget={"epochs": 20})
-    ((warm, _),) = plane.alive()
+    plane = own_plane
+    job = plane.commands.create(make_spec(strategy=manual(MANY), budget={"epochs": 20}), MANY)
+    plane.start_worker(trial_slots=1)
+    first = plane.holder(job)
     plane.until_trials(job, 3, TrialState.COMPLETED)
-    wait_until(lambda: _held_up(plane, warm), PATIENCE)
+    wait_until(lambda: _held_up(plane, first), PATIENCE)
     try:
         committed = plane.trials(job, TrialState.COMPLETED)
         plane.start_worker(trial_slots=1)
@@ -163,10 +186,10 @@ def test_a_worker_that_is_stopped_hands_its_job_back(plane: Plane, start) -> Non
         kept = {_key(trial) for trial in plane.trials(job, TrialState.COMPLETED)}
         assert {_key(trial) for trial in committed} <= kept
     finally:
-        warm.send_signal(signal.SIGCONT)
+        first.send_signal(signal.SIGCONT)
     plane.until(job, JobState.SUCCEEDED)
     found = plane.trials(job)
-    assert [trial.number for trial in found] == list(range(1, 13))
+    assert [trial.number for trial in found] == list(range(1, MANY + 1))
     assert {trial.state for trial in found} == {TrialState.COMPLETED}
     assert {_key(trial) for trial in committed} <= {_key(trial) for trial in found}
 
@@ -182,28 +205,30 @@ def test_max_trials_are_trained_and_no_more(plane: Plane, start) -> None:
 
 
 def test_two_jobs_progress_side_by_side(plane: Plane, start) -> None:
-    both = [start(8, strategy=manual(8), budget={"epochs": 20}) for _ in range(2)]
+    both = [start(**endless()) for _ in range(2)]
     for job in both:
-        plane.until_trials(job, 1, TrialState.COMPLETED)
-    assert [plane.get(job).state for job in both] == [JobState.RUNNING] * 2
+        plane.until_trials(job, 1, TrialState.RUNNING)
+    assert [len(plane.trials(job, TrialState.RUNNING)) for job in both] == [1, 1]
     for job in both:
-        plane.until(job, JobState.SUCCEEDED)
+        plane.commands.cancel(job.id)
+        plane.until(job, JobState.CANCELLED)
 
 
 def test_a_paused_job_starts_nothing_and_goes_on_when_resumed(plane: Plane, start) -> None:
-    job = start(12, strategy=manual(12), budget={"epochs": 20})
+    job = start(MANY, strategy=manual(MANY), budget={"epochs": 20})
     plane.until_trials(job, 1, TrialState.COMPLETED)
     plane.commands.pause(job.id)
     wait_until(lambda: not plane.trials(job, TrialState.RUNNING), PATIENCE)
     paused = plane.trials(job)
-    assert len(paused) < 12
+    assert len(paused) < MANY
     other = plane.until(start(strategy=manual(1), budget=SOON), JobState.SUCCEEDED)
     assert other.state == JobState.SUCCEEDED
     assert plane.trials(job) == paused
     assert plane.get(job).state == JobState.PAUSED
     plane.commands.resume(job.id)
     plane.until(job, JobState.SUCCEEDED)
-    assert [trial.number for trial in plane.trials(job, TrialState.COMPLETED)] == list(range(1, 13))
+    completed = plane.trials(job, TrialState.COMPLETED)
+    assert [trial.number for trial in completed] == list(range(1, MANY + 1))
 
 
 @pytest.mark.parametrize("ask", ["pause", "cancel"])
@@ -256,14 +281,13 @@ def test_a_dataset_that_cannot_be_loaded_fails_the_job(plane: Plane, start) -> N
 
 
 def test_a_job_survives_the_death_of_a_trial_process(plane: Plane, start) -> None:
-    job = start(8, strategy=manual(8), budget={"epochs": 60})
+    job = start(MANY, strategy=manual(MANY), budget={"epochs": 60})
     holder = plane.holder(job)
     plane.until_trials(job, 1, TrialState.COMPLETED)
-    plane.until_trials(job, 2, TrialState.RUNNING)
-    _trial_processes(holder)[0].kill()
+    _kill(_trial_processes(holder)[:1])
     plane.until(job, JobState.SUCCEEDED)
     found = plane.trials(job)
-    assert [trial.number for trial in found] == list(range(1, 9))
+    assert [trial.number for trial in found] == list(range(1, MANY + 1))
     assert {trial.state for trial in found} == {TrialState.COMPLETED}
 
 
@@ -288,8 +312,7 @@ def test_a_trial_whose_process_is_killed_is_tried_again(plane: Plane, start) -> 
     holder = plane.holder(job)
     for retries in (0, 1):
         wait_until(lambda: _is_running(plane, job, retries), PATIENCE)  # noqa: B023
-        for process in _trial_processes(holder):
-            process.kill()
+        _kill(_trial_processes(holder))
     failed = plane.until(job, JobState.FAILED)
     assert "lost: Its process died" in failed.error
     (trial,) = plane.trials(job)
@@ -315,11 +338,18 @@ def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start)
 
 
 def _trial_processes(worker: Process) -> list[psutil.Process]:
-    return [
-        child
-        for child in descendants(worker)
-        if any("spawn_main" in arg for arg in child.cmdline())
-    ]
+    found = []
+    for child in descendants(worker):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("spawn_main" in arg for arg in child.cmdline()):
+                found.append(child)
+    return found
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself
+            process.kill()
 
 
 def _held_up(plane: Plane, worker: Process) -> bool:
