@@ -14,13 +14,13 @@ from models.settings import Settings
 from tests.waiting import PATIENCE
 
 PROBLEM = "application/problem+json"
-TINY = {
+TINY: dict[str, Any] = {
     "search_space": {"num_layers": 1, "units": {"type": "choice", "values": [4, 8]}},
     "strategy": "grid",
     "budget": {"epochs": 2, "max_trials": 2},
 }
 
-SMALL_LIMITS = {
+SMALL_LIMITS: dict[str, Any] = {
     "max_body_bytes": 20_000,
     "max_inflated_bytes": 50_000,
     "max_rows": 100,
@@ -103,7 +103,7 @@ def http(service: Any) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def trained(client: Client, http: httpx.Client) -> Trained:
     rows = flats()
-    requests = {
+    requests: dict[str, dict[str, Any]] = {
         "flats": {"dataset": {"records": rows}, "target": "price"},
         "iris": {"dataset": "builtin:iris", "target": "target"},
         "stock": {"dataset": {"records": rows}, "target": "kind", "features": ["area", "town"]},

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TUNE = {"model": "m", "dataset": "builtin:iris", "target": "target"}
-ROWS = [{"a": i, "b": i % 3, "y": i * 1.5} for i in range(12)]
+ROWS: list[dict[str, Any]] = [{"a": i, "b": i % 3, "y": i * 1.5} for i in range(12)]
 HUGE = 10**30
 JSON = "application/json"
 

@@ -72,7 +72,7 @@ class Contract:
             yield from self.cases(alternative, path)
         for value, is_legal in bounds(schema, self):
             yield path, value, is_legal
-        whole = self.legal(schema) if "properties" in schema else None
+        whole = self.legal(schema) if "properties" in schema else {}
         for name, below in schema.get("properties", {}).items():
             for place, value, is_legal in self.cases(below, (*path, name)):
                 yield place, {**whole, name: value}, is_legal

@@ -43,7 +43,7 @@ def test_the_linter_has_nothing_to_say(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, (done.stdout, done.stderr)
     assert json.loads(done.stdout)["problems"] == []
 
 

@@ -49,7 +49,7 @@ def npy(header: str, content: bytes = b"") -> bytes:
 def test_rows_of_every_format(names: Callable[..., Any]) -> None:
     cells = list(range(101))
     rows = [{"a": n} for n in cells]
-    files = {
+    files: dict[str, str | bytes] = {
         "a.csv": "a\n" + "\n".join(map(str, cells)),
         "a.json": json.dumps(rows),
         "a.jsonl": "\n".join(map(json.dumps, rows)),
@@ -68,7 +68,7 @@ def test_rows_of_every_format(names: Callable[..., Any]) -> None:
 
 def test_columns_of_every_format(names: Callable[..., Any]) -> None:
     row = {f"c{n}": n for n in range(21)}
-    files = {
+    files: dict[str, str | bytes] = {
         "a.csv": ",".join(row) + "\n" + ",".join("1" * 21),
         "a.json": json.dumps([row]),
         "a.parquet": parquet(pa.table({name: [1] for name in row})),

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from models.store.engine import Database
 from models.store.tables import datasets
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"größe": 1.5, "town": "Graz", "warm": True, "when": "2024-05-31", "y": 1},
     {"größe": 2.5, "town": "Wien", "warm": False, "when": "2024-06-01", "y": 2},
     {"größe": None, "town": None, "warm": None, "when": None, "y": 3},
@@ -136,7 +136,8 @@ def test_datasets_come_newest_first_in_pages(app_client: FlaskClient) -> None:
         for n in range(5)
     ]
     ids = [response.get_json()["id"] for response in made]
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = app_client.get(f"/datasets?limit=2{cursor}").get_json()
         assert len(page["items"]) <= 2

@@ -15,7 +15,7 @@ from models.store.tables import jobs, now, trials
 
 Refused = Callable[..., dict[str, Any]]
 
-SPACE = {
+SPACE: dict[str, Any] = {
     "units": {"type": "int", "min": 16, "max": 256, "step": 16},
     "optimizer": {"type": "choice", "values": ["adam", "sgd", "rmsprop"]},
     "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1, "sampling": "log"},

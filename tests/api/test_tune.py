@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 Refused = Callable[..., dict[str, Any]]
 
 MINIMAL = {"model": "iris", "dataset": "builtin:iris", "target": "target"}
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "model": "house-prices",
     "dataset": "builtin:diabetes",
     "target": "target",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from api.schemas.tune import TuneSchema
+from models.jobs.schema import JobSpecSchema
 
 Refused = Callable[..., dict[str, Any]]
 
@@ -150,8 +150,8 @@ def test_rows_that_have_no_weight_are_named(
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_factors_are_finite_also_for_who_reads_more_than_json(number: float) -> None:
     with pytest.raises(ma.ValidationError) as caught:
-        TuneSchema().load(CLASSES | {"class_weight": {"often": 1, "rare": number}})
-    assert list(caught.value.messages["class_weight"]) == ["rare"]
+        JobSpecSchema().load(CLASSES | {"class_weight": {"often": 1, "rare": number}})
+    assert list(caught.value.messages_dict["class_weight"]) == ["rare"]
 
 
 def test_a_fold_whose_training_rows_all_have_no_weight_is_refused(

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import update
@@ -42,12 +42,12 @@ def reader(database: Database) -> JobReader:
 
 @pytest.fixture
 def make_spec() -> Callable[..., JobSpec]:
-    """A job on iris that tries three linear models; what is given by name replaces a part."""
+    """A job on iris that tries three linear models; keyword arguments replace its parts."""
 
     def make(
         strategy: Strategy | None = None,
         space: dict[str, Any] | None = None,
-        direction: str = "min",
+        direction: Literal["min", "max"] = "min",
         **changes: Any,
     ) -> JobSpec:
         budget = changes.pop("budget", {})

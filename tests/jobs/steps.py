@@ -1,8 +1,8 @@
-"""What the oracle and the trials of a job would do, done by hand."""
+"""Steps of a job, done by hand in place of its oracle and its trials; helpers to read results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from models.jobs.model import JobState, Trial
 from models.jobs.search.search import Search
@@ -11,8 +11,26 @@ from models.oracles.oracle import Proposal
 from models.oracles.strategy import Manual
 from models.trials.spec import TrialResult, TrialSpec
 
+Value = TypeVar("Value")
+
 LEASE = 3600.0  # seconds; no test is so slow that it ends by itself
-LINEAR = {"num_layers": 0, "batch_size": 64}
+LINEAR: dict[str, Any] = {"num_layers": 0, "batch_size": 64}
+
+
+def present(value: Value | None) -> Value:
+    """Return a value that must be there."""
+    assert value is not None
+    return value
+
+
+def next_trial(search: Search) -> TrialSpec:
+    """Start the next trial of a search that has one."""
+    return present(search.next_trial())
+
+
+def best_trial(search: Search) -> Trial:
+    """Return the best trial of a search that has a score."""
+    return present(search.best)
 
 
 def manual(count: int) -> Manual:
@@ -21,7 +39,7 @@ def manual(count: int) -> Manual:
 
 
 def propose(held: HeldJob, count: int) -> list[int]:
-    """Record `count` trials; answer their numbers."""
+    """Record `count` trials; return their numbers."""
     known = len(held.trials())
     rates = [0.001 * (known + index + 1) for index in range(count)]
     proposals = [
@@ -66,7 +84,8 @@ class Work:
 
     def end(self, state: JobState = JobState.SUCCEEDED) -> None:
         changes = self.held.job().changes
-        assert self.held.end_search(self.search.stop_reason(), self.search.seconds, changes)
+        reason = present(self.search.stop_reason())
+        assert self.held.end_search(reason, self.search.seconds, changes)
         self.held.finish(state, error=None if state == JobState.SUCCEEDED else "why")
 
     def trials(self) -> list[Trial]:

@@ -84,7 +84,7 @@ def test_the_dataset_of_a_stored_one_is_known_at_once(commands: JobCommands, mak
     assert commands.create(make_spec(dataset="ds_1"), 3).dataset == "ds_1"
 
 
-def test_a_request_sent_again_answers_the_same_job(
+def test_a_request_sent_again_returns_the_same_job(
     commands: JobCommands, database: Database, make_spec
 ) -> None:
     first = commands.create(make_spec(), 3, "key", "digest")

@@ -1,4 +1,4 @@
-"""What is written down of a job's life, in the order in which it happened."""
+"""The events of a job, in the order in which they happened."""
 
 import threading
 from contextlib import suppress
@@ -28,7 +28,7 @@ def feed(database: Database) -> EventFeed:
     return EventFeed(database)
 
 
-def told(feed: EventFeed, job: str, after: int = 0) -> list[tuple[str, dict[str, Any]]]:
+def reported(feed: EventFeed, job: str, after: int = 0) -> list[tuple[str, dict[str, Any]]]:
     return [(str(event.kind), event.data) for event in feed.after(job, after).events]
 
 
@@ -50,7 +50,7 @@ def test_the_life_of_a_job(queued, claim, feed: EventFeed) -> None:
     history = {"loss": [0.5, 1.0], "val_loss": [1.0, 2.0]}
     place = {"trial": 1, "fold": 0, "execution": 0, "first_epoch": 1, "epoch": 2}
     failure = {"kind": "diverged", "message": "too fast"}
-    assert told(feed, job.id) == [
+    assert reported(feed, job.id) == [
         ("state", {"state": "queued"}),
         ("state", {"state": "running"}),
         ("trial", {"trial": 1, "state": "waiting", "values": values[0]}),
@@ -99,7 +99,7 @@ def test_users_wishes_are_events(queued, claim, commands: JobCommands, feed: Eve
     for ask in (commands.pause, commands.pause, commands.resume, commands.cancel):
         ask(job.id)
     held.finish(JobState.CANCELLED)
-    assert told(feed, job.id, after=5) == [
+    assert reported(feed, job.id, after=5) == [
         ("state", {"state": "paused"}),
         ("state", {"state": "queued"}),
         ("state", {"state": "cancelling"}),
@@ -119,7 +119,7 @@ def test_a_job_cancelled_before_its_turn_ends_with_that(
     assert news.is_all
 
 
-def test_a_job_that_goes_on_tells_so_after_its_end(
+def test_a_job_that_goes_on_reports_it_after_its_end(
     queued, claim, commands: JobCommands, feed: EventFeed
 ) -> None:
     queued(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
@@ -132,7 +132,7 @@ def test_a_job_that_goes_on_tells_so_after_its_end(
     before = feed.after(job.id, 0)
     assert before.is_all
     commands.raise_budget(job.id, {"max_trials": 5})
-    assert told(feed, job.id, after=before.events[-1].id) == [
+    assert reported(feed, job.id, after=before.events[-1].id) == [
         ("trial", {"trial": 2, "state": "waiting"}),
         ("state", {"state": "queued"}),
     ]
@@ -141,18 +141,20 @@ def test_a_job_that_goes_on_tells_so_after_its_end(
 
 def test_enqueued_trials_are_reported(queued, commands: JobCommands, feed: EventFeed) -> None:
     job = queued()
-    (given,) = commands.enqueue(job.id, {"learning_rate": 0.5})
-    assert told(feed, job.id, after=1) == [
-        ("trial", {"trial": 1, "state": "waiting", "values": given.values})
+    (enqueued,) = commands.enqueue(job.id, {"learning_rate": 0.5})
+    assert reported(feed, job.id, after=1) == [
+        ("trial", {"trial": 1, "state": "waiting", "values": enqueued.values})
     ]
 
 
-def test_a_trial_answered_by_an_equal_one_names_it(queued, claim, feed: EventFeed) -> None:
+def test_a_trial_that_reuses_the_result_of_an_equal_one_names_it(
+    queued, claim, feed: EventFeed
+) -> None:
     queued()
     job, held = claim()
     propose(held, 1)
     held.complete(1, scored(0.5), {}, 1.0, "digest", TrialRef("job_1", 7))
-    (*_, last) = told(feed, job.id)
+    (*_, last) = reported(feed, job.id)
     assert last[1]["reused_from"] == {"job": "job_1", "trial": 7}
 
 
@@ -162,14 +164,14 @@ def test_each_run_has_epochs_of_its_own(queued, claim, feed: EventFeed) -> None:
     propose(held, 1)
     held.start(1)
     held.report({1: [*epochs(1, 2, 3), *epochs(1, 2, execution=1)]})
-    data = [data for kind, data in told(feed, job.id) if kind == "epoch"]
+    data = [data for kind, data in reported(feed, job.id) if kind == "epoch"]
     assert [(each["execution"], each["first_epoch"], each["epoch"]) for each in data] == [
         (0, 1, 3),
         (1, 1, 2),
     ]
 
 
-def test_what_is_not_written_is_not_told(queued, claim, feed: EventFeed) -> None:
+def test_what_is_not_written_is_not_reported(queued, claim, feed: EventFeed) -> None:
     queued()
     job, held = claim()
     before = feed.after(job.id, 0)

@@ -1,3 +1,6 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from models.jobs.forecast.points import DRAWS, choose_points
 from models.networks.size import size_of
 from models.oracles.strategy import Grid, Manual, Random
@@ -41,11 +44,12 @@ def test_manual_trials_are_the_points_themselves(make_spec):
     assert (points.smallest, points.largest) == tuple(points.drawn)
 
 
-def test_given_trials_stand_apart(make_spec):
+def test_enqueued_trials_stand_apart(make_spec):
     strategy = Random(initial_trials=({"units": 4000},))
     points = choose_points(make_spec(strategy, SPACE), size)
     assert [values["units"] for values in points.enqueued] == [4000]
-    assert all(values["units"] <= 64 for values in points.drawn)
+    drawn: Sequence[Mapping[str, Any]] = points.drawn
+    assert all(values["units"] <= 64 for values in drawn)
 
 
 def test_a_batch_size_that_counts_only_sometimes_is_no_obstacle(make_spec):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -13,9 +13,9 @@ from models.jobs.search.oracle_thread import InlineExecutor, OracleThread
 from models.jobs.search.search import Search
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Oracle
-from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
+from models.oracles.strategy import Bayesian, Grid, Hyperband, Random, Strategy
 from models.space.schema import load_space
-from tests.jobs.steps import Work, manual, scored
+from tests.jobs.steps import Work, manual, next_trial, scored
 
 SPACE = {
     "units": {"type": "choice", "values": [8, 16, 32]},
@@ -64,7 +64,7 @@ def test_a_search_does_not_wait_for_its_oracle(begin, thread: ThreadPoolExecutor
     wait(search.awaited)
     search.take_proposals()
     assert [trial.state for trial in held.trials()] == ["waiting", "waiting"]
-    assert [search.next_trial().number, search.next_trial().number] == [1, 2]
+    assert [next_trial(search).number, next_trial(search).number] == [1, 2]
     assert search.awaited == []
 
 
@@ -101,11 +101,12 @@ def drive(search: Search, slow: ThreadPoolExecutor | None) -> None:
         else:
             if slow:
                 slow.submit(time.sleep, 0.01)
-            search.completed(spec.number, scored(spec.values["learning_rate"]))
+            values: Mapping[str, Any] = spec.values
+            search.completed(spec.number, scored(values["learning_rate"]))
             spec = None
 
 
-def make(strategy: Manual | Random, limit: int) -> Callable[[], Oracle]:
+def make(strategy: Strategy, limit: int) -> Callable[[], Oracle]:
     return lambda: create_oracle(strategy, load_space(SPACE, "mlp"), "min", 1, limit, 9)
 
 
@@ -124,7 +125,7 @@ def test_what_is_on_its_way_is_not_asked_for_again() -> None:
     assert oracle_thread.awaited == []
 
 
-def test_an_oracle_that_must_wait_is_asked_again_once_it_is_told_more() -> None:
+def test_an_oracle_that_must_wait_is_asked_again_once_another_score_is_reported() -> None:
     oracle_thread = OracleThread(make(Hyperband(max_epochs=4, factor=2), 100), InlineExecutor(), {})
     oracle_thread.start()
     oracle_thread.ask_for(100)

@@ -16,12 +16,10 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 from models.trials.trainers.base import EpochReport
-from tests.jobs.steps import LINEAR, manual, scored
+from tests.jobs.steps import LINEAR, best_trial, manual, next_trial, present, scored
 
 MEDIAN = MedianRule(min_epochs=2, min_trials=1)
 GOOD, POOR = [1.0, 0.5, 0.2], [3.0, 2.9, 2.8]
-
-TakeUp = Callable[..., Search]
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def stopped(score: float) -> TrialResult:
 
 def complete(search: Search, figures: list[float]) -> int:
     """Train the next trial to its end."""
-    spec = search.next_trial()
+    spec = next_trial(search)
     search.reported({spec.number: curve(figures)})
     search.completed(spec.number, scored(min(figures)))
     return spec.number
@@ -58,19 +56,20 @@ def states(reader: JobReader) -> list[TrialState]:
 def test_a_hopeless_trial_is_named_and_ends_with_its_score(begin, reader: JobReader) -> None:
     search = begin()
     complete(search, GOOD)
-    second, third = search.next_trial(), search.next_trial()
+    second, third = next_trial(search), next_trial(search)
     assert search.reported({2: curve(GOOD[:1]), 3: curve(POOR[:1])}) == []
     assert search.reported({2: curve(GOOD[1:], start=2), 3: curve(POOR[1:], start=2)}) == [3]
     search.completed(second.number, scored(0.1))
     search.completed(third.number, stopped(2.8))
     (job,) = reader.page(2)
     assert states(reader) == [TrialState.COMPLETED, TrialState.COMPLETED, TrialState.STOPPED]
-    progress = reader.with_progress(job).progress
+    progress = present(reader.with_progress(job).progress)
     assert (progress.completed, progress.stopped, progress.running) == (2, 1, 0)
     trial = reader.trial(job, 3)
     assert trial.score == 2.8
-    assert trial.result["history"] == {"loss": [2.8]}
-    assert "stopped" not in trial.result
+    result = present(trial.result)
+    assert result["history"] == {"loss": [2.8]}
+    assert "stopped" not in result
 
 
 def test_without_a_rule_no_trial_is_hopeless(begin, reader: JobReader) -> None:
@@ -92,7 +91,7 @@ def test_a_stopped_trial_does_not_win_over_a_completed_one(
     begin, artifacts: Artifacts, reader: JobReader
 ) -> None:
     search = begin()
-    specs = [search.next_trial() for _ in range(3)]
+    specs = [next_trial(search) for _ in range(3)]
     for spec in specs:
         artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
 
@@ -101,29 +100,29 @@ def test_a_stopped_trial_does_not_win_over_a_completed_one(
 
     (job,) = reader.page(2)
     search.completed(1, stopped(0.3))
-    assert search.best.number == reader.best_trial(job).number == 1
+    assert best_trial(search).number == present(reader.best_trial(job)).number == 1
     search.completed(2, scored(0.5))
-    assert search.best.number == reader.best_trial(job).number == 2
+    assert best_trial(search).number == present(reader.best_trial(job)).number == 2
     assert kept() == [2, 3]
     search.completed(3, stopped(0.1))
-    assert search.best.number == reader.best_trial(job).number == 2
+    assert best_trial(search).number == present(reader.best_trial(job)).number == 2
     assert kept() == [2]
 
 
 def test_the_best_of_stopped_trials_wins_where_none_completed(begin, reader: JobReader) -> None:
     search = begin(strategy=manual(3))
     for score in (0.3, 0.1, 0.2):
-        search.completed(search.next_trial().number, stopped(score))
+        search.completed(next_trial(search).number, stopped(score))
     (job,) = reader.page(2)
-    assert search.best.number == reader.best_trial(job).number == 2
+    assert best_trial(search).number == present(reader.best_trial(job)).number == 2
     assert search.stop_reason() == "exhausted"
 
 
 def test_values_of_a_stopped_trial_are_not_trained_again(begin, reader: JobReader) -> None:
     one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
     search = begin(strategy=Manual((one, one, other)))
-    search.completed(search.next_trial().number, stopped(0.5))
-    assert search.next_trial().number == 3
+    search.completed(next_trial(search).number, stopped(0.5))
+    assert next_trial(search).number == 3
     (job,) = reader.page(2)
     again = reader.trial(job, 2)
     assert (again.state, again.score) == (TrialState.STOPPED, 0.5)
@@ -140,32 +139,32 @@ def test_curves_that_come_with_the_results_of_another_job_count(
     first.completed(1, scored(0.2, history=history, folds=(run,), weights=(run.weights,)))
     HeldJob(database, reader.page(1)[0].id, "worker-1").finish(JobState.SUCCEEDED)
     second = begin(strategy=manual(2), reuse=True)
-    assert second.next_trial().number == 2
+    assert next_trial(second).number == 2
     assert second.reported({2: curve(POOR)}) == [2]
     crash()
     again = take_up("worker-2")
-    assert again.next_trial().number == 2
+    assert next_trial(again).number == 2
     assert again.reported({2: curve(POOR)}) == [2]
 
 
 @pytest.mark.parametrize("rule", [MEDIAN, AshaRule(min_epochs=2, reduction_factor=2)])
 def test_a_new_worker_knows_the_curves_of_the_one_before(begin, take_up, crash, rule) -> None:
     search = begin(pruning=rule, executions=2)
-    spec = search.next_trial()
+    spec = next_trial(search)
     search.reported({spec.number: [*curve(GOOD[:1]), *curve(GOOD[1:], start=2)]})
     search.reported({spec.number: curve(POOR, fold=1)})
     search.completed(spec.number, scored(0.2))
-    running = search.next_trial().number
+    running = next_trial(search).number
     search.reported({running: curve(GOOD)})
     crash()
     search = take_up("worker-2")
-    assert search.next_trial().number == running
+    assert next_trial(search).number == running
     # It begins anew: were its epochs of before still there, these would be later ones.
     assert search.reported({running: curve(POOR[:1])}) == []
     assert search.reported({running: curve(POOR[1:], start=2)}) == [running]
 
 
-@pytest.mark.parametrize("interrupt", ["hand_back", "lose"])
+@pytest.mark.parametrize("interrupt", ["requeue", "lose"])
 def test_a_trial_that_is_tried_again_begins_with_an_empty_curve(begin, interrupt: str) -> None:
     search = begin(strategy=manual(2))
     complete(search, GOOD)
@@ -175,7 +174,7 @@ def test_a_trial_that_is_tried_again_begins_with_an_empty_curve(begin, interrupt
         search.failed(2, Failure(FailureKind.LOST, "Its process died."))
     else:
         search.requeue(2)
-    assert search.next_trial().number == 2
+    assert next_trial(search).number == 2
     assert search.reported({2: curve(POOR)}) == [2]
 
 

@@ -14,7 +14,7 @@ from models.jobs.store.queue import JobQueue
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind
-from tests.jobs.steps import LEASE, propose, scored
+from tests.jobs.steps import LEASE, present, propose, scored
 
 pytestmark = pytest.mark.both_databases
 
@@ -43,7 +43,7 @@ def lapse(database: Database) -> Callable[[str], None]:
 
 def test_jobs_are_claimed_in_the_order_in_which_they_were_queued(queued, one: JobQueue) -> None:
     wanted = [queued().id for _ in range(3)]
-    claimed = [one.claim() for _ in range(3)]
+    claimed = [present(one.claim()) for _ in range(3)]
     assert [job.id for job in claimed] == wanted
     assert {job.state for job in claimed} == {JobState.RUNNING}
     assert all(job.started is not None for job in claimed)
@@ -52,7 +52,7 @@ def test_jobs_are_claimed_in_the_order_in_which_they_were_queued(queued, one: Jo
 
 def test_of_two_claimants_one_gets_the_job(queued, one: JobQueue, other: JobQueue) -> None:
     job = queued()
-    assert one.claim().id == job.id
+    assert present(one.claim()).id == job.id
     assert other.claim() is None
     assert set(one.held()) == {job.id}
     assert other.held() == {}
@@ -77,13 +77,13 @@ def test_claimants_in_many_threads_never_share_a_job(queued, database: Database)
     assert sorted(claimed) == wanted
 
 
-def test_a_job_whose_lease_has_lapsed_is_taken_over(
+def test_a_job_whose_lease_has_lapsed_is_claimed_by_another(
     queued, one: JobQueue, other: JobQueue, lapse
 ) -> None:
     job = queued()
-    started = one.claim().started
+    started = present(one.claim()).started
     lapse(job.id)
-    taken = other.claim()
+    taken = present(other.claim())
     assert taken.id == job.id
     assert taken.started == started
     assert one.held() == {}
@@ -106,7 +106,7 @@ def test_renewing_does_not_take_a_job_back(queued, one: JobQueue, other: JobQueu
     other.claim()
     lapse(job.id)
     one.renew()
-    assert one.claim().id == job.id
+    assert present(one.claim()).id == job.id
 
 
 def test_a_released_job_is_free_for_all(
@@ -118,7 +118,7 @@ def test_a_released_job_is_free_for_all(
         HeldJob(database, job.id, other.owner).release()
     assert other.claim() is None
     HeldJob(database, job.id, one.owner).release()
-    assert other.claim().id == job.id
+    assert present(other.claim()).id == job.id
 
 
 def test_a_job_that_ends_its_worker_three_times_is_failed(
@@ -126,9 +126,9 @@ def test_a_job_that_ends_its_worker_three_times_is_failed(
 ) -> None:
     job, later = queued(), queued()
     for death in range(3):
-        assert JobQueue(database, f"worker-{death}", LEASE).claim().id == job.id
+        assert present(JobQueue(database, f"worker-{death}", LEASE).claim()).id == job.id
         lapse(job.id)
-    assert JobQueue(database, "worker-3", LEASE).claim().id == later.id
+    assert present(JobQueue(database, "worker-3", LEASE).claim()).id == later.id
     failed = reader.get(job.id)
     assert (failed.state, failed.error) == (JobState.FAILED, "it ended its worker 3 times")
 
@@ -139,7 +139,7 @@ def test_a_job_that_gets_on_may_lose_its_worker_any_number_of_times(
     job = queued()
     for death in range(5):
         owner = f"worker-{death}"
-        assert JobQueue(database, owner, LEASE).claim().id == job.id
+        assert present(JobQueue(database, owner, LEASE).claim()).id == job.id
         held = HeldJob(database, job.id, owner)
         (number,) = propose(held, 1)
         held.start(number)
@@ -151,7 +151,7 @@ def test_a_worker_that_was_only_late_counts_no_attempt(queued, database: Databas
     job = queued()
     queue = JobQueue(database, "worker-1", LEASE)
     for _ in range(5):
-        assert queue.claim().id == job.id
+        assert present(queue.claim()).id == job.id
         lapse(job.id)
 
 
@@ -162,7 +162,7 @@ def test_a_paused_or_ended_job_is_not_claimed(queued, commands: JobCommands, one
 
 
 @pytest.mark.parametrize("ask", ["pause", "cancel", "resume"])
-def test_a_request_that_reached_a_dead_worker_is_taken_over(
+def test_a_request_that_reached_a_dead_worker_is_carried_out_by_the_next(
     queued, commands: JobCommands, one: JobQueue, other: JobQueue, lapse, ask: str
 ) -> None:
     job = queued()
@@ -173,7 +173,7 @@ def test_a_request_that_reached_a_dead_worker_is_taken_over(
     getattr(commands, ask)(job.id)
     assert other.claim() is None
     lapse(job.id)
-    assert other.claim().state == wanted[ask]
+    assert present(other.claim()).state == wanted[ask]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_what_the_new_owner_writes_counts(queued, claim, lapse, reader: JobReade
     assert reader.get(job.id).seconds == 4.0
 
 
-def test_a_ledger_refuses_a_trial_in_the_wrong_state(queued, claim) -> None:
+def test_a_trial_in_the_wrong_state_cannot_be_completed(queued, claim) -> None:
     queued()
     _, held = claim()
     propose(held, 1)

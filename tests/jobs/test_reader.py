@@ -10,7 +10,7 @@ from models.jobs.reader import JobReader
 from models.jobs.store.held_job import HeldJob
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind
-from tests.jobs.steps import propose, scored
+from tests.jobs.steps import present, propose, scored
 
 pytestmark = pytest.mark.both_databases
 
@@ -57,7 +57,7 @@ def test_trials_come_by_score_the_best_first_and_those_without_last(
 ) -> None:
     job = filled(direction)
     assert numbers(reader.trials(job, sort="score")) == order
-    assert reader.best_trial(job).number == order[0]
+    assert present(reader.best_trial(job)).number == order[0]
 
 
 @pytest.mark.parametrize("sort", ["number", "score"])
@@ -89,9 +89,9 @@ def test_a_trial_is_read_as_it_was_written(filled, reader: JobReader) -> None:
     assert trial.state == TrialState.COMPLETED
     assert trial.score == 0.9
     assert trial.values["learning_rate"] == 0.002
-    assert trial.result["metrics"] == {"loss": 0.9}
+    assert present(trial.result)["metrics"] == {"loss": 0.9}
     assert trial.seconds == 2.0
-    assert trial.started <= trial.finished
+    assert present(trial.started) <= present(trial.finished)
     failed = reader.trial(job, 3)
     assert (failed.failure_kind, failed.failure_message) == ("diverged", "too fast")
     assert failed.score is None
@@ -116,7 +116,7 @@ def test_progress_counts_trials_and_estimates_the_end(
     assert two_slots.with_progress(job).progress == Progress(**counts, eta_seconds=5.0)
 
 
-def test_nothing_is_foretold_before_the_first_trial_ended(queued, reader: JobReader) -> None:
+def test_nothing_is_estimated_before_the_first_trial_ended(queued, reader: JobReader) -> None:
     job = queued(10)
     assert reader.with_progress(job).progress == Progress(10, 0, 0, 0, 0, None)
     assert reader.best_trial(job) is None
@@ -125,7 +125,7 @@ def test_nothing_is_foretold_before_the_first_trial_ended(queued, reader: JobRea
 
 def test_the_end_is_never_estimated_for_the_past(filled, reader: JobReader) -> None:
     job = replace(filled(), planned_trials=3)
-    assert reader.with_progress(job).progress.eta_seconds == 0.0
+    assert present(reader.with_progress(job).progress).eta_seconds == 0.0
 
 
 def test_a_job_without_a_score_has_no_best_trial(queued, claim, reader: JobReader) -> None:
@@ -139,7 +139,7 @@ def test_trials_of_other_jobs_do_not_mix_in(filled, queued, reader: JobReader) -
     filled()
     other = queued()
     assert reader.trials(other) == []
-    assert reader.with_progress(other).progress.completed == 0
+    assert present(reader.with_progress(other).progress).completed == 0
 
 
 def test_jobs_come_newest_first_in_pages(queued, reader: JobReader) -> None:

@@ -1,4 +1,4 @@
-"""Results that one job takes over from another, over a real held and real oracles."""
+"""Results that one job reuses from another, over a real store and real oracles."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import trials
 from models.trials.spec import EarlyStopping, Failure, FailureKind, RunReport, TrialResult
-from tests.jobs.steps import LINEAR, manual, scored
+from tests.jobs.steps import LINEAR, best_trial, manual, next_trial, present, scored
 
 METRICS = {"loss": 0.5, "accuracy": 0.75}
 SPACE = {"learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1, "sampling": "log"}}
@@ -42,7 +42,7 @@ def newest(database: Database, reader: JobReader) -> Callable[[], list[Any]]:
 
 
 def result(spec: Any, metrics: dict[str, Any] = METRICS, spread: float = 0.25) -> TrialResult:
-    """What two executions of a trial would answer."""
+    """The result of two executions of a trial."""
     runs = tuple(
         RunReport(
             fold=0,
@@ -67,7 +67,7 @@ def result(spec: Any, metrics: dict[str, Any] = METRICS, spread: float = 0.25) -
 
 
 def train(search: Search, artifacts: Artifacts, **options: Any) -> list[Any]:
-    """Train all that is left; answer what was trained."""
+    """Train all that is left; return what was trained."""
     trained = []
     while spec := search.next_trial():
         answer = result(spec, **options)
@@ -79,7 +79,7 @@ def train(search: Search, artifacts: Artifacts, **options: Any) -> list[Any]:
     return trained
 
 
-def test_equal_trials_of_another_job_are_answered_from_it(
+def test_results_of_equal_trials_of_another_job_are_reused(
     begin, reader: JobReader, artifacts: Artifacts, newest
 ) -> None:
     assert len(train(begin(strategy=manual(3)), artifacts)) == 3
@@ -147,22 +147,24 @@ def test_a_metric_that_is_unknown_is_trained_for(begin, artifacts: Artifacts) ->
     assert len(train(begin(strategy=manual(1), direction="max"), artifacts)) == 1
 
 
-def test_failed_trials_answer_nothing(begin, artifacts: Artifacts) -> None:
+def test_failed_trials_are_not_reused(begin, artifacts: Artifacts) -> None:
     search = begin(strategy=manual(1))
-    spec = search.next_trial()
+    spec = next_trial(search)
     search.failed(spec.number, Failure(FailureKind.DIVERGED, "no"))
     assert len(train(begin(strategy=manual(1)), artifacts)) == 1
 
 
-def test_the_search_ends_at_a_target_that_was_taken_over(begin, artifacts: Artifacts) -> None:
+def test_the_search_ends_at_a_target_that_a_reused_result_reaches(
+    begin, artifacts: Artifacts
+) -> None:
     train(begin(strategy=manual(3)), artifacts)
     search = begin(strategy=manual(3), budget={"target_score": 0.6})
     assert search.next_trial() is None
     assert search.stop_reason() == "target"
-    assert search.best.number == 1
+    assert best_trial(search).number == 1
 
 
-def test_oracles_learn_from_results_that_were_taken_over(begin, artifacts: Artifacts) -> None:
+def test_oracles_learn_from_reused_results(begin, artifacts: Artifacts) -> None:
     plan = {"strategy": Random(), "space": SPACE, "budget": {"max_trials": 4}}
     first = train(begin(**plan), artifacts)
     search = begin(**plan | {"budget": {"max_trials": 6}})
@@ -179,7 +181,7 @@ def test_the_weights_come_along_while_they_are_there(begin, artifacts: Artifacts
     assert train(search, artifacts) == []
     weights = newest()[0].result["weights"]
     assert [name.rpartition("/")[0] for name in weights] == [
-        search.weights_of(search.best.number)
+        search.weights_of(best_trial(search).number)
     ] * 2
     for old, new in zip(kept, weights, strict=True):
         assert artifacts.read(new) == artifacts.read(old) == old.encode()
@@ -194,8 +196,10 @@ def test_weights_that_are_gone_stay_away(
     artifacts.delete(f"jobs/{reader.page(1)[0].id}")
     search = begin(strategy=manual(1))
     train(search, artifacts)
-    assert not artifacts.exists(search.weights_of(search.best.number))
-    assert search.spec_of(search.best).weights == search.weights_of(search.best.number)
+    assert not artifacts.exists(search.weights_of(best_trial(search).number))
+    assert search.spec_of(best_trial(search)).weights == search.weights_of(
+        best_trial(search).number
+    )
 
 
 def test_a_better_trial_of_its_own_costs_the_other_job_nothing(
@@ -205,11 +209,11 @@ def test_a_better_trial_of_its_own_costs_the_other_job_nothing(
     kept = newest()[0].result["weights"]
     search = begin(strategy=manual(2))
     (spec,) = train(search, artifacts, metrics={"loss": 0.1, "accuracy": 0.9})
-    assert search.best.number == spec.number == 2
+    assert best_trial(search).number == spec.number == 2
     assert all(artifacts.exists(name) for name in kept)
 
 
-def test_trials_that_continue_others_are_taken_over_too(begin, artifacts: Artifacts) -> None:
+def test_trials_that_continue_others_are_reused_too(begin, artifacts: Artifacts) -> None:
     plan = {
         "strategy": Hyperband(max_epochs=4, factor=2),
         "space": SPACE,
@@ -234,13 +238,13 @@ def test_a_result_survives_the_job_that_trained_it(
     assert newest()[0].reused_from == TrialRef(second.id, 1)
 
 
-def test_trials_that_took_over_a_result_do_not_shorten_the_forecast(
+def test_trials_with_reused_results_do_not_shorten_the_estimate(
     begin, artifacts: Artifacts, reader: JobReader
 ) -> None:
     train(begin(strategy=manual(1)), artifacts)
     train(begin(strategy=manual(2)), artifacts)
     job = replace(reader.page(1)[0], planned_trials=3)
-    assert reader.with_progress(job).progress.eta_seconds == 2.0
+    assert present(reader.with_progress(job).progress).eta_seconds == 2.0
 
 
 def test_the_store_is_asked_by_an_index(database: Database) -> None:
@@ -253,7 +257,7 @@ def test_the_store_is_asked_by_an_index(database: Database) -> None:
     assert "ix_trials_digest" in str(steps)
 
 
-def test_the_digest_tells_a_continued_training_from_one_in_one_go(make_spec) -> None:
+def test_the_digest_of_a_continued_training_differs_from_that_of_one_in_one_go(make_spec) -> None:
     spec = make_spec()
     digests = {
         training_digest(spec, "ds_1", LINEAR, 4),

@@ -1,6 +1,7 @@
-"""The search over a real held and real oracles; only the training is done by hand."""
+"""The search over a real store and real oracles; only the training is done by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -15,7 +16,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs
 from models.trials.spec import Failure, FailureKind, TrialSpec
-from tests.jobs.steps import LINEAR, manual, scored
+from tests.jobs.steps import LINEAR, best_trial, manual, next_trial, scored
 
 SPACE = {
     "num_layers": {"type": "int", "min": 1, "max": 3},
@@ -41,13 +42,14 @@ def held(database: Database) -> Callable[[], HeldJob]:
 
 def score_of(spec: TrialSpec) -> float:
     """A score that depends on the values alone."""
-    return spec.values["learning_rate"] * 10 + spec.values.get("num_layers", 0)
+    values: Mapping[str, Any] = spec.values
+    return values["learning_rate"] * 10 + values.get("num_layers", 0)
 
 
 def drive(
     search: Search, at_once: int = 1, most: int = 1000, score: Callable[..., float] = score_of
 ) -> list[TrialSpec]:
-    """Train up to `most` trials as a worker would, `at_once` at a time; answer them."""
+    """Train up to `most` trials as a worker would, `at_once` at a time; return them."""
     trained: list[TrialSpec] = []
     running: list[TrialSpec] = []
     while search.stop_reason() is None and len(trained) < most:
@@ -63,8 +65,8 @@ def drive(
 
 
 def fail(search: Search, failure: Failure) -> int:
-    """Train the next trial in vain."""
-    spec = search.next_trial()
+    """Let the next trial fail; return its number."""
+    spec = next_trial(search)
     search.failed(spec.number, failure)
     return spec.number
 
@@ -86,9 +88,9 @@ def test_the_search_ends_when_the_strategy_has_no_more(begin: Open) -> None:
     assert search.stop_reason() == "exhausted"
 
 
-def test_what_a_trial_is_told(begin: Open) -> None:
+def test_a_trial_has_its_values_its_epochs_and_its_data(begin: Open) -> None:
     search = begin(strategy=manual(1), executions=2, features=("petal width (cm)",))
-    spec = search.next_trial()
+    spec = next_trial(search)
     assert spec.values["learning_rate"] == 0.001
     assert (spec.number, spec.epochs, spec.initial_epoch, spec.executions) == (1, 2, 0, 2)
     assert (spec.data.dataset, spec.data.target) == ("ds_1", "target")
@@ -99,7 +101,7 @@ def test_what_a_trial_is_told(begin: Open) -> None:
 
 def test_a_validation_dataset_reaches_the_trial(begin: Open) -> None:
     search = begin(evaluation=Evaluation(validation_dataset="ds_2"))
-    assert search.next_trial().data.evaluation.validation_dataset == "ds_2"
+    assert next_trial(search).data.evaluation.validation_dataset == "ds_2"
 
 
 def test_the_search_ends_when_enough_trials_have_failed(begin: Open, held) -> None:
@@ -115,7 +117,7 @@ def test_the_search_ends_when_enough_trials_have_failed(begin: Open, held) -> No
 
 def test_a_result_with_a_failure_is_a_failed_trial_with_its_curve(begin: Open, held) -> None:
     search = begin(strategy=manual(2))
-    spec = search.next_trial()
+    spec = next_trial(search)
     search.completed(spec.number, scored(None, failure=DIVERGED, history={"loss": [9.0, None]}))
     (trial,) = held().trials()
     assert (trial.state, trial.failure_kind) == (TrialState.FAILED, "diverged")
@@ -135,7 +137,7 @@ def test_the_search_ends_when_a_score_is_good_enough(
     trained = drive(search, score=lambda spec: next(remaining))
     assert len(trained) == 3
     assert search.stop_reason() == "target"
-    assert (search.best.number, search.best.score) == (3, best)
+    assert (best_trial(search).number, best_trial(search).score) == (3, best)
 
 
 def test_the_search_ends_when_its_time_is_up(begin: Open) -> None:
@@ -154,7 +156,7 @@ def test_time_counts_over_all_workers(
     assert take_up("worker-2").stop_reason() == "max_seconds"
 
 
-def test_values_tried_before_are_answered_without_training(begin: Open, held) -> None:
+def test_results_of_equal_values_are_reused_without_training(begin: Open, held) -> None:
     one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
     search = begin(strategy=Manual((one, other, one, other, one)))
     trained = drive(search)
@@ -167,13 +169,13 @@ def test_values_tried_before_are_answered_without_training(begin: Open, held) ->
     assert {trial.state for trial in found} == {TrialState.COMPLETED}
     assert found[2].result == found[0].result
     assert found[2].seconds == 0.0
-    assert search.best.number == 1
+    assert best_trial(search).number == 1
 
 
-def test_values_that_are_being_trained_wait_for_the_answer(begin: Open, held) -> None:
+def test_values_that_are_being_trained_wait_for_the_result(begin: Open, held) -> None:
     one, other = ({**LINEAR, "learning_rate": rate} for rate in (0.1, 0.2))
     search = begin(strategy=Manual((one, one, other)))
-    first, third = search.next_trial(), search.next_trial()
+    first, third = next_trial(search), next_trial(search)
     assert (first.number, third.number) == (1, 3)
     assert search.next_trial() is None
     assert search.stop_reason() is None
@@ -194,11 +196,11 @@ def test_values_that_failed_are_trained_again(begin: Open, held) -> None:
 
 def test_a_trial_lost_with_its_process_is_tried_once_more(begin: Open, held) -> None:
     search = begin(strategy=manual(1))
-    lost = search.next_trial()
+    lost = next_trial(search)
     search.failed(1, LOST)
     assert held().trial(1).state == TrialState.WAITING
     assert search.stop_reason() is None
-    assert search.next_trial() == lost
+    assert next_trial(search) == lost
     search.completed(1, scored(0.5))
     trial = held().trial(1)
     assert (trial.state, trial.retries, trial.score) == (TrialState.COMPLETED, 1, 0.5)
@@ -220,18 +222,18 @@ def test_other_failures_are_not_tried_again(begin: Open, held, kind: FailureKind
     assert search.next_trial() is None
 
 
-def test_a_trial_handed_back_waits_again_and_is_not_counted_as_lost(begin: Open, held) -> None:
+def test_a_requeued_trial_waits_again_and_is_not_counted_as_lost(begin: Open, held) -> None:
     search = begin(strategy=manual(1))
-    before = search.next_trial()
+    before = next_trial(search)
     search.requeue(1)
-    assert search.next_trial() == before
+    assert next_trial(search) == before
     assert held().trial(1).retries == 0
 
 
 @pytest.mark.parametrize(
     "strategy", [Grid(points=2), Random(), Bayesian(num_initial_points=2)], ids=lambda s: s.name
 )
-def test_after_a_crash_the_search_goes_on_as_if_nothing_had_been(
+def test_after_a_crash_the_search_goes_on_as_if_nothing_had_happened(
     queued, take_up: Open, reader: JobReader, database: Database, crash, strategy
 ) -> None:
     plan = {"strategy": strategy, "space": SPACE, "budget": {"max_trials": 6}}
@@ -253,7 +255,7 @@ def test_after_a_crash_the_search_goes_on_as_if_nothing_had_been(
     assert [trial.score for trial in found] == [score_of(spec) for spec in whole]
 
 
-def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
+def test_a_restored_search_knows_its_best_its_failures_and_its_results(
     begin: Open, take_up: Open, crash, held
 ) -> None:
     values = {**LINEAR, "learning_rate": 0.1}
@@ -263,7 +265,7 @@ def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
     fail(search, DIVERGED)
     crash()
     search = take_up("worker-2")
-    assert (search.best.number, search.best.score) == (1, 1.0)
+    assert (best_trial(search).number, best_trial(search).score) == (1, 1.0)
     fail(search, DIVERGED)
     assert search.stop_reason() == "max_failed_trials"
     search.next_trial()
@@ -273,9 +275,9 @@ def test_a_restored_search_knows_its_best_its_failures_and_its_answers(
 def test_the_earlier_of_two_equal_scores_is_the_best(begin: Open, take_up: Open, crash) -> None:
     search = begin(strategy=manual(3))
     drive(search, score=lambda spec: 0.5)
-    assert search.best.number == 1
+    assert best_trial(search).number == 1
     crash()
-    assert take_up("worker-2").best.number == 1
+    assert best_trial(take_up("worker-2")).number == 1
 
 
 @pytest.mark.parametrize(
@@ -287,39 +289,36 @@ def test_only_the_weights_of_the_best_trial_are_kept(
     search = begin(strategy=manual(3), direction=direction)
     folders = {}
     for score in scores:
-        spec = search.next_trial()
+        spec = next_trial(search)
         artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
         folders[spec.number] = spec.weights
         search.completed(spec.number, scored(float(score)))
     assert {n for n, folder in folders.items() if artifacts.exists(folder)} == {best}
-    assert search.weights_of(search.best.number) == folders[best]
+    assert search.weights_of(best_trial(search).number) == folders[best]
 
 
-def test_a_trial_is_told_which_score_to_beat(begin: Open) -> None:
+def test_a_trial_knows_which_score_to_beat(begin: Open) -> None:
     search = begin(strategy=Random(), space=SPACE)
     to_beat = []
     for score in (2.0, 3.0, 1.0, 5.0):
-        spec = search.next_trial()
-        assert spec is not None
+        spec = next_trial(search)
         to_beat.append(spec.to_beat)
         search.completed(spec.number, scored(score))
     assert to_beat == [None, 2.0, 2.0, 1.0]
-    assert search.best is not None
-    assert search.spec_of(search.best).to_beat is None, "what is trained again is kept"
+    assert search.spec_of(best_trial(search)).to_beat is None, "what is trained again is kept"
 
 
 def test_of_hyperband_all_weights_may_be_continued(begin: Open) -> None:
     search = begin(strategy=Hyperband(max_epochs=3, factor=3), space=SPACE)
     for _ in range(2):
-        spec = search.next_trial()
-        assert spec is not None
+        spec = next_trial(search)
         assert spec.to_beat is None
         search.completed(spec.number, scored(1.0))
 
 
 def test_the_weights_of_a_failed_trial_are_dropped(begin: Open, artifacts: Artifacts) -> None:
     search = begin(strategy=manual(1))
-    spec = search.next_trial()
+    spec = next_trial(search)
     artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
     search.failed(spec.number, DIVERGED)
     assert not artifacts.exists(spec.weights)
@@ -342,4 +341,4 @@ def test_hyperband_keeps_what_it_may_continue_until_the_end(
     assert all(artifacts.exists(spec.weights) for spec in specs)
     search.drop_weights_but_best()
     kept = [spec.weights for spec in specs if artifacts.exists(spec.weights)]
-    assert kept == [search.weights_of(search.best.number)]
+    assert kept == [search.weights_of(best_trial(search).number)]

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def databases(settings: Settings) -> Iterator[list[Database]]:
 
 
 def at_once(actions: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each action answers or raises, all begun at the same moment."""
+    """Begin all actions at the same moment; return their results, or the Conflict each raised."""
     together = threading.Barrier(len(actions))
 
     def act(action: Callable[[], Any]) -> Any:
@@ -76,7 +77,7 @@ def publish(database: Database, version: int) -> None:
 def test_jobs_that_end_together_get_versions_of_their_own(databases: list[Database]) -> None:
     reserved = at_once(
         [
-            lambda at=database, job=f"job_{number}": ModelCatalog(at).reserve("m", "binary", job, 1)
+            partial(ModelCatalog(database).reserve, "m", "binary", f"job_{number}", 1)
             for number, database in enumerate(databases)
         ]
     )
@@ -97,7 +98,7 @@ def test_the_first_versions_published_together_leave_one_champion(
         for number, database in enumerate(databases)
     ]
     pairs = zip(databases, numbers, strict=True)
-    at_once([lambda at=database, n=number: publish(at, n) for database, number in pairs])
+    at_once([partial(publish, database, number) for database, number in pairs])
     model = ModelCatalog(databases[0]).model("m")
     with databases[0].read() as connection:
         history = connection.execute(select(alias_history).order_by(alias_history.c.id)).all()
@@ -110,7 +111,7 @@ def test_aliases_set_together_leave_one_of_them(databases: list[Database]) -> No
     for number in (1, 2):
         catalogs[0].reserve("m", "binary", f"job_{number}", 1)
         publish(databases[0], number)
-    at_once([lambda at=c, n=n: at.set_alias("m", "new", 1 + n % 2) for n, c in enumerate(catalogs)])
+    at_once([partial(c.set_alias, "m", "new", 1 + n % 2) for n, c in enumerate(catalogs)])
     with databases[0].read() as connection:
         last = connection.execute(
             select(alias_history.c.version)
@@ -125,7 +126,7 @@ def test_rollbacks_at_once_are_steps_one_after_the_other(databases: list[Databas
     for number in (1, 2, 3):
         catalogs[0].reserve("m", "binary", f"job_{number}", 1)
         publish(databases[0], number)
-    answers = at_once([lambda at=catalog: at.rollback("m") for catalog in catalogs])
+    answers = at_once([partial(catalog.rollback, "m") for catalog in catalogs])
     steps = [answer for answer in answers if not isinstance(answer, Conflict)]
     assert sorted(steps) == [1, 2]
     assert catalogs[0].resolve("m") == 1
@@ -135,7 +136,7 @@ def test_the_same_rows_stored_together_are_one_dataset(databases: list[Database]
     columns = [ColumnProfile("a", ColumnType.NUMBER, 0, 1)]
     records = at_once(
         [
-            lambda at=database, name=name: DatasetCatalog(at).add("ds_1", 3, columns, name, name)
+            partial(DatasetCatalog(database).add, "ds_1", 3, columns, name, name)
             for name, database in zip("aabbcc", databases, strict=True)
         ]
     )
@@ -159,7 +160,7 @@ def test_a_dataset_deleted_while_it_is_stored_again_has_its_rows_or_is_gone(
         for _ in range(10):
             library.add(rows, None)
 
-    at_once([remove, *(lambda at=library: store(at) for library in libraries[1:])])
+    at_once([remove, *(partial(store, library) for library in libraries[1:])])
     libraries[1].add(rows, None)
     assert libraries[0].open(rows.digest()).rows == 2
 

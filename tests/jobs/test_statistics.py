@@ -19,7 +19,7 @@ VALUES = {"num_layers": 0}
 
 @pytest.fixture
 def held(queued: Callable[..., Job], claim: Callable[..., tuple[Job, HeldJob]]) -> HeldJob:
-    """The held of a job that is held and has five waiting trials."""
+    """A job that a worker holds, with five waiting trials."""
     queued()
     _, held = claim()
     held.propose([Proposal(str(n), VALUES, 2) for n in range(5)], 2, {})
@@ -71,7 +71,7 @@ def test_a_job_waits_from_when_it_was_queued_last(
     assert job_statistics(database).queue_age < 3600
 
 
-def test_a_job_that_nobody_holds_is_told(held: HeldJob, database: Database) -> None:
+def test_a_job_that_nobody_holds_is_reported(held: HeldJob, database: Database) -> None:
     assert job_statistics(database).without_worker == 0
     held.release(1.0)
     statistics = job_statistics(database)

@@ -1,4 +1,4 @@
-"""Trials of the user's own and larger budgets, over a real held and real oracles."""
+"""Trials of the user's own and larger budgets, over a real store and real oracles."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.trials.spec import Failure, FailureKind, TrialSpec
-from tests.jobs.steps import Work, manual, scored
+from tests.jobs.steps import Work, manual, next_trial, scored
 
 SPACE = {
     "units": {"type": "choice", "values": [8, 16, 32]},
@@ -45,8 +45,8 @@ def test_own_trials_come_next_and_leave_the_strategy_its_share(
 ) -> None:
     work = begin_work(3, strategy=strategy, space=SPACE, budget={"max_trials": 3})
     first = work.train(1)
-    given = steering.enqueue(work.job, [OWN, {}])
-    assert [(trial.number, trial.state) for trial in given] == [(2, "waiting"), (3, "waiting")]
+    enqueued = steering.enqueue(work.job, [OWN, {}])
+    assert [(trial.number, trial.state) for trial in enqueued] == [(2, "waiting"), (3, "waiting")]
     work.search.take_changes(work.held.job())
     rest = work.train()
     assert [own(spec) for spec in first + rest] == [False, True, False, False, False]
@@ -92,15 +92,15 @@ def test_own_values_are_checked_at_their_paths(queued, steering: JobCommands, re
     job = queued()
     with pytest.raises(ValidationError) as one:
         steering.enqueue(job.id, {"units": 0, "momentm": 1})
-    assert set(one.value.messages["values"]) == {"units", "momentm"}
+    assert set(one.value.messages_dict["values"]) == {"units", "momentm"}
     with pytest.raises(ValidationError) as several:
         steering.enqueue(job.id, [{}, {"learning_rate": -1}])
-    assert set(several.value.messages["trials"][1]) == {"learning_rate"}
+    assert set(several.value.messages_dict["trials"][1]) == {"learning_rate"}
     assert reader.trials(job) == []
     assert reader.get(job.id) == job
 
 
-def test_own_trials_can_be_given_before_a_worker_comes_and_during_a_pause(
+def test_own_trials_can_be_enqueued_before_a_worker_comes_and_during_a_pause(
     queued, steering: JobCommands, commands: JobCommands, take_up_work
 ) -> None:
     job = queued(3, strategy=manual(3))
@@ -213,7 +213,7 @@ def test_trials_that_the_end_cut_off_are_trained_when_the_job_goes_on(
     begin_work, take_up_work, steering: JobCommands
 ) -> None:
     work = begin_work(3, strategy=Grid(), space=COUNTABLE, budget={"target_score": 0.5})
-    specs = [work.search.next_trial(), work.search.next_trial()]
+    specs = [next_trial(work.search), next_trial(work.search)]
     work.search.completed(2, scored(0.4))
     work.end()
     states = [trial.state for trial in work.trials()]
@@ -243,7 +243,7 @@ def test_every_limit_that_ended_a_job_can_be_raised(
 ) -> None:
     work = begin_work(3, strategy=manual(3), budget=budget)
     if "max_failed_trials" in budget:
-        spec = work.search.next_trial()
+        spec = next_trial(work.search)
         work.search.failed(spec.number, Failure(FailureKind.DIVERGED, "no"))
         work.end(JobState.FAILED)
     else:
@@ -318,7 +318,8 @@ def test_hyperband_runs_its_schedule_more_often_for_more_trials(
     begin_work, take_up_work, steering: JobCommands
 ) -> None:
     plan = {"strategy": Hyperband(max_epochs=4, factor=2), "space": SPACE}
-    twice = begin_work(**plan | {"strategy": Hyperband(max_epochs=4, factor=2, iterations=2)})
+    doubled = Hyperband(max_epochs=4, factor=2, iterations=2)
+    twice = begin_work(**plan | {"strategy": doubled})
     expected = [(spec.values, spec.epochs) for spec in twice.train()]
     twice.end()
     work = begin_work(15, **plan)
@@ -328,7 +329,7 @@ def test_hyperband_runs_its_schedule_more_often_for_more_trials(
     with pytest.raises(Invalid, match="above 15"):
         steering.raise_budget(work.job, {"max_trials": 15})
     job = steering.raise_budget(work.job, {"max_trials": 25})
-    assert (job.spec.strategy.iterations, job.planned_trials) == (2, 25)
+    assert (job.spec.strategy, job.planned_trials) == (doubled, 25)
     rest = take_up_work("worker-2").train()
     assert [(spec.values, spec.epochs) for spec in begun + rest] == expected[:25]
 
@@ -341,7 +342,7 @@ def test_hyperband_says_what_it_cannot_follow(begin_work, steering: JobCommands)
         steering.raise_budget(work.job, {"max_trials": 10_000})
 
 
-def test_a_raised_budget_counts_given_trials_too(begin_work, steering: JobCommands) -> None:
+def test_a_raised_budget_counts_enqueued_trials_too(begin_work, steering: JobCommands) -> None:
     work: Work = begin_work(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
     steering.enqueue(work.job, [OWN, {}])
     job: Job = steering.raise_budget(work.job, {"max_trials": 5})

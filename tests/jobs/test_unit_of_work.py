@@ -1,4 +1,4 @@
-"""Changes that share a transaction, and what becomes of trials when a job is let go."""
+"""Changes that share a transaction, and what becomes of trials when a job is released."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +17,7 @@ from models.oracles.strategy import Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
-from tests.jobs.steps import manual, propose, scored
+from tests.jobs.steps import manual, next_trial, present, propose, scored
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_a_batch_is_one_transaction_with_its_events_in_order(
     assert len(commits) == before + 1
     (job,) = reader.page(2)
     assert (job.oracle_state, job.seconds) == ({}, 4.0)
-    told = [e.data for e in EventFeed(database).after(job.id, 0).events if e.kind == "trial"]
-    assert [(data["trial"], data["state"]) for data in told[-3:]] == [
+    reported = [e.data for e in EventFeed(database).after(job.id, 0).events if e.kind == "trial"]
+    assert [(data["trial"], data["state"]) for data in reported[-3:]] == [
         (1, "completed"),
         (2, "running"),
         (3, "waiting"),
@@ -93,7 +93,7 @@ def test_the_weights_of_the_former_best_lie_there_until_the_new_best_is_kept(
     held.set_dataset("ds_1")
     search = Search(reader.get(job.id), held, artifacts)
     search.resume()
-    first, second = search.next_trial(), search.next_trial()
+    first, second = next_trial(search), next_trial(search)
     for spec in (first, second):
         artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
     search.completed(1, scored(0.5))
@@ -104,25 +104,25 @@ def test_the_weights_of_the_former_best_lie_there_until_the_new_best_is_kept(
 
 
 @pytest.fixture
-def let_go(database: Database) -> dict[str, Callable[[HeldJob], None]]:
-    """The ways in which a job gets rid of its worker."""
+def lose_worker(database: Database) -> dict[str, Callable[[HeldJob], None]]:
+    """The ways in which a job loses its worker."""
 
     def die(held: HeldJob) -> None:
         with database.write() as connection:
             connection.execute(update(jobs).values(lease_until=now() - timedelta(seconds=1)))
 
     return {
-        "handed back": lambda held: held.release(1.0),
-        "left by a fault": lambda held: held.release(),
+        "released": lambda held: held.release(1.0),
+        "released after a fault": lambda held: held.release(),
         "died": die,
     }
 
 
 @pytest.mark.parametrize(
-    ("how", "retries"), [("handed back", 0), ("left by a fault", 0), ("died", 1)]
+    ("how", "retries"), [("released", 0), ("released after a fault", 0), ("died", 1)]
 )
 def test_only_the_death_of_a_worker_counts_against_its_trials(
-    queued, claim, reader: JobReader, artifacts: Artifacts, let_go, how: str, retries: int
+    queued, claim, reader: JobReader, artifacts: Artifacts, lose_worker, how: str, retries: int
 ) -> None:
     queued(strategy=manual(1))
     for expected in (0, retries):
@@ -130,13 +130,13 @@ def test_only_the_death_of_a_worker_counts_against_its_trials(
         held.set_dataset("ds_1")
         search = Search(reader.get(job.id), held, artifacts)
         search.resume()
-        assert search.next_trial().number == 1
+        assert next_trial(search).number == 1
         assert held.trial(1).retries == expected
-        let_go[how](held)
+        lose_worker[how](held)
 
 
 def test_a_trial_over_which_two_workers_died_has_failed_and_the_search_goes_on(
-    queued, claim, reader: JobReader, artifacts: Artifacts, let_go
+    queued, claim, reader: JobReader, artifacts: Artifacts, lose_worker
 ) -> None:
     space = {"learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1}}
     queued(strategy=Random(), space=space, budget={"max_trials": 2, "max_failed_trials": 2})
@@ -146,11 +146,11 @@ def test_a_trial_over_which_two_workers_died_has_failed_and_the_search_goes_on(
         search = Search(reader.get(job.id), held, artifacts)
         search.resume()
         if death < 2:
-            assert search.next_trial().number == 1
-            let_go["died"](held)
+            assert next_trial(search).number == 1
+            lose_worker["died"](held)
     assert (held.trial(1).state, held.trial(1).failure_kind) == (TrialState.FAILED, "lost")
     assert search.last_failure == "lost: Its worker died each time that it ran."
-    assert search.next_trial().number == 2
+    assert next_trial(search).number == 2
 
 
 def test_progress_of_a_job_is_read_from_an_index_alone(
@@ -166,7 +166,7 @@ def test_progress_of_a_job_is_read_from_an_index_alone(
         "before_cursor_execute",
         lambda c, cursor, sql, parameters, *rest: asked.append((sql, parameters)),
     )
-    assert reader.with_progress(job).progress.eta_seconds == 2 * 4.0
+    assert present(reader.with_progress(job).progress).eta_seconds == 2 * 4.0
     ((sql, parameters),) = [each for each in asked if "sum(" in each[0]]
     with database.engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", parameters).all()

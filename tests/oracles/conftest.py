@@ -1,6 +1,7 @@
 import json
 import random
 from dataclasses import asdict
+from functools import partial
 
 import pytest
 
@@ -52,10 +53,11 @@ class Run:
     """Drives an oracle as a worker does, keeping what a database would."""
 
     def __init__(self, strategy, space, *, direction="min", seed=1, max_trials=None, epochs=9):
-        self.arguments = (strategy, space, direction, seed, max_trials, epochs)
+        self.create = partial(create_oracle, strategy, space, direction, seed, epochs=epochs)
+        self.max_trials = max_trials
         self.proposals = []
         self.rows = {}
-        self.oracle = create_oracle(*self.arguments)
+        self.oracle = self.create(max_trials=max_trials)
 
     def ask(self, n=1):
         proposals = self.oracle.ask(n)
@@ -93,11 +95,10 @@ class Run:
         """Restart from what a database would have kept, by way of JSON."""
         state = json.loads(json.dumps(self.oracle.state(), allow_nan=False))
         rows = json.loads(json.dumps([asdict(row) for row in self.rows.values()], allow_nan=False))
-        arguments = list(self.arguments)
-        if "max_trials" in changes:
-            arguments[4] = changes["max_trials"]
-        self.oracle = create_oracle(
-            *arguments, state=state, history=[Observation(**row) for row in rows]
+        self.oracle = self.create(
+            max_trials=changes.get("max_trials", self.max_trials),
+            state=state,
+            history=[Observation(**row) for row in rows],
         )
 
 

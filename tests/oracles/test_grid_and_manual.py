@@ -1,5 +1,7 @@
 import itertools
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,8 @@ def identity(values):
 
 def test_a_grid_covers_every_active_combination_once(small):
     proposals = create_oracle(Grid(), small, "min", 1, None, 10).ask(100)
-    found = [
-        (p.values["num_layers"], tuple(p.values["units"]), p.values["optimizer"]) for p in proposals
-    ]
+    chosen: list[Mapping[str, Any]] = [proposal.values for proposal in proposals]
+    found = [(one["num_layers"], tuple(one["units"]), one["optimizer"]) for one in chosen]
     expected = [
         (layers, units, optimizer)
         for layers in (1, 2)

@@ -29,7 +29,7 @@ def rungs(trials):
 
 
 def planned_rungs(strategy, epochs, size=None):
-    counts = Counter()
+    counts: Counter[tuple[int, int]] = Counter()
     for rung in hyperband_schedule(strategy, epochs, size):
         counts[rung.initial_epoch, rung.epochs] += rung.trials
     return counts
@@ -88,7 +88,7 @@ def test_a_promotion_continues_one_of_the_best_of_the_round_before(line, run, di
 def test_failed_trials_are_never_continued_and_do_not_stop_the_schedule(line, run, share, parallel):
     for seed in range(3):
         dice = random.Random(seed)
-        failed = set()
+        failed: set[str] = set()
 
         def fails(proposal, dice=dice, failed=failed):
             if dice.random() < share:

@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,11 @@ def quadratic(values):
         + ((values["dropout"] - 0.56) / 0.8) ** 2
         + (values["l2"] - 0.25) ** 2
     )
+
+
+def drawn(space, name, count) -> list[Any]:
+    """The values of one hyperparameter in so many random trials."""
+    return [p.values[name] for p in create_oracle(Random(), space, "min", 1, count, 9).ask(count)]
 
 
 def best_of(run, strategy, space, seed, sign=1):
@@ -93,7 +99,7 @@ def test_bayesian_learns_from_trials_of_elsewhere(plane):
     history = [Observation(f"old-{p.key}", p.values, quadratic(p.values)) for p in points]
     strategy = Bayesian(num_initial_points=20, beta=0.0)
     (warm,) = create_oracle(strategy, plane, "min", 1, 9, 9, history=history).ask(1)
-    assert quadratic(warm.values) < min(told.score for told in history)
+    assert quadratic(warm.values) < min(quadratic(point.values) for point in points)
 
 
 @pytest.mark.parametrize("strategy", [Random(), Bayesian(num_initial_points=2)])
@@ -133,9 +139,9 @@ def test_random_reaches_every_value_of_a_stepped_range():
         },
         "mlp",
     )
-    drawn = [p.values["dropout"] for p in create_oracle(Random(), space, "min", 1, 600, 9).ask(600)]
+    dropouts = drawn(space, "dropout", 600)
     for value in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
-        assert 60 < drawn.count(value) < 150
+        assert 60 < dropouts.count(value) < 150
 
 
 def test_logarithmic_whole_numbers_stay_in_their_range_and_favour_the_small():
@@ -146,10 +152,10 @@ def test_logarithmic_whole_numbers_stay_in_their_range_and_favour_the_small():
         },
         "mlp",
     )
-    drawn = [p.values["units"] for p in create_oracle(Random(), space, "min", 1, 400, 9).ask(400)]
-    assert min(drawn) >= 4
-    assert max(drawn) <= 1024
-    assert 130 < sum(units < 64 for units in drawn) < 270
+    widths = drawn(space, "units", 400)
+    assert min(widths) >= 4
+    assert max(widths) <= 1024
+    assert 130 < sum(units < 64 for units in widths) < 270
 
 
 def test_bayesian_stays_in_a_logarithmic_range_of_whole_numbers(run):

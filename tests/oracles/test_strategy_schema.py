@@ -78,7 +78,7 @@ def test_a_strategy_loads_and_comes_back(document, expected):
 def test_a_broken_strategy_is_refused_at_the_path_of_the_fault(document, path, text):
     with pytest.raises(ValidationError) as caught:
         load(document)
-    messages = caught.value.messages["strategy"]
+    messages = caught.value.messages_dict["strategy"]
     for step in path:
         messages = messages[step]
     assert text in messages[0]
@@ -89,7 +89,7 @@ def test_manual_trials_are_checked_against_the_space(conditional):
     check_strategy(Random(), conditional)
     with pytest.raises(ValidationError) as caught:
         check_strategy(Manual(({}, {"units": 0, "momentum": 0.1})), conditional)
-    trials = caught.value.messages["strategy"]["trials"]
+    trials = caught.value.messages_dict["strategy"]["trials"]
     assert set(trials) == {1}
     assert "at least 1" in trials[1]["units"][0]
     assert "no effect" in trials[1]["momentum"][0]
