@@ -3,6 +3,7 @@
 from multiprocessing import get_context
 
 import numpy as np
+import psutil
 
 from benchmarks.tuning.preparing import draw_networks, layers, prepare_rows
 from benchmarks.tuning.service import Service, request_of
@@ -12,7 +13,7 @@ from benchmarks.tuning.workloads import WORKLOADS, representative
 
 def test_the_networks_are_those_that_the_service_trains(client):
     workload = WORKLOADS["A"].shortened(trials=3, epochs=1)
-    service = Service(client, process=None)
+    service = Service(client, psutil.Process())
     _, job = service.tune(request_of(workload, service.upload(*workload.table())))
     trained = [layers(trial["values"]) for trial in service.trials(job["id"])]
     assert sorted(trained) == sorted(draw_networks(workload))

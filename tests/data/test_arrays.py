@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from models.data.formats.reading import from_arrays, read
 from models.errors import Invalid
 
 
-def as_npz(**arrays: object) -> bytes:
+def as_npz(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

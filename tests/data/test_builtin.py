@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_a_cached_npz_is_honoured_even_if_keras_would_not_download_it(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     x = np.arange(12 * np.prod(shape)).reshape(12, *shape).astype("uint8")
     y = np.arange(12) % 3
-    arrays = {"x": x, "y": y}
+    arrays: dict[str, Any] = {"x": x, "y": y}
     if split:
         arrays = {"x_train": x[:8], "y_train": y[:8], "x_test": x[8:], "y_test": y[8:]}
     (tmp_path / "datasets").mkdir()

@@ -1,6 +1,7 @@
 import io
 import json
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from models.data.library.storage import folder, read_dataset, write_dataset
 from models.errors import ArtifactError, NotFound, Unreadable
 from models.store.artifacts import Artifacts
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"n": 1.5, "c": "a", "b": True, "t": "2024-05-01T12:00:00.25Z", "i": None},
     {"n": None, "c": "é", "b": None, "t": None, "i": None},
     {"n": -2, "c": "é", "b": False, "t": "1969-12-31", "i": None},

@@ -11,11 +11,12 @@ from models.networks.outputs import Outputs
 from models.networks.size import rows_at_once
 from models.networks.summary import layers, text
 from models.registry.onnx_model import OnnxAnswers, merge
-from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES
+from models.space.drawing import Values
+from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES, Value
 from models.space.schema import load_space
 
 CLASSES = Outputs.of(Task.MULTICLASS, 3)
-SMALL = {"conv_blocks": 2, "filters": 4, "num_layers": 1, "units": 8}
+SMALL: Values = {"conv_blocks": 2, "filters": 4, "num_layers": 1, "units": 8}
 
 
 def network(values, input_shape=(8, 8, 1), outputs=CLASSES, seed=1):
@@ -66,7 +67,7 @@ def test_blocks_filters_and_kernels_of_each_block():
 
 
 def test_dense_layers_are_those_of_an_mlp():
-    values = {"num_layers": 2, "units": [5, 7], "activation": "tanh", "dropout": 0.2}
+    values: Values = {"num_layers": 2, "units": [5, 7], "activation": "tanh", "dropout": 0.2}
     tail = [layer.name for layer in network({**SMALL, **values}).layers]
     tail = tail[tail.index("flatten") + 1 :]
     mlp = [layer.name for layer in build("mlp", values, (4,), CLASSES, 1).layers]
@@ -185,7 +186,7 @@ def test_every_network_of_the_default_space_can_be_built():
     space = load_space(None, "cnn")
     assert set(space.parameters) == set(DEFAULT_SPACES["cnn"])
     for end in (0, -1):
-        flat = {}
+        flat: dict[str, Value] = {}
         for dimension in space.dimensions:
             if dimension.active(flat):
                 flat[dimension.name] = dimension.parameter.points(3)[end]

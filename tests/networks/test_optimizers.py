@@ -6,6 +6,7 @@ from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.optimizers import Steps, create_optimizer, plateau_callbacks
 from models.networks.outputs import Outputs
+from models.space.drawing import Values
 from models.space.hyperparameters import OPTIMIZERS
 
 KERAS_CLASSES = {
@@ -84,7 +85,11 @@ def test_a_continued_training_enters_its_schedule_where_the_parent_left(schedule
 
 
 def test_reduce_on_plateau_halves_the_rate_after_five_epochs():
-    values = {"lr_schedule": "reduce_on_plateau", "learning_rate": 0.2, "num_layers": 0}
+    values: Values = {
+        "lr_schedule": "reduce_on_plateau",
+        "learning_rate": 0.2,
+        "num_layers": 0,
+    }
     [callback] = plateau_callbacks(values, "val_loss")
     model = build("mlp", values, (3,), Outputs.of(Task.REGRESSION), seed=1)
     callback.set_model(model)

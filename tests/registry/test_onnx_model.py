@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import onnx
@@ -13,6 +15,7 @@ from models.networks import families
 from models.networks.outputs import Outputs
 from models.registry.onnx_model import OnnxAnswers, merge
 from models.registry.onnx_network import network_graph
+from models.space.drawing import Values
 from models.space.hyperparameters import HYPERPARAMETERS
 
 FEATURES = ("area", "garden", "town", "sold", "survey")
@@ -27,7 +30,7 @@ def fitted(
     return preprocessor, rows, preprocessor.transform(dataset, rows)
 
 
-def network(shape: tuple[int, ...], task: Task, classes: int = 0, **values: object) -> keras.Model:
+def network(shape: tuple[int, ...], task: Task, classes: int = 0, **values: Any) -> keras.Model:
     trial = {"num_layers": 2, "units": 8, "dropout": 0.2, **values}
     return families.build("mlp", trial, shape, Outputs.of(task, classes), seed=3)
 
@@ -55,7 +58,7 @@ def test_each_activation_alone(houses: Dataset, activation: str) -> None:
 
 @pytest.mark.parametrize(("name", "producer"), [("mlp", ""), ("cnn", "tf2onnx")])
 def test_only_convolutions_need_the_slow_export_of_keras(name: str, producer: str) -> None:
-    values = {"units": 4, "dropout": 0.1, "num_layers": 2}
+    values: Values = {"units": 4, "dropout": 0.1, "num_layers": 2}
     if name == "mlp":
         values |= {"num_layers": len(ACTIVATIONS), "activation": list(ACTIVATIONS)}
         values |= {"batch_normalization": [True, *[False] * (len(ACTIVATIONS) - 1)]}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
+from werkzeug.test import TestResponse
 
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
@@ -67,6 +68,11 @@ def predict(client: FlaskClient, **choice: Any) -> Any:
     return client.post("/predict", json={"model": "doubles", "instances": [[3]], **choice})
 
 
+def body(response: TestResponse) -> Any:
+    """The document of a JSON response."""
+    return response.json
+
+
 def refused(response: Any, status: int) -> str:
     """Check that a response is a problem of this status; answer what it says."""
     assert response.status_code == status, response.json
@@ -75,20 +81,20 @@ def refused(response: Any, status: int) -> str:
 
 
 def assert_others_go_on(client: FlaskClient) -> None:
-    assert [model["name"] for model in client.get("/models").json["items"]] == ["doubles"]
-    second, first = client.get("/models/doubles").json["versions"]
+    assert [model["name"] for model in body(client.get("/models"))["items"]] == ["doubles"]
+    second, first = body(client.get("/models/doubles"))["versions"]
     assert (second["version"], second["metrics"], second["unreadable"]) == (2, {"r2": 0.5}, None)
     assert first["version"] == 1
-    assert client.get("/models/doubles/versions/2").json["signature"] == signature_of()
+    assert body(client.get("/models/doubles/versions/2"))["signature"] == signature_of()
     assert predict(client, version=2).json["predictions"] == [8.0]
     moved = client.put("/models/doubles/aliases/champion", json={"version": 2})
-    assert moved.json["aliases"] == {"champion": 2}
+    assert body(moved)["aliases"] == {"champion": 2}
     assert predict(client).json["version"] == 2
-    assert client.post("/models/doubles/rollback").json["aliases"] == {"champion": 1}
+    assert body(client.post("/models/doubles/rollback"))["aliases"] == {"champion": 1}
 
 
 def test_versions_can_be_read_at_first(two_versions: FlaskClient) -> None:
-    shown = two_versions.get("/models/doubles/versions/1").json
+    shown = body(two_versions.get("/models/doubles/versions/1"))
     assert shown["aliases"] == ["champion"]
     assert {name: shown[name] for name in DETAILS} == DETAILS
     assert predict(two_versions).json["predictions"] == [7.0]
@@ -120,7 +126,7 @@ def test_details_of_another_form_are_named(
     # Its files are as they were.
     assert predict(two_versions, version=1).json["predictions"] == [7.0]
     change(details=DETAILS)
-    assert two_versions.get("/models/doubles/versions/1").json["parameters"] == 2
+    assert body(two_versions.get("/models/doubles/versions/1"))["parameters"] == 2
 
 
 @pytest.mark.parametrize("content", ["{oops", "", '{"metrics": NaN}', "[" * 100_000])
@@ -133,7 +139,7 @@ def test_details_that_are_not_json_are_named(
     detail = refused(two_versions.get("/models/doubles/versions/1"), 409)
     assert f"the details of {WHAT}" in detail
     assert "not JSON" in detail
-    first = two_versions.get("/models/doubles").json["versions"][1]
+    first = body(two_versions.get("/models/doubles"))["versions"][1]
     assert (first["metrics"], first["baseline"]) == (None, None)
     assert f"the details of {WHAT}" in first["unreadable"]
     assert_others_go_on(two_versions)
@@ -210,4 +216,4 @@ def test_a_file_that_was_overwritten_is_not_used_until_it_is_restored(
 def test_what_a_newer_version_adds_is_no_trouble(two_versions: FlaskClient, change: Change) -> None:
     signature = signature_of() | {"units": {"x": "m"}}
     change(details=DETAILS | {"signature": signature, "carbon": 3})
-    assert two_versions.get("/models/doubles/versions/1").json["signature"] == signature
+    assert body(two_versions.get("/models/doubles/versions/1"))["signature"] == signature

@@ -52,6 +52,8 @@ def test_the_test_rows_count_once_each(tune, visits, artifacts):
     held_out = json.loads(stored(artifacts).read("houses", spec.version, "held_out.json"))
     shares = np.array(held_out["probabilities"])
     guessed = np.array(held_out["classes"])[shares.argmax(axis=1)]
+    assert result.metrics is not None
+    assert result.baseline is not None
     assert result.metrics["accuracy"] == pytest.approx(np.mean(guessed == held_out["truth"]))
     assert result.baseline["accuracy"] == pytest.approx(5 / 6, abs=0.05)
 

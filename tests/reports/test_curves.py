@@ -34,6 +34,13 @@ LESS, MORE = Objective("loss", "min"), Objective("accuracy", "max")
 TRIALS = [outcome(1, 4.0, 5), outcome(2, 2.0, 15), outcome(3, None, 10), outcome(4, 5.0, 20)]
 
 
+def scale_of(scores: list[float], objective: Objective) -> RegretScale:
+    """The scale of these scores, which must have one."""
+    scale = regret_scale(scores, objective)
+    assert scale is not None
+    return scale
+
+
 def test_the_best_score_is_kept_in_the_order_in_which_trials_ended():
     curve = best_so_far(TRIALS, LESS)
     assert curve.numbers == (1, 3, 2, 4)
@@ -74,7 +81,7 @@ def test_an_empty_job_has_an_empty_curve():
 
 
 def test_areas_are_those_computed_by_hand():
-    scale = regret_scale([4.0, 2.0, 5.0, 3.0, 1.0], LESS)
+    scale = scale_of([4.0, 2.0, 5.0, 3.0, 1.0], LESS)
     assert scale == RegretScale(best=1.0, median=3.0)
     curve = best_so_far(TRIALS, LESS)
     # Regrets 1 (4 is worse than the median), 1, 0.5, 0.5.
@@ -86,14 +93,14 @@ def test_areas_are_those_computed_by_hand():
 
 
 def test_areas_of_a_score_to_maximise():
-    scale = regret_scale([0.5, 0.9, 0.7], MORE)
+    scale = scale_of([0.5, 0.9, 0.7], MORE)
     curve = best_so_far([outcome(1, 0.8, 1), outcome(2, 0.9, 3)], MORE)
     assert area_over_trials(curve, scale, 2) == pytest.approx((0.5 + 0) / 2)
     assert area_over_seconds(curve, scale, 4.0) == pytest.approx((1 + 2 * 0.5) / 4)
 
 
 def test_equal_scores_have_no_regret_and_nothing_has_no_area():
-    scale = regret_scale([2.0, 2.0], LESS)
+    scale = scale_of([2.0, 2.0], LESS)
     assert scale.regret(2.0) == 0
     assert scale.regret(2.1) == 1
     assert scale.regret(None) == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.errors import Invalid
 from models.serving.signature import Signature
 
-COLUMNS = [
+COLUMNS: list[dict[str, Any]] = [
     {"name": "age", "type": "number"},
     {"name": "member", "type": "boolean"},
     {"name": "city", "type": "category", "categories": ["Paris", "Rome"]},
@@ -38,12 +38,13 @@ def refused(instances: Any, columns: list[dict[str, Any]] = COLUMNS) -> dict[str
 
 
 def test_each_type_becomes_the_array_the_graph_takes() -> None:
+    number, text = np.dtype(np.float64), np.dtype(object)
     feed = signature().feed([ROW, {"age": 2.5, "member": False, "city": "Oslo", "joined": None}])
     assert {name: (array.dtype, array.shape) for name, array in feed.items()} == {
-        "age": (np.float64, (2, 1)),
-        "member": (np.float64, (2, 1)),
-        "city": (object, (2, 1)),
-        "joined": (np.float64, (2, 5)),
+        "age": (number, (2, 1)),
+        "member": (number, (2, 1)),
+        "city": (text, (2, 1)),
+        "joined": (number, (2, 5)),
     }
     assert feed["age"].tolist() == [[31.0], [2.5]]
     assert feed["member"].tolist() == [[1.0], [0.0]]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from marshmallow import ValidationError
@@ -63,11 +64,12 @@ def test_a_value_of_its_own_for_each_block(name):
 
 @pytest.mark.parametrize("name", ["activation", "dropout", "batch_normalization"])
 def test_what_is_of_blocks_and_dense_layers_alike_counts_without_any_dense_layer(name):
-    entry = {
+    entries: dict[str, dict[str, Any]] = {
         "activation": {"type": "choice", "values": ["relu", "selu"]},
         "dropout": {"type": "choice", "values": [0.0, 0.2]},
         "batch_normalization": {"type": "boolean"},
-    }[name]
+    }
+    entry = entries[name]
     space = load_space({"num_layers": 0, name: entry}, "cnn")
     assert space.size() == 2
     assert name in space.resolve({name: HYPERPARAMETERS[name].default})

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from models.space.hyperparameters import Value
 from models.space.narrowing import narrow
 from models.space.parameters import Fixed
 from models.space.schema import load_space
@@ -21,7 +22,7 @@ def narrowed(document, *trials):
 @st.composite
 def combinations(draw, space):
     """The values of one trial that an oracle could propose."""
-    flat = {}
+    flat: dict[str, Value] = {}
     for dimension in space.dimensions:
         if dimension.active(flat):
             options = dimension.parameter.options()

@@ -1,5 +1,6 @@
 import itertools
 import json
+import operator
 import random
 from functools import partial
 
@@ -14,7 +15,7 @@ from models.oracles.plan import plan
 from models.oracles.strategy import Bayesian, Hyperband, Random
 from models.space.dimensions import Combinations
 from models.space.drawing import draw
-from models.space.hyperparameters import NETWORKS, Kind, hyperparameters_of
+from models.space.hyperparameters import NETWORKS, Kind, Value, hyperparameters_of
 from models.space.parameters import Fixed
 from models.space.schema import load_space
 from models.trials.trainers.base import Run, TrainingData
@@ -79,15 +80,18 @@ def documents(draw):
             entry["per_layer"] = True
         earlier = [
             parent
-            for parent in itertools.takewhile(lambda other, name=name: other != name, document)
+            for parent in itertools.takewhile(partial(operator.ne, name), document)
             if not (isinstance(document[parent], dict) and document[parent].get("per_layer"))
             and space.parameter(parent).options() is not None
         ]
         counts = any(row.layers == name for row in table.values())
         if not counts and earlier and draw(st.booleans()):
             parent = draw(st.sampled_from(earlier))
-            options = space.parameter(parent).options()[:50]
-            values = draw(st.lists(st.sampled_from(options), min_size=1, max_size=3, unique=True))
+            options = space.parameter(parent).options()
+            assert options is not None
+            values = draw(
+                st.lists(st.sampled_from(options[:50]), min_size=1, max_size=3, unique=True)
+            )
             entry["when"] = {parent: values}
     return network, document
 
@@ -128,7 +132,7 @@ def test_any_valid_document_loads_comes_back_and_gives_consistent_values(drawn, 
     assert again == space
     assert again.dimensions == space.dimensions
 
-    flat = {}
+    flat: dict[str, Value] = {}
     for dimension in space.dimensions:
         if dimension.active(flat):
             options = dimension.parameter.options()

@@ -244,4 +244,4 @@ def test_the_field_reads_and_writes_a_space_and_nests_the_messages():
     assert TuneSchema().dump(loaded)["search_space"] == {"units": 8}
     with pytest.raises(ValidationError) as caught:
         TuneSchema().load({"search_space": {"units": units(min=0)}})
-    assert "at least 1" in caught.value.messages["search_space"]["units"]["min"][0]
+    assert "at least 1" in caught.value.messages_dict["search_space"]["units"]["min"][0]

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +10,18 @@ from models.data.dataset import Dataset
 from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
+from models.space.drawing import Values
 from models.store.artifacts import Artifacts
 from models.trials.objective import Objective
 from models.trials.process import warm_up
 from models.trials.spec import DataRef, TrialSpec
 
-LINEAR = {"num_layers": 0, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 16}
+LINEAR: Values = {
+    "num_layers": 0,
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "batch_size": 16,
+}
 HOLDOUT = Evaluation(validation_fraction=0.25, test_fraction=0.1)
 
 
@@ -70,7 +77,7 @@ def trial() -> Callable[..., TrialSpec]:
     """A trial of a linear model; `values` are changes to it."""
 
     def spec(data, values=None, **options):
-        defaults = {
+        defaults: dict[str, Any] = {
             "job": "job_1",
             "number": 1,
             "network": "mlp",

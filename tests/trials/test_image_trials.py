@@ -5,13 +5,14 @@ from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.registry.onnx_model import OnnxAnswers, merge
+from models.space.drawing import Values
 from models.trials.data import load, prepare
 from models.trials.objective import Objective
 from models.trials.run import run_trial
 from models.trials.spec import FailureKind
 from models.trials.trainers.keras import forward
 
-SMALL = {
+SMALL: Values = {
     "conv_blocks": 1,
     "filters": 4,
     "num_layers": 0,

@@ -8,15 +8,16 @@ import tensorflow as tf
 
 from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
+from models.space.drawing import Values
 from models.trials.spec import EarlyStopping
-from models.trials.trainers.base import Run, TrainingData
+from models.trials.trainers.base import EpochReport, Run, TrainingData
 from models.trials.trainers.keras import KerasTrainer
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(40, 3)).astype(np.float32)
 Y = (X @ np.array([1.0, -2.0, 0.5])).astype(np.float32)
 DATA = TrainingData(X[:30], Y[:30], X[30:], Y[30:], Outputs.of(Task.REGRESSION))
-LINEAR = {"num_layers": 0, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10}
+LINEAR: Values = {"num_layers": 0, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 10}
 
 
 def train(values=LINEAR, data=DATA, **options):
@@ -161,7 +162,7 @@ def test_classes(task, classes):
 
 
 def test_epochs_are_reported_as_they_end():
-    told = []
+    told: list[EpochReport] = []
     run = Run(2, 1, 1, "mlp", LINEAR, epochs=3, initial_epoch=1)
     [result] = KerasTrainer().train([run], [DATA] * 3, told.append)
     assert [(each.fold, each.execution, each.epoch) for each in told] == [(2, 1, 2), (2, 1, 3)]

@@ -1,6 +1,7 @@
 """The NumPy trainer gives the answers of the reference trainer, from the same seed."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,16 +9,17 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
+from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
 from models.trials.spec import EarlyStopping
 from models.trials.trainers.base import Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer, released
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
 from models.trials.trainers.numpy.trainer import NumpyTrainer
-from tests.trials import alike
+from tests.trials import results
 
 # Rounding of float32 over 20 steps: 1e-6 was measured, 2e-6 with nadam.
-CLOSE = {"rtol": 1e-5, "atol": 5e-6}
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 5e-6}
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(50, 4)).astype(np.float32)
@@ -25,7 +27,7 @@ Y = np.sin(X @ np.array([1.0, -2.0, 0.5, 1.0])).astype(np.float32)
 # A row that does not count, and weights that do not average 1.
 WEIGHTS = GENERATOR.gamma(1.0, 2.0, size=37).astype(np.float32)
 WEIGHTS[5] = 0
-VALUES = {"num_layers": 2, "units": [16, 9], "batch_size": 8, "learning_rate": 0.01}
+VALUES: Values = {"num_layers": 2, "units": [16, 9], "batch_size": 8, "learning_rate": 0.01}
 
 
 def data(task=Task.REGRESSION, x=X, weights=None):
@@ -45,7 +47,7 @@ def both(values, data, **options):
     return [trainer.train([run], [data])[0] for trainer in (KerasTrainer(), NumpyTrainer())]
 
 
-assert_same = partial(alike.assert_same, **CLOSE)
+assert_same = partial(results.assert_same, close=CLOSE)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.trials.trainers.base import Run, TrainingData, epoch_order
+from models.space.drawing import Values
+from models.trials.trainers.base import EpochReport, Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.regularization import Dropout
 from models.trials.trainers.numpy.trainer import NumpyTrainer, subnormals_flushed
@@ -20,7 +21,7 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(60, 5)).astype(np.float32)
 Y = np.sin(X.sum(axis=1)).astype(np.float32)
 DATA = TrainingData(X[:45], Y[:45], X[45:], Y[45:], Outputs.of(Task.REGRESSION))
-VALUES = {"num_layers": 2, "units": 24, "dropout": 0.3, "batch_size": 8}
+VALUES: Values = {"num_layers": 2, "units": 24, "dropout": 0.3, "batch_size": 8}
 
 HISTORY = """
 import json, sys
@@ -59,7 +60,7 @@ def test_weights_fit_the_keras_network():
 
 
 def test_epochs_are_reported_as_they_end():
-    told = []
+    told: list[EpochReport] = []
     result = train(report=told.append, initial_epoch=1)
     assert [each.epoch for each in told] == [2, 3]
     assert [each.logs["val_loss"] for each in told] == result.history["val_loss"]
@@ -93,18 +94,18 @@ def test_every_draw_of_dropout_is_another():
     dropout, draws = Dropout(0.5, signal.shape), [np.empty_like(signal) for _ in range(2)]
     for draw in draws:
         dropout.learn(signal, draw, noise)
-    assert not np.array_equal(*draws)
+    assert not np.array_equal(draws[0], draws[1])
 
 
 def test_dropout_trains_as_in_keras_on_average():
     """Over many seeds the mean losses of both trainers agree, where single runs cannot."""
     values = {"num_layers": 1, "units": 64, "dropout": 0.5, "batch_size": 45}
     runs = [Run(0, 0, seed, "mlp", values, epochs=2) for seed in range(3)]
-    means = [
-        np.mean([result.history["loss"] for result in trainer.train(runs, [DATA])], axis=0)
+    reference, result = (
+        np.mean([run.history["loss"] for run in trainer.train(runs, [DATA])], axis=0)
         for trainer in (KerasTrainer(), NumpyTrainer())
-    ]
-    np.testing.assert_allclose(*means, rtol=0.15)
+    )
+    np.testing.assert_allclose(reference, result, rtol=0.15)
 
 
 def test_an_order_holds_every_row_and_is_new_each_epoch():

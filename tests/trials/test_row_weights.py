@@ -6,8 +6,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
-from models.trials.data import load, prepare, prepare_fold
+from models.trials.data import PreparedFold, load, prepare, prepare_fold
 from models.trials.run import run_trial
+from tests.trials.results import history, metrics
 
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 
@@ -32,6 +33,11 @@ def classes(stored, rare):
     return name
 
 
+def weights_of(fold: PreparedFold) -> np.ndarray:
+    assert fold.training.weights_train is not None
+    return fold.training.weights_train
+
+
 def test_rows_have_no_weights_unless_asked_for(classes):
     assert prepare(classes()).folds[0].training.weights_train is None
 
@@ -43,12 +49,13 @@ def test_balanced_is_worked_out_on_the_training_rows_of_each_fold(classes):
         truth = fold.training_truth.astype(str)
         wanted = compute_class_weight("balanced", classes=np.array(["no", "yes"]), y=truth)
         assert fold.class_factors == pytest.approx(dict(zip(["no", "yes"], wanted, strict=True)))
-        weights = fold.training.weights_train
+        weights = weights_of(fold)
         assert weights.dtype == np.float32
         np.testing.assert_allclose(weights, wanted[(truth == "yes").astype(int)], rtol=1e-6)
         assert weights.mean() == pytest.approx(1.0)
     # 1,080 rows with 90 of the rare class, of which each fold trains on 720 with 60.
-    assert folds[0].class_factors["yes"] == pytest.approx(720 / (2 * 60))
+    shares = {"no": 720 / (2 * 660), "yes": 720 / (2 * 60)}
+    assert folds[0].class_factors == pytest.approx(shares)
 
 
 def test_weights_of_classes_and_rows_are_multiplied(classes, rare):
@@ -57,7 +64,7 @@ def test_weights_of_classes_and_rows_are_multiplied(classes, rare):
     assert fold.class_factors == {"no": 1.0, "yes": 4.0}
     assert fold.preprocessor.columns == ("a", "b")
     numbers = np.array([24, 7, 25, 3])
-    weights = prepare_fold(load(data), data, numbers).training.weights_train
+    weights = weights_of(prepare_fold(load(data), data, numbers))
     np.testing.assert_allclose(weights, rare["w"][numbers] * [4.0, 1.0, 1.0, 1.0], rtol=1e-6)
 
 
@@ -65,7 +72,7 @@ def test_weights_of_classes_and_rows_are_multiplied(classes, rare):
 def test_balanced_finds_more_of_the_rare_class(classes, trial, network_values):
     values = {"learning_rate": 0.3} | network_values
     plain, balanced = (
-        run_trial(trial(classes(class_weight=weight), values=values, epochs=20)).metrics
+        metrics(run_trial(trial(classes(class_weight=weight), values=values, epochs=20)))
         for weight in (None, "balanced")
     )
     assert plain["recall"] < 0.5
@@ -78,11 +85,11 @@ def test_rows_without_weight_teach_nothing(stored, plane, trial, validated_on):
     rows = plane(120) | {"w": np.arange(120) % 3}
     rows["y"] = np.where(rows["w"] == 0, rows["y"] + 20_000, rows["y"])
     fooled, right = (
-        run_trial(trial(validated_on(stored(rows, **options), sound), epochs=30))
+        metrics(run_trial(trial(validated_on(stored(rows, **options), sound), epochs=30)))
         for options in ({"features": ("a", "b")}, {"sample_weight": "w"})
     )
-    assert fooled.metrics["mae"] > 5000
-    assert right.metrics["mae"] < 500
+    assert fooled["mae"] > 5000
+    assert right["mae"] < 500
 
 
 def test_only_the_training_loss_is_weighted(stored, plane, trial):
@@ -92,8 +99,9 @@ def test_only_the_training_loss_is_weighted(stored, plane, trial):
     plain = run_trial(trial(stored(rows, features=("a", "b")), values=values))
     data = stored(rows, features=("a", "b"), sample_weight="w")
     weighted = run_trial(trial(data, values=values))
-    assert weighted.history["loss"] == pytest.approx([8 * v for v in plain.history["loss"]], 1e-4)
+    eightfold = [8 * loss for loss in history(plain)["loss"]]
+    assert history(weighted)["loss"] == pytest.approx(eightfold, rel=1e-4)
     for name in ("val_loss", "mae", "val_mae"):
-        assert weighted.history[name] == pytest.approx(plain.history[name], rel=1e-4)
+        assert history(weighted)[name] == pytest.approx(history(plain)[name], rel=1e-4)
     assert weighted.metrics == pytest.approx(plain.metrics, rel=1e-4)
     assert weighted.overfit_gap == pytest.approx(plain.overfit_gap, rel=1e-3)

@@ -2,6 +2,7 @@ import json
 import pickle
 from dataclasses import asdict
 from statistics import fmean, pstdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from models.trials.network_weights import load_weights
 from models.trials.objective import Objective
 from models.trials.run import run_trial
 from models.trials.spec import DataRef, EarlyStopping, FailureKind
+from models.trials.trainers.base import EpochReport
+from tests.trials.results import failure, history, metrics
 
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
 NAMES = {"loss", "mse", "mae", "rmse", "r2"}
@@ -26,12 +29,13 @@ NAMES = {"loss", "mse", "mae", "rmse", "r2"}
 def test_a_trial_answers_scores_in_the_targets_own_units(line, trial):
     result = run_trial(trial(line, epochs=15))
     assert result.failure is None
-    assert set(result.metrics) == NAMES
-    assert 50 < result.metrics["rmse"] < 400
-    assert result.score == result.metrics["loss"] == result.metrics["mse"]
-    assert result.metrics["r2"] > 0.9
+    assert set(metrics(result)) == NAMES
+    assert 50 < metrics(result)["rmse"] < 400
+    assert result.score == metrics(result)["loss"] == metrics(result)["mse"]
+    assert metrics(result)["r2"] > 0.9
     assert result.spread == 0.0
-    assert result.history["val_loss"][result.best_epoch - 1] == pytest.approx(
+    assert result.best_epoch is not None
+    assert history(result)["val_loss"][result.best_epoch - 1] == pytest.approx(
         result.score, rel=1e-3
     )
     assert (len(result.folds), result.parameters, result.epochs) == (1, 3, 15)
@@ -61,9 +65,9 @@ def test_every_run_has_a_seed_of_its_own_and_equal_trials_have_the_same(line, tr
 
 @pytest.mark.parametrize("metric", sorted(NAMES))
 def test_the_score_is_the_objective(line, metric, trial):
-    direction = "max" if metric == "r2" else "min"
-    result = run_trial(trial(line, objective=Objective(metric, direction), epochs=1))
-    assert result.score == result.metrics[metric] == result.folds[0].score
+    objective = Objective(metric, "max" if metric == "r2" else "min")
+    result = run_trial(trial(line, objective=objective, epochs=1))
+    assert result.score == metrics(result)[metric] == result.folds[0].score
 
 
 def test_stored_weights_give_the_score_again(line, trial):
@@ -98,11 +102,12 @@ def test_folds_and_executions_are_averaged(stored, plane, trial):
     assert [(run.fold, run.execution) for run in result.folds] == [
         (fold, execution) for fold in range(3) for execution in range(2)
     ]
-    scores = [run.score for run in result.folds]
+    scores: list[Any] = [run.score for run in result.folds]
     assert len(set(scores)) == 6
     assert result.score == fmean(scores)
     assert result.spread == pstdev(scores) > 0
-    assert result.metrics["mae"] == fmean(run.metrics["mae"] for run in result.folds)
+    runs: list[Any] = [run.metrics["mae"] for run in result.folds]
+    assert metrics(result)["mae"] == fmean(runs)
     assert len(set(result.weights)) == 6
     assert all(Artifacts(data.artifacts_root).exists(name) for name in result.weights)
     alone = run_trial(trial(data, epochs=2))
@@ -117,7 +122,7 @@ def test_method_train_scores_on_the_training_rows(stored, trial):
         trial(data, values=values, epochs=60, objective=Objective("accuracy", "max"))
     )
     assert result.score == 1.0
-    assert result.metrics["loss"] == pytest.approx(result.folds[0].training_loss)
+    assert metrics(result)["loss"] == pytest.approx(result.folds[0].training_loss)
     assert result.overfit_gap is None
     assert result.overfit is None
 
@@ -139,7 +144,7 @@ def test_classes_of_any_type(stored, labels, kind, task, plane, trial):
     rows["y"] = np.array(chosen, dtype=object if kind == "category" else float)
     data = stored(rows, task=task, types={"y": kind})
     result = run_trial(trial(data, values={"learning_rate": 1.0}, epochs=25))
-    assert set(result.metrics) == {
+    assert set(metrics(result)) == {
         "loss",
         "accuracy",
         "balanced_accuracy",
@@ -149,9 +154,9 @@ def test_classes_of_any_type(stored, labels, kind, task, plane, trial):
         "auc",
         "log_loss",
     }
-    assert result.metrics["accuracy"] > 0.8
-    assert result.metrics["auc"] > 0.9
-    assert set(result.history) == {"loss", "val_loss", "accuracy", "val_accuracy"}
+    assert metrics(result)["accuracy"] > 0.8
+    assert metrics(result)["auc"] > 0.9
+    assert set(history(result)) == {"loss", "val_loss", "accuracy", "val_accuracy"}
 
 
 def test_images(tmp_path, trial):
@@ -162,18 +167,18 @@ def test_images(tmp_path, trial):
     )
     result = run_trial(trial(data, values={"num_layers": 1}, epochs=3))
     assert result.failure is None
-    assert result.metrics["accuracy"] > 0.8
+    assert metrics(result)["accuracy"] > 0.8
 
 
 def test_divergence_is_a_result_on_real_data(tmp_path, trial):
     write_dataset(load_builtin("diabetes"), Artifacts(str(tmp_path)), "ds_diabetes")
     data = DataRef(str(tmp_path), "ds_diabetes", "target", Task.REGRESSION, Evaluation(), 1)
     result = run_trial(trial(data, values={"learning_rate": 10.0}, epochs=50))
-    assert result.failure.kind is FailureKind.DIVERGED
-    assert "epoch" in result.failure.message
+    assert failure(result).kind is FailureKind.DIVERGED
+    assert "epoch" in failure(result).message
     assert result.score is None
     assert result.metrics is None
-    assert result.history["loss"][-1] is None or result.history["val_loss"][-1] is None
+    assert history(result)["loss"][-1] is None or history(result)["val_loss"][-1] is None
     json.dumps(asdict(result), allow_nan=False)
 
 
@@ -182,7 +187,7 @@ def test_early_stopping_and_best_epoch(line, trial):
     rule = EarlyStopping(patience=2, min_delta=1.0)
     result = run_trial(trial(line, values=still, epochs=9, early_stopping=rule))
     assert result.epochs == 3
-    assert result.best_epoch == 1 + int(np.argmin(result.history["val_loss"]))
+    assert result.best_epoch == 1 + int(np.argmin(history(result)["val_loss"]))
 
 
 def test_a_child_continues_from_its_parents_best_weights(line, trial):
@@ -193,8 +198,8 @@ def test_a_child_continues_from_its_parents_best_weights(line, trial):
     assert child.failure is None
     assert child.epochs == 4
     assert child.best_epoch in (3, 4)
-    assert len(child.history["loss"]) == 2
-    assert child.history["loss"][0] < parent.history["loss"][1]
+    assert len(history(child)["loss"]) == 2
+    assert history(child)["loss"][0] < history(parent)["loss"][1]
     assert child.weights == ("jobs/job_1/trials/2/weights-0-0.npz",)
 
 
@@ -213,23 +218,25 @@ def test_a_parent_whose_weights_are_gone_is_trained_again(line, trial):
 def test_a_parent_that_cannot_be_trained_again_is_an_error_of_the_trial(line, caplog, trial):
     lost = trial(line, epochs=1, values={"learning_rate": 1e30}, weights="jobs/none")
     result = run_trial(trial(line, initial_epoch=1, parent=lost))
-    assert result.failure.kind is FailureKind.ERROR
-    assert "weights-0-0.npz" in result.failure.message
+    assert failure(result).kind is FailureKind.ERROR
+    assert "weights-0-0.npz" in failure(result).message
     assert "Trial 1 of job job_1 failed." in caplog.text
 
 
 def test_a_full_memory_is_told_apart(line, trial):
     class FullDevice:
+        name = "full"
+
         def train(self, runs, data, report=None):
             raise MemoryError("OOM when allocating tensor")
 
     result = run_trial(trial(line), trainer=FullDevice())
-    assert result.failure.kind is FailureKind.OUT_OF_MEMORY
-    assert "OOM when allocating" in result.failure.message
+    assert failure(result).kind is FailureKind.OUT_OF_MEMORY
+    assert "OOM when allocating" in failure(result).message
 
 
 def test_a_trial_without_epochs_is_an_error(line, trial):
-    assert run_trial(trial(line, epochs=2, initial_epoch=2)).failure.kind is FailureKind.ERROR
+    assert failure(run_trial(trial(line, epochs=2, initial_epoch=2))).kind is FailureKind.ERROR
 
 
 def test_an_objective_that_is_undefined_is_an_error(stored, plane, trial, validated_on):
@@ -237,17 +244,17 @@ def test_an_objective_that_is_undefined_is_an_error(stored, plane, trial, valida
     data = stored(rows)
     data = validated_on(data, stored({name: cells[:1] for name, cells in rows.items()}))
     result = run_trial(trial(data, objective=Objective("r2", "max"), epochs=1))
-    assert result.failure.kind is FailureKind.ERROR
+    assert failure(result).kind is FailureKind.ERROR
     assert result.score is None
-    assert result.metrics["r2"] is None
-    assert result.metrics["mae"] > 0
+    assert metrics(result)["r2"] is None
+    assert metrics(result)["mae"] > 0
 
 
 def test_epochs_are_reported(line, trial):
-    told = []
+    told: list[EpochReport] = []
     result = run_trial(trial(line, epochs=2), told.append)
     assert [each.epoch for each in told] == [1, 2]
-    assert [each.logs["val_loss"] for each in told] == result.history["val_loss"]
+    assert [each.logs["val_loss"] for each in told] == history(result)["val_loss"]
 
 
 def test_a_network_that_learns_its_rows_by_heart_is_overfit(stored, trial):
@@ -258,5 +265,5 @@ def test_a_network_that_learns_its_rows_by_heart_is_overfit(stored, trial):
     # Early stopping would keep a network from it; a short training must not be flagged.
     by_heart = run_trial(trial(data, values=values, epochs=20))
     fold = by_heart.folds[0]
-    assert by_heart.overfit_gap == pytest.approx(by_heart.metrics["loss"] - fold.training_loss)
+    assert by_heart.overfit_gap == pytest.approx(metrics(by_heart)["loss"] - fold.training_loss)
     assert by_heart.overfit

@@ -6,6 +6,7 @@ from models.data.preparation.splitting import Evaluation
 from models.store.artifacts import Artifacts
 from models.trials.run import run_trial
 from models.trials.spec import EarlyStopping
+from models.trials.trainers.base import EpochReport
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.trainer import NumpyTrainer
 
@@ -66,7 +67,7 @@ def test_a_trial_that_ends_by_itself_is_not_stopped(run, line, trial):
 
 
 def test_the_telling_goes_on_without_an_answer(run, line, trial):
-    told = []
+    told: list[EpochReport] = []
     result = run(told.append, trial(line, epochs=2))
     assert [report.epoch for report in told] == [1, 2]
     assert not result.stopped

@@ -1,13 +1,14 @@
 import pytest
 
 from models.networks.size import size_of
+from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, OPTIMIZERS, SCHEDULES, hyperparameters_of
 from models.trials.run import run_trial
 from models.trials.trainers.choice import TrainerChoice
 from models.trials.trainers.keras import KerasTrainer
 
 ROWS, SHAPE, UNITS = 1000, (20,), 3
-VALUES = {"num_layers": 2, "units": [64, 32], "batch_size": 50}
+VALUES: Values = {"num_layers": 2, "units": [64, 32], "batch_size": 50}
 # Forward, and backward to the weights and to the signal.
 STEP = 3 * 50 * (20 * 64 + 64 * 32 + 32 * 3)
 UNKNOWN = [
