@@ -61,10 +61,10 @@ def test_a_strategy_finds_a_network_that_beats_the_baseline(service, client, str
     assert_onnx_equals_keras(service.url, client, model, dataset)
 
 
-def test_a_search_that_ends_at_a_target_trains_quick_networks_first(client):
+def test_trials_run_in_the_order_of_their_numbers_also_with_a_target_score(client):
     job = client.tune(
         {
-            "model": "quick-first",
+            "model": "in-order",
             "dataset": "builtin:diabetes",
             "target": "target",
             "search_space": {"units": {"type": "choice", "values": [256, 8, 64]}},
@@ -76,8 +76,8 @@ def test_a_search_that_ends_at_a_target_trains_quick_networks_first(client):
     done = client.wait(job["id"], every=0.1)
     assert done["stop_reason"] == "exhausted"
     trials = sorted(client.trials(job["id"]), key=lambda trial: trial["started"])
-    assert [trial["values"]["units"] for trial in trials] == [8, 64, 256]
-    assert [trial["number"] for trial in trials] == [2, 3, 1]
+    assert [trial["values"]["units"] for trial in trials] == [256, 8, 64]
+    assert [trial["number"] for trial in trials] == [1, 2, 3]
 
 
 def assert_onnx_equals_keras(url, client, model, dataset):

@@ -108,10 +108,10 @@ def test_errors_are_documented_as_problems(contract: dict[str, Any]) -> None:
 def test_what_a_user_writes_is_described_field_by_field(contract: dict[str, Any]) -> None:
     schemas = contract["components"]["schemas"]
     for name in (
-        "Tune",
+        "JobSpec",
         "NarrowFrom",
         "RaisedLimits",
-        "GivenTrials",
+        "EnqueueTrials",
         "Budget",
         "Objective",
         "Evaluation",
@@ -120,13 +120,13 @@ def test_what_a_user_writes_is_described_field_by_field(contract: dict[str, Any]
     ):
         for field, schema in schemas[name]["properties"].items():
             assert "$ref" in schema or "allOf" in schema or schema.get("description"), (name, field)
-    assert schemas["Tune"]["required"] == ["model"]
+    assert schemas["JobSpec"]["required"] == ["model"]
     assert schemas["Predict"]["properties"]["instances"]["example"]
 
 
 def test_every_strategy_and_hyperparameter_is_described(contract: dict[str, Any]) -> None:
     schemas = contract["components"]["schemas"]
-    fields_of_tune = schemas["Tune"]["properties"]
+    fields_of_tune = schemas["JobSpec"]["properties"]
     assert set(fields_of_tune["search_space"]["properties"]) == set(HYPERPARAMETERS)
     _, *references = fields_of_tune["strategy"]["oneOf"]
     described = {}

@@ -32,7 +32,7 @@ WHOLE: dict[str, Any] = {
         "epochs": 100,
         "max_seconds": 3600,
         "max_failed_trials": 10,
-        "target": 0.1,
+        "target_score": 0.1,
     },
     "evaluation": {"method": "holdout", "validation_fraction": 0.2, "test_fraction": 0.1},
     "executions_per_trial": 1,
@@ -86,6 +86,12 @@ def test_the_whole_contract_is_accepted(app_client: FlaskClient) -> None:
     assert asked["search_space"]["units"] == WHOLE["search_space"]["units"]
     assert asked["search_space"]["momentum"]["when"] == {"optimizer": ["sgd"]}
     assert asked["search_space"]["kernel_initializer"] == "glorot_uniform"
+
+
+def test_the_old_name_of_the_target_score_is_still_accepted(app_client: FlaskClient) -> None:
+    budget = start(app_client, budget={"target": 0.1})["request"]["budget"]
+    assert budget["target_score"] == 0.1
+    assert "target" not in budget
 
 
 def test_cross_validation_trains_the_winner_anew(app_client: FlaskClient) -> None:
