@@ -171,9 +171,12 @@ class JobSpecSchema(ma.Schema):
         return JobSpec(**data, named=named)
 
 
+_SCHEMA = JobSpecSchema()  # making one takes as long as loading a document by it
+
+
 def dump_spec(spec: JobSpec) -> dict[str, Any]:
     """Return the document of a decided spec, which `load_spec` reads back to an equal one."""
-    document: dict[str, Any] = JobSpecSchema().dump(spec)
+    document: dict[str, Any] = _SCHEMA.dump(spec)
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
@@ -184,7 +187,7 @@ def load_spec(document: Mapping[str, Any], what: str) -> JobSpec:
     if version not in range(1, SCHEMA_VERSION + 1):
         raise Unreadable(what, {"schema_version": [f"{version} is newer than {SCHEMA_VERSION}."]})
     try:
-        spec: JobSpec = JobSpecSchema().load(fields)
+        spec: JobSpec = _SCHEMA.load(fields)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:
