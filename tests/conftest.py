@@ -48,6 +48,7 @@ _SLOW_PATHS = [
         "jobs/test_reuse.py",
         "jobs/test_search.py",
         "jobs/test_steering.py",
+        "jobs/test_unreadable_jobs.py",
         "jobs/test_worker.py",
         "jobs/test_worker_deaths.py",
         "networks",
@@ -55,7 +56,7 @@ _SLOW_PATHS = [
         "oracles/test_oracle_contract.py",
         "registry/test_any_row.py",
         "registry/test_export.py",
-        "registry/test_onnx_merge.py",
+        "registry/test_onnx_model.py",
         "registry/test_parity.py",
         "space/test_narrowing.py",
         "space/test_space_properties.py",
@@ -97,6 +98,8 @@ def _is_slow(item: pytest.Item) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("fast"):
+        if gone := [str(path) for path in _SLOW_PATHS if not path.exists()]:
+            raise pytest.UsageError(f"tests/conftest.py names slow tests that are gone: {gone}")
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # an import of it now fails
     for mark, (_, kinds) in _KINDS.items():
         config.addinivalue_line("markers", f"{mark}: run over each of {', '.join(kinds)}")
