@@ -104,7 +104,7 @@ class Job:
     id: str
     model: str
     state: JobState
-    document: Mapping[str, Any]  # the stored form of `spec`
+    document: Any  # the stored form of `spec`: an object, unless it is damaged
     dataset: str | None  # id of the stored dataset; None until a builtin one is loaded
     planned_trials: int
     created: datetime
@@ -127,12 +127,19 @@ class Job:
     @property
     def request(self) -> dict[str, Any]:
         """The request with every default, as JSON; readable also where `spec` is not."""
-        return {name: value for name, value in self.document.items() if name != "schema_version"}
+        found = self.document if isinstance(self.document, Mapping) else {}
+        return {name: value for name, value in found.items() if name != "schema_version"}
 
     @property
     def refit(self) -> bool:
         """Whether the winner is trained again on training and validation rows together."""
-        return bool(self.document.get("refit"))
+        return self.request.get("refit") is True
+
+    @property
+    def parallelism(self) -> int | None:
+        """Trials at once, where the request says."""
+        found = self.request.get("parallelism")
+        return found if isinstance(found, int) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class JobReader:
         if job.state.is_final:
             eta = 0.0
         elif timed:
-            at_once = job.document.get("parallelism") or self._slots
+            at_once = job.parallelism or self._slots
             left = max(0, job.planned_trials - ended)
             eta = left * sum(row.seconds for row in rows) / timed / max(1, at_once)
         return Progress(

@@ -180,12 +180,15 @@ def dump_spec(spec: JobSpec) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
-def load_spec(document: Mapping[str, Any], what: str) -> JobSpec:
+def load_spec(document: Any, what: str) -> JobSpec:
     """Read a stored document; Unreadable, naming `what` and the field, where that is impossible."""
+    if not isinstance(document, Mapping):
+        raise Unreadable(what, "It is not a JSON object.")
     fields = dict(document)
     version = fields.pop("schema_version", 1)
     if version not in range(1, SCHEMA_VERSION + 1):
-        raise Unreadable(what, {"schema_version": [f"{version} is newer than {SCHEMA_VERSION}."]})
+        known = f"{version!r} is not a version from 1 to {SCHEMA_VERSION}."
+        raise Unreadable(what, {"schema_version": [known]})
     try:
         spec: JobSpec = _SCHEMA.load(fields)
     except ma.ValidationError as error:

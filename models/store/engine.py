@@ -180,8 +180,9 @@ def _create_engine(url: URL, connections: int) -> Engine:
             pool_recycle=_RECYCLE_SECONDS,
             connect_args={**_PSYCOPG, **url.query},
             json_serializer=strict_json,
+            json_deserializer=_parsed_json,
         )
-    engine = create_engine(url, json_serializer=strict_json)
+    engine = create_engine(url, json_serializer=strict_json, json_deserializer=_parsed_json)
     if url.database:
         folder = Path(url.database).parent
         event.listen(engine, "do_connect", lambda *_: folder.mkdir(parents=True, exist_ok=True))
@@ -193,6 +194,17 @@ def _create_engine(url: URL, connections: int) -> Engine:
 def strict_json(value: Any) -> str:
     """Serialize to the JSON of RFC 8259: NaN and infinities become null."""
     return json.dumps(_finite(value), allow_nan=False)
+
+
+def _parsed_json(text: str | bytes) -> Any:
+    """Return stored JSON; None for text that is none, which readers refuse as they do null.
+
+    PostgreSQL keeps none. SQLite keeps any text, and one damaged row must not fail whole lists.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _finite(value: Any) -> Any:

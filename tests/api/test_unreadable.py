@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from models.store.engine import Database
 from models.store.tables import jobs, trials
@@ -79,3 +79,27 @@ def test_states_of_a_newer_version_are_told(
     (shown,) = app_client.get("/tune").get_json()["items"]
     assert (shown["state"], shown["id"]) == ("failed", job)
     assert "finishing" in shown["error"]
+
+
+@pytest.mark.parametrize("stored", ["[]", "null", "7", '"text"', '{"model": ', "{}"])
+def test_a_damaged_request_costs_its_own_job_alone(
+    app_client: FlaskClient,
+    database: Database,
+    refused: Callable[..., dict[str, Any]],
+    stored: str,
+) -> None:
+    job, other = (app_client.post("/tune", json=REQUEST).get_json()["id"] for _ in range(2))
+    with database.write() as connection:
+        connection.execute(
+            text("UPDATE jobs SET spec = :spec WHERE id = :id"), {"spec": stored, "id": job}
+        )
+    assert [each["id"] for each in app_client.get("/tune").get_json()["items"]] == [other, job]
+    shown = app_client.get(f"/tune/{job}").get_json()
+    assert (shown["request"], shown["refit"]) == ({}, False)
+    refused(app_client.patch(f"/tune/{job}", json={"budget": {"max_trials": 40}}), 409)
+    rows = {"records": [{"a": 1}, {"a": 2}]}
+    dataset = app_client.post("/datasets", json=rows).get_json()["id"]
+    assert app_client.delete(f"/datasets/{dataset}").status_code == 204
+    assert app_client.post(f"/tune/{job}/cancel").status_code == 202
+    assert app_client.delete(f"/tune/{job}").status_code == 204
+    assert app_client.delete(f"/tune/{other}").status_code == 204

@@ -60,7 +60,7 @@ def test_jobs_from_before_documents_had_a_version_are_read(make_spec) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["schema_version"], 99, "schema_version: 99 is newer than"),
+        (["schema_version"], 99, "schema_version: 99 is not a version"),
         (["search_space", "units"], {"type": "int", "min": 1, "max": 5000}, "search_space.units"),
         (["evaluation", "folds"], "five", "evaluation.folds"),
         (["evaluation", "validation_fraction"], 7.0, "evaluation.validation_fraction"),

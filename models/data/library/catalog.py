@@ -1,6 +1,6 @@
 """The catalog of stored datasets; their rows lie in the artifact store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -108,17 +108,12 @@ class DatasetCatalog:
         again meanwhile.
         """
         with self._database.write() as connection:
-            validated_on = jobs.c.spec["evaluation"]["validation_dataset"].as_string()
-            user = connection.execute(
-                select(jobs.c.id)
-                .where(
-                    or_(jobs.c.dataset == dataset, validated_on == dataset),
-                    jobs.c.state.not_in(_FINAL_JOB_STATES),
-                )
-                .limit(1)
-            ).scalar_one_or_none()
-            if user is not None:
-                raise Conflict(f"Dataset {dataset} is in use by job {user}.")
+            unfinished = select(jobs.c.id, jobs.c.dataset, jobs.c.spec).where(
+                jobs.c.state.not_in(_FINAL_JOB_STATES)
+            )
+            for job in connection.execute(unfinished):
+                if dataset in (job.dataset, _validation_dataset(job.spec)):
+                    raise Conflict(f"Dataset {dataset} is in use by job {job.id}.")
             gone = connection.execute(delete(datasets).where(datasets.c.id == dataset))
             if gone.rowcount == 0:
                 raise NotFound("dataset", dataset)
@@ -147,3 +142,9 @@ def _listed(row: Row[Any]) -> DatasetRecord:
         return _record(row)
     except Unreadable as error:
         return DatasetRecord(**row._asdict() | {"columns": (), "error": str(error)})
+
+
+def _validation_dataset(spec: Any) -> Any:
+    """Return the validation dataset of a job's stored request; None if that is damaged."""
+    evaluation = spec.get("evaluation") if isinstance(spec, Mapping) else None
+    return evaluation.get("validation_dataset") if isinstance(evaluation, Mapping) else None
