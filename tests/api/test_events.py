@@ -167,26 +167,32 @@ def test_a_running_trial_is_shown_with_its_history_so_far(
 def test_clients_that_follow_cannot_take_every_thread(
     http: httpx.Client, service: Any, endless
 ) -> None:
-    def is_open() -> bool:
-        with follow(http, endless) as response:
-            return response.status_code == 200
-
-    wait_until(is_open)  # streams of other tests are free again
     with ExitStack() as streams:
-        followers = [
-            streams.enter_context(httpx.Client(base_url=service.url, timeout=PATIENCE))
-            for _ in range(STREAMS)
-        ]
-        for follower in followers:
-            response = streams.enter_context(follow(follower, endless))
-            assert response.status_code == 200
-            next(response.iter_text())
+
+        def open_stream() -> Any:
+            """Follow the job; None while streams that were closed before still hold a place."""
+            one = ExitStack()
+            follower = one.enter_context(httpx.Client(base_url=service.url, timeout=PATIENCE))
+            response = one.enter_context(follow(follower, endless))
+            if response.status_code != 200:
+                one.close()
+                return None
+            streams.push(one)
+            return response
+
+        for _ in range(STREAMS):
+            next(wait_until(open_stream).iter_text())
         with follow(http, endless) as refused:
             body = json.loads(refused.read())
         assert refused.status_code == body["status"] == 503
         assert int(refused.headers["retry-after"]) > 0
         assert http.get("/healthz").status_code == 200
         assert http.get(f"/tune/{endless}").json()["state"] == "running"
+
+    def is_open() -> bool:
+        with follow(http, endless) as response:
+            return response.status_code == 200
+
     # A thread is free again once its stream has found that nobody listens.
     wait_until(is_open)
 

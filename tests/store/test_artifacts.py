@@ -79,9 +79,11 @@ def test_a_write_that_fails_half_way_changes_nothing(tmp_path: Path) -> None:
 
 def _write_more_than_fits(artifacts: Artifacts) -> None:
     """Like a full disk: the file system takes the first 10,000 bytes of a file and no more."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     with pytest.raises(Unavailable, match="File too large"):
         artifacts.write("a", b"x" * 1_000_000)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))  # the process has more to write
 
 
 @pytest.mark.parametrize(
