@@ -12,6 +12,7 @@ from marshmallow.validate import Length, OneOf, Range
 from api.schemas.fields import PageQuery
 from models.fields import LARGEST_NUMBER, StrictFloat, StrictInteger, described
 from models.jobs.model import JobState, TrialState
+from models.jobs.schema_parts import MAX_EPOCHS, MAX_TRIALS, with_target_score
 
 # Queries and headers
 
@@ -98,7 +99,7 @@ class RaisedLimitsSchema(ma.Schema):
 
     max_trials = StrictInteger(
         allow_none=True,
-        validate=Range(1, 100_000),
+        validate=Range(1, MAX_TRIALS),
         metadata=described("Of the strategy's own trials; `null`: all that it has."),
     )
     max_seconds = StrictFloat(
@@ -117,17 +118,13 @@ class RaisedLimitsSchema(ma.Schema):
         allow_none=True, metadata=described("Old name of `target_score`.", deprecated=True)
     )
     epochs = StrictInteger(
-        validate=Range(1, 100_000),
+        validate=Range(1, MAX_EPOCHS),
         metadata=described("Of the trials from now on; those that were trained stay as they are."),
     )
 
     @ma.post_load
     def _rename(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if "target" not in data:
-            return data
-        if "target_score" in data:
-            raise ma.ValidationError("Is the old name of target_score; give one.", "target")
-        return {"target_score": data.pop("target"), **data}
+        return with_target_score(data)
 
 
 class RaiseBudgetSchema(ma.Schema):

@@ -77,7 +77,7 @@ class KeyCatalog:
         """Return every key that was ever created, oldest first."""
         query = select(api_keys).order_by(api_keys.c.created, api_keys.c.id)
         with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [_record(row) for row in connection.execute(query).all()]
 
     def is_empty(self) -> bool:
         """Whether no key was ever created."""

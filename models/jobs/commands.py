@@ -9,15 +9,15 @@ from marshmallow import ValidationError
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, Invalid, TooMany
+from models.errors import Conflict, Invalid, NotFound, TooMany
 from models.jobs.model import ENQUEUED_PREFIX, Job, JobState, Trial, TrialState, enqueued_key
 from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
+from models.jobs.store.rows import job_from_row
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
-    job_from_row,
     locked,
     unit_of_work,
 )
@@ -31,6 +31,8 @@ from models.store.tables import jobs, now, trials
 
 RETRY_AFTER = 30  # seconds until a full queue may have room
 MAX_ITERATIONS = 100  # of Hyperband's schedule
+
+_HELD_STATES = [JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING]
 
 Limits = Mapping[str, Any]  # numbers by their names in Budget; None takes a limit away
 
@@ -134,7 +136,7 @@ class JobCommands:
 
     def pause(self, job: str) -> Job:
         """Start no more trials of a job; those under way are finished."""
-        return self._change(job, lambda unit, owner: JobState.PAUSED)
+        return self._change(job, lambda unit: JobState.PAUSED)
 
     def resume(self, job: str) -> Job:
         """Queue a paused job again; it goes on where it stopped."""
@@ -144,11 +146,10 @@ class JobCommands:
         """End a job and its trials, at once if no worker holds it."""
         return self._change(job, _cancelled_or_cancelling)
 
-    def _change(self, job: str, target_of: Callable[[UnitOfWork, str | None], JobState]) -> Job:
+    def _change(self, job: str, target_of: Callable[[UnitOfWork], JobState]) -> Job:
         """Move a job; Conflict if its state forbids that; asking twice changes nothing."""
         with unit_of_work(self._database, job) as unit:
-            query = select(jobs.c.owner).where(jobs.c.id == job)
-            target = target_of(unit, unit.connection.execute(query).scalar_one())
+            target = target_of(unit)
             if target != unit.state:
                 if target == JobState.CANCELLED:
                     unit.change_trials(TrialState.CANCELLED, source=OPEN)
@@ -160,10 +161,15 @@ class JobCommands:
 
         Raises Conflict while the job is running, paused or being cancelled.
         """
-        with unit_of_work(self._database, job) as unit:
-            if not (unit.state.is_final or unit.state == JobState.QUEUED):
-                raise Conflict(f"Job {job} is {unit.state}; cancel it before deleting it.")
-            unit.connection.execute(delete(jobs).where(jobs.c.id == job))
+        with self._database.write() as connection:
+            row = locked(connection, job)
+            if row is None:
+                raise NotFound("job", job)
+            # One in a state of another version may go, too, unless a worker holds it.
+            is_held = row.state not in set(JobState) and row.owner is not None
+            if is_held or row.state in _HELD_STATES:
+                raise Conflict(f"Job {job} is {row.state}; cancel it before deleting it.")
+            connection.execute(delete(jobs).where(jobs.c.id == job))
         self._artifacts.delete(f"jobs/{job}")
 
     def enqueue(
@@ -211,17 +217,17 @@ class JobCommands:
             return unit.job()
 
 
-def _queued_again(unit: UnitOfWork, owner: str | None) -> JobState:
+def _queued_again(unit: UnitOfWork) -> JobState:
     if unit.state.is_final:
         raise Conflict(f"Job {unit.job_id} is {unit.state}; only a raised budget lets it go on.")
     return JobState.QUEUED
 
 
-def _cancelled_or_cancelling(unit: UnitOfWork, owner: str | None) -> JobState:
+def _cancelled_or_cancelling(unit: UnitOfWork) -> JobState:
     if unit.state.is_final:
         # A cancelled job stays so; any other final state refuses the change.
         return JobState.CANCELLED
-    is_held = owner is not None or unit.state == JobState.RUNNING
+    is_held = unit.owner is not None or unit.state == JobState.RUNNING
     return JobState.CANCELLING if is_held else JobState.CANCELLED
 
 

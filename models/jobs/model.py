@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from models.errors import Unreadable
-from models.jobs.schema import load_spec
+from models.jobs.schema import load_spec, shown_request
 from models.jobs.spec import JobSpec
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 
@@ -127,8 +127,7 @@ class Job:
     @property
     def request(self) -> dict[str, Any]:
         """The request with every default, as JSON; readable also where `spec` is not."""
-        found = self.document if isinstance(self.document, Mapping) else {}
-        return {name: value for name, value in found.items() if name != "schema_version"}
+        return shown_request(self.document)
 
     @property
     def refit(self) -> bool:
@@ -195,7 +194,7 @@ class Trial:
             document["folds"] = tuple(RunReport(**run) for run in document["folds"])
             document["weights"] = tuple(document["weights"])
             return TrialResult(**document, score=self.score, seconds=self.seconds or 0.0)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"the result of trial {self.number}", str(error)) from None
 
 

@@ -11,7 +11,7 @@ from models.errors import NotFound, Unreadable
 from models.jobs.best import best_first, comes_after
 from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
-from models.jobs.store.unit_of_work import job_from_row, trial_from_row
+from models.jobs.store.rows import job_from_row, outcome_from_row, shown_trial
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
 from models.trials.spec import FailureKind
@@ -52,7 +52,8 @@ class JobReader:
                 )
             )
         with self._database.read() as connection:
-            return [job_from_row(row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+        return [job_from_row(row) for row in rows]
 
     def with_progress(self, job: Job) -> Job:
         """Return the job with its progress and its best trial.
@@ -129,16 +130,8 @@ class JobReader:
         columns.append((trials.c.reused_job == trials.c.job).label("is_repeat"))
         query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
         with self._database.read() as connection:
-            return [
-                Outcome(
-                    **{
-                        **row._mapping,
-                        "state": TrialState(row.state),
-                        "is_repeat": bool(row.is_repeat),
-                    }
-                )
-                for row in connection.execute(query)
-            ]
+            rows = connection.execute(query).all()
+        return [outcome_from_row(row) for row in rows]
 
     def trial(self, job: Job, number: int) -> Trial:
         """Return one trial, with its curves so far while it runs; NotFound if there is none."""
@@ -147,7 +140,7 @@ class JobReader:
             row = connection.execute(query).one_or_none()
         if row is None:
             raise NotFound("trial", number)
-        trial = trial_from_row(row)
+        trial = shown_trial(row)
         if trial.state != TrialState.RUNNING:
             return trial
         history = self._events.history(job.id, number)
@@ -174,7 +167,8 @@ class JobReader:
             if after is not None:
                 query = query.where(trials.c.number > after)
         with self._database.read() as connection:
-            return [trial_from_row(row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+        return [shown_trial(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from models.jobs.schema_parts import (
     ObjectiveField,
     ObjectiveSchema,
     PruningSchema,
+    with_target_score,
 )
 from models.jobs.spec import JobSpec
 from models.oracles.plan import DEFAULT_TRIALS
@@ -32,6 +33,7 @@ from models.oracles.schema import StrategyField
 from models.oracles.strategy import Bayesian, Random
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
+from models.trials.objective import resolve_objective
 from models.trials.spec import EarlyStopping
 
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
@@ -180,6 +182,17 @@ def dump_spec(spec: JobSpec) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
+def shown_request(document: Any) -> dict[str, Any]:
+    """Return a stored document as a request, under the names of this version; {} if damaged."""
+    if not isinstance(document, Mapping):
+        return {}
+    request = {name: value for name, value in document.items() if name != "schema_version"}
+    budget = request.get("budget")
+    if isinstance(budget, Mapping) and "target" in budget:
+        request["budget"] = with_target_score(budget)
+    return request
+
+
 def load_spec(document: Any, what: str) -> JobSpec:
     """Read a stored document; Unreadable, naming `what` and the field, where that is impossible."""
     if not isinstance(document, Mapping):
@@ -191,6 +204,9 @@ def load_spec(document: Any, what: str) -> JobSpec:
         raise Unreadable(what, {"schema_version": [known]})
     try:
         spec: JobSpec = _SCHEMA.load(fields)
+        if spec.task is None:
+            raise Invalid.at("task", "It was not decided.")
+        resolve_objective(spec.task, spec.objective.metric, spec.objective.direction)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:

@@ -23,7 +23,7 @@ from models.trials.objective import METRICS, Objective
 from models.trials.spec import EarlyStopping
 
 _METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
-_MAX_EPOCHS = _MAX_TRIALS = 100_000
+MAX_EPOCHS = MAX_TRIALS = 100_000
 
 
 class DatasetField(ma.fields.Field[Any]):
@@ -162,7 +162,7 @@ class BudgetSchema(ma.Schema):
     max_trials = StrictInteger(
         load_default=None,
         allow_none=True,
-        validate=Range(1, _MAX_TRIALS),
+        validate=Range(1, MAX_TRIALS),
         metadata=described(
             f"Trials at most. Default: {DEFAULT_TRIALS} for random and bayesian; all that"
             " the strategy plans for manual, grid and hyperband."
@@ -170,7 +170,7 @@ class BudgetSchema(ma.Schema):
     )
     epochs = StrictInteger(
         load_default=50,
-        validate=Range(1, _MAX_EPOCHS),
+        validate=Range(1, MAX_EPOCHS),
         metadata=described("Epochs at most for one training."),
     )
     max_seconds = StrictFloat(
@@ -197,10 +197,18 @@ class BudgetSchema(ma.Schema):
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Budget:
-        old = data.pop("target", None)
-        if old is not None and data["target_score"] not in (None, old):
-            raise ma.ValidationError("Is the old name of target_score; give one.", "target")
-        return Budget(**data | ({} if old is None else {"target_score": old}))
+        return Budget(**with_target_score(data))
+
+
+def with_target_score(budget: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits with `target`, the name before 0.2.0, under its new name."""
+    limits = dict(budget)
+    if "target" not in limits:
+        return limits
+    old = limits.pop("target")
+    if limits.get("target_score") not in (None, old):
+        raise ma.ValidationError("Is the old name of target_score; give one.", "target")
+    return limits | {"target_score": old}
 
 
 class NarrowFromSchema(ma.Schema):
@@ -288,14 +296,14 @@ class PruningSchema(ma.Schema):
         ),
     )
     min_epochs = StrictInteger(
-        validate=Range(1, _MAX_EPOCHS),
+        validate=Range(1, MAX_EPOCHS),
         metadata=described(
             "Epochs that every trial gets; the first rung of `asha`.",
             default=MedianRule().min_epochs,
         ),
     )
     min_trials = StrictInteger(
-        validate=Range(1, _MAX_TRIALS),
+        validate=Range(1, MAX_TRIALS),
         metadata=described(
             "median: trials that must have completed before any is stopped.",
             default=MedianRule().min_trials,

@@ -31,7 +31,7 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import Job, Outcome, TrialState
 from models.jobs.pruning import check_pruning
 from models.jobs.reader import JobReader
-from models.jobs.schema import dump_spec
+from models.jobs.schema import dump_spec, shown_request
 from models.jobs.search.reuse import training_digest
 from models.jobs.spec import JobSpec, check_trials
 from models.oracles.plan import Plan, plan
@@ -86,9 +86,7 @@ class Decision:
     @property
     def request(self) -> dict[str, object]:
         """The decided request with every default, as JSON."""
-        document = dump_spec(self.spec)
-        del document["schema_version"]
-        return document
+        return shown_request(dump_spec(self.spec))
 
 
 class Submission:

@@ -79,10 +79,3 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
     options = asdict(strategy)
     lists = {name: list(options.pop(name)) for name in _LISTS if name in options}
     return {"name": strategy.name, **options, **{name: own for name, own in lists.items() if own}}
-
-
-def strategy_from_json(document: Mapping[str, Any]) -> Strategy:
-    """Read back what `strategy_to_json` returned; requests are read by `StrategyField`."""
-    options = {name: value for name, value in document.items() if name != "name"}
-    lists = {name: tuple(options[name]) for name in _LISTS if name in options}
-    return STRATEGIES[document["name"]](**options | lists)

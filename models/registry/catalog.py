@@ -240,7 +240,7 @@ class ModelCatalog:
         query = _versions(model).order_by(versions.c.version.desc())
         with self._database.read() as connection:
             pointing = _aliases_by_version(connection, model)
-            return [_version(row, pointing) for row in connection.execute(query)]
+            return [_version(row, pointing) for row in connection.execute(query).all()]
 
     def version(self, model: str, version: int) -> VersionRecord:
         """Read one version; raises NotFound."""

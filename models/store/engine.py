@@ -68,7 +68,13 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads; all its queries see the state of one moment."""
         with self._reading.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            except BaseException:
+                if not self.is_postgresql:
+                    # A cursor left open would keep its snapshot, and its lock, in the pool.
+                    connection.invalidate()
+                raise
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -81,6 +87,21 @@ class Database:
         options = self.engine.execution_options(luthier_writes=True)
         with options.begin() as connection:
             yield connection
+
+    @contextmanager
+    def migrate(self) -> Iterator[Connection]:
+        """Open a transaction that may replace tables.
+
+        SQLite replaces a table by a copy and drops the old one, which would delete the rows that
+        refer to it: foreign keys are not enforced meanwhile.
+        """
+        options = self.engine.execution_options(luthier_writes=True, luthier_migrates=True)
+        try:
+            with options.begin() as connection:
+                yield connection
+        finally:
+            if not self.is_postgresql:
+                self.engine.dispose()  # connections that do not enforce foreign keys
 
     def revision(self) -> str | None:
         """Return the revision of the schema; None before the first migration."""
@@ -227,5 +248,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("luthier_writes", False)
+    options = connection.get_execution_options()
+    writes = options.get("luthier_writes", False)
+    if options.get("luthier_migrates", False):
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # has no effect after BEGIN
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

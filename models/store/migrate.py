@@ -31,7 +31,7 @@ def migrate(database: Database) -> None:
 
 
 def _upgrade(database: Database, config: Config) -> None:
-    with database.write() as connection:
+    with database.migrate() as connection:
         if database.is_postgresql:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
 from models.store.engine import Database
-from models.store.tables import jobs, trials
+from models.store.tables import jobs
 
 REQUEST = {"model": "m", "dataset": "builtin:iris", "target": "target"}
 UNITS = "search_space.units.max"
@@ -64,21 +64,61 @@ def test_it_can_be_cancelled_and_deleted(app_client: FlaskClient, unreadable: st
     assert app_client.get(f"/tune/{unreadable}").status_code == 404
 
 
-def test_states_of_a_newer_version_are_told(
-    app_client: FlaskClient, database: Database, refused: Callable[..., dict[str, Any]]
-) -> None:
+@pytest.fixture
+def with_trial(app_client: FlaskClient) -> str:
+    """A queued job with one trial."""
     body = REQUEST | {"strategy": {"name": "random", "initial_trials": [{"units": 8}]}}
-    job = app_client.post("/tune", json=body).get_json()["id"]
-    with database.write() as connection:
-        connection.execute(update(trials).values(state="resting"))
-    response = app_client.get(f"/tune/{job}/trials")
-    refused(response, 409)
-    assert "resting" in response.get_json()["detail"]
+    return str(app_client.post("/tune", json=body).get_json()["id"])
+
+
+def test_a_job_in_a_state_of_a_newer_version_is_shown_and_can_be_deleted(
+    app_client: FlaskClient,
+    database: Database,
+    with_trial: str,
+    refused: Callable[..., dict[str, Any]],
+) -> None:
     with database.write() as connection:
         connection.execute(update(jobs).values(state="finishing"))
     (shown,) = app_client.get("/tune").get_json()["items"]
-    assert (shown["state"], shown["id"]) == ("failed", job)
+    assert (shown["state"], shown["id"]) == ("failed", with_trial)
     assert "finishing" in shown["error"]
+    for ask in ("pause", "resume", "cancel"):
+        refused(app_client.post(f"/tune/{with_trial}/{ask}"), 409)
+    refused(app_client.patch(f"/tune/{with_trial}", json={"budget": {"max_trials": 40}}), 409)
+    assert app_client.delete(f"/tune/{with_trial}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("column", "stored"),
+    [
+        ("state", "resting"),
+        ("values", "[1]"),
+        ("values", "null"),
+        ("failure_kind", "martian"),
+        ("result", "[[1, 2, 3]]"),
+        ("result", '{"folds": 3}'),
+        ("result", '{"folds": [3]}'),
+        ("result", '{"history": []}'),
+    ],
+)
+def test_a_damaged_trial_is_shown_as_failed_and_hides_no_other(
+    app_client: FlaskClient, database: Database, with_trial: str, column: str, stored: str
+) -> None:
+    more = {"values": {"units": 16}}
+    assert app_client.post(f"/tune/{with_trial}/trials", json=more).status_code == 202
+    sound = app_client.get(f"/tune/{with_trial}/trials/2").get_json()
+    with database.write() as connection:
+        change = f'UPDATE trials SET "{column}" = :stored WHERE number = 1'
+        connection.execute(text(change), {"stored": stored})
+    for query in ("", "?sort=score"):
+        listed = app_client.get(f"/tune/{with_trial}/trials{query}").get_json()["items"]
+        by_number = {trial["number"]: trial for trial in listed}
+        assert by_number[2] == sound
+        assert (by_number[1]["state"], by_number[1]["values"]) == ("failed", {})
+        assert column in by_number[1]["failure"]["message"]
+    assert app_client.get(f"/tune/{with_trial}/report").status_code == 200
+    assert app_client.get(f"/tune/{with_trial}/importance").status_code == 409
+    assert app_client.post(f"/tune/{with_trial}/cancel").status_code == 202
 
 
 @pytest.mark.parametrize("stored", ["[]", "null", "7", '"text"', '{"model": ', "{}"])

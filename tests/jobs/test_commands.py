@@ -66,6 +66,8 @@ def test_jobs_from_before_documents_had_a_version_are_read(make_spec) -> None:
         (["evaluation", "validation_fraction"], 7.0, "evaluation.validation_fraction"),
         (["a_new_field"], 1, "a_new_field: Unknown field"),
         (["task"], "ranking", "task"),
+        (["task"], "auto", "task: It was not decided"),
+        (["objective", "metric"], "luck", "objective.metric"),
     ],
 )
 def test_a_document_that_cannot_be_read_is_named_with_its_field(

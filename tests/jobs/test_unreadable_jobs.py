@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from models.jobs.model import Job, JobState
 from models.jobs.reader import JobReader
@@ -50,17 +50,22 @@ def test_a_worker_fails_such_jobs_and_goes_on_with_the_others(
         row = {"job": forgetful.id, "number": 1, "key": "hyperband-0", "state": "waiting"}
         row |= {"values": {"units": 4}, "epochs": 2, "created": forgetful.created}
         connection.execute(trials.insert().values(row))
+    torn = queued()
+    with database.write() as connection:
+        change = text("UPDATE jobs SET spec = :spec WHERE id = :id")
+        connection.execute(change, {"spec": '{"model": ', "id": torn.id})
     sound = queued(1, strategy=manual(1))
     log = tmp_path / "worker.log"
     with running("worker", log, data=settings.data, poll_seconds=0.05, trial_slots=1) as worker:
         wait_until(lambda: worker.poll() is not None or reader.get(sound.id).state.is_final)
         assert worker.poll() is None, log.read_text()
-        found = {job.id: reader.get(job.id) for job in (wide, later, forgetful, sound)}
+        found = {job.id: reader.get(job.id) for job in (wide, later, forgetful, torn, sound)}
     assert found[sound.id].state == JobState.SUCCEEDED, found[sound.id].error
     for job, field in (
         (wide, "search_space.units.max"),
         (later, "schema_version"),
         (forgetful, "saved state"),
+        (torn, "not a JSON object"),
     ):
         assert found[job.id].state == JobState.FAILED
         assert "This version of Luthier cannot read" in str(found[job.id].error)

@@ -1,7 +1,9 @@
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -9,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import Column, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from models.errors import SchemaError, Unavailable
@@ -17,7 +19,7 @@ from models.store import migrate as migrate_module
 from models.store.engine import Database
 from models.store.migrate import migrate
 from models.store.readiness import check_schema, database_trouble
-from models.store.tables import SCHEMA_REVISION, metadata
+from models.store.tables import SCHEMA_REVISION, metadata, now
 
 SCRIPTS = Path(migrate_module.__file__).parent / "migrations"
 
@@ -135,3 +137,57 @@ def test_a_database_can_be_taken_back_to_nothing(empty: Database) -> None:
     with empty.read() as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
     assert not empty.is_current
+
+
+REVISIONS = [script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()][::-1]
+
+
+def _upgrade(database: Database, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with database.migrate() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def _fill(database: Database) -> dict[str, int]:
+    """Write a row into every table, as far as the revision has it; return the rows by table."""
+    found = MetaData()
+    found.reflect(database.engine)
+    tables = [table for table in found.sorted_tables if table.name != "alembic_version"]
+    with database.write() as connection:
+        for table in tables:
+            row = {
+                column.name: _example(table.name, column)
+                for column in table.columns
+                if not column.nullable or column.foreign_keys
+            }
+            connection.execute(table.insert().values(row))
+    return {table.name: 1 for table in tables}
+
+
+def _example(table: str, column: Column[Any]) -> Any:
+    kind = column.type.python_type
+    if column.name in ("job", "id") and table in ("jobs", "trials", "events"):
+        return "job_1" if kind is str else 1
+    if kind in (dict, list):
+        return {}
+    return {str: "x", int: 1, float: 1.0, bool: True}.get(kind) if kind is not datetime else now()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_no_migration_loses_a_row(empty: Database, revision: str) -> None:
+    _upgrade(empty, revision)
+    before = _fill(empty)
+    assert {"jobs", "trials", "datasets"} <= before.keys()
+    migrate(empty)
+    with empty.read() as connection:
+        after = {
+            name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()
+            for name in before
+        }
+    assert after == before
+    with empty.write() as connection:
+        connection.exec_driver_sql("DELETE FROM jobs")
+        left = connection.exec_driver_sql("SELECT count(*) FROM trials").scalar_one()
+    assert left == 0, "foreign keys are enforced again"

@@ -99,7 +99,7 @@ class DatasetCatalog:
             same_time = and_(datasets.c.created == last.created, datasets.c.id > last.id)
             query = query.where(or_(earlier, same_time))
         with self._database.read() as connection:
-            return [_listed(row) for row in connection.execute(query)]
+            return [_listed(row) for row in connection.execute(query).all()]
 
     def remove(self, dataset: str, remove_rows: Callable[[], None] = lambda: None) -> None:
         """Remove a dataset; raise Conflict while an unfinished job needs it.
@@ -111,7 +111,7 @@ class DatasetCatalog:
             unfinished = select(jobs.c.id, jobs.c.dataset, jobs.c.spec).where(
                 jobs.c.state.not_in(_FINAL_JOB_STATES)
             )
-            for job in connection.execute(unfinished):
+            for job in connection.execute(unfinished).all():
                 if dataset in (job.dataset, _validation_dataset(job.spec)):
                     raise Conflict(f"Dataset {dataset} is in use by job {job.id}.")
             gone = connection.execute(delete(datasets).where(datasets.c.id == dataset))

@@ -11,7 +11,6 @@ from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.library.catalog import DatasetCatalog
 from models.executors.executor import Executor
 from models.jobs.forecast.model import Forecast, ForecastRequest
-from models.jobs.schema import dump_spec
 from models.jobs.submission import Decision
 from models.settings import Settings
 
@@ -74,7 +73,7 @@ class Forecaster:
             builtin = name if stored is None else None
             dataset = name if stored is None else stored.id
         return ForecastRequest(
-            spec=dump_spec(spec),
+            spec=spec,
             data=spec.data(dataset, self._settings.resolved_artifacts),
             builtin=builtin,
             trials=decision.trials - len(decision.reused),

@@ -14,7 +14,6 @@ from models.data.preparation.tasks import resolve_features
 from models.executors.reporting import tell
 from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.forecast.points import Points, choose_points
-from models.jobs.schema import load_spec
 from models.jobs.spec import JobSpec
 from models.networks.outputs import Outputs
 from models.networks.size import Size
@@ -44,7 +43,10 @@ _MAX_KEPT = 64
 
 def forecast(request: ForecastRequest) -> Forecast:
     """Make the forecast; see `models.jobs.forecast.forecaster.make_forecast`."""
-    return _Forecaster(request).forecast()
+    fold, folds = _fold(request)
+    forecaster = _Forecaster(request, fold, folds)
+    forecaster.measure()
+    return forecaster.forecast()
 
 
 def _check_wanted() -> None:
@@ -56,16 +58,20 @@ def _check_wanted() -> None:
 class _Forecaster:
     """The measurements of one job, and what follows from them."""
 
-    def __init__(self, request: ForecastRequest) -> None:
-        self._spec = spec = load_spec(request.spec, "the request of the job")
+    def __init__(self, request: ForecastRequest, fold: PreparedFold, folds: int) -> None:
+        self._spec = request.spec
         self._request = request
-        self._fold, folds = _fold(request)
-        self._runs = folds * spec.executions
-        self._points = choose_points(spec, lambda values: self._work(values).size)
+        self._fold = fold
+        self._runs = folds * request.spec.executions
+        self._points = choose_points(request.spec, lambda values: self._work(values).size)
+
+    def measure(self) -> None:
+        """Train some of the networks, and save some."""
         self._measured = self._measure()
         self._model = CostModel(self._measured)
         _check_wanted()
-        self._savings = _measure_savings(spec.network, self._points, self._size, self._fold)
+        network = self._spec.network
+        self._savings = _measure_savings(network, self._points, self._size, self._fold)
 
     def forecast(self) -> Forecast:
         """The answer."""

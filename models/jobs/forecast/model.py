@@ -1,8 +1,8 @@
 """The forecast of a job: the question and the answer."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from models.jobs.spec import JobSpec
 from models.trials.spec import DataRef
 
 
@@ -10,7 +10,7 @@ from models.trials.spec import DataRef
 class ForecastRequest:
     """The job to forecast, as plain values that travel between processes."""
 
-    spec: dict[str, Any]  # `models.jobs.schema.dump_spec`
+    spec: JobSpec
     data: DataRef
     builtin: str | None  # name of the builtin dataset, if its rows are not stored yet
     trials: int  # that will be trained

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from models.errors import Unreadable
 from models.jobs.best import SCORED, is_better
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
@@ -298,7 +299,10 @@ class Search:
         if found is None:
             return False
         reference, source = found
-        result = reused_result(source, self._spec.objective, self.weights_of(trial.number))
+        try:
+            result = reused_result(source, self._spec.objective, self.weights_of(trial.number))
+        except Unreadable:
+            result = None
         if result is None:
             return False
         copy_weights(self._artifacts, source, result)

@@ -40,7 +40,7 @@ class Event:
     """One row of `events`."""
 
     id: int  # from 1 in each job, without gaps
-    kind: EventKind
+    kind: str  # an EventKind, or one that a newer version writes
     data: dict[str, Any]
 
 
@@ -143,10 +143,8 @@ class EventFeed:
                 return News([], is_all=True)
             found = []
             if row.last_event > seen:
-                found = [
-                    Event(event.id, EventKind(event.kind), event.data)
-                    for event in connection.execute(newer)
-                ]
+                rows = connection.execute(newer).all()
+                found = [Event(event.id, event.kind, event.data) for event in rows]
         last = found[-1].id if found else seen
         return News(found, is_all=row.state in _FINAL and last >= row.last_event)
 
@@ -167,7 +165,7 @@ def runs_of(connection: Connection, job: str, trial: int | None = None) -> dict[
     if trial is not None:
         query = query.where(events.c.trial == trial)
     found: dict[int, Runs] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         if row.kind == EventKind.EPOCH:
             place = (row.data["fold"], row.data["execution"])
             run = found.setdefault(row.trial, {}).setdefault(place, {})

@@ -1,21 +1,20 @@
 """Reads and writes of a worker for the job that it holds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from models.errors import Conflict, LeaseLost
+from models.errors import Conflict, LeaseLost, Unreadable
 from models.jobs.model import Job, JobState, Trial, TrialRef, TrialState
 from models.jobs.store.events import Runs, epoch_events, runs_of
+from models.jobs.store.rows import job_from_row, trial_from_row
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
-    job_from_row,
     locked,
-    trial_from_row,
 )
 from models.oracles.oracle import Proposal
 from models.store.engine import Database
@@ -106,7 +105,8 @@ class HeldJob:
             .order_by(trials.c.number)
         )
         with self._reading() as connection:
-            return [trial_from_row(row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+        return [trial_from_row(row) for row in rows]
 
     def trial(self, number: int) -> Trial:
         """Return one trial of the job as it is stored."""
@@ -115,7 +115,10 @@ class HeldJob:
             return trial_from_row(connection.execute(query).one())
 
     def equal_elsewhere(self, digest: str) -> tuple[TrialRef, Trial] | None:
-        """Return the first completed trial of another job that has this digest."""
+        """Return the first completed trial of another job that has this digest.
+
+        One whose row cannot be read is as good as none.
+        """
         query = (
             select(trials)
             .where(
@@ -128,7 +131,11 @@ class HeldJob:
         )
         with self._reading() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else (TrialRef(row.job, row.number), trial_from_row(row))
+        if row is None:
+            return None
+        with suppress(Unreadable):
+            return TrialRef(row.job, row.number), trial_from_row(row)
+        return None
 
     def runs(self) -> dict[int, Runs]:
         """Return the curves that trials have reported since each last started."""

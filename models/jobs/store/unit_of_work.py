@@ -6,17 +6,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Result, Row, func, insert, select, update
 
-from models.errors import Conflict, NotFound, Unreadable
+from models.errors import Conflict, NotFound
 from models.jobs.model import (
     JOB_TRANSITIONS,
     Job,
     JobState,
     Trial,
-    TrialRef,
     TrialState,
     sources_of,
 )
 from models.jobs.store.events import NewEvent, record, state_event, trial_event
+from models.jobs.store.rows import job_from_row, job_state, trial_from_row
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 
@@ -30,11 +30,12 @@ class UnitOfWork:
     """
 
     def __init__(self, connection: Connection, row: Row[Any]) -> None:
-        """`row` holds at least `id`, `state` and `changes`."""
+        """`row` holds at least what `locked` returns. Raises Unreadable for an unknown state."""
         self.connection = connection
         self.job_id: str = row.id
-        self.state = JobState(row.state)
+        self.state = job_state(row)
         self.changes: int = row.changes
+        self.owner: str | None = row.owner
         self.events: list[NewEvent] = []
         self.columns: dict[str, Any] = {}
 
@@ -149,36 +150,6 @@ def locked(connection: Connection, job: str) -> Row[Any] | None:
     query = select(jobs.c.id, jobs.c.state, jobs.c.changes, jobs.c.owner)
     rows: Result[Any] = connection.execute(query.where(jobs.c.id == job).with_for_update())
     return rows.one_or_none()
-
-
-def job_from_row(row: Row[Any]) -> Job:
-    """Return a row of `jobs` as a Job.
-
-    A state that only a newer version knows is shown as failed, and the error says so.
-    """
-    fields = dict(row._mapping)
-    fields["document"] = fields.pop("spec")
-    try:
-        fields["state"] = JobState(row.state)
-    except ValueError:
-        fields["error"] = f"This version of Luthier does not know the state {row.state!r}."
-        fields["state"] = JobState.FAILED
-    return Job(**{name: fields[name] for name in _JOB_COLUMNS})
-
-
-_JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in ("progress", "best_trial")]
-
-
-def trial_from_row(row: Row[Any]) -> Trial:
-    """Return a row of `trials` as a Trial; Unreadable for a state of a newer version."""
-    if row.state not in set(TrialState):
-        state = f"There is no state {row.state!r}."
-        raise Unreadable(f"trial {row.number} of job {row.job}", {"state": [state]})
-    fields = dict(row._mapping)
-    del fields["job"], fields["trainer"]
-    job, number = fields.pop("reused_job"), fields.pop("reused_trial")
-    source = None if number is None else TrialRef(job, number)
-    return Trial(**{**fields, "state": TrialState(row.state), "reused_from": source})
 
 
 def _event_details(columns: dict[str, Any]) -> dict[str, Any]:

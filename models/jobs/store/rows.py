@@ -1,0 +1,98 @@
+"""Rows of jobs and trials as records.
+
+A row that this version cannot read raises Unreadable where something depends on it. Where rows are
+only shown, a failed record with the reason stands for it, so that it does not hide the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Row
+
+from models.errors import Unreadable
+from models.jobs.model import Job, JobState, Outcome, Trial, TrialRef, TrialState
+from models.trials.spec import FailureKind
+
+_JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in ("progress", "best_trial")]
+
+
+def job_from_row(row: Row[Any]) -> Job:
+    """Return a row of `jobs` as a Job; one in an unknown state is shown as failed, with why."""
+    found = dict(row._mapping)
+    found["document"] = found.pop("spec")
+    try:
+        found["state"] = job_state(row)
+    except Unreadable as error:
+        found |= {"state": JobState.FAILED, "error": str(error)}
+    return Job(**{name: found[name] for name in _JOB_COLUMNS})
+
+
+def job_state(row: Row[Any]) -> JobState:
+    """Return the state of a row of `jobs`; Unreadable for one that this version does not know."""
+    if row.state not in set(JobState):
+        raise Unreadable(f"job {row.id}", {"state": [f"There is no state {row.state!r}."]})
+    return JobState(row.state)
+
+
+def trial_from_row(row: Row[Any]) -> Trial:
+    """Return a row of `trials` as a Trial; Unreadable, naming the field, if it is damaged."""
+    found = dict(row._mapping)
+    if fault := _fault(found):
+        raise Unreadable(f"trial {row.number} of job {row.job}", fault)
+    return _trial(found)
+
+
+def shown_trial(row: Row[Any]) -> Trial:
+    """Return a row of `trials` to be shown; a damaged one is a failed trial with the reason."""
+    try:
+        return trial_from_row(row)
+    except Unreadable as error:
+        return _trial(dict(row._mapping) | _stand_in(str(error)))
+
+
+def outcome_from_row(row: Row[Any]) -> Outcome:
+    """Return the columns of an Outcome; a damaged row is a failed trial without values."""
+    found = dict(row._mapping)
+    if _fault(found):
+        found |= _stand_in("")
+    columns = {field.name: found[field.name] for field in fields(Outcome)}
+    state = TrialState(found["state"])
+    return Outcome(**columns | {"state": state, "is_repeat": bool(found["is_repeat"])})
+
+
+def _trial(found: dict[str, Any]) -> Trial:
+    del found["job"], found["trainer"]
+    job, number = found.pop("reused_job"), found.pop("reused_trial")
+    source = None if number is None else TrialRef(job, number)
+    return Trial(**found | {"state": TrialState(found["state"]), "reused_from": source})
+
+
+def _stand_in(message: str) -> dict[str, Any]:
+    failure = {"failure_kind": FailureKind.ERROR, "failure_message": message}
+    return {"state": TrialState.FAILED, "values": {}, "result": None, "score": None, **failure}
+
+
+def _fault(found: Mapping[str, Any]) -> dict[str, list[str]] | None:
+    """Return the messages about the first field of a trial's row that cannot be read."""
+    result = found.get("result")
+    for name, is_sound, rule in (
+        ("state", found["state"] in set(TrialState), "is not a state of trials"),
+        ("values", isinstance(found["values"], Mapping), "is not an object"),
+        ("failure_kind", found["failure_kind"] in {None, *FailureKind}, "is not a failure"),
+        ("result", result is None or isinstance(result, Mapping), "is not an object"),
+        ("result.folds", _holds(result, "folds", list), "is not a list of objects"),
+        ("result.history", _holds(result, "history", Mapping), "is not an object"),
+        ("result.metrics", _holds(result, "metrics", Mapping), "is not an object"),
+    ):
+        if not is_sound:
+            return {name: [f"What is stored {rule}."]}
+    return None
+
+
+def _holds(result: Any, name: str, kind: type) -> bool:
+    """Return whether an entry of a result, if it is there, is of a kind; lists hold objects."""
+    value = result.get(name) if isinstance(result, Mapping) else None
+    if isinstance(value, list) and kind is list:
+        return all(isinstance(item, Mapping) for item in value)
+    return value is None or isinstance(value, kind)
