@@ -113,7 +113,7 @@ class Client:
         items = self._call("GET", f"/tune/{job}/trials", params=query)["items"]
         return items
 
-    def try_values(self, job: str, *trials: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def enqueue(self, job: str, *trials: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Queue trials of these values in a job that has not ended, and return them."""
         body = {"trials": [dict(values) for values in trials]}
         items: list[dict[str, Any]]

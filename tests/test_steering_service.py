@@ -66,7 +66,7 @@ def predictions(client, job):
 def test_a_running_job_takes_own_trials_and_a_larger_budget(client):
     slow = {"search_space": SPACE, "budget": {"epochs": 1000, "max_trials": 2}, "seed": 11}
     job = client.tune(TINY | slow | {"model": "own", "parallelism": 1})
-    (given,) = client.try_values(job["id"], {"learning_rate": 0.0123})
+    (given,) = client.enqueue(job["id"], {"learning_rate": 0.0123})
     client.raise_budget(job["id"], max_trials=3)
     done = succeeded(client, job)
     assert done["stop_reason"] == "max_trials"

@@ -52,7 +52,7 @@ def test_weights_stay_while_a_job_is_steered(client):
     weights = {"class_weight": {"rare": 5}, "sample_weight": "w"}
     plain = client.wait(client.tune(request | {"features": ["a"]})["id"], every=0.1)
     job = client.tune(request | weights)
-    client.try_values(job["id"], {"learning_rate": 0.02})
+    client.enqueue(job["id"], {"learning_rate": 0.02})
     job = client.wait(job["id"], every=0.1)
     job = client.wait(client.raise_budget(job["id"], max_trials=4)["id"], every=0.1)
     assert job["state"] == "succeeded", job["error"]

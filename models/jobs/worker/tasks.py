@@ -85,19 +85,19 @@ def warm_up_tasks(folder: str) -> None:
 
     numbers = np.arange(float(_WARM_UP_ROWS))
     artifacts = Artifacts(folder)
-    write_dataset(from_arrays(numbers[:, None], numbers), artifacts, "rehearsal")
+    write_dataset(from_arrays(numbers[:, None], numbers), artifacts, "warm-up")
     trial = TrialSpec(
-        job="rehearsal",
+        job="warm-up",
         number=1,
         network="mlp",
         values={"num_layers": 1, "units": 1},
-        data=DataRef(folder, "rehearsal", "y", Task.REGRESSION, Evaluation(), seed=0),
+        data=DataRef(folder, "warm-up", "y", Task.REGRESSION, Evaluation(), seed=0),
         objective=Objective("loss", "min"),
         epochs=1,
         seed=0,
-        weights="rehearsal/1",
+        weights="warm-up/1",
     )
-    build_version(ExportSpec("rehearsal", 1, trial, run_trial(trial)))
+    build_version(ExportSpec("warm-up", 1, trial, run_trial(trial)))
     fold = prepare(trial.data).folds[0]
     CostModel([measure(trial.network, trial.values, fold)])
     measure_savings(trial.network, [trial.values], fold)

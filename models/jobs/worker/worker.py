@@ -65,16 +65,16 @@ def _wait_for_parts(database: Database, artifacts: Artifacts, stop: threading.Ev
 
     Raises SchemaError for a database of another version, which waiting would not fix.
     """
-    told = None
+    reported = None
     while not stop.is_set():
         with suppress(DBAPIError):
             check_schema(database)
         missing = missing_part(database, artifacts)
         if missing is None:
             return True
-        if missing != told:
+        if missing != reported:
             log.error("%s Waiting for it.", missing)
-            told = missing
+            reported = missing
         stop.wait(_LOOK_AGAIN)
     return False
 

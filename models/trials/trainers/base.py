@@ -136,12 +136,12 @@ class Recorder:
         figures = (loss, val_loss, companion, val_companion)
         for series, figure, unit in zip(self.history.values(), figures, self._units, strict=True):
             series.append(float(figure) * unit)
-        is_best = self._judge(epoch, self.history["val_loss"][-1], loss)
+        is_best = self._note(epoch, self.history["val_loss"][-1], loss)
         if self._report is not None:
             self._send(self._report, epoch)
         return is_best
 
-    def _judge(self, epoch: int, val_loss: float, loss: float) -> bool:
+    def _note(self, epoch: int, val_loss: float, loss: float) -> bool:
         if not (math.isfinite(val_loss) and math.isfinite(loss)):
             self.diverged = self.ended = True
             return False
