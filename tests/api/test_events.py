@@ -180,8 +180,11 @@ def test_clients_that_follow_cannot_take_every_thread(
             streams.push(one)
             return response
 
+        listening = []  # a reader that is forgotten hangs up
         for _ in range(STREAMS):
-            next(wait_until(open_stream).iter_text())
+            reader = wait_until(open_stream).iter_text()
+            next(reader)
+            listening.append(reader)
         with follow(http, endless) as refused:
             body = json.loads(refused.read())
         assert refused.status_code == body["status"] == 503
