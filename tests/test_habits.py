@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
@@ -50,10 +52,11 @@ def test_a_lock_has_hashes_and_no_address(lock: str) -> None:
     assert "--index" not in text
 
 
-def test_every_requirement_is_locked() -> None:
+def test_every_requirement_is_locked_within_its_range() -> None:
     text = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
-    locked = {name.lower() for name in re.findall(r"^([\w.-]+)==", text, re.M)}
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.M))
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = PROJECT["project"]["dependencies"] + extras["worker"] + extras["dev"]
-    names = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in wanted}
-    assert names - locked == set()
+    for line in PROJECT["project"]["dependencies"] + extras["worker"] + extras["dev"]:
+        wanted = Requirement(line)
+        version = locked[canonicalize_name(wanted.name)]
+        assert wanted.specifier.contains(version, prereleases=True), f"{line}: {version} is locked"
