@@ -42,9 +42,11 @@ _KINDS = {
 _SLOW_PATHS = [
     Path(__file__).parent / path
     for path in (
+        "api/test_dry_run.py",
         "api/test_startup.py",
         "executors",
         "fuzzing",
+        "jobs/test_oracle_thread.py",
         "jobs/test_reuse.py",
         "jobs/test_search.py",
         "jobs/test_steering.py",
@@ -54,10 +56,9 @@ _SLOW_PATHS = [
         "networks",
         "oracles/test_hyperband.py",
         "oracles/test_oracle_contract.py",
-        "registry/test_any_row.py",
-        "registry/test_export.py",
-        "registry/test_onnx_model.py",
-        "registry/test_parity.py",
+        "oracles/test_sampling.py",
+        "registry",
+        "reports/test_report_pages.py",
         "space/test_narrowing.py",
         "space/test_space_properties.py",
         "test_api_processes.py",

@@ -135,6 +135,7 @@ def test_only_the_death_of_a_worker_counts_against_its_trials(
         lose_worker[how](held)
 
 
+@pytest.mark.slow
 def test_a_trial_over_which_two_workers_died_has_failed_and_the_search_goes_on(
     queued, claim, reader: JobReader, artifacts: Artifacts, lose_worker
 ) -> None:
