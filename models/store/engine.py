@@ -68,13 +68,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads; all its queries see the state of one moment."""
         with self._reading.connect() as connection:
-            try:
-                yield connection
-            except BaseException:
-                if not self.is_postgresql:
-                    # A cursor left open would keep its snapshot, and its lock, in the pool.
-                    connection.invalidate()
-                raise
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

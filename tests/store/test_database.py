@@ -122,3 +122,13 @@ def test_a_write_is_noticed_once(database: Database) -> None:
     assert changes.noticed()
     assert not changes.noticed()
     changes.close()
+
+
+def test_stored_text_that_is_no_json_is_read_as_null(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(insert(datasets).values(ROW | {"id": "torn"}))
+        if not database.is_postgresql:  # which refuses it
+            connection.exec_driver_sql("UPDATE datasets SET columns = '[{'")
+    with database.read() as connection:
+        found = connection.execute(select(datasets.c.columns)).scalar_one()
+    assert found == (ROW["columns"] if database.is_postgresql else None)
