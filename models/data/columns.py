@@ -1,20 +1,19 @@
 """Columns of a dataset: their name, their type and the counts of their cells."""
 
 import reprlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from models.data.cells.formats import PLAIN, CellFormat
 from models.errors import Unreadable
 
 # PostgreSQL cannot store this character, and C libraries end a text at it.
 NUL = "\0"
 NUL_RULE = "Holds the character U+0000, which no text may hold."
-MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
-"""Text cells that mean "no value", in every format and in predictions."""
 
 
 class ColumnType(StrEnum):
@@ -22,12 +21,13 @@ class ColumnType(StrEnum):
 
     number: float64, NaN is missing. boolean: float64 of 0 and 1, NaN is missing.
     datetime: float64 seconds since 1970-01-01 UTC, NaN is missing.
-    category, ignored: object array of str, None is missing.
+    category, text, ignored: object array of str, None is missing.
     image: uint8 or float32, (rows, height, width) or (rows, height, width, channels).
     """
 
     NUMBER = "number"
     CATEGORY = "category"
+    TEXT = "text"
     BOOLEAN = "boolean"
     DATETIME = "datetime"
     IMAGE = "image"
@@ -36,7 +36,7 @@ class ColumnType(StrEnum):
     @property
     def is_text(self) -> bool:
         """Whether values are held as text."""
-        return self in (ColumnType.CATEGORY, ColumnType.IGNORED)
+        return self in (ColumnType.CATEGORY, ColumnType.TEXT, ColumnType.IGNORED)
 
 
 def of_type(*kinds: type) -> Callable[[Any], Any]:
@@ -64,6 +64,7 @@ class Column:
     distinct: int  # different values among the others; 0 for images, which are not counted
     shape: tuple[int, ...] = ()  # of one image; empty for every other type
     reason: str = ""  # why an inferred type is `ignored`; empty otherwise
+    spelling: CellFormat = PLAIN  # of its cells, where they were read from text
 
     readers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "name": of_type(str),
@@ -72,6 +73,7 @@ class Column:
         "distinct": _whole,
         "shape": lambda value: tuple(map(_whole, of_type(list)(value))),
         "reason": lambda value: of_type(str)("" if value is None else value),
+        "spelling": lambda value: CellFormat.from_json(value) if value else PLAIN,
     }
     """How `load_columns` reads each field out of JSON."""
 
@@ -80,7 +82,7 @@ AnyColumn = TypeVar("AnyColumn", bound=Column)
 
 
 def load_columns(kind: type[AnyColumn], document: Any, what: str) -> tuple[AnyColumn, ...]:
-    """Read columns from the JSON of their `asdict`; fields of a newer version are skipped.
+    """Read columns from the JSON of `dump_columns`; fields of a newer version are skipped.
 
     Raises Unreadable, naming `what` and the field. Ten times faster than a schema, which matters
     to lists of datasets with thousands of columns.
@@ -102,8 +104,17 @@ def load_columns(kind: type[AnyColumn], document: Any, what: str) -> tuple[AnyCo
     return tuple(columns)
 
 
+def dump_columns(columns: Iterable[Column]) -> list[dict[str, Any]]:
+    """Return the JSON of columns, which `load_columns` reads back."""
+    return [asdict(column) | {"spelling": column.spelling.to_json()} for column in columns]
+
+
 def measure(
-    name: str, column_type: ColumnType, values: np.ndarray[Any, Any], reason: str = ""
+    name: str,
+    column_type: ColumnType,
+    values: np.ndarray[Any, Any],
+    reason: str = "",
+    spelling: CellFormat = PLAIN,
 ) -> Column:
     """Count missing and distinct cells of `values`, (rows, …) in the form of `column_type`."""
     if column_type is ColumnType.IMAGE:
@@ -111,7 +122,7 @@ def measure(
     if values.dtype == object:
         present = set(values.tolist())
         missing = sum(value is None for value in values) if None in present else 0
-        return Column(name, column_type, missing, len(present - {None}), (), reason)
+        return Column(name, column_type, missing, len(present - {None}), (), reason, spelling)
     absent = np.isnan(values)
     distinct = int(np.unique(values[~absent]).size)
-    return Column(name, column_type, int(absent.sum()), distinct, (), reason)
+    return Column(name, column_type, int(absent.sum()), distinct, (), reason, spelling)

@@ -1,12 +1,14 @@
 """Datasets in memory: named, typed columns as NumPy arrays."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from models.data.cells.formats import PLAIN
 from models.data.columns import Column, ColumnType
 from models.errors import NotFound
 
@@ -39,7 +41,7 @@ class Dataset:
         raise NotFound("column", name)
 
     def digest(self) -> str:
-        """Return `ds_` and 32 hex digits of a SHA-256 over names, types and values.
+        """Return `ds_` and 32 hex digits of a SHA-256 over names, types, spellings and values.
 
         Equal content has the same digest, whatever the format of its file.
         """
@@ -47,6 +49,8 @@ class Dataset:
         for column in self.columns:
             values = self.values[column.name]
             head = f"{column.name!r} {column.type} {values.shape}"
+            if column.spelling != PLAIN:
+                head += f" {json.dumps(column.spelling.to_json(), sort_keys=True)}"
             digest.update(head.encode("utf-8", "surrogatepass"))
             for part in _canonical_bytes(column.type, values):
                 digest.update(part)

@@ -13,6 +13,7 @@ class WarningCode(StrEnum):
     # Typing a column
     MOSTLY_NUMBER = "mostly_number"
     MOSTLY_DATE = "mostly_date"
+    AMBIGUOUS_DATE = "ambiguous_date"
     NUMBER_TEXT = "number_text"
     IDENTIFIER = "identifier"
     CONSTANT = "constant"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from models.data.cells.formats import PLAIN
 from models.data.columns import Column, ColumnType
 from models.data.datetimes import format_rfc3339
 from models.data.preparation.tasks import Task
@@ -64,6 +65,7 @@ def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Doc
     """
     task = fold.training.outputs.task
     columns = [data.dataset.column(name) for name in data.features]
+    unused = [name for name in data.dataset.names if name not in {*data.features, target}]
     rows = data.split.folds[0].train
     return {
         "task": task.value,
@@ -71,6 +73,7 @@ def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Doc
         "columns": [_column_document(column, data, rows) for column in columns],
         "classes": None if task is Task.REGRESSION else list(fold.encoder.classes),
         "sample": _sample(columns, data, rows),
+        "unused": unused,
     }
 
 
@@ -234,7 +237,9 @@ def _column_document(column: Column, data: LoadedData, rows: Array) -> Document:
     document: Document = {"name": column.name, "type": column.type.value}
     if column.type is ColumnType.IMAGE:
         document["shape"] = list(column.shape)
-    elif column.type is ColumnType.CATEGORY:
+    if column.spelling != PLAIN:
+        document["spelling"] = column.spelling.to_json()
+    if column.type is ColumnType.CATEGORY:
         seen = set(data.dataset.values[column.name][rows].tolist()) - {None}
         if len(seen) <= MAX_CATEGORIES:
             document["categories"] = sorted(seen)
@@ -258,7 +263,7 @@ def _cell(kind: ColumnType, value: Any) -> Any:
     """A cell as a request would send it."""
     if kind is ColumnType.IMAGE:
         return value.tolist()
-    if kind is ColumnType.CATEGORY:
+    if kind.is_text:
         return value
     if math.isnan(value):
         return None

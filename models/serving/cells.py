@@ -1,8 +1,6 @@
-"""Cells of a request, by column type: which are accepted, and their arrays."""
+"""Cells of a request to the arrays that a version's graph takes."""
 
-import json
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -10,86 +8,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.columns import MISSING_TEXTS
-from models.data.datetimes import END, FIRST, PARTS, expand, parse_iso
-
-NUMBER_TYPES: frozenset[type] = frozenset((int, float, NoneType))
-BOOLEAN_TYPES: frozenset[type] = frozenset((bool, NoneType))
-TEXT_TYPES: frozenset[type] = frozenset((str, NoneType))
-PIXEL_TYPES: frozenset[type] = frozenset((int, float))
+from models.data.cells.reader import CellError, Reader, shown
+from models.data.columns import ColumnType
 
 Array = NDArray[Any]
 
-_MISSING = frozenset((None, *MISSING_TEXTS))
+_NUMBERS: frozenset[type] = frozenset((int, float, NoneType))
+_LARGEST_PIXEL = float(np.finfo(np.float32).max)
 
 
 class Rejected(ValueError):
     """A column holds a cell that its type does not allow; `problem` says which and why."""
 
 
-def column_arrays(
-    kind: str, columns: Sequence[Sequence[object]], shapes: Sequence[tuple[int, ...]]
-) -> Iterable[Array]:
-    """Return the array of each of some columns of one type, with one row a cell.
+def column_array(
+    kind: ColumnType, cells: Sequence[object], read: Reader | None, shape: tuple[int, ...]
+) -> Array:
+    """Return the array of the cells of one column, with one row a cell.
 
-    `shapes` are those of images, and empty for other types. Raises Rejected, or ValueError,
-    TypeError or OverflowError, for a cell that the type does not allow.
+    Numbers, booleans and datetimes become float64 (rows, 1) with NaN for missing, texts objects
+    (rows, 1) with "" for missing, images float32 (rows, *shape). `read` is the column's
+    `cell_reader`, None for images. Raises Rejected for a cell that the column does not allow.
     """
-    match kind:
-        case "number":
-            return _numbers(columns, NUMBER_TYPES)[:, :, None]
-        case "boolean":
-            return _numbers(columns, BOOLEAN_TYPES)[:, :, None]
-        case "datetime":
-            return _datetimes(columns)
-        case "category":
-            return map(_texts, columns)
-    return map(_images, columns, shapes)
+    if kind is ColumnType.IMAGE or read is None:
+        return _images(cells, shape)
+    try:
+        if kind.is_text:
+            texts = np.empty((len(cells), 1), dtype=object)
+            texts[:, 0] = [read(cell) or "" for cell in cells]
+            return texts
+        if kind is ColumnType.NUMBER and _NUMBERS.issuperset(map(type, cells)):
+            numbers = np.array(cells, dtype=np.float64)
+            if np.isfinite(numbers).all():
+                return numbers[:, None]
+        return np.array([read(cell) for cell in cells], dtype=np.float64)[:, None]
+    except (CellError, OverflowError):
+        raise Rejected from None
 
 
-def _numbers(columns: Sequence[Sequence[object]], allowed: frozenset[type]) -> Array:
-    """Convert numbers or booleans to float64 (columns, rows), None to NaN.
+def problem(cell: object, read: Reader | None, shape: tuple[int, ...] = ()) -> str | None:
+    """Say why a column refuses `cell`; None if it is accepted.
 
-    Raises Rejected for a cell of another type or a number that is not finite, and OverflowError
-    for an integer that no float64 can hold.
+    `shape` is an image's (height, width[, channels]). It refuses what `column_array` rejects.
     """
-    types = set(map(type, chain.from_iterable(columns)))
-    if not types <= allowed:
-        raise Rejected
-    block = np.array(columns, dtype=np.float64)
-    finite = np.isfinite(block)
-    if not finite.all():
-        missing = sum(cells.count(None) for cells in columns)
-        if block.size - np.count_nonzero(finite) != missing:
-            raise Rejected
-    return block
-
-
-def _texts(cells: Sequence[object]) -> Array:
-    """Convert strings to objects (rows, 1), None to ""; the graph knows other missing texts.
-
-    Raises Rejected for a cell of another type or one that UTF-8 cannot hold.
-    """
-    if not set(map(type, cells)) <= TEXT_TYPES:
-        raise Rejected
-    array = np.empty((len(cells), 1), dtype=object)
-    array[:, 0] = texts = [cell or "" for cell in cells]
-    if not _encodable("".join(map(str, texts))):
-        raise Rejected
-    return array
-
-
-def _datetimes(columns: Sequence[Sequence[object]]) -> Array:
-    """Convert ISO 8601 strings to the parts of `data.datetimes.expand`, (columns, rows, 5).
-
-    A missing cell is NaN in every part. Raises Rejected for a cell of another type and ValueError
-    for a text that is no date.
-    """
-    cells = list(chain.from_iterable(columns))
-    if not set(map(type, cells)) <= TEXT_TYPES:
-        raise Rejected
-    parts = expand(np.array([_seconds(cell) for cell in cells]))
-    return parts.reshape(len(columns), -1, len(PARTS))
+    if read is None:
+        return _image_problem(cell, shape)
+    try:
+        read(cell)
+    except CellError as error:
+        return f"{shown(cell)} {error}; send null for a missing value."
+    return None
 
 
 def _images(cells: Sequence[object], shape: tuple[int, ...]) -> Array:
@@ -102,61 +70,16 @@ def _images(cells: Sequence[object], shape: tuple[int, ...]) -> Array:
         if any(not isinstance(part, list) or len(part) != size for part in flat):
             raise Rejected
         flat = list(chain.from_iterable(flat))
-    if not set(map(type, flat)) <= PIXEL_TYPES:
+    if not {int, float}.issuperset(map(type, flat)):
         raise Rejected
-    with np.errstate(over="ignore"):
-        array = np.array(flat, dtype=np.float64).astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype=np.float64).astype(np.float32)
+    except OverflowError:
+        raise Rejected from None
     if not np.isfinite(array).all():
         raise Rejected
     return array.reshape(len(cells), *shape)
-
-
-def problem(cell: object, kind: str, shape: tuple[int, ...] = ()) -> str | None:
-    """Say why `cell` is refused in a column of type `kind`; None if it is accepted.
-
-    `shape` is an image's (height, width[, channels]). It refuses what `column_arrays` rejects.
-    """
-    if kind == "image":
-        return _image_problem(cell, shape)
-    return None if cell is None else _PROBLEMS[kind](cell)
-
-
-def shown(value: object, limit: int = 40) -> str:
-    """Return `value` as JSON, cut to `limit` characters, for a message."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _number_problem(cell: object) -> str | None:
-    if type(cell) not in NUMBER_TYPES:
-        return f"Expected a number or null, not {_noun(cell)} {shown(cell)}."
-    return None if _finite(cell, 1.7976931348623157e308) else _NOT_FINITE
-
-
-def _boolean_problem(cell: object) -> str | None:
-    if type(cell) not in BOOLEAN_TYPES:
-        return f"Expected true, false or null, not {_noun(cell)} {shown(cell)}."
-    return None
-
-
-def _category_problem(cell: object) -> str | None:
-    if type(cell) not in TEXT_TYPES:
-        return (
-            "Expected a string or null: a category is named by its text, "
-            f"not by {_noun(cell)} {shown(cell)}."
-        )
-    return None if _encodable(str(cell)) else "Holds half a surrogate pair, which is not text."
-
-
-def _datetime_problem(cell: object) -> str | None:
-    if type(cell) in TEXT_TYPES:
-        try:
-            _seconds(cell)
-        except ValueError:
-            pass
-        else:
-            return None
-    return f"Expected an ISO 8601 date or time such as 2024-05-31T14:30:00Z, not {shown(cell)}."
 
 
 def _image_problem(cell: object, shape: tuple[int, ...]) -> str | None:
@@ -172,52 +95,8 @@ def _image_problem(cell: object, shape: tuple[int, ...]) -> str | None:
                 )
         flat = list(chain.from_iterable(flat))
     for pixel in flat:
-        if type(pixel) not in PIXEL_TYPES:
+        if type(pixel) not in (int, float):
             return f"Expected nested lists of {wanted} numbers, but one is {shown(pixel)}."
-        if not _finite(pixel, 3.4028234663852886e38):
-            return _NOT_FINITE
+        if not abs(pixel) <= _LARGEST_PIXEL:
+            return f"{shown(pixel)} is infinite or too large for a pixel."
     return None
-
-
-_NOT_FINITE = "Too large or not finite; send null for a missing number."
-
-_PROBLEMS: dict[str, Callable[[object], str | None]] = {
-    "number": _number_problem,
-    "boolean": _boolean_problem,
-    "category": _category_problem,
-    "datetime": _datetime_problem,
-}
-
-
-def _finite(cell: Any, largest: float) -> bool:
-    try:
-        return math.isfinite(cell) and abs(float(cell)) <= largest
-    except OverflowError:
-        return False
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _noun(cell: object) -> str:
-    if isinstance(cell, bool):
-        return "the boolean"
-    if isinstance(cell, str):
-        return "the string"
-    if isinstance(cell, int | float):
-        return "the number"
-    return "the list" if isinstance(cell, list) else "the object"
-
-
-def _seconds(cell: Any) -> float:
-    if cell in _MISSING:
-        return math.nan
-    seconds = parse_iso(cell)
-    if not FIRST <= seconds < END:
-        raise Rejected
-    return seconds

@@ -1,34 +1,66 @@
 """Inputs and outputs of a version, from signature.json, and the conversion of rows to inputs."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
+from models.data.cells.formats import PLAIN, CellFormat
+from models.data.cells.reader import Reader, cell_reader, normalized
+from models.data.columns import ColumnType
 from models.data.preparation.features import input_name
 from models.data.preparation.tasks import ClassLabel
 from models.errors import Invalid
 from models.registry.documents import Document
-from models.serving.cells import Array, Rejected, column_arrays, problem
+from models.serving.cells import Array, Rejected, column_array, problem
 
 MAX_MESSAGES = 20
-_REFUSALS = (Rejected, ValueError, TypeError, KeyError, OverflowError)
+_REFUSALS = (Rejected, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
+class Leniency:
+    """What to do with columns of a row that do not fit the model's."""
+
+    unknown_columns: Literal["error", "ignore"] = "error"
+    missing_columns: Literal["error", "null"] = "error"
+
+
+STRICT = Leniency()
+
+
+@dataclass(frozen=True)
 class InputColumn:
     """One raw column that the model takes."""
 
     name: str
-    type: str  # one of `models.registry.documents.INPUT_TYPES`
+    type: ColumnType
     shape: tuple[int, ...] = ()  # of an image: height, width and perhaps channels
+    spelling: CellFormat = PLAIN  # of its cells in the training data
 
     @property
     def input(self) -> str:
         """The graph's name for it."""
         return input_name(self.name)
+
+    @cached_property
+    def read(self) -> Reader | None:
+        """The reader of its cells; None for an image."""
+        if self.type is ColumnType.IMAGE:
+            return None
+        return cell_reader(self.type, self.spelling)
+
+    @classmethod
+    def from_json(cls, document: Document) -> "InputColumn":
+        """Read a column that `models.registry.documents.ColumnSchema` accepts."""
+        return cls(
+            document["name"],
+            ColumnType(document["type"]),
+            tuple(document.get("shape", ())),
+            CellFormat.from_json(document.get("spelling") or {}),
+        )
 
 
 @dataclass(frozen=True)
@@ -40,6 +72,7 @@ class Signature:
     columns: tuple[InputColumn, ...]
     classes: tuple[ClassLabel, ...]  # in the order of the probabilities; empty for a regression
     sample: dict[str, Any]  # one row that the model accepts
+    unused: frozenset[str] = frozenset()  # other columns of the training data
 
     @classmethod
     def from_json(cls, document: Document) -> "Signature":
@@ -47,12 +80,10 @@ class Signature:
         return cls(
             task=document["task"],
             target=document["target"],
-            columns=tuple(
-                InputColumn(column["name"], column["type"], tuple(column.get("shape", ())))
-                for column in document["columns"]
-            ),
+            columns=tuple(map(InputColumn.from_json, document["columns"])),
             classes=tuple(document["classes"] or ()),
             sample=document["sample"],
+            unused=frozenset(document.get("unused", ())) | {document["target"]},
         )
 
     @cached_property
@@ -60,14 +91,14 @@ class Signature:
         """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
 
-    def feed(self, instances: Sequence[object]) -> dict[str, Array]:
+    def feed(self, instances: Sequence[object], leniency: Leniency = STRICT) -> dict[str, Array]:
         """Return the graph's inputs for `instances`, by `InputColumn.input`, one row an instance.
 
         An instance is an object with a value for every column, or a list of the values in the
         order of the columns. If the only column is an image, it may also be the image itself.
-        null means missing. Arrays are float64 (rows, 1) for numbers and booleans, objects
-        (rows, 1) for categories, float64 (rows, 5) for datetimes and float32 (rows, *shape) for
-        images.
+        null means missing. Other columns of the training data are left out. Arrays are float64
+        (rows, 1) for numbers, booleans and datetimes, objects (rows, 1) for texts and float32
+        (rows, *shape) for images.
 
         Raises Invalid with paths `instances.<row>.<column>`: MAX_MESSAGES messages, and how many
         more there are.
@@ -77,34 +108,47 @@ class Signature:
         if not instances:
             raise Invalid.at("instances", "Expected at least one row.")
         try:
-            return self._arrays(list(zip(*self._rows(instances), strict=True)))
+            columns = list(zip(*self._rows(instances, leniency), strict=True))
+            return self._arrays(columns)
         except _REFUSALS:
-            raise Invalid(self._errors(instances)) from None
+            raise Invalid(self._errors(instances, leniency)) from None
 
-    @cached_property
-    def _places(self) -> dict[str, tuple[int, ...]]:
-        """The places of the columns by type, for the types that there are."""
-        kinds = dict.fromkeys(column.type for column in self.columns)
-        return {
-            kind: tuple(i for i, column in enumerate(self.columns) if column.type == kind)
-            for kind in kinds
-        }
-
-    @cached_property
-    def _inputs(self) -> tuple[str, ...]:
-        return tuple(column.input for column in self.columns)
+    def feed_columns(
+        self, cells: Mapping[str, Sequence[object]], leniency: Leniency = STRICT
+    ) -> dict[str, Array]:
+        """Return the graph's inputs for the columns of a table, by name; otherwise as `feed`."""
+        named = {normalized(name): column for name, column in cells.items()}
+        problems = list(self._name_problems(named, leniency))
+        if problems:
+            raise Invalid({".".join(("instances", *path)): [text] for path, text in problems})
+        rows = len(next(iter(named.values()), ()))
+        if not rows:
+            raise Invalid.at("instances", "Expected at least one row.")
+        columns = [named.get(name, [None] * rows) for name in self.names]
+        try:
+            return self._arrays(columns)
+        except _REFUSALS:
+            instances = [
+                dict(zip(self.names, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+            raise Invalid(self._errors(instances, leniency)) from None
 
     @cached_property
     def _getter(self) -> "itemgetter[Any]":
         return itemgetter(*self.names)
 
-    def _rows(self, instances: Sequence[object]) -> list[Sequence[object]]:
+    def _rows(self, instances: Sequence[object], leniency: Leniency) -> list[Sequence[object]]:
         """Return the cells of each instance, in the order of the columns."""
         count, getter = len(self.columns), self._getter
         rows: list[Sequence[object]] = []
         for row in instances:
-            if isinstance(row, dict) and len(row) == count:
-                found: Any = getter(row)
+            if isinstance(row, dict):
+                try:
+                    if len(row) != count:
+                        row = self._named(row, leniency)
+                    found: Any = getter(row)
+                except KeyError:
+                    found = getter(self._named(row, leniency))
                 rows.append(found if count > 1 else (found,))
             elif isinstance(row, list | tuple) and self._is_bare_image(row):
                 rows.append((row,))
@@ -114,28 +158,40 @@ class Signature:
                 raise Rejected
         return rows
 
-    def _arrays(self, columns: Sequence[tuple[object, ...]]) -> dict[str, Array]:
-        arrays: dict[str, Array] = {}
-        for kind, places in self._places.items():
-            cells = [columns[place] for place in places]
-            shapes = [self.columns[place].shape for place in places]
-            for place, array in zip(places, column_arrays(kind, cells, shapes), strict=True):
-                arrays[self._inputs[place]] = array
-        return arrays
+    def _named(self, row: Mapping[str, object], leniency: Leniency) -> Mapping[str, object]:
+        """Return a row under the columns' own names, completed with null where that is allowed."""
+        named = {normalized(name): cell for name, cell in row.items()}
+        if leniency.missing_columns == "null":
+            named = dict.fromkeys(self.names) | named
+        if leniency.unknown_columns == "error":
+            for name in named:
+                if name not in self._known:
+                    raise Rejected
+        return named
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return self.unused.union(self.names)
+
+    def _arrays(self, columns: Sequence[Sequence[object]]) -> dict[str, Array]:
+        return {
+            column.input: column_array(column.type, cells, column.read, column.shape)
+            for column, cells in zip(self.columns, columns, strict=True)
+        }
 
     def _is_bare_image(self, row: Sequence[object]) -> bool:
-        if len(self.columns) != 1 or self.columns[0].type != "image":
+        if len(self.columns) != 1 or self.columns[0].type is not ColumnType.IMAGE:
             return False
         depth, inner = 0, row
         while isinstance(inner, list | tuple) and inner:
             depth, inner = depth + 1, inner[0]
         return depth == len(self.columns[0].shape)
 
-    def _errors(self, instances: Sequence[object]) -> dict[str, list[str]]:
+    def _errors(self, instances: Sequence[object], leniency: Leniency) -> dict[str, list[str]]:
         errors: dict[str, list[str]] = {}
         count = 0
         for number, row in enumerate(instances):
-            for path, message in self._row_problems(row):
+            for path, message in self._row_problems(row, leniency):
                 count += 1
                 if count <= MAX_MESSAGES:
                     errors.setdefault(".".join(("instances", str(number), *path)), []).append(
@@ -145,10 +201,12 @@ class Signature:
             errors["instances"] = [f"… and {count - MAX_MESSAGES} more"]
         return errors
 
-    def _row_problems(self, row: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    def _row_problems(
+        self, row: object, leniency: Leniency
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
         if isinstance(row, dict):
-            cells = row
-            yield from self._name_problems(row)
+            cells = {normalized(name): cell for name, cell in row.items()}
+            yield from self._name_problems(cells, leniency)
         elif isinstance(row, list | tuple):
             values = [row] if self._is_bare_image(row) else row
             if len(values) != len(self.columns):
@@ -160,21 +218,30 @@ class Signature:
             return
         for column in self.columns:
             if column.name in cells:
-                message = problem(cells[column.name], column.type, column.shape)
+                message = problem(cells[column.name], column.read, column.shape)
                 if message:
                     yield (column.name,), message
 
-    def _name_problems(self, row: dict[str, object]) -> Iterator[tuple[tuple[str, ...], str]]:
-        for name in row:
-            if name == self.target:
-                yield (name,), "This is the target: the model predicts it and does not take it."
-            elif name not in self.names:
-                close = difflib.get_close_matches(str(name), self.names, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
-                yield (str(name),), f"Unknown column.{hint}"
-        for name in self.names:
-            if name not in row:
-                yield (name,), "Missing column; send null where the value is unknown."
+    def _name_problems(
+        self, row: Mapping[str, object], leniency: Leniency
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        if leniency.unknown_columns == "error":
+            for name in row:
+                if name not in self._known:
+                    close = difflib.get_close_matches(name, self.names, n=1)
+                    hint = f" Did you mean {close[0]!r}?" if close else ""
+                    yield (
+                        (name,),
+                        f"Unknown column.{hint} Send unknown_columns 'ignore' to leave it out.",
+                    )
+        if leniency.missing_columns == "error":
+            for name in self.names:
+                if name not in row:
+                    yield (
+                        (name,),
+                        "Missing column; send null where the value is unknown, or"
+                        " missing_columns 'null'.",
+                    )
 
     def _wanted(self) -> str:
         count = len(self.names)

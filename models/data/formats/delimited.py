@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from models.data.columns import MISSING_TEXTS
+from models.data.cells.formats import MISSING_TEXTS
 from models.data.formats.limits import TableLimits
 from models.errors import Invalid
 

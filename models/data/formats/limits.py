@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.data.formats.conversion import is_text
+from models.data.cells.conversion import is_text
 from models.errors import Invalid, TooLarge
 from models.settings import Settings
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.data.formats.conversion import is_text
+from models.data.cells.conversion import is_text
 from models.data.formats.delimited import check_names
 from models.data.formats.limits import TableLimits
 from models.errors import Invalid

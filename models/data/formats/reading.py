@@ -5,9 +5,9 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
+from models.data.cells.conversion import to_dataset
 from models.data.dataset import Dataset
 from models.data.formats import arrays, records
-from models.data.formats.conversion import to_dataset
 from models.data.formats.delimited import read_delimited
 from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
 from models.data.formats.parquet import read_parquet
@@ -83,7 +83,7 @@ def read(
         raise Invalid.at("file", "The file is empty.")
     cells = _READERS[Format(format)](content, limits)
     limits.check_cells("file", cells)
-    return to_dataset(cells, types)
+    return to_dataset(cells, types).dataset
 
 
 def from_records(
@@ -98,7 +98,7 @@ def from_records(
     """
     cells = records.to_columns(rows, limits)
     limits.check_cells("records", cells)
-    return to_dataset(cells, types)
+    return to_dataset(cells, types).dataset
 
 
 def from_arrays(
@@ -115,7 +115,7 @@ def from_arrays(
     """
     cells = arrays.to_columns(x, y, limits)
     limits.check_cells("x", cells)
-    return to_dataset(cells, types)
+    return to_dataset(cells, types).dataset
 
 
 _READERS: dict[Format, Callable[[bytes, TableLimits], dict[str, Any]]] = {

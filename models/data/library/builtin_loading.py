@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import sklearn.datasets
 
+from models.data.cells.conversion import to_dataset
 from models.data.dataset import Dataset
 from models.data.formats.arrays import to_columns
-from models.data.formats.conversion import to_dataset
 from models.data.library.builtin import BUILTINS, PREFIX, Builtin
 from models.data.library.profile import ColumnProfile, profile
 from models.data.library.storage import write_dataset
@@ -87,7 +87,7 @@ def _to_dataset(builtin: Builtin, x: Array, y: Array) -> Dataset:
     cells = to_columns(x, y)
     names = (*builtin.columns, builtin.target)
     types = {column: "number" for column in names if column != "x"}
-    return to_dataset(dict(zip(names, cells.values(), strict=True)), types)
+    return to_dataset(dict(zip(names, cells.values(), strict=True)), types).dataset
 
 
 def _load(builtin: Builtin) -> tuple[Array, Array]:

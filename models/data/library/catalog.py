@@ -1,14 +1,14 @@
 """The catalog of stored datasets; their rows lie in the artifact store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.data.columns import load_columns
+from models.data.columns import dump_columns, load_columns
 from models.data.library.profile import ColumnProfile
 from models.errors import Conflict, NotFound, Unreadable
 from models.store.engine import Database
@@ -54,7 +54,7 @@ class DatasetCatalog:
             "name": name,
             "builtin": builtin,
             "rows": rows,
-            "columns": [asdict(column) for column in columns],
+            "columns": dump_columns(columns),
             "created": now(),
         }
         while True:

@@ -1,7 +1,7 @@
 """Datasets described for people and for JSON: a profile of each column, and the first rows."""
 
 from collections import Counter
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Any
 
@@ -70,7 +70,7 @@ def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
     """
     count = max(0, min(rows, dataset.rows))
     cells = {
-        column.name: _json_cells(column.type, dataset.values[column.name][:count])
+        column.name: _json_cells(column, dataset.values[column.name][:count])
         for column in dataset.columns
     }
     return [{name: column[row] for name, column in cells.items()} for row in range(count)]
@@ -81,8 +81,12 @@ def _describe(column: Column, values: np.ndarray[Any, Any]) -> ColumnProfile:
     if column.type in (ColumnType.CATEGORY, ColumnType.BOOLEAN):
         figures = {"frequent": _frequent(column.type, values)}
     elif column.type in (ColumnType.NUMBER, ColumnType.DATETIME):
-        figures = _range(column.type, values[~np.isnan(values)])
-    return ColumnProfile(*astuple(column), **figures)
+        figures = _range(column, values[~np.isnan(values)])
+    return ColumnProfile(**_fields(column), **figures)
+
+
+def _fields(column: Column) -> dict[str, Any]:
+    return {field.name: getattr(column, field.name) for field in fields(Column)}
 
 
 def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> tuple[FrequentValue, ...]:
@@ -96,22 +100,23 @@ def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> tuple[Fr
     return tuple(FrequentValue(*item) for item in ranked[:MAX_FREQUENT_VALUES])
 
 
-def _range(column_type: ColumnType, present: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _range(column: Column, present: np.ndarray[Any, Any]) -> dict[str, Any]:
     if not len(present):
         return {}
-    low, high = _json_cells(column_type, np.array([present.min(), present.max()]))
-    if column_type is ColumnType.DATETIME:
+    low, high = _json_cells(column, np.array([present.min(), present.max()]))
+    if column.type is ColumnType.DATETIME:
         return {"min": low, "max": high}
     # Scaled by a power of two, so that the sum of the largest floats stays finite.
     return {"min": low, "max": high, "mean": float(np.mean(present / 2.0**32)) * 2.0**32}
 
 
-def _json_cells(column_type: ColumnType, values: np.ndarray[Any, Any]) -> list[Any]:
-    match column_type:
+def _json_cells(column: Column, values: np.ndarray[Any, Any]) -> list[Any]:
+    match column.type:
         case ColumnType.NUMBER:
             return [_number(value) for value in values]
         case ColumnType.BOOLEAN:
-            return [None if np.isnan(value) else bool(value) for value in values]
+            words = column.spelling.words or (False, True)
+            return [None if np.isnan(value) else words[int(value)] for value in values]
         case ColumnType.DATETIME:
             return [None if np.isnan(value) else format_rfc3339(float(value)) for value in values]
     cells: list[Any] = values.tolist()

@@ -2,14 +2,13 @@
 
 import io
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.data.columns import Column, ColumnType, load_columns
+from models.data.columns import Column, ColumnType, dump_columns, load_columns
 from models.data.dataset import Dataset
 from models.errors import Unreadable
 from models.store.artifacts import Artifacts
@@ -35,7 +34,7 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> No
             tabular[column.name] = pa.array(
                 values, pa.string() if column.type.is_text else pa.float64()
             )
-    described = json.dumps([asdict(column) for column in dataset.columns])
+    described = json.dumps(dump_columns(dataset.columns))
     table = pa.table(tabular).replace_schema_metadata({_METADATA: described})
     sink = io.BytesIO()
     pa.parquet.write_table(table, sink)

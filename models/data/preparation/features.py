@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from models.data import datetimes
-from models.data.columns import MISSING_TEXTS, ColumnType
+from models.data.cells.formats import MISSING_TEXTS
+from models.data.columns import ColumnType
 
 Array = np.ndarray[Any, Any]
 

@@ -136,6 +136,7 @@ class TargetEncoder:
     classes: tuple[ClassLabel, ...] = ()  # sorted; empty for a regression
     mean: float = 0.0
     scale: float = 1.0
+    words: tuple[str, str] | None = None  # of a boolean: the classes of false and true
 
     @classmethod
     def fit(cls, dataset: Dataset, rows: Rows, target: str, task: Task) -> "TargetEncoder":
@@ -143,7 +144,8 @@ class TargetEncoder:
         if task is Task.REGRESSION:
             _, mean, scale = _statistics(dataset.values[target][rows].reshape(-1, 1))
             return cls(task, (), float(mean[0]), float(scale[0]))
-        return cls(task, class_labels(dataset, target))
+        words = dataset.column(target).spelling.words
+        return cls(task, class_labels(dataset, target), words=words)
 
     def encode(self, values: Array) -> Array:
         """Encode values of the dataset, (rows,), to (rows,) float32 or int64 class numbers.
@@ -152,7 +154,8 @@ class TargetEncoder:
         """
         if self.task is Task.REGRESSION:
             return ((values - self.mean) / self.scale).astype(np.float32)
-        numbers = {label: number for number, label in enumerate(self.classes)}
+        held = self.classes if self.words is None else map(self.words.index, self.classes)
+        numbers = {value: number for number, value in enumerate(held)}
         known = np.fromiter((numbers.get(value, -1) for value in values), np.int64, len(values))
         if (known < 0).any():
             value = values[int(np.argmax(known < 0))]
@@ -180,7 +183,8 @@ class TargetEncoder:
     def from_json(cls, document: Mapping[str, Any]) -> "TargetEncoder":
         """Read back what `to_json` returned."""
         task, classes = Task(document["task"]), tuple(document["classes"])
-        return cls(**{**document, "task": task, "classes": classes})
+        words = document.get("words") and tuple(document["words"])
+        return cls(**{**document, "task": task, "classes": classes, "words": words})
 
 
 def _fit_scaled(

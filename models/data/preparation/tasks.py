@@ -70,11 +70,13 @@ def resolve_task(dataset: Dataset, target: str, asked: str = "auto") -> Task:
 
 
 def class_labels(dataset: Dataset, target: str) -> tuple[ClassLabel, ...]:
-    """Return the different values of a target of classes, sorted."""
+    """Return the different values of a target of classes, sorted; false goes before true."""
     labels = np.unique(dataset.values[target])
-    match dataset.column(target).type:
+    column = dataset.column(target)
+    match column.type:
         case ColumnType.BOOLEAN:
-            return tuple(bool(label) for label in labels)
+            words = column.spelling.words or (False, True)
+            return tuple(words[int(label)] for label in labels)
         case ColumnType.NUMBER:
             return tuple(int(label) for label in labels)
     return tuple(str(label) for label in labels)

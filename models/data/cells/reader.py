@@ -1,0 +1,181 @@
+"""One reader of cells: for uploads, inline rows and predictions alike."""
+
+import json
+import math
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+from models.data.cells.dates import EPOCHS, parse_date
+from models.data.cells.formats import MISSING_BESIDE_NUMBERS, MISSING_TEXTS, PLAIN, CellFormat
+from models.data.cells.numbers import parse_number
+from models.data.columns import NUL, ColumnType
+from models.data.datetimes import END, FIRST
+
+Reader = Callable[[object], float | str | None]
+
+TRUE_WORDS = ("true", "yes", "y", "t", "on", "ja", "oui", "si", "sí", "sim", "1")
+FALSE_WORDS = ("false", "no", "n", "f", "off", "nein", "non", "no", "não", "nao", "0")
+WORD_PAIRS = (
+    *(("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"), ("nein", "ja")),
+    *(("non", "oui"), ("no", "si"), ("no", "sí"), ("não", "sim"), ("nao", "sim")),
+)
+"""The words, in lower case, that a column of booleans spells false and true with."""
+
+
+class CellError(ValueError):
+    """A cell that its column does not allow; the message completes "<cell> …"."""
+
+
+def cell_reader(kind: ColumnType, spelling: CellFormat | None = None) -> Reader:
+    """Return the function that turns any spelling of a cell of a column into its value.
+
+    It takes text, int, float, bool or None and returns a float, a str or None for a missing cell,
+    in the form of `ColumnType`; a boolean is 0.0 or 1.0. It raises CellError for a cell that the
+    column does not allow.
+    """
+    return _READERS[kind](spelling or PLAIN)
+
+
+def normalized(text: str) -> str:
+    """Return a text without blanks around it and in the normal form NFC of Unicode."""
+    text = text.strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def as_text(cell: float) -> str:
+    """Return a number as text; whole ones read alike whether a client writes 1 or 1.0."""
+    whole = isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15
+    return repr(int(cell)) if whole else repr(cell)
+
+
+def shown(value: object, limit: int = 40) -> str:
+    """Return `value` as JSON, cut to `limit` characters, for a message."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _number_reader(spelling: CellFormat) -> Reader:
+    missing = _missing(spelling, MISSING_BESIDE_NUMBERS)
+
+    def read(cell: object) -> float | None:
+        if isinstance(cell, str):
+            text = normalized(cell)
+            if text in missing or text.lower() in missing:
+                return None
+            number = parse_number(text, spelling)
+            if number is not None and math.isfinite(number):
+                return number
+            if spelling.lenient:
+                return None
+            raise CellError("is not a number" if number is None else _TOO_LARGE)
+        return _finite(cell)
+
+    return read
+
+
+def _datetime_reader(spelling: CellFormat) -> Reader:
+    missing = _missing(spelling, MISSING_BESIDE_NUMBERS)
+    unit = EPOCHS.get(spelling.dates, 1.0)
+
+    def read(cell: object) -> float | None:
+        if isinstance(cell, str):
+            text = normalized(cell)
+            if text in missing or text.lower() in missing:
+                return None
+            seconds = parse_date(text, spelling.dates)
+            if seconds is not None or spelling.lenient:
+                return seconds
+            raise CellError(_NO_DATE)
+        if isinstance(cell, bool):
+            raise CellError("is a boolean, not a datetime")
+        number = _finite(cell)
+        if number is None:
+            return None
+        seconds = round(number * unit, 6)
+        if not FIRST <= seconds < END:
+            raise CellError("lies outside the years 1 to 9999")
+        return seconds
+
+    return read
+
+
+def _boolean_reader(spelling: CellFormat) -> Reader:
+    missing = _missing(spelling)
+    values = dict.fromkeys(FALSE_WORDS, 0.0) | dict.fromkeys(TRUE_WORDS, 1.0)
+    if spelling.words:
+        values |= {word.casefold(): float(i) for i, word in enumerate(spelling.words)}
+
+    def read(cell: object) -> float | None:
+        if isinstance(cell, str):
+            text = normalized(cell)
+            if text in missing:
+                return None
+            found = values.get(text.casefold())
+        elif cell is None or (isinstance(cell, float) and math.isnan(cell)):
+            return None
+        else:
+            found = values.get(as_text(cell)) if isinstance(cell, int | float) else None
+            found = float(cell) if isinstance(cell, bool) else found
+        if found is None:
+            raise CellError("is not " + _either(spelling))
+        return found
+
+    return read
+
+
+def _text_reader(spelling: CellFormat) -> Reader:
+    missing = _missing(spelling)
+
+    def read(cell: object) -> str | None:
+        if isinstance(cell, str):
+            text = normalized(cell)
+            if NUL in text:
+                raise CellError("holds the character U+0000")
+            if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+                raise CellError("holds half a surrogate pair, which is not text")
+            return None if text in missing else text
+        if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+            return None
+        if isinstance(cell, bool):
+            return str(cell).lower()
+        if isinstance(cell, int | float):
+            return as_text(cell)
+        raise CellError("is not text")
+
+    return read
+
+
+_READERS: dict[ColumnType, Callable[[CellFormat], Reader]] = {
+    ColumnType.NUMBER: _number_reader,
+    ColumnType.DATETIME: _datetime_reader,
+    ColumnType.BOOLEAN: _boolean_reader,
+    ColumnType.CATEGORY: _text_reader,
+    ColumnType.IGNORED: _text_reader,
+}
+_TOO_LARGE = "is infinite or too large"
+_NO_DATE = "is not a date or time such as 2024-05-31 or 2024-05-31T14:30:00Z"
+
+
+def _missing(spelling: CellFormat, more: frozenset[str] = frozenset()) -> frozenset[str]:
+    return more.union(MISSING_TEXTS, spelling.missing)
+
+
+def _finite(cell: Any) -> float | None:
+    """Return a number as float, None for NaN and None."""
+    if cell is None:
+        return None
+    if not isinstance(cell, int | float):
+        raise CellError("is not a number")
+    try:
+        number = float(cell)
+    except OverflowError:
+        raise CellError(_TOO_LARGE) from None
+    if math.isinf(number):
+        raise CellError(_TOO_LARGE)
+    return None if math.isnan(number) else number
+
+
+def _either(spelling: CellFormat) -> str:
+    words = spelling.words or ("false", "true")
+    return f"{words[1]} or {words[0]}"
