@@ -153,7 +153,7 @@ def _from_texts(
     name: str, cells: Any, given: ColumnType | None, options: ReadOptions, hint: str
 ) -> tuple[Guess, Values]:
     """Type and convert a column of text, null where a cell is missing."""
-    is_default = not options.na_values and name not in options.date_formats
+    is_default = replace(options, date_formats={}) == _DEFAULTS and name not in options.date_formats
     if is_default and len(cells) > cells.null_count:
         # Millions of different cells are converted at once where they are plainly spelled.
         if given in (None, ColumnType.NUMBER) and _all_match(cells, _NUMBER):

@@ -74,7 +74,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     elif "%H" not in text and "%I" not in text:
         parts.append(rf"(?:(?:\s*[T,]\s*|\s+){_TIME})?")
     try:
-        return re.compile("".join(parts), re.IGNORECASE)
+        return re.compile("".join(parts), re.IGNORECASE | re.ASCII)
     except re.error:
         raise Invalid.at("options.date_formats", f"{text!r} names a part twice.") from None
 

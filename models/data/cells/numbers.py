@@ -17,7 +17,7 @@ _CURRENCIES = "$€£¥₹₽₩₺₫₪฿₴₦¢"
 _CODES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "AUD", "CAD", "NZD", "SEK", "NOK", "DKK")
 _MINUS = "\N{MINUS SIGN}\N{EN DASH}-"  # the last, as it stands in classes of characters
 _SPACES = " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
-_PLAIN = re.compile(PLAIN_NUMBER)
+_PLAIN = re.compile(PLAIN_NUMBER, re.ASCII)
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 # A number with everything that may stand around it.
 _PARTS = re.compile(
@@ -25,7 +25,8 @@ _PARTS = re.compile(
     rf"(?P<prefix>[A-Z]{{0,2}}[{_CURRENCIES}]|{'|'.join(_CODES)}|Rs\.?|R\$)?\s*"
     rf"(?P<sign2>[+{_MINUS}])?"
     rf"(?P<core>\d[\d.,'_{_SPACES}]*\d|\d+\.?|[.,]\d+)(?P<exponent>{_EXPONENT})\s*"
-    r"(?P<suffix>[^\d\s()+\-.,'_][^\d\s()]{0,9})?(?P<close>\))?"
+    r"(?P<suffix>[^\d\s()+\-.,'_][^\d\s()]{0,9})?(?P<close>\))?",
+    re.ASCII,
 )
 
 
@@ -88,7 +89,7 @@ def _grouped(decimal: str, thousands: str) -> re.Pattern[str]:
     # Groups of two digits are how India writes 12,34,567.
     groups = rf"\d{{1,3}}(?:{separator}\d{{2,3}})*{separator}\d{{3}}|\d+" if thousands else r"\d+"
     point = re.escape(decimal)
-    return re.compile(rf"(?:{groups})?(?:{point}\d*)?")
+    return re.compile(rf"(?:{groups})?(?:{point}\d*)?", re.ASCII)
 
 
 def _digits(core: str, decimal: str, thousands: str) -> str | None:
@@ -115,11 +116,10 @@ def number_format(
         units[parts.unit] += counts[text]
     spelling = _unit_format(units)
     cores = [parts.core for parts in found.values()]
-    point, separator = _separators(cores, hint)
-    point = decimal or (point if thousands != point else "." if point == "," else ",")
+    if decimal is None and thousands in (".", ","):
+        decimal = "," if thousands == "." else "."
+    point, separator = _separators(cores, decimal, hint)
     separator = thousands if thousands is not None else separator
-    if separator == point:
-        separator = ""
     return replace(spelling, decimal=point, thousands=separator)
 
 
@@ -135,7 +135,7 @@ def _unit_format(units: Counter[str]) -> CellFormat:
     return CellFormat(unit=named[0])
 
 
-def _separators(cores: Sequence[str], hint: str) -> tuple[str, str]:
+def _separators(cores: Sequence[str], decimal: str | None, hint: str) -> tuple[str, str]:
     """Return the decimal point and the separator of thousands that fit most cores.
 
     One separator before three digits, as in 1,234, says nothing by itself: the others decide, and
@@ -164,6 +164,7 @@ def _separators(cores: Sequence[str], hint: str) -> tuple[str, str]:
             for each in (point,) if marks else ".,":
                 thousands[each][" " if between in _SPACES else between] += 1
     decided = points.most_common(1)[0][0] if points else hint if unclear[","] else "."
+    decided = decimal or decided
     between = "," if decided == "." else "."
     if unclear[between]:
         thousands[decided][between] += unclear[between]

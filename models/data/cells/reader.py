@@ -151,6 +151,7 @@ _READERS: dict[ColumnType, Callable[[CellFormat], Reader]] = {
     ColumnType.DATETIME: _datetime_reader,
     ColumnType.BOOLEAN: _boolean_reader,
     ColumnType.CATEGORY: _text_reader,
+    ColumnType.TEXT: _text_reader,
     ColumnType.IGNORED: _text_reader,
 }
 _TOO_LARGE = "is infinite or too large"
