@@ -301,8 +301,8 @@ def _fit(row: list[bytes], body: Sequence[Row], width: int) -> tuple[list[str], 
     One name too few is that of an index column, unless the rows end with a delimiter.
     """
     names = [_decode(cell).strip() for cell in row]
-    while len(names) > width and not names[-1]:
-        names.pop()
+    while len(names) > width and "" in names:
+        names.pop(len(names) - 1 - names[::-1].index(""))  # a delimiter too many
     if len(names) >= width:
         return names, bool(len(names) > 1 and not names[0] and all(names[1:]))
     if len(names) == width - 1 and all(names):

@@ -26,18 +26,14 @@ def name_columns(names: Iterable[str]) -> list[str]:
 
 
 def drop_empty(names: Sequence[str], columns: Sequence[Any]) -> tuple[Mapping[str, Any], int]:
-    """Return the columns by name, and how many were left out: those without name and cells.
+    """Return the columns by name without the last ones that have neither name nor cells.
 
-    A delimiter at the end of every row makes such a column.
+    A delimiter at the end of every row makes such a column. The number left out comes second.
     """
-    kept = {
-        name: column
-        for number, (name, column) in enumerate(zip(names, columns, strict=True), start=1)
-        if name != f"column_{number}" or not _is_empty(column)
-    }
-    if not kept:
-        return dict(zip(names, columns, strict=True)), 0
-    return kept, len(names) - len(kept)
+    size = len(names)
+    while size > 1 and names[size - 1] == f"column_{size}" and _is_empty(columns[size - 1]):
+        size -= 1
+    return dict(zip(names[:size], columns[:size], strict=True)), len(names) - size
 
 
 def header_warnings(header_rows: int, guessed: bool) -> tuple[DataWarning, ...]:

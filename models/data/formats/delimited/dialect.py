@@ -7,10 +7,9 @@ it comes how many of the quotes a delimiter explains.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from models.data.formats.cells import is_value
+from models.data.formats.cells import is_moment, is_nothing, is_number, is_value
 from models.data.formats.delimited.parsing import Dialect, RecordParser
 from models.errors import Invalid
 
@@ -19,20 +18,12 @@ _SAMPLE_ROWS = 100
 _SAMPLE_CELLS = 2000
 _USUAL = (b",", b";", b"\t", b"|")
 _RARE = (b"^", b"~", b":", "¦".encode(), "§".encode(), b"\x01", b"\x1f", b"\x1e", b"::", b"||")
-_MAX_WIDTH_FACTOR = 0.02  # how little more columns count where two dialects fit as well
+_WIDTH_BONUS = 0.02  # how little more columns count where two dialects fit as well
 _SPACE_CARE = 0.75  # blanks stand in text too
 _RARE_CARE = 0.85
 _MIN_RARE_SHARE = 0.8  # of the lines must hold a delimiter that few files use
-_ENOUGH = 0.35  # a dialect below this tells no table of several columns
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How well a dialect explains the first rows."""
-
-    dialect: Dialect
-    value: float  # from 0 to 1
-    width: int  # cells of the most frequent kind of row
+_PROSE_CARE = 0.4
+_DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 
 
 def detect(content: bytes, delimiter: str | None = None, start: int = 0) -> Dialect:
@@ -43,22 +34,38 @@ def detect(content: bytes, delimiter: str | None = None, start: int = 0) -> Dial
     """
     sample = _sample(content, start)
     if delimiter is not None:
-        code = _check(delimiter)
-        scores = [_score(sample, dialect) for dialect in _with_quotes(sample, code)]
-        return max(scores, key=lambda score: score.value).dialect
-    scores = [
-        _score(sample, dialect)
-        for code in _candidates(sample)
-        for dialect in _with_quotes(sample, code)
-    ]
-    scores = [score for score in scores if score.width > 1 and score.value >= _ENOUGH]
-    if not scores:
-        return max((_score(sample, d) for d in _with_quotes(sample, b",")), key=_value).dialect
-    return max(scores, key=_value).dialect
+        return _best(sample, [_check(delimiter)], 0.0) or Dialect(_check(delimiter))
+    single = _single(sample)
+    return _best(sample, _candidates(sample), single) or _one_column(sample)
 
 
-def _value(score: Score) -> float:
-    return score.value
+def _best(sample: bytes, candidates: Iterable[bytes], floor: float) -> Dialect | None:
+    """Return the dialect with the highest score above `floor`, None if there is none."""
+    best = None
+    for code in candidates:
+        for dialect in _with_quotes(sample, code):
+            value = _score(sample, dialect, floor)
+            if value > floor:
+                floor, best = value, dialect
+    return best
+
+
+def _single(sample: bytes) -> float:
+    """Return the score of a file of one column: lines that look like single values."""
+    lines = [line for line in sample.splitlines()[:_SAMPLE_ROWS] if line.strip()]
+    if not lines:
+        return 0.0
+    if len(lines) > 1 and all(_DECIMAL_COMMA.fullmatch(line.strip()) for line in lines[1:]):
+        return 1.0 if b"," not in lines[0] and not is_number(lines[0].strip()) else 0.0
+    quotes = [line for line in lines if b'"' in line]
+    whole = [line for line in quotes if line.strip()[:1] == line.strip()[-1:] == b'"']
+    explained = len(whole) / len(quotes) if quotes else 1.0
+    return 0.5 * explained * _typed([[line] for line in lines])
+
+
+def _one_column(sample: bytes) -> Dialect:
+    escapes = re.search(rb'\\"', sample) and not re.search(rb'""', sample)
+    return Dialect(b",", b'"', b"\\" if escapes else b"")
 
 
 def _check(delimiter: str) -> bytes:
@@ -110,29 +117,34 @@ def _has_runs(sample: bytes) -> bool:
     return aligned > 0.2 * len(lines)
 
 
-def _score(sample: bytes, dialect: Dialect) -> Score:
-    rows: list[list[bytes]] = []
-    cells = 0
+def _score(sample: bytes, dialect: Dialect, floor: float) -> float:
+    """Return from 0 to 1 how well a dialect explains the sample, 0 for less than `floor`."""
+    care = _SPACE_CARE if dialect.delimiter == b" " else 1.0
+    care = _RARE_CARE if dialect.delimiter in _RARE else care
+    care *= _explained(sample, dialect) * (1 + _WIDTH_BONUS)
+    if care <= floor:
+        return 0.0
+    rows = []
     for record in RecordParser(sample, dialect).records(0, len(sample)):
-        if record.cells[0].lstrip().startswith(b"#") and len(record.cells) == 1:
-            continue
-        rows.append(record.cells)
-        cells += len(record.cells)
-        if len(rows) >= _SAMPLE_ROWS or cells >= _SAMPLE_CELLS:
+        if len(record.cells) > 1 or not record.cells[0].lstrip().startswith(b"#"):
+            rows.append(record.cells)
+        if len(rows) >= _SAMPLE_ROWS:
             break
-    if not rows:
-        return Score(dialect, 0, 1)
     widths = Counter(len(row) for row in rows if any(cell.strip() for cell in row))
-    width, alike = _alike(widths, len(rows[0]))
-    explained = _explained(sample, dialect)
-    typed = _typed(rows)
-    care = 1.0
-    if dialect.delimiter == b" ":
-        care = _SPACE_CARE
-    elif dialect.delimiter in _RARE:
-        care = _RARE_CARE
-    value = alike * typed * explained * care
-    return Score(dialect, value * (1 + _MAX_WIDTH_FACTOR * (1 - 1 / width)), width)
+    width, alike = _alike(widths, len(rows[0]) if rows else 1)
+    value = care * alike * (1 - _WIDTH_BONUS / max(width, 1))
+    if width < 2 or value <= floor:
+        return 0.0
+    if dialect.delimiter == b" " and dialect.quote not in sample and _prose(rows):
+        value *= _PROSE_CARE
+    return value * _typed(rows)
+
+
+def _prose(rows: list[list[bytes]]) -> bool:
+    """Whether cells between blanks are words rather than figures, as in text or in names."""
+    cells = [cell.strip() for row in rows[1:] for cell in row][:_SAMPLE_CELLS]
+    figures = sum(is_number(cell) or is_moment(cell) or is_nothing(cell) for cell in cells)
+    return figures < 0.4 * len(cells)
 
 
 def _alike(widths: Counter[int], first: int) -> tuple[int, float]:
@@ -182,9 +194,6 @@ def _explained(sample: bytes, dialect: Dialect) -> float:
 
 def _typed(rows: list[list[bytes]]) -> float:
     """Return the mean of how much the cells look like data of their own."""
-    total, count = 0.0, 0
-    for row in rows:
-        for cell in row:
-            total += is_value(cell)
-            count += 1
-    return max(total / count, 1e-3)
+    step = max(1, sum(map(len, rows)) // _SAMPLE_CELLS)
+    cells = [cell for row in rows for cell in row][::step]
+    return sum(map(is_value, cells)) / max(1, len(cells))
