@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.data.cells.conversion import Typed, to_dataset
+from models.data.cells.conversion import TypedTable, to_dataset
 from models.data.cells.dates import parse_date
 from models.data.cells.formats import CellFormat
 from models.data.cells.reader import CellError, cell_reader
 from models.data.columns import Column, ColumnType
 from models.data.datetimes import parse_iso
-from models.data.formats.reading import from_records, read
+from models.data.formats.reading import from_records, read_file
 from models.data.formats.table import ReadOptions
 from models.data.warnings import WarningCode
 from models.errors import Invalid
@@ -20,7 +20,7 @@ from models.errors import Invalid
 DEFAULT = ReadOptions()
 
 
-def typed(*cells: str | None, options: ReadOptions = DEFAULT, **types: str) -> Typed:
+def typed(*cells: str | None, options: ReadOptions = DEFAULT, **types: str) -> TypedTable:
     return to_dataset({"a": pa.array(cells, pa.string())}, types, options)
 
 
@@ -371,4 +371,4 @@ def test_a_spelling_survives_its_json() -> None:
 def test_quotes_of_csv_do_not_change_a_type() -> None:
     written = io.StringIO()
     csv.writer(written, quoting=csv.QUOTE_ALL).writerows([["a"], ["1"], ["2"]])
-    assert read(written.getvalue().encode(), "csv").column("a").type == "number"
+    assert read_file(written.getvalue().encode()).dataset.column("a").type == "number"

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from models.data.cells.reader import CellError, cell_reader, normalized
 from models.data.columns import NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import END, FIRST, ISO
-from models.data.formats.table import ReadOptions
+from models.data.formats.table import ReadOptions, Table
+from models.data.quality import table_warnings
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import Invalid
 
@@ -34,11 +35,23 @@ _DEFAULTS = ReadOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
-    """A dataset and what was guessed of its columns."""
+class TypedTable:
+    """A dataset, how its file was read, and what was guessed or looks like a mistake."""
 
     dataset: Dataset
     warnings: tuple[DataWarning, ...]
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+
+def type_table(table: Table, types: Mapping[str, str] | None, options: ReadOptions) -> TypedTable:
+    """Type the columns of a table; raises as `to_dataset`.
+
+    In a file with semicolons between the cells, a comma is taken for a decimal point.
+    """
+    hint = "," if table.reading.get("delimiter") == ";" else "."
+    typed = to_dataset(table.cells, types, options, hint)
+    told = (*table.warnings, *typed.warnings, *table_warnings(typed.dataset))
+    return TypedTable(typed.dataset, told, table.reading)
 
 
 def to_dataset(
@@ -46,7 +59,7 @@ def to_dataset(
     types: Mapping[str, str] | None,
     options: ReadOptions = _DEFAULTS,
     decimal_hint: str = ".",
-) -> Typed:
+) -> TypedTable:
     """Make a dataset of columns by name, each an Arrow array or a NumPy array of images.
 
     A column named in `types` gets that type, any other the inferred one. `decimal_hint` is the
@@ -72,7 +85,7 @@ def to_dataset(
             ) from None
         columns.append(column)
         warnings += told
-    return Typed(Dataset(tuple(columns), values), tuple(warnings))
+    return TypedTable(Dataset(tuple(columns), values), tuple(warnings))
 
 
 def is_text(kind: Any) -> bool:

@@ -1,17 +1,21 @@
-"""Files, records and arrays to datasets: the entry point of this package."""
+"""Files, records and arrays to tables and datasets: the entry point of this package."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from typing import Any
 
-from models.data.cells.conversion import to_dataset
+from models.data.cells.conversion import TypedTable, type_table
 from models.data.dataset import Dataset
 from models.data.formats import arrays, records
-from models.data.formats.delimited import read_delimited
+from models.data.formats.archives import Unpacked, unpack, zip_format
+from models.data.formats.columnar import read_arrow, read_parquet
+from models.data.formats.delimited.reading import read_delimited
 from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
-from models.data.formats.parquet import read_parquet
-from models.errors import Invalid, UnsupportedMediaType
+from models.data.formats.spreadsheets import read_spreadsheet
+from models.data.formats.table import ReadOptions, Table
+from models.errors import Invalid
 
 
 class Format(StrEnum):
@@ -19,71 +23,126 @@ class Format(StrEnum):
 
     CSV = "csv"
     TSV = "tsv"
+    TEXT = "text"
     JSON = "json"
     JSONL = "jsonl"
     PARQUET = "parquet"
+    ARROW = "arrow"
     NPZ = "npz"
+    XLSX = "xlsx"
+    XLS = "xls"
+    ODS = "ods"
 
 
 _EXTENSIONS = {
     ".csv": Format.CSV,
     ".tsv": Format.TSV,
     ".tab": Format.TSV,
+    ".txt": Format.TEXT,
+    ".data": Format.TEXT,
+    ".dat": Format.TEXT,
+    ".psv": Format.TEXT,
+    ".arff": Format.TEXT,
     ".json": Format.JSON,
     ".jsonl": Format.JSONL,
     ".ndjson": Format.JSONL,
     ".parquet": Format.PARQUET,
     ".pq": Format.PARQUET,
+    ".arrow": Format.ARROW,
+    ".feather": Format.ARROW,
+    ".ipc": Format.ARROW,
     ".npz": Format.NPZ,
+    ".xlsx": Format.XLSX,
+    ".xlsm": Format.XLSX,
+    ".xls": Format.XLS,
+    ".ods": Format.ODS,
 }
 _CONTENT_TYPES = {
     "text/csv": Format.CSV,
     "application/csv": Format.CSV,
+    "text/plain": Format.TEXT,
     "text/tab-separated-values": Format.TSV,
     "application/json": Format.JSON,
     "application/jsonl": Format.JSONL,
     "application/x-ndjson": Format.JSONL,
     "application/vnd.apache.parquet": Format.PARQUET,
+    "application/vnd.apache.arrow.file": Format.ARROW,
+    "application/vnd.apache.arrow.stream": Format.ARROW,
     "application/x-npz": Format.NPZ,
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": Format.XLSX,
+    "application/vnd.ms-excel": Format.XLS,
+    "application/vnd.oasis.opendocument.spreadsheet": Format.ODS,
 }
+_MAGIC = {
+    b"PAR1": Format.PARQUET,
+    b"ARROW1": Format.ARROW,
+    b"FEA1": Format.ARROW,
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": Format.XLS,
+}
+_TEXTS = (Format.CSV, Format.TSV, Format.TEXT)
+_SPREADSHEETS = (Format.XLSX, Format.XLS, Format.ODS)
+_ARROW_STREAM = b"\xff\xff\xff\xff"
 
 
-def detect_format(filename: str | None, content_type: str | None) -> Format:
-    """Return the format of a file's extension or, for an unknown one, of its content type.
-
-    Raises UnsupportedMediaType if neither is known.
-    """
-    extension = PurePath(filename or "").suffix.lower()
-    media_type = (content_type or "").split(";")[0].strip().lower()
-    found = _EXTENSIONS.get(extension) or _CONTENT_TYPES.get(media_type)
-    if found is None:
-        raise UnsupportedMediaType(
-            f"Neither the file name {filename!r} nor the content type {content_type!r} is one of a"
-            f" format that is read: {', '.join(Format)}."
-        )
-    return found
-
-
-def read(
-    source: bytes | BinaryIO,
-    format: str,
-    types: Mapping[str, str] | None = None,
+def read_table(
+    content: bytes,
+    filename: str | None = None,
+    content_type: str | None = None,
+    options: ReadOptions | None = None,
     limits: TableLimits = DEFAULT_LIMITS,
-) -> Dataset:
-    """Read the dataset in a file of the given format.
+) -> Table:
+    """Read the table in a file, whatever its format, dialect, encoding and compression.
 
-    `types` sets the type of columns by name; the others are inferred. Raises Invalid at `file`,
-    `types.<column>` or, for JSON, `records.<index>…`; UnsupportedMediaType for another format;
-    TooLarge for a file that unpacks to more than `limits` allow.
+    The first bytes tell a binary format; a text is told by its extension, its content type and its
+    first character. `options` override what would be detected. Text cells are as the file has
+    them, null only where a row has no such cell; `reading` tells what was detected. Raises Invalid
+    at `file`, `options.<name>` or, for JSON, `records.<index>…`; TooLarge beyond `limits`.
     """
-    if format not in _READERS:
-        raise UnsupportedMediaType(f"{format!r} is not one of {', '.join(Format)}.")
-    content = source if isinstance(source, bytes) else source.read()
+    options = options or ReadOptions()
     if not content:
         raise Invalid.at("file", "The file is empty.")
-    cells = _READERS[Format(format)](content, limits)
-    limits.check_cells("file", cells)
-    return to_dataset(cells, types).dataset
+    file = unpack(content, filename, limits)
+    if not file.content:
+        raise Invalid.at("file", "The file is empty.")
+    table = _read_as(_sniff(file, content_type), file.content, options, limits)
+    limits.check_cells("file", table.cells)
+    told: dict[str, Any] = {"compression": list(file.compression), "member": file.member}
+    return replace(table, reading={**table.reading, **told})
+
+
+def read_file(
+    content: bytes,
+    filename: str | None = None,
+    content_type: str | None = None,
+    types: Mapping[str, str] | None = None,
+    options: ReadOptions | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> TypedTable:
+    """Read the table in a file as `read_table` does, and type its columns.
+
+    `types` sets the type of columns by name; the others are inferred. Raises as `read_table`, and
+    Invalid at `types.<column>`.
+    """
+    options = options or ReadOptions()
+    return type_table(read_table(content, filename, content_type, options, limits), types, options)
+
+
+def read_rows(
+    document: Mapping[str, Any],
+    types: Mapping[str, str] | None = None,
+    options: ReadOptions | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> TypedTable:
+    """Read rows given as `{"records": […]}`, or arrays given as `{"x": …, "y": …}`.
+
+    Raises as `from_records` and `from_arrays`.
+    """
+    if "records" in document:
+        path, cells = "records", records.to_columns(document["records"], limits)
+    else:
+        path, cells = "x", arrays.to_columns(document["x"], document["y"], limits)
+    limits.check_cells(path, cells)
+    return type_table(Table(cells, {"format": path}), types, options or ReadOptions())
 
 
 def from_records(
@@ -96,9 +155,7 @@ def from_records(
     Raises Invalid at `records`, `records.<index>`, `records.<index>.<column>` or `types.<column>`,
     TooLarge for more than `limits` allow.
     """
-    cells = records.to_columns(rows, limits)
-    limits.check_cells("records", cells)
-    return to_dataset(cells, types).dataset
+    return read_rows({"records": rows}, types, limits=limits).dataset
 
 
 def from_arrays(
@@ -113,18 +170,52 @@ def from_arrays(
     or (rows, height, width, channels) become one column `x`. `y` of shape (rows,) becomes `y`.
     Raises Invalid at `x`, `y` or `types.<column>`, TooLarge for more than `limits` allow.
     """
-    cells = arrays.to_columns(x, y, limits)
-    limits.check_cells("x", cells)
-    return to_dataset(cells, types).dataset
+    return read_rows({"x": x, "y": y}, types, limits=limits).dataset
 
 
-_READERS: dict[Format, Callable[[bytes, TableLimits], dict[str, Any]]] = {
-    Format.CSV: lambda content, limits: read_delimited(content, None, limits),
-    Format.TSV: lambda content, limits: read_delimited(content, "\t", limits),
-    Format.JSON: lambda content, limits: records.to_columns(records.read_json(content), limits),
-    Format.JSONL: lambda content, limits: records.to_columns(
-        records.read_json_lines(content), limits
-    ),
-    Format.PARQUET: read_parquet,
-    Format.NPZ: arrays.read_npz,
-}
+def _named_format(filename: str | None, content_type: str | None) -> Format | None:
+    extension = PurePath(filename or "").suffix.lower()
+    media_type = (content_type or "").split(";")[0].strip().lower()
+    return _EXTENSIONS.get(extension) or _CONTENT_TYPES.get(media_type)
+
+
+def _sniff(file: Unpacked, content_type: str | None) -> Format:
+    """Return the format that the first bytes show; for a text, that of its name and first bytes."""
+    content = file.content
+    for magic, format in _MAGIC.items():
+        if content.startswith(magic):
+            return format
+    if content.startswith(b"PK\x03\x04"):
+        return Format(zip_format(content) or Format.NPZ)
+    if content.startswith(_ARROW_STREAM):
+        return Format.ARROW
+    named = _named_format(file.filename, content_type)
+    if named in (Format.JSON, Format.JSONL, *_TEXTS):
+        return named
+    start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if named is None and start.startswith((b"{", b"[")):
+        lines = start.splitlines()
+        whole = len(lines) > 1 and lines[0].rstrip().endswith(b"}") and start.startswith(b"{")
+        return Format.JSONL if whole else Format.JSON
+    # A spreadsheet that is none is often a CSV with its name.
+    return Format.TEXT if named in (None, *_SPREADSHEETS) else named
+
+
+def _read_as(format: Format, content: bytes, options: ReadOptions, limits: TableLimits) -> Table:
+    if format in _TEXTS:
+        if format is Format.TSV and options.delimiter is None and b"\t" in content[:4096]:
+            options = replace(options, delimiter="\t")
+        return read_delimited(content, options, limits)
+    if format in _SPREADSHEETS:
+        return read_spreadsheet(content, format, options, limits)
+    if format is Format.JSON:
+        cells = records.to_columns(records.read_json(content, options.encoding), limits)
+    elif format is Format.JSONL:
+        cells = records.to_columns(records.read_json_lines(content, options.encoding), limits)
+    elif format is Format.PARQUET:
+        cells = read_parquet(content, limits)
+    elif format is Format.ARROW:
+        cells = read_arrow(content, limits)
+    else:
+        cells = arrays.read_npz(content, limits)
+    return Table(cells, {"format": str(format)})

@@ -8,32 +8,68 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.data.formats.delimited import check_utf8
+from models.data.formats.delimited.decoding import decode
 from models.data.formats.limits import TableLimits
+from models.data.formats.naming import name_columns
 from models.errors import Invalid
 
 _SCALARS = {bool, int, float, str}
 
 
-def read_json(content: bytes) -> list[Any]:
-    """Read the records of a JSON file: a list of objects, or such a list under `records`.
+_LISTS = ("records", "data", "rows", "items", "results")
 
-    Raises Invalid at `file`.
+
+def read_json(content: bytes, encoding: str | None = None) -> list[Any]:
+    """Read the records of a JSON file: a list of objects, or the same under `records` or `data`.
+
+    Also read are pandas' other forms: an object of lists or objects by column, and `columns` with
+    `data`; lists of lists have their names in the first. Raises Invalid at `file`.
     """
-    document = _parse(check_utf8(content).decode(), "The file")
-    if isinstance(document, dict) and "records" in document:
-        document = document["records"]
+    document = _parse(decode(content, encoding).content.decode(), "The file")
+    if isinstance(document, dict):
+        document = _from_object(document)
+    if isinstance(document, list) and document and all(type(row) is list for row in document):
+        return _from_rows(document[0], document[1:])
     if not isinstance(document, list):
         raise Invalid.at("file", "Expected a list of objects.")
     return document
 
 
-def read_json_lines(content: bytes) -> list[Any]:
+def read_json_lines(content: bytes, encoding: str | None = None) -> list[Any]:
     """Read the records of a JSON Lines file, without blank lines. Raises Invalid at `file`."""
-    lines = check_utf8(content).decode().split("\n")
+    lines = decode(content, encoding).content.decode().split("\n")
     return [
         _parse(line, f"Line {number}") for number, line in enumerate(lines, start=1) if line.strip()
     ]
+
+
+def _from_object(document: dict[str, Any]) -> Any:
+    names = document.get("columns")
+    if isinstance(names, list) and isinstance(document.get("data"), list):
+        return _from_rows(names, document["data"])
+    for key in _LISTS:
+        if isinstance(document.get(key), list) and all(
+            isinstance(row, dict | list) for row in document[key]
+        ):
+            return document[key]
+    values = list(document.values())
+    if values and all(type(value) is list for value in values):
+        if len(set(map(len, values))) > 1:
+            raise Invalid.at("file", "The lists of the columns differ in length.")
+        return [dict(zip(document, row, strict=True)) for row in zip(*values, strict=True)]
+    if values and all(type(value) is dict for value in values):
+        keys = dict.fromkeys(chain.from_iterable(values))
+        return [{name: cells.get(key) for name, cells in document.items()} for key in keys]
+    return document
+
+
+def _from_rows(names: list[Any], rows: list[Any]) -> list[Any]:
+    texts = name_columns("" if name is None else str(name) for name in names)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, list) or len(row) != len(texts):
+            message = f"Row {number} is no list of {len(texts)} cells, as there are names."
+            raise Invalid.at("file", message)
+    return [dict(zip(texts, row, strict=True)) for row in rows]
 
 
 def to_columns(records: Sequence[Any], limits: TableLimits) -> dict[str, Any]:
