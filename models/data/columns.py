@@ -22,7 +22,8 @@ class ColumnType(StrEnum):
 
     number: float64, NaN is missing. boolean: float64 of 0 and 1, NaN is missing.
     datetime: float64 seconds since 1970-01-01 UTC, NaN is missing.
-    category, ignored: object array of str, None is missing.
+    category, text, ignored: object array of str, None is missing. A category is one of some values;
+    a text is prose, of which words matter.
     image: uint8 or float32, (rows, height, width) or (rows, height, width, channels).
     """
 
@@ -30,13 +31,14 @@ class ColumnType(StrEnum):
     CATEGORY = "category"
     BOOLEAN = "boolean"
     DATETIME = "datetime"
+    TEXT = "text"
     IMAGE = "image"
     IGNORED = "ignored"
 
     @property
     def is_text(self) -> bool:
         """Whether values are held as text."""
-        return self in (ColumnType.CATEGORY, ColumnType.IGNORED)
+        return self in (ColumnType.CATEGORY, ColumnType.TEXT, ColumnType.IGNORED)
 
 
 def of_type(*kinds: type) -> Callable[[Any], Any]:

@@ -258,7 +258,7 @@ def _cell(kind: ColumnType, value: Any) -> Any:
     """A cell as a request would send it."""
     if kind is ColumnType.IMAGE:
         return value.tolist()
-    if kind is ColumnType.CATEGORY:
+    if kind.is_text:
         return value
     if math.isnan(value):
         return None

@@ -73,7 +73,7 @@ def _convert(name: str, cells: Any, given: ColumnType | None) -> tuple[Column, V
     column_type, reason = (given, "") if given else _infer(cells)
     path = f"types.{name}" if given else "file"
     try:
-        if column_type in (ColumnType.CATEGORY, ColumnType.IGNORED):
+        if column_type.is_text:
             values = _texts(cells)
         elif column_type is ColumnType.BOOLEAN:
             values = _booleans(cells)
