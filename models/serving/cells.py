@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.columns import MISSING_TEXTS
-from models.data.datetimes import END, FIRST, PARTS, expand, parse_iso
+from models.data.datetimes import END, FIRST, parse_iso
 
 NUMBER_TYPES: frozenset[type] = frozenset((int, float, NoneType))
 BOOLEAN_TYPES: frozenset[type] = frozenset((bool, NoneType))
@@ -41,8 +41,8 @@ def column_arrays(
         case "boolean":
             return _numbers(columns, BOOLEAN_TYPES)[:, :, None]
         case "datetime":
-            return _datetimes(columns)
-        case "category":
+            return _datetimes(columns)[:, :, None]
+        case "category" | "text":
             return map(_texts, columns)
     return map(_images, columns, shapes)
 
@@ -80,16 +80,15 @@ def _texts(cells: Sequence[object]) -> Array:
 
 
 def _datetimes(columns: Sequence[Sequence[object]]) -> Array:
-    """Convert ISO 8601 strings to the parts of `data.datetimes.expand`, (columns, rows, 5).
+    """Convert ISO 8601 strings to seconds since 1970-01-01 UTC, float64 (columns, rows).
 
-    A missing cell is NaN in every part. Raises Rejected for a cell of another type and ValueError
-    for a text that is no date.
+    A missing cell is NaN. Raises Rejected for a cell of another type and ValueError for a text
+    that is no date.
     """
     cells = list(chain.from_iterable(columns))
     if not set(map(type, cells)) <= TEXT_TYPES:
         raise Rejected
-    parts = expand(np.array([_seconds(cell) for cell in cells]))
-    return parts.reshape(len(columns), -1, len(PARTS))
+    return np.array([_seconds(cell) for cell in cells]).reshape(len(columns), -1)
 
 
 def _images(cells: Sequence[object], shape: tuple[int, ...]) -> Array:
@@ -145,7 +144,13 @@ def _category_problem(cell: object) -> str | None:
             "Expected a string or null: a category is named by its text, "
             f"not by {_noun(cell)} {shown(cell)}."
         )
-    return None if _encodable(str(cell)) else "Holds half a surrogate pair, which is not text."
+    return None if _encodable(str(cell)) else _NOT_TEXT
+
+
+def _text_problem(cell: object) -> str | None:
+    if type(cell) not in TEXT_TYPES:
+        return f"Expected a string or null, not {_noun(cell)} {shown(cell)}."
+    return None if _encodable(str(cell)) else _NOT_TEXT
 
 
 def _datetime_problem(cell: object) -> str | None:
@@ -181,10 +186,13 @@ def _image_problem(cell: object, shape: tuple[int, ...]) -> str | None:
 
 _NOT_FINITE = "Too large or not finite; send null for a missing number."
 
+_NOT_TEXT = "Holds half a surrogate pair, which is not text."
+
 _PROBLEMS: dict[str, Callable[[object], str | None]] = {
     "number": _number_problem,
     "boolean": _boolean_problem,
     "category": _category_problem,
+    "text": _text_problem,
     "datetime": _datetime_problem,
 }
 

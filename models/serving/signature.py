@@ -65,9 +65,9 @@ class Signature:
 
         An instance is an object with a value for every column, or a list of the values in the
         order of the columns. If the only column is an image, it may also be the image itself.
-        null means missing. Arrays are float64 (rows, 1) for numbers and booleans, objects
-        (rows, 1) for categories, float64 (rows, 5) for datetimes and float32 (rows, *shape) for
-        images.
+        null means missing. Arrays are float64 (rows, 1) for numbers, booleans and datetimes, which
+        are seconds since 1970-01-01 UTC, objects (rows, 1) for categories and texts, and float32
+        (rows, *shape) for images.
 
         Raises Invalid with paths `instances.<row>.<column>`: MAX_MESSAGES messages, and how many
         more there are.
