@@ -74,8 +74,8 @@ def synthetic_rows(dataset: Dataset, rows: Array, features: Sequence[str]) -> Da
     """Copy the first two `rows` once for each unusual value of a column, and once all missing.
 
     A number is missing, or 10 standard deviations to either side of its mean; a boolean is
-    missing; a category or text is missing or unseen; a datetime is missing or 50 years off; an image is
-    all zero or all at the largest value. Columns beyond `features` stay as they are.
+    missing; a category or text is missing or unseen; a datetime is missing or 50 years off; an
+    image is all zero or all at the largest value. Columns beyond `features` stay as they are.
     """
     base = np.asarray(rows[:2])
     changes: list[tuple[str, Any]] = []

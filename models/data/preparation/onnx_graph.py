@@ -1,5 +1,7 @@
 """The preprocessor as an ONNX graph: raw columns in, network inputs out."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -9,14 +11,17 @@ from models.data.datetimes import PARTS
 from models.data.preparation.features import Array, CategoryFeature, ImageFeature
 from models.data.preparation.onnx_builder import ML, OUTPUT, Graph
 from models.data.preparation.onnx_datetimes import calendar
+from models.data.preparation.onnx_texts import add_texts
 from models.data.preparation.preprocessing import Preprocessor
+from models.data.preparation.target_encoding import UNSEEN, EncodedFeature
 
 
 def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
     """Build an ONNX model that computes `Preprocessor.transform`.
 
     Inputs, named by `features.input_name`: number and boolean double [N, 1], NaN for missing;
-    category string [N, 1], "" for missing; datetime double [N, 1], the seconds since 1970-01-01 UTC
+    category and text string [N, 1], "" for
+    missing; datetime double [N, 1], the seconds since 1970-01-01 UTC
     or NaN for missing; image float [N, height, width(, channels)]. One output, `features`: float
     [N, features] or [N, height, width, channels].
     """
@@ -26,7 +31,13 @@ def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
     else:
         blocks = [_scaled(graph, preprocessor)] if preprocessor.scaled else []
         if preprocessor.categories:
-            blocks.append(_categories(graph, preprocessor.categories))
+            texts = {
+                feature.name: graph.input(feature.name, TensorProto.STRING, (1,))
+                for feature in preprocessor.categories
+            }
+            blocks.append(_categories(graph, preprocessor.categories, texts))
+            blocks += _encoded(graph, preprocessor.encoded, texts)
+        blocks += add_texts(graph, preprocessor.texts)
         graph.add("Concat", blocks, OUTPUT, axis=1)
     model = graph.model(preprocessor.output_shape)
     onnx.checker.check_model(model)
@@ -67,14 +78,15 @@ def _order(preprocessor: Preprocessor) -> Array:
     return np.array(places, dtype=np.int64)
 
 
-def _categories(graph: Graph, features: tuple[CategoryFeature, ...]) -> str:
+def _categories(
+    graph: Graph, features: tuple[CategoryFeature, ...], texts: Mapping[str, str]
+) -> str:
     off_on = graph.constant("off_on", np.array([0, 1], dtype=np.float32))
     blocks = []
     for number, feature in enumerate(features):
-        texts = graph.input(feature.name, TensorProto.STRING, (1,))
         codes = graph.add(
             "LabelEncoder",
-            [texts],
+            [texts[feature.name]],
             f"codes_{number}",
             domain=ML,
             keys_strings=list(feature.codes),
@@ -87,6 +99,27 @@ def _categories(graph: Graph, features: tuple[CategoryFeature, ...]) -> str:
     places = sum(feature.width for feature in features)
     shape = graph.constant("shape", np.array([-1, places], dtype=np.int64))
     return graph.add("Reshape", [joined, shape], "categories")
+
+
+def _encoded(
+    graph: Graph, features: tuple[EncodedFeature, ...], texts: Mapping[str, str]
+) -> list[str]:
+    blocks = []
+    for number, feature in enumerate(features):
+        codes = graph.add(
+            "LabelEncoder",
+            [texts[feature.name]],
+            f"encoded_codes_{number}",
+            domain=ML,
+            keys_strings=list(feature.codes),
+            values_int64s=list(feature.codes.values()),
+            default_int64=UNSEEN,
+        )
+        table = graph.constant(f"encoded_table_{number}", feature.table)
+        rows = graph.add("Gather", [table, codes], f"encoded_rows_{number}", axis=0)
+        axis = graph.constant(f"encoded_axis_{number}", [1], np.int64)
+        blocks.append(graph.add("Squeeze", [rows, axis], f"encoded_{number}"))
+    return blocks
 
 
 def _image(graph: Graph, feature: ImageFeature) -> None:
