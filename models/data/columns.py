@@ -21,15 +21,16 @@ class ColumnType(StrEnum):
 
     number: float64, NaN is missing. boolean: float64 of 0 and 1, NaN is missing.
     datetime: float64 seconds since 1970-01-01 UTC, NaN is missing.
-    category, text, ignored: object array of str, None is missing.
+    category, text, ignored: object array of str, None is missing. A category is one of some values;
+    a text is prose, of which words matter.
     image: uint8 or float32, (rows, height, width) or (rows, height, width, channels).
     """
 
     NUMBER = "number"
     CATEGORY = "category"
-    TEXT = "text"
     BOOLEAN = "boolean"
     DATETIME = "datetime"
+    TEXT = "text"
     IMAGE = "image"
     IGNORED = "ignored"
 

@@ -12,9 +12,9 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
-from models.data.datetimes import expand
 from models.data.preparation.features import input_name
-from models.data.preparation.onnx_graph import OUTPUT, preprocessing_graph
+from models.data.preparation.onnx_builder import OUTPUT
+from models.data.preparation.onnx_graph import preprocessing_graph
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.networks.size import rows_at_once
@@ -121,12 +121,10 @@ def _raw_inputs(dataset: Dataset, rows: Array, features: Sequence[str]) -> dict[
 
 def _raw(kind: ColumnType, values: Array) -> Array:
     match kind:
-        case ColumnType.CATEGORY:
+        case ColumnType.CATEGORY | ColumnType.TEXT:
             texts = np.empty((len(values), 1), dtype=object)
             texts[:, 0] = ["" if value is None else value for value in values]
             return texts
-        case ColumnType.DATETIME:
-            return expand(values)
         case ColumnType.IMAGE:
             return values.astype(np.float32)
     return values[:, None]

@@ -74,8 +74,8 @@ def synthetic_rows(dataset: Dataset, rows: Array, features: Sequence[str]) -> Da
     """Copy the first two `rows` once for each unusual value of a column, and once all missing.
 
     A number is missing, or 10 standard deviations to either side of its mean; a boolean is
-    missing; a category is missing or unseen; a datetime is missing or 50 years off; an image is
-    all zero or all at the largest value. Columns beyond `features` stay as they are.
+    missing; a category or text is missing or unseen; a datetime is missing or 50 years off; an
+    image is all zero or all at the largest value. Columns beyond `features` stay as they are.
     """
     base = np.asarray(rows[:2])
     changes: list[tuple[str, Any]] = []
@@ -91,7 +91,7 @@ def synthetic_rows(dataset: Dataset, rows: Array, features: Sequence[str]) -> Da
     for name in features:
         kind = dataset.column(name).type
         if kind is not ColumnType.IMAGE:
-            built[name][-len(base) :] = None if kind is ColumnType.CATEGORY else np.nan
+            built[name][-len(base) :] = None if kind.is_text else np.nan
     return Dataset(dataset.columns, built)
 
 
@@ -119,7 +119,7 @@ def _spaced(rows: Array) -> Array:
 
 def _unusual(kind: ColumnType, values: Array) -> list[Any]:
     match kind:
-        case ColumnType.CATEGORY:
+        case ColumnType.CATEGORY | ColumnType.TEXT:
             return [None, UNSEEN]
         case ColumnType.IMAGE:
             return [0, values.max()]

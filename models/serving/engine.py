@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from models.data.columns import ColumnType
+from models.data.datetimes import PARTS, expand
 from models.data.preparation.tasks import ClassLabel
 from models.errors import Invalid, Unreadable
 from models.registry.documents import SignatureSchema, check_document, parse_json
@@ -37,10 +39,14 @@ class LoadedVersion:
     version: int
     signature: Signature
     session: Any  # onnxruntime.InferenceSession
+    expanded: tuple[str, ...] = ()  # inputs of datetimes that an older graph takes as five parts
 
     def predict(self, instances: Sequence[object]) -> Prediction:
         """Predict `instances`, in their order; raises Invalid if one does not fit."""
-        output: Array = self.session.run(None, self.signature.feed(instances))[0]
+        feed = self.signature.feed(instances)
+        for name in self.expanded:
+            feed[name] = expand(feed[name][:, 0])
+        output: Array = self.session.run(None, feed)[0]
         if self.signature.classes:
             return self._classified(output)
         return Prediction(self.model, self.version, _finite(output[:, 0]))
@@ -142,7 +148,14 @@ def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersio
         )
     except Exception as error:
         raise Unreadable(f"model.onnx of {what}", str(error)) from error
-    return LoadedVersion(model, version, Signature.from_json(signature), session)
+    loaded = Signature.from_json(signature)
+    moments = {column.input for column in loaded.columns if column.type == ColumnType.DATETIME}
+    expanded = tuple(
+        entry.name
+        for entry in session.get_inputs()
+        if entry.name in moments and entry.shape[1:] == [len(PARTS)]
+    )
+    return LoadedVersion(model, version, loaded, session, expanded)
 
 
 def _session_options() -> Any:

@@ -91,9 +91,12 @@ def prepare_fold(
     they are the training rows. The training rows get the weights that `ref` asks for.
     """
     dataset, target = data.dataset, data.dataset.values[ref.target]
-    preprocessor = Preprocessor.fit(dataset, train, data.features)
     encoder = TargetEncoder.fit(dataset, train, ref.target, ref.task)
-    x_train, y_train = preprocessor.transform(dataset, train), encoder.encode(target[train])
+    y_train = encoder.encode(target[train])
+    # Not `transform`: in these outputs, what was fitted to the target is cross-fitted.
+    preprocessor, x_train = Preprocessor.fit_transform(
+        dataset, train, data.features, y_train, ref.seed
+    )
     factors = _class_factors(ref.class_weight, encoder.classes, y_train)
     own = None if ref.sample_weight is None else dataset.values[ref.sample_weight][train]
     weights = _row_weights(factors, y_train, own)

@@ -8,7 +8,7 @@ import pytest
 
 from models.data.dataset import Dataset
 from models.data.formats.reading import from_arrays, from_records
-from models.data.preparation.onnx_graph import IR_VERSION, ML_OPSET, OPSET
+from models.data.preparation.onnx_builder import IR_VERSION, ML_OPSET, OPSET
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.networks import families
@@ -152,6 +152,6 @@ def test_the_file_says_what_it_needs(houses: Dataset) -> None:
         "area": ("tensor(double)", ["rows", 1]),
         "garden": ("tensor(double)", ["rows", 1]),
         "town": ("tensor(string)", ["rows", 1]),
-        "sold": ("tensor(double)", ["rows", 5]),
+        "sold": ("tensor(double)", ["rows", 1]),
         "survey": ("tensor(double)", ["rows", 1]),
     }

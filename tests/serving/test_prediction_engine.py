@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from models.errors import ArtifactError, Invalid, Unreadable
 from models.registry.files import VersionFiles
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
-from tests.tiny_versions import write_file
+from tests.tiny_versions import signature_of, write_file
 
 Register = Callable[..., None]
 
@@ -170,3 +171,28 @@ def test_serving_imports_no_training_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_older_graph_gets_a_datetime_as_five_parts(
+    artifacts: Artifacts, files: VersionFiles, registered: dict[tuple[str, int], dict[str, Any]]
+) -> None:
+    double = TensorProto.DOUBLE
+    graph = helper.make_graph(
+        [helper.make_node("ReduceSum", ["when", "axis"], ["prediction"])],
+        "older",
+        [helper.make_tensor_value_info("when", double, ["rows", 5])],
+        [helper.make_tensor_value_info("prediction", double, ["rows", 1])],
+        [helper.make_tensor("axis", TensorProto.INT64, [1], [1])],
+    )
+    older = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    signature = signature_of() | {"columns": [{"name": "when", "type": "datetime"}]}
+    content = {
+        "model.onnx": older.SerializeToString(),
+        "signature.json": json.dumps(signature).encode(),
+    }
+    registered["older", 1] = {
+        name: write_file(artifacts, "models/older/1", name, file) for name, file in content.items()
+    }
+    rows = [["2024-05-31T14:30:00Z"], [None]]
+    answer = PredictionEngine(files, 1).predict("older", 1, rows)
+    assert answer.predictions == [2024 + 5 + 31 + 4 + 14.5, None]

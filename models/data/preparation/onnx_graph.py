@@ -1,86 +1,61 @@
 """The preprocessor as an ONNX graph: raw columns in, network inputs out."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from models.data.columns import ColumnType
 from models.data.datetimes import PARTS
-from models.data.preparation.features import CategoryFeature, ImageFeature, input_name
+from models.data.preparation.features import Array, CategoryFeature, ImageFeature
+from models.data.preparation.onnx_builder import ML, OUTPUT, Graph
+from models.data.preparation.onnx_datetimes import calendar
+from models.data.preparation.onnx_texts import add_texts
 from models.data.preparation.preprocessing import Preprocessor
-
-OPSET = 18
-ML_OPSET = 3
-IR_VERSION = 8  # the one that belongs to opset 18
-OUTPUT = "features"
+from models.data.preparation.target_encoding import UNSEEN, EncodedFeature
 
 
 def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
     """Build an ONNX model that computes `Preprocessor.transform`.
 
     Inputs, named by `features.input_name`: number and boolean double [N, 1], NaN for missing;
-    category string [N, 1], "" for missing; datetime double [N, 5], the components of
-    `datetimes.expand`; image float [N, height, width(, channels)]. One output, `features`: float
+    category and text string [N, 1], "" for
+    missing; datetime double [N, 1], the seconds since 1970-01-01 UTC
+    or NaN for missing; image float [N, height, width(, channels)]. One output, `features`: float
     [N, features] or [N, height, width, channels].
     """
-    graph = _Graph()
+    graph = Graph()
     if preprocessor.image is not None:
         _image(graph, preprocessor.image)
     else:
         blocks = [_scaled(graph, preprocessor)] if preprocessor.scaled else []
         if preprocessor.categories:
-            blocks.append(_categories(graph, preprocessor.categories))
+            texts = {
+                feature.name: graph.input(feature.name, TensorProto.STRING, (1,))
+                for feature in preprocessor.categories
+            }
+            blocks.append(_categories(graph, preprocessor.categories, texts))
+            blocks += _encoded(graph, preprocessor.encoded, texts)
+        blocks += add_texts(graph, preprocessor.texts)
         graph.add("Concat", blocks, OUTPUT, axis=1)
-    output = helper.make_tensor_value_info(
-        OUTPUT, TensorProto.FLOAT, ["N", *preprocessor.output_shape]
-    )
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "preprocessing", graph.inputs, [output], graph.constants),
-        opset_imports=[
-            helper.make_opsetid("", OPSET),
-            helper.make_opsetid("ai.onnx.ml", ML_OPSET),
-        ],
-        ir_version=IR_VERSION,
-        producer_name="luthier",
-    )
+    model = graph.model(preprocessor.output_shape)
     onnx.checker.check_model(model)
     return model
 
 
-@dataclass(slots=True)
-class _Graph:
-    """A graph under construction; internal names start with `preprocessing/`."""
-
-    nodes: list[Any] = field(default_factory=list)
-    inputs: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-
-    def input(self, column: str, element: int, shape: tuple[int, ...]) -> str:
-        name = input_name(column)
-        self.inputs.append(helper.make_tensor_value_info(name, element, ["N", *shape]))
-        return name
-
-    def constant(self, name: str, values: np.ndarray[Any, Any]) -> str:
-        path = f"preprocessing/{name}"
-        self.constants.append(numpy_helper.from_array(values, path))
-        return path
-
-    def add(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        path = name if name == OUTPUT else f"preprocessing/{name}"
-        self.nodes.append(helper.make_node(operator, inputs, [path], name=path, **attributes))
-        return path
-
-
-def _scaled(graph: _Graph, preprocessor: Preprocessor) -> str:
-    raw = []
+def _scaled(graph: Graph, preprocessor: Preprocessor) -> str:
+    plain, moments = [], []
     for feature in preprocessor.scaled:
-        width = len(PARTS) if feature.type is ColumnType.DATETIME else 1
-        raw.append(graph.input(feature.name, TensorProto.DOUBLE, (width,)))
+        name = graph.input(feature.name, TensorProto.DOUBLE, (1,))
+        (moments if feature.type is ColumnType.DATETIME else plain).append(name)
     fill, mean, scale = preprocessor.scaling()
-    numbers = graph.add("Concat", raw, "numbers", axis=1)
+    blocks = [*plain, calendar(graph, moments)] if moments else plain
+    numbers = graph.add("Concat", blocks, "numbers", axis=1)
+    if plain and moments:
+        numbers = graph.add(
+            "Gather", [numbers, graph.constant("order", _order(preprocessor))], "ordered", axis=1
+        )
     missing = graph.add("IsNaN", [numbers], "missing")
     filled = graph.add("Where", [missing, graph.constant("fill", fill), numbers], "filled")
     centred = graph.add("Sub", [filled, graph.constant("mean", mean)], "centred")
@@ -88,16 +63,32 @@ def _scaled(graph: _Graph, preprocessor: Preprocessor) -> str:
     return graph.add("Cast", [scaled], "scaled", to=TensorProto.FLOAT)
 
 
-def _categories(graph: _Graph, features: tuple[CategoryFeature, ...]) -> str:
+def _order(preprocessor: Preprocessor) -> Array:
+    """Return where each component of `scaled` lies among plain numbers, then calendar parts."""
+    places = []
+    plain = 0
+    part = sum(feature.type is not ColumnType.DATETIME for feature in preprocessor.scaled)
+    for feature in preprocessor.scaled:
+        if feature.type is ColumnType.DATETIME:
+            places += range(part, part + len(PARTS))
+            part += len(PARTS)
+        else:
+            places.append(plain)
+            plain += 1
+    return np.array(places, dtype=np.int64)
+
+
+def _categories(
+    graph: Graph, features: tuple[CategoryFeature, ...], texts: Mapping[str, str]
+) -> str:
     off_on = graph.constant("off_on", np.array([0, 1], dtype=np.float32))
     blocks = []
     for number, feature in enumerate(features):
-        texts = graph.input(feature.name, TensorProto.STRING, (1,))
         codes = graph.add(
             "LabelEncoder",
-            [texts],
+            [texts[feature.name]],
             f"codes_{number}",
-            domain="ai.onnx.ml",
+            domain=ML,
             keys_strings=list(feature.codes),
             values_int64s=list(feature.codes.values()),
             default_int64=feature.unseen_code,
@@ -110,7 +101,28 @@ def _categories(graph: _Graph, features: tuple[CategoryFeature, ...]) -> str:
     return graph.add("Reshape", [joined, shape], "categories")
 
 
-def _image(graph: _Graph, feature: ImageFeature) -> None:
+def _encoded(
+    graph: Graph, features: tuple[EncodedFeature, ...], texts: Mapping[str, str]
+) -> list[str]:
+    blocks = []
+    for number, feature in enumerate(features):
+        codes = graph.add(
+            "LabelEncoder",
+            [texts[feature.name]],
+            f"encoded_codes_{number}",
+            domain=ML,
+            keys_strings=list(feature.codes),
+            values_int64s=list(feature.codes.values()),
+            default_int64=UNSEEN,
+        )
+        table = graph.constant(f"encoded_table_{number}", feature.table)
+        rows = graph.add("Gather", [table, codes], f"encoded_rows_{number}", axis=0)
+        axis = graph.constant(f"encoded_axis_{number}", [1], np.int64)
+        blocks.append(graph.add("Squeeze", [rows, axis], f"encoded_{number}"))
+    return blocks
+
+
+def _image(graph: Graph, feature: ImageFeature) -> None:
     pixels = graph.input(feature.name, TensorProto.FLOAT, feature.shape)
     mean = graph.constant("mean", np.array(feature.mean, dtype=np.float32))
     scale = graph.constant("scale", np.array(feature.scale, dtype=np.float32))

@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
+from models.data.preparation.cross_fitting import target_columns
 from models.data.preparation.features import (
     Array,
     CategoryFeature,
@@ -17,7 +18,9 @@ from models.data.preparation.features import (
     ScaledFeature,
     components,
 )
+from models.data.preparation.target_encoding import EncodedFeature, fit_encoding
 from models.data.preparation.tasks import ClassLabel, Task, class_labels
+from models.data.preparation.texts import TextFeature, fit_text
 from models.errors import Invalid
 
 MAX_CATEGORIES = 64  # places of one category column, the rare one included
@@ -25,51 +28,91 @@ MIN_FREQUENCY = 2  # rows that a value needs for a place of its own
 _IMAGES_AT_ONCE = 1024
 
 Rows = Array | slice
+_Mapped = CategoryFeature | EncodedFeature | TextFeature
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessor:
     """The fitted preprocessing of all features: fitted by scikit-learn, applied by NumPy.
 
-    Outputs are in the order of `scaled`, then `categories`; an image is the only feature.
+    Outputs are in the order of the fields; an image is the only feature.
     """
 
     scaled: tuple[ScaledFeature, ...] = ()
     categories: tuple[CategoryFeature, ...] = ()
+    encoded: tuple[EncodedFeature, ...] = ()  # those of `categories` with more values than places
+    texts: tuple[TextFeature, ...] = ()
     image: ImageFeature | None = None
 
     @classmethod
-    def fit(cls, dataset: Dataset, rows: Rows, features: Sequence[str]) -> "Preprocessor":
-        """Fit to `rows` (row numbers) of the columns `features`.
+    def fit(
+        cls,
+        dataset: Dataset,
+        rows: Rows,
+        features: Sequence[str],
+        y: Array | None = None,
+        seed: int = 0,
+    ) -> "Preprocessor":
+        """Fit to `rows` as `fit_transform` does."""
+        return cls.fit_transform(dataset, rows, features, y, seed)[0]
+
+    @classmethod
+    def fit_transform(
+        cls,
+        dataset: Dataset,
+        rows: Rows,
+        features: Sequence[str],
+        y: Array | None = None,
+        seed: int = 0,
+    ) -> "tuple[Preprocessor, Array]":
+        """Fit to `rows` (row numbers) of the columns `features`; return also their outputs.
 
         `features` is the result of `tasks.resolve_features`: existing columns, none ignored, an
         image only alone. Missing numbers get the median; a category's value in fewer than two
         rows, or beyond the 63 most frequent, is rare.
+
+        `y`, (rows,), is what `TargetEncoder.encode` gives for `rows`. What is fitted to it are the
+        numbers of texts and of categories with too many frequent values. In the outputs of `rows`
+        these are cross-fitted, by `seed`, so train on them and never on `transform` of the same
+        rows. Without `y` such categories have places alone; raises ValueError for a text.
         """
         named = {name: dataset.column(name) for name in features}
         types = {name: column.type for name, column in named.items()}
         parts = {name: dataset.values[name][rows] for name in features}
         images = [name for name in features if types[name] is ColumnType.IMAGE]
         if images:
-            return cls(image=_fit_image(images[0], parts[images[0]]))
-        categories = [name for name in features if types[name] is ColumnType.CATEGORY]
-        others = {name: types[name] for name in features if name not in categories}
-        return cls(
+            image = cls(image=_fit_image(images[0], parts[images[0]]))
+            return image, image.transform(dataset, rows)
+        by_type = {kind: [n for n in features if types[n] is kind] for kind in ColumnType}
+        categories = [_fit_category(name, parts[name]) for name in by_type[ColumnType.CATEGORY]]
+        many = [] if y is None else [item.name for item, is_cut in categories if is_cut]
+        texts = by_type[ColumnType.TEXT]
+        if texts and y is None:
+            raise ValueError("Texts are fitted to the target; give `y`.")
+        targets = np.empty((0, 0)) if y is None else target_columns(y)
+        encoded = [fit_encoding(name, parts[name], targets, seed) for name in many]
+        read = [fit_text(name, parts[name], targets, seed) for name in texts]
+        others = {name: types[name] for name in features if not types[name].is_text}
+        fitted = cls(
             scaled=_fit_scaled(others, parts),
-            categories=tuple(_fit_category(name, parts[name]) for name in categories),
+            categories=tuple(item for item, _ in categories),
+            encoded=tuple(item for item, _ in encoded),
+            texts=tuple(item for item, _ in read),
         )
+        crossed = [outputs for _, outputs in (*encoded, *read)]
+        return fitted, fitted._join(dataset, rows, crossed)
 
     @property
-    def features(self) -> tuple[ScaledFeature | CategoryFeature, ...]:
-        """The fitted columns in the order of the outputs; none for an image."""
-        return (*self.scaled, *self.categories)
+    def features(self) -> "tuple[ScaledFeature | _Mapped, ...]":
+        """The fitted features in the order of the outputs; none for an image."""
+        return (*self.scaled, *self.categories, *self.encoded, *self.texts)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The raw columns used, in the order of the outputs."""
+        """The raw columns used, in the order in which they first add to the outputs."""
         if self.image is not None:
             return (self.image.name,)
-        return tuple(feature.name for feature in self.features)
+        return tuple(dict.fromkeys(feature.name for feature in self.features))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -89,12 +132,15 @@ class Preprocessor:
         """Convert `rows` to float32: (rows, features) or (rows, height, width, channels)."""
         if self.image is not None:
             return self.image.transform(dataset.values[self.image.name][rows])
-        blocks = [
-            feature.transform(dataset.values[feature.name][rows]) for feature in self.categories
-        ]
-        if self.scaled:
-            blocks.insert(0, self._transform_scaled(dataset, rows))
-        return np.concatenate(blocks, axis=1)
+        mapped: tuple[_Mapped, ...] = (*self.encoded, *self.texts)
+        blocks = [item.transform(dataset.values[item.name][rows]) for item in mapped]
+        return self._join(dataset, rows, blocks)
+
+    def _join(self, dataset: Dataset, rows: Rows, blocks: list[Array]) -> Array:
+        """Put scaled columns and places before the outputs of `encoded` and `texts`."""
+        places = [item.transform(dataset.values[item.name][rows]) for item in self.categories]
+        numbers = [self._transform_scaled(dataset, rows)] if self.scaled else []
+        return np.concatenate([*numbers, *places, *blocks], axis=1)
 
     def _transform_scaled(self, dataset: Dataset, rows: Rows) -> Array:
         raw = [components(item.type, dataset.values[item.name][rows]) for item in self.scaled]
@@ -124,6 +170,9 @@ class Preprocessor:
         return cls(
             scaled=tuple(map(ScaledFeature.from_json, document["scaled"])),
             categories=tuple(map(CategoryFeature.from_json, document["categories"])),
+            # Documents of older versions have neither.
+            encoded=tuple(map(EncodedFeature.from_json, document.get("encoded", ()))),
+            texts=tuple(map(TextFeature.from_json, document.get("texts", ()))),
             image=None if image is None else ImageFeature.from_json(image),
         )
 
@@ -227,11 +276,12 @@ def _statistics(numbers: Array) -> tuple[Array, Array, Array]:
     return imputer.statistics_ * unit, scaler.mean_ * unit, scale
 
 
-def _fit_category(name: str, values: Array) -> CategoryFeature:
+def _fit_category(name: str, values: Array) -> tuple[CategoryFeature, bool]:
+    """Return also whether some values have no place although they are frequent enough."""
     present = np.array([value for value in values if value is not None], dtype=object)
     has_missing = len(present) < len(values)
     if len(present) == 0:
-        return CategoryFeature(name, (), False, has_missing)
+        return CategoryFeature(name, (), False, has_missing), False
     encoder = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         max_categories=MAX_CATEGORIES,
@@ -240,7 +290,13 @@ def _fit_category(name: str, values: Array) -> CategoryFeature:
     rare = encoder.infrequent_categories_[0]
     rare_values = set() if rare is None else set(rare.tolist())
     frequent = [value for value in encoder.categories_[0].tolist() if value not in rare_values]
-    return CategoryFeature(name, tuple(frequent), bool(rare_values), has_missing)
+    feature = CategoryFeature(name, tuple(frequent), bool(rare_values), has_missing)
+    # With places left, none of the rare values is frequent.
+    if feature.width - has_missing < MAX_CATEGORIES:
+        return feature, False
+    return feature, int((np.unique(present, return_counts=True)[1] >= MIN_FREQUENCY).sum()) > len(
+        frequent
+    )
 
 
 def _fit_image(name: str, images: Array) -> ImageFeature:

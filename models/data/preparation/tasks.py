@@ -168,7 +168,7 @@ def _check_feature(dataset: Dataset, target: str, name: str, path: str) -> None:
 
 def _target_column(dataset: Dataset, target: str) -> Column:
     column = check_column(dataset, target, "target")
-    if column.type in (ColumnType.DATETIME, ColumnType.IMAGE, ColumnType.IGNORED):
+    if column.type not in (ColumnType.NUMBER, ColumnType.CATEGORY, ColumnType.BOOLEAN):
         raise Invalid.at(
             "target",
             f"{target!r} is of type {column.type}; a target is a number, category or boolean.",

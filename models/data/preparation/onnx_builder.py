@@ -1,0 +1,72 @@
+"""A graph of ONNX under construction, and the opsets that its operators come from."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
+
+from models.data.preparation.features import input_name
+
+OPSET = 18
+ML_OPSET = 3
+IR_VERSION = 8  # the one that belongs to opset 18
+ML = "ai.onnx.ml"
+RUNTIME = "com.microsoft"  # operators that every build of ONNX Runtime has
+OUTPUT = "features"
+
+_OPSETS = {"": OPSET, ML: ML_OPSET, RUNTIME: 1}
+
+
+@dataclass(slots=True)
+class Graph:
+    """A graph under construction; internal names start with `preprocessing/`."""
+
+    nodes: list[Any] = field(default_factory=list)
+    inputs: list[Any] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
+    domains: set[str] = field(default_factory=lambda: {"", ML})
+
+    def input(self, column: str, element: int, shape: tuple[int, ...]) -> str:
+        """Add the input of a column, of rows of `shape`; return its name."""
+        name = input_name(column)
+        self.inputs.append(helper.make_tensor_value_info(name, element, ["N", *shape]))
+        return name
+
+    def constant(self, name: str, values: Any, kind: Any = None) -> str:
+        """Add an array; return its name."""
+        path = f"preprocessing/{name}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype=kind), path))
+        return path
+
+    def add(
+        self, operator: str, inputs: list[str], name: str, domain: str = "", **attributes: Any
+    ) -> str:
+        """Add an operator; return the name of its output."""
+        path = name if name == OUTPUT else f"preprocessing/{name}"
+        self.domains.add(domain)
+        self.nodes.append(
+            helper.make_node(operator, inputs, [path], name=path, domain=domain, **attributes)
+        )
+        return path
+
+    def model(self, output_shape: tuple[int, ...]) -> Any:
+        """Return the model, whose output OUTPUT is float rows of `output_shape`."""
+        output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", *output_shape])
+        graph = helper.make_graph(
+            self.nodes, "preprocessing", self.inputs, [output], self.constants
+        )
+        return helper.make_model(
+            graph,
+            opset_imports=[
+                helper.make_opsetid(domain, _OPSETS[domain]) for domain in sorted(self.domains)
+            ],
+            ir_version=IR_VERSION,
+            producer_name="luthier",
+        )
+
+    def body(
+        self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto], known: list[Any]
+    ) -> Any:
+        """Return the nodes as the body of a loop; `known` are types that ONNX cannot infer."""
+        return helper.make_graph(self.nodes, "row", inputs, outputs, value_info=known)
