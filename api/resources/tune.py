@@ -147,6 +147,8 @@ def _plan(wanted: JobSpec) -> ResponseReturnValue:
         "schedule": decision.plan.schedule,
         "forecast": outlook.forecast,
         "forecast_missing": outlook.missing,
+        "warnings": decision.notes["warnings"],
+        "columns": decision.notes["columns"],
         "request": decision.request,
     }
     return jsonify(PlanSchema().dump(plan))

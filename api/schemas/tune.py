@@ -9,7 +9,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
-from api.schemas.fields import PageQuery
+from api.schemas.fields import DataWarningSchema, PageQuery
 from models.fields import LARGEST_NUMBER, StrictFloat, StrictInteger, described
 from models.jobs.model import JobState, TrialState
 from models.jobs.schema_parts import MAX_EPOCHS, MAX_TRIALS, with_target_score
@@ -241,6 +241,21 @@ class ProgressSchema(ma.Schema):
     )
 
 
+class ColumnUseSchema(ma.Schema):
+    """Which columns a job learns from; the target is in neither part."""
+
+    used = ma.fields.List(ma.fields.String(), metadata=described("The features."))
+    ignored = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.String(),
+        metadata=described("Why each of the others is not used."),
+    )
+
+
+_WARNINGS = described("What to know about the data before the scores are believed.")
+_COLUMNS = described("Which columns are used; null in jobs of versions before 0.2.0.")
+
+
 class JobSchema(ma.Schema):
     """One tuning run."""
 
@@ -272,6 +287,8 @@ class JobSchema(ma.Schema):
     created = ma.fields.DateTime()
     started = ma.fields.DateTime(allow_none=True)
     finished = ma.fields.DateTime(allow_none=True)
+    warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema), metadata=_WARNINGS)
+    columns = ma.fields.Nested(ColumnUseSchema, allow_none=True, metadata=_COLUMNS)
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))
 
 
@@ -367,4 +384,6 @@ class PlanSchema(ma.Schema):
     forecast_missing = ma.fields.String(
         allow_none=True, metadata=described("Why there is no forecast.")
     )
+    warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema), metadata=_WARNINGS)
+    columns = ma.fields.Nested(ColumnUseSchema, metadata=_COLUMNS)
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))

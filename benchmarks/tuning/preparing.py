@@ -44,7 +44,7 @@ def prepare_rows(workload: Workload, path: Path) -> None:
     dataset = from_arrays(x, y)
     evaluation = Evaluation(**workload.evaluation)
     parts = split(dataset.values[TARGET], Task(workload.kind), evaluation, SEED)
-    data = LoadedData(dataset, None, resolve_features(dataset, TARGET), parts)
+    data = LoadedData(TARGET, dataset, None, resolve_features(dataset, TARGET), parts)
     ref = _ref(workload.kind, evaluation)
     save(path, [_plain(prepare_fold(data, ref, f.train, f.validation)) for f in parts.folds])
 
@@ -54,7 +54,7 @@ def prepare_given(
 ) -> None:
     """Write one fold of rows to train on and rows to validate on to `path`."""
     dataset, other = from_arrays(*training), from_arrays(*validation)
-    data = LoadedData(dataset, other, resolve_features(dataset, TARGET), _whole(dataset))
+    data = LoadedData(TARGET, dataset, other, resolve_features(dataset, TARGET), _whole(dataset))
     save(path, [_plain(prepare_fold(data, _ref(kind, Evaluation()), np.arange(dataset.rows)))])
 
 

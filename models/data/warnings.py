@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class WarningCode(StrEnum):
-    """The kinds of warnings; `docs/datasets.md` describes each."""
+    """The kinds of warnings; `docs/datasets.md` and `docs/evaluation.md` describe each."""
 
     # Reading a file
     HEADER_GUESSED = "header_guessed"
@@ -26,6 +26,13 @@ class WarningCode(StrEnum):
     # Choosing a target
     RARE_CLASS = "rare_class"
     MISSING_TARGET = "missing_target"
+    TASK_GUESSED = "task_guessed"
+    # Dividing the rows of a job, and its features
+    MISSING_GROUP = "missing_group"
+    MISSING_TIME = "missing_time"
+    TIME_ORDER = "time_order"
+    ENTITY_ID = "entity_id"
+    LEAK = "leak"
 
 
 @dataclass(frozen=True, slots=True)

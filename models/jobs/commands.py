@@ -63,11 +63,13 @@ class JobCommands:
         idempotency_key: str | None = None,
         request_digest: str | None = None,
         enqueued: Sequence[TrialValues] = (),
+        data_notes: Mapping[str, Any] | None = None,
     ) -> Job:
         """Queue a job; a key that was used before returns the job that it made.
 
-        `enqueued` are the full values of trials to begin with; `planned_trials` counts them. Raises
-        Invalid if the key came with another request, TooMany when the queue is full.
+        `enqueued` are the full values of trials to begin with; `planned_trials` counts them.
+        `data_notes` holds `warnings` and `columns` in JSON. Raises Invalid if the key came with
+        another request, TooMany when the queue is full.
         """
         row = {
             "id": f"job_{secrets.token_hex(8)}",
@@ -81,6 +83,7 @@ class JobCommands:
             "created": (moment := now()),
             "queued": moment,
             "seconds": 0.0,
+            "data_notes": data_notes,
         }
         while True:
             try:

@@ -116,6 +116,7 @@ class Job:
     version: int | None  # registered version of the winner
     oracle_state: Mapping[str, Any] | None
     changes: int  # times that its user changed it while it could be worked on
+    data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it
 
@@ -133,6 +134,18 @@ class Job:
     def refit(self) -> bool:
         """Whether the winner is trained again on training and validation rows together."""
         return self.request.get("refit") is True
+
+    @property
+    def warnings(self) -> list[dict[str, Any]]:
+        """Warnings about its data, as `DataWarning` in JSON."""
+        found = (self.data_notes or {}).get("warnings")
+        return found if isinstance(found, list) else []
+
+    @property
+    def columns(self) -> dict[str, Any] | None:
+        """The columns that are `used` and, with reasons, `ignored`; None in old jobs."""
+        found = (self.data_notes or {}).get("columns")
+        return found if isinstance(found, dict) else None
 
     @property
     def parallelism(self) -> int | None:

@@ -67,7 +67,20 @@ class JobSpecSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         validate=Length(min=1),
-        metadata=described("Columns to learn from. Default: all that are not ignored."),
+        metadata=described(
+            "Columns to learn from. Default: all that are not ignored, nor `evaluation.group` or"
+            " `evaluation.time`."
+        ),
+    )
+    left_out = ma.fields.List(
+        ma.fields.String(),
+        data_key="exclude",
+        attribute="exclude",
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Columns to leave out, such as one that is known only after the target."
+        ),
     )
     task = ma.fields.String(
         load_default="auto",
@@ -131,6 +144,13 @@ class JobSpecSchema(ma.Schema):
         validate=Range(0, 2**31 - 1),
         metadata=described("The same request and seed give the same trials and scores."),
     )
+    allow_negative = StrictBoolean(
+        load_default=False,
+        metadata=described(
+            "Regression: predict numbers below 0 even if no training target is negative. Default:"
+            " such predictions are 0."
+        ),
+    )
     refit = StrictBoolean(
         load_default=False,
         metadata=described(
@@ -167,6 +187,7 @@ class JobSpecSchema(ma.Schema):
             data["space"] = load_space(None, data["network"])
         data["task"] = None if data["task"] == "auto" else Task(data["task"])
         data["features"] = data["features"] and tuple(data["features"])
+        data["exclude"] = tuple(data["exclude"]) if data["exclude"] else None
         if data["budget"].max_trials is None and isinstance(data["strategy"], Random | Bayesian):
             data["budget"] = replace(data["budget"], max_trials=DEFAULT_TRIALS)
         named = frozenset(original) | {f"budget.{name}" for name in original.get("budget", {})}

@@ -246,7 +246,7 @@ class EvaluationSchema(ma.Schema):
         allow_none=True,
         metadata=described(
             "Share of all rows that no trial sees; the winner is scored on it. Default: 0.1,"
-            " and 0 with `train`."
+            " and 0 with `train` and `test_dataset`."
         ),
     )
     folds = StrictInteger(
@@ -257,11 +257,39 @@ class EvaluationSchema(ma.Schema):
         allow_none=True,
         metadata=described("Id of a dataset to validate on instead of a held-out part."),
     )
+    test_dataset = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata=described("Id of a dataset whose rows are the test."),
+    )
+    group = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Column of groups, such as patients: rows with the same value are in the same part."
+            " It is no feature."
+        ),
+    )
+    time = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Datetime or number column: train on the past, validate on the later rows, test on the"
+            " latest. With `cv` the past expands. It is a feature only if `features` names it."
+        ),
+    )
+    seed = StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=Range(0, 2**31 - 1),
+        metadata=described("Seed of the split. Default: the job's."),
+    )
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Evaluation:
         if data["test_fraction"] is None:
-            data["test_fraction"] = 0.0 if data["method"] == "train" else 0.1
+            has_none = data["method"] == "train" or data["test_dataset"] is not None
+            data["test_fraction"] = 0.0 if has_none else 0.1
         return Evaluation(**data)
 
 

@@ -37,8 +37,9 @@ class JobSpec:
     """One tuning run: dataset, search space, strategy, objective and budget.
 
     `models.jobs.schema` reads it from a request or a stored document and writes it. A request may
-    leave `task`, `space`, `objective.direction` and some classes of `class_weight` open (None) and
-    give rows as `dataset`; `models.jobs.submission` decides these.
+    leave `task`, `space`, `objective.direction` and some classes of `class_weight` open (None),
+    name columns to `exclude` in place of `features`, and give rows as `dataset`;
+    `models.jobs.submission` decides these.
     """
 
     model: str
@@ -62,6 +63,8 @@ class JobSpec:
     pruning: PruningRule | None = None  # which trials are stopped early
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows
+    exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
+    allow_negative: bool = False  # predicted numbers, where no training target is negative
     # Dotted paths of the fields that a request named; the others have their defaults.
     named: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -77,6 +80,7 @@ class JobSpec:
             features=self.features,
             class_weight=self.class_weight,
             sample_weight=self.sample_weight,
+            allow_negative=self.allow_negative,
         )
 
 

@@ -1,32 +1,37 @@
 """A tuning request checked against its data and decided in full, then queued."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from models.data.columns import ColumnType
-from models.data.library.builtin import BUILTINS, Builtin
+from models.data.dataset import Dataset
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.library.library import DatasetLibrary
-from models.data.preparation.splitting import MIN_ROWS, split
+from models.data.preparation.checks import ColumnUse, column_use, job_warnings
+from models.data.preparation.splitting import split_dataset
 from models.data.preparation.tasks import (
     Task,
     check_network,
-    check_validation_dataset,
+    check_other_dataset,
     class_labels,
     resolve_features,
     resolve_task,
+    suggest_task,
 )
 from models.data.preparation.weighting import (
     ClassWeight,
     check_sample_weight,
-    check_weights,
+    check_weights_of,
     check_weights_of_folds,
     label_name,
     resolve_class_weight,
 )
+from models.data.warnings import DataWarning
 from models.errors import Conflict, Invalid
 from models.jobs.best import ranked
+from models.jobs.builtin_requests import builtin_columns, check_builtin, check_other_for_builtin
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job, Outcome, TrialState
 from models.jobs.pruning import check_pruning
@@ -50,6 +55,8 @@ _SHARED = {
     "features": "features",
     "class_weight": "class_weight",
     "sample_weight": "sample_weight",
+    "exclude": "exclude",
+    "allow_negative": "allow_negative",
     "task": "task",
     "network": "network",
     "evaluation": "evaluation",
@@ -65,11 +72,23 @@ _INHERITED = {
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """What the data of a request decides of its job."""
+
+    dataset: str  # as in JobSpec
+    task: Task
+    class_weight: ClassWeight | None
+    columns: ColumnUse
+    warnings: tuple[DataWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The job that a request makes, and what it will try."""
 
     spec: JobSpec
     plan: Plan  # of the strategy alone
+    notes: Mapping[str, Any] = field(default_factory=dict)  # see `Job.data_notes`
     reused: Sequence[TrialValues] = ()  # of trials whose results `narrow_from` has
 
     @property
@@ -110,7 +129,9 @@ class Submission:
         Raises Invalid with the path of the field, NotFound for an unknown dataset.
         """
         decision = self.decide(request)
-        return self._commands.create(decision.spec, decision.trials, key, digest, decision.enqueued)
+        return self._commands.create(
+            decision.spec, decision.trials, key, digest, decision.enqueued, decision.notes
+        )
 
     def decide(self, request: JobSpec) -> Decision:
         """Return the job that `request` would make and what it would try; nothing is started."""
@@ -126,18 +147,22 @@ class Submission:
     def _decide(self, request: JobSpec) -> Decision:
         budget, space = request.budget, request.space
         check_pruning(request.pruning, request.strategy, budget.epochs)
-        dataset, task, class_weight = self._resolve_data(request)
+        data = self._resolve_data(request)
         check_strategy(request.strategy, space)
         objective = request.objective
         spec = replace(
             request,
-            dataset=dataset,
-            task=task,
-            objective=resolve_objective(task, objective.metric, objective.direction),
+            dataset=data.dataset,
+            features=request.features if request.exclude is None else data.columns.used,
+            task=data.task,
+            objective=resolve_objective(data.task, objective.metric, objective.direction),
             refit=request.refit or request.evaluation.method == "cv",
-            class_weight=class_weight,
+            class_weight=data.class_weight,
         )
-        return Decision(spec, plan(spec.strategy, space, budget.max_trials, budget.epochs))
+        if spec.allow_negative and spec.task is not Task.REGRESSION:
+            raise Invalid.at("allow_negative", "Only a regression predicts numbers.")
+        planned = plan(spec.strategy, space, budget.max_trials, budget.epochs)
+        return Decision(spec, planned, _notes(data))
 
     def _decide_narrowed(self, request: JobSpec) -> Decision:
         """Decide a job that searches where the best trials of an ended one lie."""
@@ -156,12 +181,14 @@ class Submission:
         _check_agrees(decision.spec, source)
         return replace(decision, reused=_reusable(decision.spec, source, scored))
 
-    def _resolve_data(self, request: JobSpec) -> tuple[str, Task, ClassWeight | None]:
+    def _resolve_data(self, request: JobSpec) -> Data:
         if isinstance(request.dataset, str) and request.dataset.startswith(BUILTIN_PREFIX):
-            builtin = _check_builtin(request)
+            builtin = check_builtin(request)
+            for path, identity in _other_datasets(request):
+                check_other_for_builtin(builtin, self._library.open(identity), path)
             labels = [label_name(number) for number in range(builtin.classes)]
             weight = resolve_class_weight(request.class_weight, builtin.task, labels)
-            return request.dataset, builtin.task, weight
+            return Data(request.dataset, builtin.task, weight, builtin_columns(builtin, request))
         if isinstance(request.dataset, str):
             record = self._library.catalog.get(request.dataset)
         else:
@@ -169,29 +196,76 @@ class Submission:
                 record = self._library.add_inline(request.dataset, {})
             except Invalid as error:
                 raise error.under("dataset") from None
-        dataset = self._library.open(record.id)
-        task = resolve_task(dataset, request.target, request.task or "auto")
+        return self._resolve_stored(request, record.id, self._library.open(record.id))
+
+    def _resolve_stored(self, request: JobSpec, identity: str, dataset: Dataset) -> Data:
+        target, evaluation = request.target, request.evaluation
+        task = resolve_task(dataset, target, request.task or "auto")
         labels = []
         if task is not Task.REGRESSION:
-            labels = [label_name(label) for label in class_labels(dataset, request.target)]
+            labels = [label_name(label) for label in class_labels(dataset, target)]
         weight = resolve_class_weight(request.class_weight, task, labels)
         own = request.sample_weight
         if own is not None:
-            check_sample_weight(dataset, own, request.target)
-        features = resolve_features(dataset, request.target, request.features, own)
+            check_sample_weight(dataset, own, target)
+        features = resolve_features(
+            dataset,
+            target,
+            request.features,
+            own,
+            group=evaluation.group,
+            time=evaluation.time,
+            exclude=request.exclude or (),
+        )
         kinds = {dataset.column(name).type for name in features}
         check_network(request.network, ColumnType.IMAGE in kinds)
-        parts = split(dataset.values[request.target], task, request.evaluation, request.seed)
+        parts = split_dataset(dataset, target, task, evaluation, request.seed)
         if own is not None:
             check_weights_of_folds(dataset.values[own], parts.folds)
-        if request.evaluation.validation_dataset is not None:
-            validation = self._library.open(request.evaluation.validation_dataset)
+        others = {}
+        for path, other in _other_datasets(request):
+            found = others[path.removeprefix("evaluation.")] = self._library.open(other)
+            check_other_dataset(dataset, found, target, features, task, path)
             # Only a refit trains on these rows too.
-            needed = (*features, own) if own is not None and request.refit else features
-            check_validation_dataset(dataset, validation, request.target, needed)
-            if own in needed:
-                check_weights(validation.values[own], "evaluation.validation_dataset")
-        return record.id, task, weight
+            if own is not None and request.refit and path == "evaluation.validation_dataset":
+                check_other_dataset(dataset, found, target, (own,), task, path)
+                check_weights_of(found, own, target, path)
+        warnings = job_warnings(dataset, target, features, task, evaluation, parts, others)
+        if request.task is None and (guessed := suggest_task(dataset, target, task)):
+            warnings = (guessed, *warnings)
+        columns = column_use(dataset, target, features, _roles(request))
+        return Data(identity, task, weight, columns, warnings)
+
+
+def _other_datasets(request: JobSpec) -> list[tuple[str, str]]:
+    """Return the datasets to validate and test on, by their path in the request."""
+    named = {
+        "evaluation.validation_dataset": request.evaluation.validation_dataset,
+        "evaluation.test_dataset": request.evaluation.test_dataset,
+    }
+    return [(path, identity) for path, identity in named.items() if identity is not None]
+
+
+def _roles(request: JobSpec) -> dict[str, str]:
+    """Return why a column that serves something else is no feature, by its name."""
+    evaluation = request.evaluation
+    roles = {name: "It is named in exclude." for name in request.exclude or ()}
+    for name, reason in (
+        (request.sample_weight, "It is the sample_weight."),
+        (evaluation.group, "It is evaluation.group."),
+        (evaluation.time, "It is evaluation.time, and features does not name it."),
+    ):
+        if name is not None:
+            roles[name] = reason
+    return roles
+
+
+def _notes(data: Data) -> dict[str, Any]:
+    """Return what a job shows of its data, as JSON."""
+    return {
+        "warnings": [asdict(warning) for warning in data.warnings],
+        "columns": {"used": list(data.columns.used), "ignored": dict(data.columns.ignored)},
+    }
 
 
 def _narrowed(source: Job, scored: Sequence[Outcome], top: float) -> SearchSpace:
@@ -245,33 +319,3 @@ def _reusable(spec: JobSpec, source: Job, scored: Sequence[Outcome]) -> list[Tri
         if digest == trial.digest and spec.space.covers(trial.values):
             known[digest] = trial.values
     return list(known.values())
-
-
-def _check_builtin(request: JobSpec) -> Builtin:
-    """Check against the table of builtin datasets; a worker loads the rows themselves."""
-    assert isinstance(request.dataset, str)
-    name = request.dataset.removeprefix(BUILTIN_PREFIX)
-    builtin = BUILTINS.get(name)
-    if builtin is None:
-        raise Invalid.at(
-            "dataset", f"There is no builtin dataset {name!r}; there are {', '.join(BUILTINS)}."
-        )
-    if request.target != builtin.target:
-        raise Invalid.at("target", f"The target of {request.dataset} is {builtin.target!r}.")
-    for name in request.features or ():
-        if name not in builtin.columns or name == builtin.target:
-            raise Invalid.at("features", f"{request.dataset} has no feature {name!r}.")
-    if request.task not in (None, builtin.task):
-        raise Invalid.at("task", f"{request.dataset} poses a {builtin.task} task.")
-    if request.sample_weight is not None:
-        raise Invalid.at(
-            "sample_weight",
-            f"{request.dataset} has no column of weights; upload its rows with one.",
-        )
-    check_network(request.network, builtin.is_image)
-    if builtin.rows < MIN_ROWS and request.evaluation.method != "train":
-        raise Invalid.at(
-            "evaluation",
-            f"{builtin.rows} rows are too few to hold some out; use method 'train'.",
-        )
-    return builtin

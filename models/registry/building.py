@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from models.data.dataset import Dataset
-from models.data.preparation.splitting import Rows
+from models.data.preparation.parts import Rows
 from models.networks import families, summary
 from models.registry.catalog import artifact_folder
 from models.registry.evidence import (
@@ -180,7 +180,7 @@ def _refit(
 
 def _join_validation(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
     """Append a validation dataset to the training dataset; return it with the rows to train on."""
-    rows = np.setdiff1d(np.arange(data.dataset.rows), data.split.test, assume_unique=True)
+    rows = data.split.training
     other = data.validation_dataset
     if other is None:
         return data, rows
@@ -191,7 +191,7 @@ def _join_validation(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
         tuple(data.dataset.column(name) for name in names),
         {name: np.concatenate([data.dataset.values[name], other.values[name]]) for name in names},
     )
-    added = np.arange(data.dataset.rows, data.dataset.rows + other.rows)
+    added = data.dataset.rows + data.rows_of(other)
     return replace(data, dataset=both, validation_dataset=None), np.concatenate([rows, added])
 
 

@@ -75,6 +75,7 @@ class HeldOutSchema(StoredSchema):
     classes = ma.fields.List(ma.fields.Raw(), required=True, allow_none=True)
     rows = ma.fields.Integer(required=True)  # that were held out
     note = ma.fields.String(required=True, allow_none=True)  # why fewer rows follow
+    test_dataset = ma.fields.String(allow_none=True)  # that holds the rows; null: the job's own
     row_numbers = ma.fields.Raw(required=True)  # list: in the dataset, from 0, ascending
     truth = ma.fields.List(ma.fields.Raw(), required=True)  # labels or numbers
     predictions = ma.fields.Raw(required=True, allow_none=True)  # of a regression: (rows,)

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.data.cells.formats import PLAIN
 from models.data.columns import Column, ColumnType
+from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 from models.data.preparation.tasks import Task
 from models.data.preparation.weighting import class_weight_to_json
@@ -84,16 +85,17 @@ def measure_held_out(
 
     The baseline predicts the mean of the rows that `fold` was trained on, or their class shares.
     """
-    rows = data.split.test
+    dataset, rows = data.test_part()
     if not len(rows):
         return HeldOut(0, None, None, _nothing_held_out(fold, target))
-    truth = data.dataset.values[target][rows]
-    answers = onnx(data.dataset, rows, data.features)
+    truth = dataset.values[target][rows]
+    answers = onnx(dataset, rows, data.features)
     return HeldOut(
         rows=len(rows),
         metrics=_score(fold, truth, answers),
         baseline=_score(fold, truth, _guess(fold, len(rows))),
-        answers=held_out_document(fold, target, rows, truth, answers),
+        answers=held_out_document(fold, target, rows, truth, answers)
+        | {"test_dataset": _digest(data.test_dataset)},
     )
 
 
@@ -177,6 +179,7 @@ def _nothing_held_out(fold: PreparedFold, target: str) -> Document:
         "classes": None if is_regression else list(fold.encoder.classes),
         "rows": 0,
         "note": "No rows were held out for a test.",
+        "test_dataset": None,
         "row_numbers": [],
         "truth": [],
         "predictions": [] if is_regression else None,
@@ -212,7 +215,6 @@ def _versions() -> dict[str, str]:
 
 
 def _lineage(trial: TrialSpec, data: LoadedData) -> dict[str, Any]:
-    other = data.validation_dataset
     return {
         "job": trial.job,
         "trial": trial.number,
@@ -224,13 +226,21 @@ def _lineage(trial: TrialSpec, data: LoadedData) -> dict[str, Any]:
         "early_stopping": trial.early_stopping and asdict(trial.early_stopping),
         "seed": trial.seed,
         "dataset": data.dataset.digest(),
-        "validation_dataset": None if other is None else other.digest(),
+        "validation_dataset": _digest(data.validation_dataset),
+        "test_dataset": _digest(data.test_dataset),
         "target": trial.data.target,
         "features": list(data.features),
         "class_weight": class_weight_to_json(trial.data.class_weight),
         "sample_weight": trial.data.sample_weight,
-        "evaluation": asdict(trial.data.evaluation) | {"seed": trial.data.seed},
+        "allow_negative": trial.data.allow_negative,
+        "evaluation": asdict(trial.data.evaluation)
+        | {"seed": trial.data.evaluation.seed_of(trial.data.seed)},
+        "rows": len(data.split.rows),
     }
+
+
+def _digest(dataset: Dataset | None) -> str | None:
+    return None if dataset is None else dataset.digest()
 
 
 def _column_document(column: Column, data: LoadedData, rows: Array) -> Document:

@@ -29,8 +29,8 @@ def merge(preprocessor: Preprocessor, encoder: TargetEncoder, network: keras.Mod
     """Join preprocessing, network and decoding into one graph file for any number of rows.
 
     It takes the inputs of `preprocessing_graph`. Its output is `prediction`, float64 (rows, 1) in
-    the target's own units, for a regression, else `probabilities`, float32 (rows, classes) in the
-    order of `encoder.classes`.
+    the target's own units and clipped as `encoder` says, for a regression. Otherwise it is
+    `probabilities`, float32 (rows, classes) in the order of `encoder.classes`.
     """
     second = network_graph(network)
     _append_decoding(second.graph, encoder)
@@ -83,8 +83,19 @@ def _append_decoding(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:
         nodes = [
             helper.make_node("Cast", [raw], ["wide"], to=TensorProto.DOUBLE),
             helper.make_node("Mul", ["wide", "target_scale"], ["scaled"]),
-            helper.make_node("Add", ["scaled", "target_mean"], ["prediction"]),
+            helper.make_node(
+                "Add",
+                ["scaled", "target_mean"],
+                ["unbounded" if encoder.is_clipped else "prediction"],
+            ),
         ]
+        if encoder.is_clipped:
+            # Not `Max`, which need not keep NaN.
+            graph.initializer.append(_scalar("lowest", 0.0, np.float64))
+            nodes += [
+                helper.make_node("Less", ["unbounded", "lowest"], ["is_below"]),
+                helper.make_node("Where", ["is_below", "lowest", "unbounded"], ["prediction"]),
+            ]
         output = helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, [None, 1])
     else:
         if encoder.task is Task.BINARY:

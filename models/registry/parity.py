@@ -104,9 +104,10 @@ def _expected(fold: PreparedFold, outputs: Array) -> Array:
 
 def _compared_rows(data: LoadedData) -> list[tuple[Dataset, Array]]:
     first = data.split.folds[0]
-    parts = [(data.dataset, rows) for rows in (first.train, first.validation, data.split.test)]
+    parts = [(data.dataset, rows) for rows in (first.train, first.validation)]
+    parts.append(data.test_part())
     if data.validation_dataset is not None:
-        parts.append((data.validation_dataset, np.arange(data.validation_dataset.rows)))
+        parts.append((data.validation_dataset, data.rows_of(data.validation_dataset)))
     synthetic = synthetic_rows(data.dataset, first.train, data.features)
     compared = [(dataset, _spaced(rows)) for dataset, rows in parts if len(rows)]
     return [*compared, (synthetic, np.arange(synthetic.rows))]

@@ -171,9 +171,11 @@ def _division(job: Job) -> dict[str, str]:
         names.append("validation_dataset")
     elif evaluation.method == "holdout":
         names.append("validation_fraction")
+    names += [name for name in ("group", "time", "test_dataset") if getattr(evaluation, name)]
     found = {f"evaluation.{name}": str(getattr(evaluation, name)) for name in names}
-    if evaluation.test_fraction > 0 or names[-1] in ("folds", "validation_fraction"):
-        found["seed (of the split)"] = str(job.spec.seed)
+    is_drawn = evaluation.test_fraction > 0 or evaluation.parts > 1
+    if is_drawn and evaluation.time is None:
+        found["seed (of the split)"] = str(evaluation.seed_of(job.spec.seed))
     return found
 
 

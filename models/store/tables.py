@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0009"  # as text, a later revision is greater
+SCHEMA_REVISION = "0010"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -114,6 +114,7 @@ jobs = Table(
     Column("lease_until", UtcDateTime),
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
     Column("attempts", Integer, nullable=False, default=0, server_default="0"),
+    Column("data_notes", JSON),  # warnings and columns, as decided at submission
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )

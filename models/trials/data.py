@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from sklearn.utils.class_weight import compute_class_weight
 
 from models.data.dataset import Dataset
 from models.data.library.storage import read_dataset
+from models.data.preparation.parts import Rows
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
-from models.data.preparation.splitting import Rows, Split, split
+from models.data.preparation.splitting import Split, split_dataset
 from models.data.preparation.tasks import (
     ClassLabel,
     Task,
-    check_validation_dataset,
+    check_other_dataset,
+    has_value,
     resolve_features,
 )
 from models.data.preparation.weighting import ClassWeight, label_name
@@ -28,10 +29,22 @@ from models.trials.trainers.base import Array, TrainingData
 class LoadedData:
     """The stored rows of a DataRef and their division into parts."""
 
+    target: str
     dataset: Dataset
     validation_dataset: Dataset | None
     features: tuple[str, ...]
     split: Split
+    test_dataset: Dataset | None = None
+
+    def test_part(self) -> tuple[Dataset, Rows]:
+        """Return the rows to test on, and the dataset that holds them."""
+        if self.test_dataset is None:
+            return self.dataset, self.split.test
+        return self.test_dataset, self.rows_of(self.test_dataset)
+
+    def rows_of(self, other: Dataset) -> Rows:
+        """Return the rows of a validation or test dataset that have a target."""
+        return np.flatnonzero(has_value(other.values[self.target]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,18 +72,44 @@ class PreparedData:
 def load(ref: DataRef) -> LoadedData:
     """Read the stored rows and divide them.
 
-    Raises the errors of `read_dataset`, `resolve_features` and `split`, and Invalid at
-    `evaluation.validation_dataset` if that dataset lacks a column.
+    Raises the errors of `read_dataset` and `divide`.
     """
-    artifacts = Artifacts(ref.artifacts_root)
-    dataset = read_dataset(artifacts, ref.dataset)
-    features = resolve_features(dataset, ref.target, ref.features, ref.sample_weight)
-    other = None
-    if ref.evaluation.validation_dataset is not None:
-        other = read_dataset(artifacts, ref.evaluation.validation_dataset)
-        check_validation_dataset(dataset, other, ref.target, features)
-    parts = split(dataset.values[ref.target], ref.task, ref.evaluation, ref.seed)
-    return LoadedData(dataset, other, features, parts)
+    return divide(read_dataset(Artifacts(ref.artifacts_root), ref.dataset), ref)
+
+
+def divide(dataset: Dataset, ref: DataRef) -> LoadedData:
+    """Divide `dataset`, and read the datasets to validate and test on, where `ref` names any.
+
+    Raises the errors of `read_dataset`, `resolve_features` and `split_dataset`, and those of
+    `check_other_dataset`.
+    """
+    evaluation = ref.evaluation
+    features = resolve_features(
+        dataset,
+        ref.target,
+        ref.features,
+        ref.sample_weight,
+        group=evaluation.group,
+        time=evaluation.time,
+    )
+
+    def other(name: str) -> Dataset | None:
+        identity = getattr(evaluation, name)
+        if identity is None:
+            return None
+        found = read_dataset(Artifacts(ref.artifacts_root), identity)
+        path = f"evaluation.{name}"
+        check_other_dataset(dataset, found, ref.target, features, ref.task, path)
+        return found
+
+    return LoadedData(
+        target=ref.target,
+        dataset=dataset,
+        validation_dataset=other("validation_dataset"),
+        features=features,
+        split=split_dataset(dataset, ref.target, ref.task, evaluation, ref.seed),
+        test_dataset=other("test_dataset"),
+    )
 
 
 @lru_cache(maxsize=2)
@@ -87,11 +126,11 @@ def prepare_fold(
 ) -> PreparedFold:
     """Preprocess the training rows `train` of a dataset, and the rows to validate on.
 
-    The latter are `validation`, or the whole validation dataset if there is one; without either
+    The latter are `validation`, or those of the validation dataset if there is one; without either
     they are the training rows. The training rows get the weights that `ref` asks for.
     """
     dataset, target = data.dataset, data.dataset.values[ref.target]
-    encoder = TargetEncoder.fit(dataset, train, ref.target, ref.task)
+    encoder = TargetEncoder.fit(dataset, train, ref.target, ref.task, ref.allow_negative)
     y_train = encoder.encode(target[train])
     # Not `transform`: in these outputs, what was fitted to the target is cross-fitted.
     preprocessor, x_train = Preprocessor.fit_transform(
@@ -101,7 +140,7 @@ def prepare_fold(
     own = None if ref.sample_weight is None else dataset.values[ref.sample_weight][train]
     weights = _row_weights(factors, y_train, own)
     if data.validation_dataset is not None:
-        dataset, validation = data.validation_dataset, np.arange(data.validation_dataset.rows)
+        dataset, validation = data.validation_dataset, data.rows_of(data.validation_dataset)
         target = dataset.values[ref.target]
     if validation is None or not len(validation):
         x_validation, y_validation, validation = x_train, y_train, train
@@ -140,14 +179,17 @@ def _class_factors(
     """Return the factor of each class, by `label_name` and in the order of `classes`.
 
     `y` holds the class numbers of the training rows, shape (rows,). "balanced" is scikit-learn's
-    rows / (classes * rows of the class); a class that is not named has 1.
+    rows / (classes * rows of the class), in which classes without rows do not count; a class that
+    is not named has 1, as has one without rows.
     """
     if wanted is None:
         return None
     names = [label_name(label) for label in classes]
     if wanted == "balanced":
-        balanced = compute_class_weight("balanced", classes=np.arange(len(names)), y=y)
-        return dict(zip(names, balanced.tolist(), strict=True))
+        counts = np.bincount(y, minlength=len(names))
+        present = np.count_nonzero(counts)
+        factors = np.where(counts, len(y) / (present * np.maximum(counts, 1)), 1.0)
+        return dict(zip(names, factors.tolist(), strict=True))
     given = dict(wanted)
     return {name: given.get(name, 1.0) for name in names}
 

@@ -4,10 +4,12 @@ import pytest
 from models.data.formats.reading import from_arrays, from_records
 from models.data.preparation.tasks import (
     Task,
-    check_validation_dataset,
+    check_other_dataset,
+    class_labels,
     infer_task,
     resolve_features,
     resolve_task,
+    suggest_task,
 )
 from models.errors import Invalid
 
@@ -28,6 +30,9 @@ def with_target(*values: object, types: dict[str, str] | None = None):
         ([0.5, 1.5], Task.REGRESSION),
         (list(range(20)) * 5, Task.MULTICLASS),
         (list(range(21)) * 5, Task.REGRESSION),
+        (["a", None, "b", None], Task.BINARY),
+        ([0, 1, None, 2] * 5, Task.MULTICLASS),
+        ([0, 1, 2] * 4 + [None] * 3, Task.REGRESSION),
     ],
 )
 def test_the_task_follows_from_the_target(values, expected):
@@ -41,7 +46,7 @@ def test_the_task_follows_from_the_target(values, expected):
         (["a", "a"], None, "same value"),
         ([1.5, 1.5], None, "same value"),
         ([1], None, "same value"),
-        (["a", None, "b", None], None, "2 rows have no value"),
+        (["a", None, "a", None], None, "same value"),
         (["2024-01-01", "2024-01-02"], None, "datetime"),
         ([f"id{n}" for n in range(50)], None, "ignored"),
         ([f"id{n}" for n in range(1001)], {"y": "category"}, "1001 classes"),
@@ -108,13 +113,75 @@ def test_an_image_is_used_alone():
     assert resolve_features(from_records([{"a": 1, "y": 2}]), "y") == ("a",)
 
 
-def test_a_validation_dataset_has_the_same_columns():
+def test_group_and_weight_are_no_features_and_time_only_if_it_is_named():
+    dataset = from_records([{"a": 1.5, "g": n, "t": n, "y": n % 2} for n in range(3)])
+    assert resolve_features(dataset, "y", group="g", time="t") == ("a",)
+    assert resolve_features(dataset, "y", ["a", "t"], time="t") == ("a", "t")
+    with pytest.raises(Invalid, match=r"^features.1: 'g' is evaluation.group"):
+        resolve_features(dataset, "y", ["a", "g"], group="g")
+
+
+def test_excluded_columns_are_no_features():
+    dataset = from_records([{"a": 1, "b": 2, "y": n} for n in range(3)])
+    assert resolve_features(dataset, "y", exclude=["b"]) == ("a",)
+    assert resolve_features(dataset, "y", ["a"], exclude=["b"]) == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("features", "exclude", "words"),
+    [
+        (None, ["y"], "^exclude.0: 'y' is the target"),
+        (None, ["price", "pryce"], "^exclude.1: There is no column 'pryce'. Did you mean 'price'"),
+        (["a"], ["a"], "^exclude.0: 'a' is also named in features"),
+        (None, ["a", "price"], "^exclude: No column is left"),
+    ],
+)
+def test_columns_that_cannot_be_excluded_are_refused(features, exclude, words):
+    dataset = from_records([{"a": 1, "price": 2, "y": n} for n in range(3)])
+    with pytest.raises(Invalid, match=words):
+        resolve_features(dataset, "y", features, exclude=exclude)
+
+
+def test_missing_targets_are_no_class():
+    assert class_labels(with_target("b", None, "a", types={"y": "category"}), "y") == ("a", "b")
+    assert class_labels(with_target(2, None, 1), "y") == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "suggested"),
+    [
+        ([3, 4, 5, 6, 7, 8] * 10, "regression"),
+        (list(range(40)), "multiclass"),
+        (list(range(400)), None),
+        ([0, 1] * 10, None),
+        ([0.5, 1.5, 2.5], None),
+        (["a", "b", "c"], None),
+    ],
+)
+def test_the_other_task_is_suggested_where_whole_numbers_may_be_either(values, suggested):
+    dataset = with_target(*values)
+    warning = suggest_task(dataset, "y", infer_task(dataset, "y"))
+    assert (warning and warning.message.endswith(f"give `task: {suggested}`.")) is (
+        None if suggested is None else True
+    )
+
+
+def test_a_validation_or_test_dataset_has_the_same_columns_and_classes():
+    path = "evaluation.test_dataset"
     dataset = from_records([{"a": 1, "y": "u"}, {"a": 2, "y": "v"}])
-    check_validation_dataset(dataset, from_records([{"y": "u", "a": 3, "z": 1}]), "y", ["a"])
-    for other in (
-        [{"y": "u"}],
-        [{"a": "text", "y": "u"}],
-        [{"a": 1, "y": None}, {"a": 1, "y": "u"}],
+
+    def check(records):
+        check_other_dataset(dataset, from_records(records), "y", ["a"], Task.BINARY, path)
+
+    check([{"y": "u", "a": 3, "z": 1}])
+    check([{"a": 1, "y": None}, {"a": 1, "y": "u"}])
+    for other, words in (
+        ([{"y": "u"}], "no column 'a'"),
+        ([{"a": "text", "y": "u"}], "of type category"),
+        ([{"a": 1, "y": "w"}, {"a": 1, "y": "u"}], "classes that the dataset lacks: 'w'"),
     ):
-        with pytest.raises(Invalid, match=r"^evaluation\.validation_dataset: "):
-            check_validation_dataset(dataset, from_records(other), "y", ["a"])
+        with pytest.raises(Invalid, match=rf"^evaluation\.test_dataset: .*{words}"):
+            check(other)
+    nothing = from_records([{"a": 1, "y": None}], {"y": "category"})
+    with pytest.raises(Invalid, match=r"None of its rows has a value in 'y'"):
+        check_other_dataset(dataset, nothing, "y", ["a"], Task.BINARY, path)

@@ -112,7 +112,7 @@ class DatasetCatalog:
                 jobs.c.state.not_in(_FINAL_JOB_STATES)
             )
             for job in connection.execute(unfinished).all():
-                if dataset in (job.dataset, _validation_dataset(job.spec)):
+                if dataset in (job.dataset, *_evaluation_datasets(job.spec)):
                     raise Conflict(f"Dataset {dataset} is in use by job {job.id}.")
             gone = connection.execute(delete(datasets).where(datasets.c.id == dataset))
             if gone.rowcount == 0:
@@ -144,7 +144,9 @@ def _listed(row: Row[Any]) -> DatasetRecord:
         return DatasetRecord(**row._asdict() | {"columns": (), "error": str(error)})
 
 
-def _validation_dataset(spec: Any) -> Any:
-    """Return the validation dataset of a job's stored request; None if that is damaged."""
+def _evaluation_datasets(spec: Any) -> list[Any]:
+    """Return the datasets that a stored request validates and tests on; none if it is damaged."""
     evaluation = spec.get("evaluation") if isinstance(spec, Mapping) else None
-    return evaluation.get("validation_dataset") if isinstance(evaluation, Mapping) else None
+    if not isinstance(evaluation, Mapping):
+        return []
+    return [evaluation.get(name) for name in ("validation_dataset", "test_dataset")]

@@ -186,13 +186,27 @@ class TargetEncoder:
     mean: float = 0.0
     scale: float = 1.0
     words: tuple[str, str] | None = None  # of a boolean: the classes of false and true
+    is_clipped: bool = False  # decoded numbers are 0 or more
 
     @classmethod
-    def fit(cls, dataset: Dataset, rows: Rows, target: str, task: Task) -> "TargetEncoder":
-        """Fit mean and scale to the training `rows`, or take the classes of the whole column."""
+    def fit(
+        cls,
+        dataset: Dataset,
+        rows: Rows,
+        target: str,
+        task: Task,
+        allow_negative: bool = False,
+    ) -> "TargetEncoder":
+        """Fit mean and scale to the training `rows`, or take the classes of the whole column.
+
+        Decoded numbers are clipped at 0 if no training target is negative, unless
+        `allow_negative` is set.
+        """
         if task is Task.REGRESSION:
-            _, mean, scale = _statistics(dataset.values[target][rows].reshape(-1, 1))
-            return cls(task, (), float(mean[0]), float(scale[0]))
+            values = dataset.values[target][rows]
+            _, mean, scale = _statistics(values.reshape(-1, 1))
+            is_clipped = not allow_negative and bool(np.all(values >= 0))
+            return cls(task, (), float(mean[0]), float(scale[0]), is_clipped=is_clipped)
         words = dataset.column(target).spelling.words
         return cls(task, class_labels(dataset, target), words=words)
 
@@ -218,7 +232,8 @@ class TargetEncoder:
         """
         flat = np.asarray(outputs).reshape(-1)
         if self.task is Task.REGRESSION:
-            return flat.astype(np.float64) * self.scale + self.mean
+            numbers = flat.astype(np.float64) * self.scale + self.mean
+            return np.where(numbers < 0, 0.0, numbers) if self.is_clipped else numbers
         labels = np.empty(len(self.classes), dtype=object)
         labels[:] = self.classes
         decoded: Array = labels[flat]

@@ -3,17 +3,20 @@
 import difflib
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
 from models.data.columns import Column, ColumnType
 from models.data.dataset import Dataset
+from models.data.warnings import DataWarning, WarningCode
 from models.errors import Invalid
 from models.space.hyperparameters import IMAGE_NETWORKS
 
 MAX_CLASSES = 1000
 MAX_INFERRED_CLASSES = 20  # distinct whole numbers that still look like class labels
 ROWS_PER_INFERRED_CLASS = 5
+MAX_COUNTED = 100  # distinct whole numbers of a regression that may be labels all the same
 
 
 ClassLabel = str | bool | int
@@ -69,9 +72,48 @@ def resolve_task(dataset: Dataset, target: str, asked: str = "auto") -> Task:
     return task
 
 
+def suggest_task(dataset: Dataset, target: str, task: Task) -> DataWarning | None:
+    """Return a warning that names the other task, where an inferred one may be wrong.
+
+    Whole numbers are either labels, such as codes, or counts and grades, which have an order.
+    """
+    column = dataset.column(target)
+    if column.type is not ColumnType.NUMBER or not _all_whole(dataset, column):
+        return None
+    values = dataset.values[target]
+    low, high = np.nanmin(values), np.nanmax(values)
+    found = f"{target!r} holds {column.distinct} whole numbers from {low:g} to {high:g}"
+    if task is Task.MULTICLASS:
+        message = (
+            f"{found}, which are taken as classes. If they are counts or grades,"
+            " give `task: regression`."
+        )
+    elif task is Task.REGRESSION and column.distinct <= MAX_COUNTED:
+        message = (
+            f"{found}, which are taken as numbers. If they are labels, give `task: multiclass`."
+        )
+    else:
+        return None
+    return DataWarning(WarningCode.TASK_GUESSED, message, target)
+
+
+def has_value(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return for each cell of a column's values, (rows, …), whether it is there: (rows,) bool."""
+    if values.dtype == object:
+        return np.fromiter((value is not None for value in values), bool, len(values))
+    if values.ndim > 1:
+        return np.ones(len(values), dtype=bool)
+    present: np.ndarray[Any, Any] = ~np.isnan(values)
+    return present
+
+
 def class_labels(dataset: Dataset, target: str) -> tuple[ClassLabel, ...]:
-    """Return the different values of a target of classes, sorted; false goes before true."""
-    labels = np.unique(dataset.values[target])
+    """Return the different values of a target of classes, sorted; missing ones are none.
+
+    Of a boolean, false goes before true.
+    """
+    values = dataset.values[target]
+    labels = np.unique(values[has_value(values)])
     column = dataset.column(target)
     match column.type:
         case ColumnType.BOOLEAN:
@@ -87,28 +129,34 @@ def resolve_features(
     target: str,
     asked: Sequence[str] | None = None,
     sample_weight: str | None = None,
+    *,
+    group: str | None = None,
+    time: str | None = None,
+    exclude: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the columns to predict `target` from: `asked`, or all others that are not ignored.
 
-    The column `sample_weight` is never one. An image can only be used alone. Raises Invalid at
-    `features`.
+    The columns `sample_weight` and `group` are never among them, `time` only if it is asked for.
+    An image can only be used alone. Raises Invalid at `features` and `exclude`.
     """
+    apart = {target: "the target", sample_weight: "the sample_weight", group: "evaluation.group"}
+    for position, name in enumerate(exclude):
+        _check_excluded(dataset, target, name, asked, f"exclude.{position}")
     if asked is None:
         names: tuple[str, ...] = tuple(
             column.name
             for column in dataset.columns
-            if column.name not in (target, sample_weight) and column.type is not ColumnType.IGNORED
+            if column.type is not ColumnType.IGNORED and column.name not in (*apart, time, *exclude)
         )
     else:
         names = tuple(asked)
         for position, name in enumerate(names):
-            _check_feature(dataset, target, name, f"features.{position}")
-            if name == sample_weight:
-                raise Invalid.at(f"features.{position}", f"{name!r} is the sample_weight.")
+            _check_feature(dataset, name, apart.get(name), f"features.{position}")
         if len(set(names)) != len(names):
             raise Invalid.at("features", "A column is named twice.")
     if not names:
-        raise Invalid.at("features", f"No column is left to predict {target!r} from.")
+        path = "exclude" if exclude and asked is None else "features"
+        raise Invalid.at(path, f"No column is left to predict {target!r} from.")
     images = [name for name in names if dataset.column(name).type is ColumnType.IMAGE]
     if images and len(names) > 1:
         raise Invalid.at(
@@ -128,24 +176,30 @@ def check_network(network: str, has_image: bool) -> None:
         )
 
 
-def check_validation_dataset(
-    dataset: Dataset, validation: Dataset, target: str, features: Sequence[str]
+def check_other_dataset(
+    dataset: Dataset, other: Dataset, target: str, features: Sequence[str], task: Task, path: str
 ) -> None:
-    """Raise Invalid at `evaluation.validation_dataset` unless it fits the dataset.
+    """Raise Invalid at `path` unless the rows of `other` can be validated or tested on.
 
-    It must have the target and all features, of equal types; other columns do not matter.
+    It must have the target and all features, of equal types, and no class that `dataset` lacks;
+    other columns do not matter. Rows without a target are left out, but there must be others.
     """
-    path = "evaluation.validation_dataset"
     for name in (target, *features):
-        wanted, found = dataset.column(name), check_column(validation, name, path)
+        wanted, found = dataset.column(name), check_column(other, name, path)
         if (wanted.type, wanted.shape) != (found.type, found.shape):
             raise Invalid.at(
                 path,
                 f"Column {name!r} is of type {found.type} {found.shape or ''} there, but"
                 f" {wanted.type} {wanted.shape or ''} in the dataset.",
             )
-    if validation.column(target).missing:
-        raise Invalid.at(path, f"Some of its rows have no value in {target!r}.")
+    if not has_value(other.values[target]).any():
+        raise Invalid.at(path, f"None of its rows has a value in {target!r}.")
+    if task is not Task.REGRESSION:
+        known = set(class_labels(dataset, target))
+        new = [label for label in class_labels(other, target) if label not in known]
+        if new:
+            listed = ", ".join(map(repr, new[:10])) + ", …" * (len(new) > 10)
+            raise Invalid.at(path, f"It has classes that the dataset lacks: {listed}.")
 
 
 def check_column(dataset: Dataset, name: str, path: str) -> Column:
@@ -157,13 +211,23 @@ def check_column(dataset: Dataset, name: str, path: str) -> Column:
     raise Invalid.at(path, f"There is no column {name!r}.{hint}")
 
 
-def _check_feature(dataset: Dataset, target: str, name: str, path: str) -> None:
+def _check_feature(dataset: Dataset, name: str, role: str | None, path: str) -> None:
     column = check_column(dataset, name, path)
-    if name == target:
-        raise Invalid.at(path, f"{name!r} is the target.")
+    if role is not None:
+        raise Invalid.at(path, f"{name!r} is {role}.")
     if column.type is ColumnType.IGNORED:
         why = f": {column.reason}" if column.reason else ""
         raise Invalid.at(path, f"{name!r} is ignored{why}. Give the column a type to use it.")
+
+
+def _check_excluded(
+    dataset: Dataset, target: str, name: str, asked: Sequence[str] | None, path: str
+) -> None:
+    check_column(dataset, name, path)
+    if name == target:
+        raise Invalid.at(path, f"{name!r} is the target.")
+    if asked is not None and name in asked:
+        raise Invalid.at(path, f"{name!r} is also named in features.")
 
 
 def _target_column(dataset: Dataset, target: str) -> Column:
@@ -173,11 +237,8 @@ def _target_column(dataset: Dataset, target: str) -> Column:
             "target",
             f"{target!r} is of type {column.type}; a target is a number, category or boolean.",
         )
-    if column.missing:
-        rows = "1 row has" if column.missing == 1 else f"{column.missing} rows have"
-        raise Invalid.at("target", f"{rows} no value in {target!r}; remove such rows first.")
     if column.distinct < 2:
-        raise Invalid.at("target", f"{target!r} has the same value in every row.")
+        raise Invalid.at("target", f"{target!r} has the same value in every row that has one.")
     return column
 
 
@@ -190,12 +251,12 @@ def _check_class_count(column: Column, path: str) -> None:
 
 def _all_whole(dataset: Dataset, column: Column) -> bool:
     values = dataset.values[column.name]
-    return bool(np.all(values == np.floor(values)))
+    return bool(np.all((values == np.floor(values)) | np.isnan(values)))
 
 
 def _looks_like_classes(dataset: Dataset, column: Column) -> bool:
     few = column.distinct == 2 or (
         column.distinct <= MAX_INFERRED_CLASSES
-        and column.distinct * ROWS_PER_INFERRED_CLASS <= dataset.rows
+        and column.distinct * ROWS_PER_INFERRED_CLASS <= dataset.rows - column.missing
     )
     return few and _all_whole(dataset, column)

@@ -8,7 +8,7 @@ import numpy as np
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.preparation.splitting import Fold
-from models.data.preparation.tasks import ClassLabel, Task, check_column
+from models.data.preparation.tasks import ClassLabel, Task, check_column, has_value
 from models.errors import Invalid
 
 # "balanced" by the training rows of each fold, or a factor by `label_name` for each class, sorted.
@@ -61,14 +61,19 @@ def class_weight_from_json(document: str | Mapping[str, float] | None) -> ClassW
 
 
 def check_sample_weight(dataset: Dataset, name: str, target: str) -> None:
-    """Raise Invalid at `sample_weight` unless the column `name` holds a weight in every row."""
+    """Raise Invalid at `sample_weight` unless every row with a target has a weight in `name`."""
     path = "sample_weight"
     column = check_column(dataset, name, path)
     if name == target:
         raise Invalid.at(path, f"{name!r} is the target.")
     if column.type is not ColumnType.NUMBER:
         raise Invalid.at(path, f"{name!r} is of type {column.type}; weights are numbers.")
-    check_weights(dataset.values[name], path)
+    check_weights_of(dataset, name, target, path)
+
+
+def check_weights_of(dataset: Dataset, name: str, target: str, path: str) -> None:
+    """Raise Invalid at `path` for the first row that has a target and no valid weight."""
+    check_weights(np.where(has_value(dataset.values[target]), dataset.values[name], 1.0), path)
 
 
 def check_weights(weights: np.ndarray[Any, Any], path: str) -> None:

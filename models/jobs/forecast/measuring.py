@@ -8,9 +8,6 @@ from dataclasses import replace
 from statistics import fmean
 
 from models.data.library.builtin_loading import load_or_stand_in
-from models.data.library.storage import read_dataset
-from models.data.preparation.splitting import split
-from models.data.preparation.tasks import resolve_features
 from models.executors.reporting import tell
 from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.forecast.points import Points, choose_points
@@ -21,9 +18,8 @@ from models.oracles.plan import hyperband_schedule
 from models.oracles.strategy import Hyperband
 from models.registry.building import Saving, measure_savings
 from models.space.drawing import Values
-from models.store.artifacts import Artifacts
 from models.trials.calibration import CostModel, Measured, Work, measure
-from models.trials.data import LoadedData, PreparedFold, prepare, prepare_fold
+from models.trials.data import PreparedFold, divide, prepare, prepare_fold
 
 # Proposing, sending, storing and recording one trial: what `LUTHIER_TRIAL_SLOTS=1 python -m
 # benchmarks.forecast` prints last where nothing else runs.
@@ -174,14 +170,9 @@ def _fold(request: ForecastRequest) -> tuple[PreparedFold, int]:
     if request.builtin is None:
         prepared = prepare(ref)
         return prepared.folds[0], len(prepared.folds)
-    dataset, other = load_or_stand_in(request.builtin), None
-    if ref.evaluation.validation_dataset is not None:
-        other = read_dataset(Artifacts(ref.artifacts_root), ref.evaluation.validation_dataset)
-    features = resolve_features(dataset, ref.target, ref.features)
-    parts = split(dataset.values[ref.target], ref.task, ref.evaluation, ref.seed)
-    first = parts.folds[0]
-    loaded = LoadedData(dataset, other, features, parts)
-    return prepare_fold(loaded, ref, first.train, first.validation), len(parts.folds)
+    loaded = divide(load_or_stand_in(request.builtin), ref)
+    first, *others = loaded.split.folds
+    return prepare_fold(loaded, ref, first.train, first.validation), 1 + len(others)
 
 
 def _measure_savings(

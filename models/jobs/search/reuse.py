@@ -21,7 +21,7 @@ from models.trials.objective import Objective
 from models.trials.spec import TrialResult
 
 # To be raised when the same digest no longer stands for the same training.
-_TRAINING = 3
+_TRAINING = 4
 
 
 def training_digest(
@@ -43,7 +43,7 @@ def training_digest(
         spec.target,
         spec.features,
         spec.task,
-        asdict(spec.evaluation),
+        _evaluation(spec),
         spec.seed,
         spec.network,
         values,
@@ -56,7 +56,15 @@ def training_digest(
     if spec.class_weight is not None or spec.sample_weight is not None:
         # Only then, so that results of trials without weights keep the digests that they have.
         document.append({"class": spec.class_weight, "sample": spec.sample_weight})
+    if spec.allow_negative:
+        document.append("allow_negative")
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _evaluation(spec: JobSpec) -> dict[str, Any]:
+    """Describe the rows that trials see: a test dataset is not among them."""
+    evaluation = spec.evaluation
+    return asdict(evaluation) | {"test_dataset": None, "seed": evaluation.seed_of(spec.seed)}
 
 
 class EqualTrials:
