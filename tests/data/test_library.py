@@ -140,7 +140,7 @@ def test_warnings_that_this_version_does_not_know_are_left_out(
 ) -> None:
     library.add(from_records(RECORDS["records"]), None, warnings=WARNINGS)
     good = json.loads('{"code": "constant", "message": "m", "column": null, "rows": null}')
-    bad = [
+    bad: list[Any] = [
         *(good | {"code": code} for code in ("of_a_newer_version", 3, None, [])),
         *(good | {name: {}} for name in ("message", "column", "rows")),
         *({}, "constant", None),
