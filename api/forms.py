@@ -9,10 +9,18 @@ import marshmallow as ma
 from flask import request
 
 from api.parsing import parse_json, refuse_nul
-from models.errors import Invalid, Malformed
+from models.errors import Invalid, Malformed, UnsupportedMediaType
 
 MEDIA_TYPE = "multipart/form-data"
 _WHOLE = ("_schema", "body")  # how `parse_json` calls the whole of what it was given
+
+
+def other_media_type() -> UnsupportedMediaType:
+    """Return the error for a body that is neither a form nor JSON."""
+    return UnsupportedMediaType(
+        f"The body's content type is {request.mimetype or 'none'}; send a file as {MEDIA_TYPE},"
+        " or JSON as application/json."
+    )
 
 
 def form_values(schema: ma.Schema) -> dict[str, Any]:
@@ -39,8 +47,9 @@ def form_digest() -> str:
     """
     files = []
     for name, file in sorted(request.files.items()):
-        content = hashlib.file_digest(file.stream, "sha256").hexdigest()
-        file.stream.seek(0)
+        stream: Any = file.stream
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.seek(0)
         files.append([name, file.filename, file.mimetype, content])
     parts = [sorted(request.form.items()), files]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

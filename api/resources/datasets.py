@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import request, url_for
 
-from api.forms import MEDIA_TYPE, form_values
+from api.forms import MEDIA_TYPE, form_values, other_media_type
 from api.parsing import Blueprint, parse_json
 from api.schemas.datasets import (
     DatasetPageSchema,
@@ -17,7 +17,6 @@ from api.schemas.datasets import (
 from api.schemas.fields import PageQuery, page
 from api.services import services
 from models.data.library.catalog import DatasetRecord
-from models.errors import UnsupportedMediaType
 
 blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description="Datasets")
 
@@ -48,10 +47,7 @@ def create() -> tuple[DatasetRecord, int, dict[str, str]]:
     elif request.is_json:
         record = _from_body()
     else:
-        raise UnsupportedMediaType(
-            f"The body's content type is {request.mimetype or 'none'}; send a file as"
-            " multipart/form-data or rows as application/json."
-        )
+        raise other_media_type()
     return record, 201, {"Location": url_for("datasets.show", dataset=record.id)}
 
 

@@ -153,6 +153,8 @@ def trial(job: str, number: int) -> Trial:
 
 def _read_body() -> tuple[JobSpec, str]:
     """Return the job that a JSON body asks for, and the digest of the body."""
+    if not request.is_json and request.get_data(cache=True):
+        raise forms.other_media_type()
     wanted: JobSpec = StrictParser().parse(_SCHEMA, request, location="json")
     return wanted, hashlib.sha256(request.get_data(cache=True)).hexdigest()
 

@@ -24,7 +24,9 @@ SPACE = {"num_layers": 1, "units": {"type": "choice", "values": [4, 8]}}
 def send(client: FlaskClient, path: str = "/tune", **form: Any) -> Any:
     headers = form.pop("headers", None)
     files = form.pop("files", {"file": (io.BytesIO(CSV.encode()), "houses.csv")})
-    return client.post(path, data={**form, **files}, headers=headers)
+    return client.post(
+        path, data={**form, **files}, headers=headers, content_type="multipart/form-data"
+    )
 
 
 def start(client: FlaskClient, **form: Any) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def test_a_plan_of_a_file_starts_nothing(app_client: FlaskClient) -> None:
         ({"target": "price", "types": '{"zap": "number"}'}, ["types.zap"]),
         ({"target": "price", "options": '{"delimiter": "--"}'}, ["options.delimiter"]),
         ({"target": "price", "options": ";"}, ["options"]),
-        ({"target": "price", "features": '["zap"]'}, ["features"]),
+        ({"target": "price", "features": '["zap"]'}, ["features.0"]),
     ],
 )
 def test_errors_name_the_field_as_in_json(
@@ -143,6 +145,12 @@ def test_a_request_that_is_wrong_stores_no_dataset(
 ) -> None:
     refused(send(app_client, target="price", budget="10"), 422)
     assert app_client.get("/datasets").get_json()["items"] == []
+
+
+def test_a_form_must_be_multipart(app_client: FlaskClient, refused: Refused) -> None:
+    response = app_client.post("/tune", data={"target": "price"})
+    refused(response, 415)
+    assert "multipart/form-data" in response.get_json()["detail"]
 
 
 def test_a_form_without_a_file_is_refused(app_client: FlaskClient, refused: Refused) -> None:
@@ -188,7 +196,7 @@ def test_a_key_answers_the_same_job_whatever_the_boundary(
     first = start(app_client, target="price", headers=key)
     assert start(app_client, target="price", headers=key) == first
     assert len(app_client.get("/tune").get_json()["items"]) == 1
-    other_file = {"file": (io.BytesIO(CSV[:-10].encode()), "houses.csv")}
+    other_file = {"file": (io.BytesIO(CSV.encode() + b"8000,Graz,5\n"), "houses.csv")}
     for form in ({"target": "zip"}, {"target": "price", "files": other_file}):
         assert list(refused(send(app_client, headers=key, **form), 422)) == ["Idempotency-Key"]
 

@@ -140,8 +140,9 @@ def test_warnings_that_this_version_does_not_know_are_left_out(
 ) -> None:
     library.add(from_records(RECORDS["records"]), None, warnings=WARNINGS)
     good = json.loads('{"code": "constant", "message": "m", "column": null, "rows": null}')
+    codes: list[Any] = ["of_a_newer_version", 3, None, []]
     bad: list[Any] = [
-        *(good | {"code": code} for code in ("of_a_newer_version", 3, None, [])),
+        *(good | {"code": code} for code in codes),
         *(good | {name: {}} for name in ("message", "column", "rows")),
         *({}, "constant", None),
     ]
