@@ -58,6 +58,12 @@ TUNE_EXAMPLE: dict[str, Any] = {
     "seed": 42,
 }
 
+TUNE_FORM_EXAMPLE: dict[str, Any] = {
+    "file": "rooms,town,price\n3,Graz,210.5\n2,Wien,305.0\n",
+    "target": "price",
+    "budget": {"max_trials": 10},
+}
+
 _PROPERTIES = {
     "minItems": "minProperties",
     "maxItems": "maxProperties",

@@ -82,11 +82,11 @@ def wanted_format(asked: str | None, media_types: Mapping[str, str]) -> str:
     return names[request.accept_mimetypes.best_match(names, default) or default]
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, what: str = "The body") -> Any:
     """Return the value that `body` holds; raise Malformed if it is not JSON as in RFC 8259.
 
-    Raises Invalid for too many levels and for NUL characters, which neither names nor databases
-    can hold.
+    `what` names it in messages. Raises Invalid for too many levels and for NUL characters, which
+    neither names nor databases can hold.
     """
     try:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
@@ -96,10 +96,10 @@ def parse_json(body: bytes) -> Any:
         if b"\\u0000" in body.lower():
             refuse_nul(value)
     except RecursionError:
-        raise Malformed("The body is nested too deeply.") from None
+        raise Malformed(f"{what} is nested too deeply.") from None
     except ValueError as error:
-        raise Malformed(f"The body is not JSON: {error}") from None
-    _check_depth(value)
+        raise Malformed(f"{what} is not JSON: {error}") from None
+    _check_depth(value, what)
     return value
 
 
@@ -124,7 +124,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number; use null")
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, what: str) -> None:
     limit = services().settings.max_json_depth
     level = [value]
     for _ in range(limit):
@@ -139,5 +139,5 @@ def _check_depth(value: Any) -> None:
             return
     raise Invalid.at(
         "_schema",
-        f"The body is nested deeper than the {limit} levels of LUTHIER_MAX_JSON_DEPTH.",
+        f"{what} is nested deeper than the {limit} levels of LUTHIER_MAX_JSON_DEPTH.",
     )

@@ -1,10 +1,11 @@
-"""Server-Sent Events: a job's events as text, and how many clients may listen at once."""
+"""Clients that follow a job or wait for its end, and how many may do so at once."""
 
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+from models.fields import LARGEST_NUMBER
 from models.jobs.store.events import Event, EventFeed
 
 LOOK_SECONDS = 0.5  # between two queries of the database
@@ -12,11 +13,13 @@ KEEP_ALIVE_SECONDS = 15.0  # without an event, until a comment keeps proxies fro
 RETRY_MILLISECONDS = 2000  # after which a client that lost its connection comes back
 
 MEDIA_TYPE = "text/event-stream"
-_KEPT_FREE = 2  # threads that no stream takes
+RETRY_AFTER = "5"  # seconds after which a place may be free
+
+_KEPT_FREE = 2  # threads that no stream or wait takes
 
 
 class EventStreams:
-    """The streams of one process; each holds a thread as long as its client listens."""
+    """The streams and waits of one process; each holds a thread as long as it lasts."""
 
     def __init__(self, feed: EventFeed, threads: int) -> None:
         self.feed = feed
@@ -24,12 +27,30 @@ class EventStreams:
         self._places = threading.BoundedSemaphore(max(0, threads - _KEPT_FREE))
 
     def take_place(self) -> bool:
-        """Return whether a thread is free for a stream; `give_back_place` must follow then."""
+        """Return whether a thread is free for this; `give_back_place` must follow then."""
         return self._places.acquire(blocking=False)
 
     def give_back_place(self) -> None:
-        """Free the thread of a stream that has ended."""
+        """Free the thread of what has ended."""
         self._places.release()
+
+    def wait(self, job: str, seconds: float, look_seconds: float = LOOK_SECONDS) -> bool:
+        """Wait until `job` has ended, is deleted, or `seconds` are over.
+
+        Returns False, at once, if no thread is free for it.
+        """
+        end = time.monotonic() + seconds
+        if not self.take_place():
+            return False
+        try:
+            while not (self.is_closing() or self.feed.after(job, LARGEST_NUMBER).is_all):
+                left = end - time.monotonic()
+                if left <= 0:
+                    break
+                time.sleep(min(left, look_seconds))
+        finally:
+            self.give_back_place()
+        return True
 
     def stream(
         self,

@@ -39,6 +39,7 @@ class Client:
     ) -> None:
         key = api_key or os.environ.get(CLIENT_KEY)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._timeout = timeout
         self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers)
 
     def __enter__(self) -> "Client":
@@ -52,25 +53,48 @@ class Client:
         self._http.close()
 
     def upload(
-        self, path: str | Path, types: Mapping[str, str] | None = None, name: str | None = None
+        self,
+        path: str | Path,
+        types: Mapping[str, str] | None = None,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Upload a file as a dataset and return its id, rows and columns."""
-        path = Path(path)
-        form = {"types": json.dumps(types or {})} | ({"name": name} if name else {})
-        with path.open("rb") as file:
-            return self._call("POST", "/datasets", files={"file": (path.name, file)}, data=form)
+        """Upload a file as a dataset and return its id, rows and columns.
 
-    def tune(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Queue a tuning job and return it."""
-        return self._call("POST", "/tune", json=request)
+        `options` say how the file is to be read, where that shall not be detected.
+        """
+        form = _form(types, options) | ({"name": name} if name else {})
+        return self._send("/datasets", path, form)
+
+    def read_again(self, dataset: str, **changes: Any) -> dict[str, Any]:
+        """Read the file of a dataset anew, with other `types=` or `options=`."""
+        return self._call("POST", "/datasets", json={"from": dataset, **changes})
+
+    def tune(
+        self,
+        request: Mapping[str, Any],
+        file: str | Path | None = None,
+        types: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        wait: float = 0.0,
+    ) -> dict[str, Any]:
+        """Queue a tuning job and return it, when it has ended or after `wait` seconds.
+
+        `file` is uploaded as the job's dataset, read as `types` and `options` say.
+        """
+        timing = self._wait(wait)
+        if file is None:
+            return self._call("POST", "/tune", json=request, **timing)
+        form = _form(types, options) | {"request": json.dumps(request)}
+        return self._send("/tune", file, form, **timing)
 
     def plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a tuning job would do, without starting it."""
         return self._call("POST", "/tune", json=request, params={"dry_run": True})
 
-    def job(self, job: str) -> dict[str, Any]:
-        """Return a job with its state, progress and best trial."""
-        return self._call("GET", f"/tune/{job}")
+    def job(self, job: str, wait: float = 0.0) -> dict[str, Any]:
+        """Return a job with its progress, when it has ended or after `wait` seconds."""
+        return self._call("GET", f"/tune/{job}", **self._wait(wait))
 
     def watch(self, job: str, every: float = 0.5) -> Iterator[dict[str, Any]]:
         """Yield the job now and every `every` seconds, until it has ended."""
@@ -144,12 +168,32 @@ class Client:
         """Return a version with its evidence, signature and layers."""
         return self._call("GET", f"/models/{model}/versions/{version}")
 
+    def _wait(self, seconds: float) -> dict[str, Any]:
+        """Return the arguments of a call whose answer comes up to `seconds` later."""
+        if not seconds:
+            return {}
+        patience = httpx.Timeout(self._timeout, read=self._timeout + seconds)
+        return {"params": {"wait": seconds}, "timeout": patience}
+
+    def _send(
+        self, address: str, path: str | Path, form: Mapping[str, str], **arguments: Any
+    ) -> dict[str, Any]:
+        path = Path(path)
+        with path.open("rb") as file:
+            files = {"file": (path.name, file)}
+            return self._call("POST", address, files=files, data=form, **arguments)
+
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         response = self._http.request(method, path, **arguments)
         if response.is_error:
             raise RequestRefused(response.status_code, response.json())
         body: dict[str, Any] = response.json()
         return body
+
+
+def _form(types: Mapping[str, str] | None, options: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the fields of a form that say how its file is to be read."""
+    return {"types": json.dumps(types or {}), "options": json.dumps(options or {})}
 
 
 def _parse_events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import request, url_for
 
-from api.parsing import Blueprint, parse_json, refuse_nul
+from api.forms import MEDIA_TYPE, form_values, other_media_type
+from api.parsing import Blueprint, parse_json
 from api.schemas.datasets import (
     DatasetPageSchema,
     DatasetSchema,
@@ -16,7 +17,6 @@ from api.schemas.datasets import (
 from api.schemas.fields import PageQuery, page
 from api.services import services
 from models.data.library.catalog import DatasetRecord
-from models.errors import UnsupportedMediaType
 
 blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description="Datasets")
 
@@ -35,22 +35,19 @@ _EXAMPLE = {
     requestBody={
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": UploadSchema},
+            MEDIA_TYPE: {"schema": UploadSchema},
             "application/json": {"schema": InlineDatasetSchema, "example": _EXAMPLE},
         },
     }
 )
 def create() -> tuple[DatasetRecord, int, dict[str, str]]:
-    """Store a dataset: a file as multipart form, or rows or a file's address as JSON."""
-    if request.mimetype == "multipart/form-data":
+    """Store a dataset: a file as multipart form, or as JSON rows, or where a file is."""
+    if request.mimetype == MEDIA_TYPE:
         record = _from_form()
     elif request.is_json:
         record = _from_body()
     else:
-        raise UnsupportedMediaType(
-            f"The body's content type is {request.mimetype or 'none'}; send a file as"
-            " multipart/form-data or rows as application/json."
-        )
+        raise other_media_type()
     return record, 201, {"Location": url_for("datasets.show", dataset=record.id)}
 
 
@@ -86,18 +83,19 @@ def preview(query: dict[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _from_form() -> DatasetRecord:
-    fields = request.form.to_dict()
-    refuse_nul(fields)
-    form = UploadSchema().load({**fields, **request.files.to_dict()})
+    schema = UploadSchema()
+    form = schema.load(form_values(schema))
     file = form["file"]
     return services().datasets.add_file(
-        file.read(), file.filename, file.mimetype, form["types"], form["name"]
+        file.read(), file.filename, file.mimetype, form["types"], form["name"], form["options"]
     )
 
 
 def _from_body() -> DatasetRecord:
     body = InlineDatasetSchema().load(parse_json(request.get_data(cache=False)))
-    name, types = body.pop("name"), body.pop("types")
+    how = {name: body.pop(name) for name in ("types", "name", "options")}
     if "url" in body:
-        return services().datasets.add_url(body["url"], types, name)
-    return services().datasets.add_inline(body, types, name)
+        return services().datasets.add_url(body["url"], **how)
+    if "dataset" in body:
+        return services().datasets.add_from(body["dataset"], **how)
+    return services().datasets.add_inline(body, **how)

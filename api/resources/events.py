@@ -9,9 +9,7 @@ from api.errors import problem
 from api.parsing import Blueprint
 from api.schemas.events import EventsHeaders
 from api.services import services
-from api.streams import MEDIA_TYPE
-
-RETRY_AFTER = "5"  # seconds
+from api.streams import MEDIA_TYPE, RETRY_AFTER
 
 blueprint = Blueprint("events", __name__, url_prefix="/tune", description="Tuning jobs")
 

@@ -1,17 +1,20 @@
 """Tuning jobs."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from api.openapi import TUNE_EXAMPLE
-from api.parsing import Blueprint
+from api import forms
+from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
+from api.parsing import Blueprint, StrictParser
 from api.schemas.fields import page
 from api.schemas.tune import (
     EnqueueTrialsSchema,
     JobPageSchema,
+    JobQuery,
     JobSchema,
     JobsQuery,
     PlanSchema,
@@ -22,12 +25,16 @@ from api.schemas.tune import (
     TuneHeaders,
     TuneQuery,
 )
+from api.schemas.tune_form import TuneFormSchema, load_form
 from api.services import services
+from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER
 from models.jobs.model import Job, Trial
 from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
 from models.telemetry import add_about
+
+_SCHEMA = JobSpecSchema()  # making one takes as long as loading a request by it
 
 blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning jobs")
 
@@ -35,18 +42,27 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
 @blueprint.arguments(TuneHeaders, location="headers")
-@blueprint.arguments(JobSpecSchema, example=TUNE_EXAMPLE)
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 @blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
-def start(query: dict[str, Any], headers: dict[str, Any], wanted: JobSpec) -> Any:
-    """Start a tuning job."""
+@blueprint.doc(
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {"schema": JobSpecSchema, "example": TUNE_EXAMPLE},
+            forms.MEDIA_TYPE: {"schema": TuneFormSchema, "example": TUNE_FORM_EXAMPLE},
+        },
+    }
+)
+def start(query: dict[str, Any], headers: dict[str, Any]) -> Any:
+    """Start a tuning job; with a form, store its file as the dataset first."""
+    wanted, digest = _read_form() if request.mimetype == forms.MEDIA_TYPE else _read_body()
     if query["dry_run"]:
         return _plan(wanted)
-    digest = hashlib.sha256(request.get_data(cache=True)).hexdigest()
     job = services().submission.submit(wanted, headers["idempotency_key"], digest)
     add_about(job=job.id, model=job.model)
-    return _shown(job), 202, {"Location": url_for("tune.show", job=job.id)}
+    shown, more = _awaited(job, query["wait"])
+    return shown, 202, {"Location": url_for("tune.show", job=job.id), **more}
 
 
 @blueprint.route("", methods=["GET"])
@@ -60,10 +76,12 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.route("/<job>", methods=["GET"])
+@blueprint.arguments(JobQuery, location="query")
 @blueprint.response(200, JobSchema)
-def show(job: str) -> Job:
+def show(query: dict[str, Any], job: str) -> tuple[Job, int, dict[str, str]]:
     """Show a tuning job's state, progress and best trial."""
-    return _shown(services().jobs.get(job))
+    shown, more = _awaited(services().jobs.get(job), query["wait"])
+    return shown, 200, more
 
 
 @blueprint.route("/<job>", methods=["DELETE"])
@@ -131,6 +149,35 @@ def enqueue(body: dict[str, Any], job: str) -> dict[str, Any]:
 def trial(job: str, number: int) -> Trial:
     """Show one trial."""
     return services().jobs.trial(services().jobs.get(job), number)
+
+
+def _read_body() -> tuple[JobSpec, str]:
+    """Return the job that a JSON body asks for, and the digest of the body."""
+    if not request.is_json and request.get_data(cache=True):
+        raise forms.other_media_type()
+    wanted: JobSpec = StrictParser().parse(_SCHEMA, request, location="json")
+    return wanted, hashlib.sha256(request.get_data(cache=True)).hexdigest()
+
+
+def _read_form() -> tuple[JobSpec, str]:
+    """Return the job that a form asks for, its file stored, and the digest of the form."""
+    form = load_form(forms.form_values(TuneFormSchema()))
+    digest = forms.form_digest()
+    name = form.file.filename
+    record = services().datasets.add_file(
+        form.file.read(), name, form.file.mimetype, form.types, options=form.options
+    )
+    return replace(form.spec, dataset=record.id), digest
+
+
+def _awaited(job: Job, seconds: float) -> tuple[Job, dict[str, str]]:
+    """Return the job when it has ended or `seconds` are over, and headers for the answer."""
+    headers = {}
+    if seconds:
+        if not services().streams.wait(job.id, seconds):
+            headers = {"Retry-After": RETRY_AFTER}
+        job = services().jobs.get(job.id)
+    return _shown(job), headers
 
 
 def _shown(job: Job) -> Job:

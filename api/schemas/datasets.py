@@ -1,51 +1,16 @@
 """Datasets."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
-from flask_smorest.fields import Upload
-from marshmallow.validate import Length, OneOf, Range
-from werkzeug.datastructures import FileStorage
+from marshmallow.validate import Length, Range
 
 from api.parsing import check_printable
+from api.schemas.reading import FileField, OptionsField, TypesField
 from models.data.columns import ColumnType
+from models.data.warnings import WarningCode
 from models.fields import described
-
-
-class TypesField(ma.fields.Dict):
-    """Column types by name; in a form, the same as JSON text."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            keys=ma.fields.String(), values=ma.fields.String(validate=OneOf(_TYPES)), **kwargs
-        )
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                raise ma.ValidationError("Not JSON.") from None
-        return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
-
-
-_TYPES = [str(kind) for kind in ColumnType if kind is not ColumnType.IMAGE]
-_TYPES_HELP = described(
-    f"Types by column, for those that are not to be inferred: {', '.join(_TYPES)}.",
-    example={"zip_code": "category"},
-)
-
-
-class FileField(Upload):  # type: ignore[misc]
-    """A file whose name can name a dataset."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> FileStorage:
-        if not isinstance(value, FileStorage):
-            raise ma.ValidationError("Send a file with its name.")
-        check_printable(Length(max=200, error="The name is longer than 200.")(value.filename or ""))
-        return value
 
 
 class UploadSchema(ma.Schema):
@@ -58,11 +23,15 @@ class UploadSchema(ma.Schema):
     name = ma.fields.String(
         load_default=None, allow_none=False, validate=[Length(1, 200), check_printable]
     )
-    types = TypesField(load_default=dict, metadata=_TYPES_HELP)
+    types = TypesField(load_default=dict)
+    options = OptionsField()
 
 
 class InlineDatasetSchema(ma.Schema):
-    """Rows in the body: `records`, or arrays `x` and `y`; or the address of a file, `url`."""
+    """Rows in the body: `records`, or arrays `x` and `y`.
+
+    Or a file that is elsewhere: `url` is its address; `from` is a dataset that was read from it.
+    """
 
     records = ma.fields.List(
         ma.fields.Raw(metadata={"type": "object"}),
@@ -77,13 +46,21 @@ class InlineDatasetSchema(ma.Schema):
         validate=[Length(1, 2000), check_printable],
         metadata=described("An https address of one of the hosts that the service fetches from."),
     )
+    dataset = ma.fields.String(
+        data_key="from",
+        validate=Length(1, 64),
+        metadata=described("Id of a dataset whose file is to be read anew."),
+    )
     name = ma.fields.String(load_default=None, validate=[Length(1, 200), check_printable])
-    types = TypesField(load_default=dict, metadata=_TYPES_HELP)
+    types = TypesField(load_default=dict)
+    options = OptionsField()
 
     @ma.validates_schema
     def _one_form(self, data: Mapping[str, Any], **_: Any) -> None:
-        if set(data) - {"name", "types"} not in ({"records"}, {"x", "y"}, {"url"}):
-            raise ma.ValidationError("Give either records, or both x and y, or url.", "records")
+        given = set(data) - {"name", "types", "options"}
+        if given not in ({"records"}, {"x", "y"}, {"url"}, {"dataset"}):
+            text = "Give either records, or both x and y, or url, or from."
+            raise ma.ValidationError(text, "records")
 
 
 class FrequentValueSchema(ma.Schema):
@@ -118,6 +95,17 @@ class ColumnProfileSchema(ma.Schema):
     mean = ma.fields.Float(allow_none=True, metadata=described("Of numbers."))
 
 
+class DataWarningSchema(ma.Schema):
+    """Something that a user should know about a table."""
+
+    column = ma.fields.String(allow_none=True, metadata=described("Null: the whole table."))
+    code = ma.fields.String(metadata=described(f"Such as {', '.join(WarningCode)}."))
+    message = ma.fields.String()
+    rows = ma.fields.Integer(
+        allow_none=True, metadata=described("How many rows are concerned, where a number fits.")
+    )
+
+
 class DatasetSchema(ma.Schema):
     """A stored dataset."""
 
@@ -129,6 +117,14 @@ class DatasetSchema(ma.Schema):
         ma.fields.Nested(ColumnProfileSchema),
         metadata=described("Every column with its counts and figures; empty if `error` is given."),
     )
+    reading = ma.fields.Dict(
+        allow_none=True,
+        metadata=described(
+            "How the file was read: its format, dialect, header, encoding and the like; null for"
+            " rows that came in a request."
+        ),
+    )
+    warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema))
     created = ma.fields.DateTime(format="iso")
     error = ma.fields.String(
         allow_none=True,

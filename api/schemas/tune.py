@@ -14,7 +14,21 @@ from models.fields import LARGEST_NUMBER, StrictFloat, StrictInteger, described
 from models.jobs.model import JobState, TrialState
 from models.jobs.schema_parts import MAX_EPOCHS, MAX_TRIALS, with_target_score
 
+MAX_WAIT = 600.0  # seconds
+
 # Queries and headers
+
+
+def _wait() -> ma.fields.Float:
+    """Make the field for how long an answer may wait for the end of a job."""
+    return ma.fields.Float(
+        load_default=0.0,
+        validate=Range(0, MAX_WAIT),
+        metadata=described(
+            "Answer when the job has ended, after as many seconds at the latest. Where too many"
+            " clients wait already, the answer comes at once, with `Retry-After`."
+        ),
+    )
 
 
 class TuneQuery(ma.Schema):
@@ -24,6 +38,12 @@ class TuneQuery(ma.Schema):
         load_default=False,
         metadata=described("Answer the plan and start nothing."),
     )
+    wait = _wait()
+
+    @ma.validates_schema
+    def _check_wait(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["dry_run"] and data["wait"]:
+            raise ma.ValidationError("With dry_run there is no job to wait for.", "wait")
 
 
 class TuneHeaders(ma.Schema):
@@ -40,6 +60,12 @@ class TuneHeaders(ma.Schema):
         """Every request has headers that are not ours."""
 
         unknown = ma.EXCLUDE
+
+
+class JobQuery(ma.Schema):
+    """When to answer."""
+
+    wait = _wait()
 
 
 class JobsQuery(PageQuery):

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0010"  # as text, a later revision is greater
+SCHEMA_REVISION = "0011"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -87,6 +87,9 @@ datasets = Table(
     Column("rows", BigInteger, nullable=False),
     Column("columns", JSON, nullable=False),
     Column("created", UtcDateTime, nullable=False),
+    Column("source", JSON(none_as_null=True)),  # the file that it was read from
+    Column("reading", JSON(none_as_null=True)),  # how that was done
+    Column("warnings", JSON(none_as_null=True)),
 )
 
 jobs = Table(

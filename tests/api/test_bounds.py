@@ -25,6 +25,9 @@ REQUESTS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
 DEPENDENT = {
     *(f"search_space.{name}" for name in ("conv_blocks", "filters", "kernel_size", "momentum")),
     *("pruning.min_epochs", "pruning.reduction_factor"),
+    # Rows in JSON have no layout of a file.
+    *(f"options.{name}" for name in ("header", "delimiter", "encoding", "skip_rows", "sheet")),
+    "from",  # there is no such dataset, and only one of it and `records` may be given
 }
 Path = tuple[str, ...]
 Case = tuple[Path, Any, bool]  # where, the value put there, and whether it is legal

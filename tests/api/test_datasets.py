@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
+from api.schemas.reading import ReadOptionsSchema
+from models.data.formats.table import ReadOptions
 from models.store.engine import Database
 from models.store.tables import datasets
 
@@ -204,3 +207,130 @@ def test_a_dataset_that_a_job_needs_cannot_be_deleted(
     app_client.post(f"/tune/{job['id']}/cancel")
     for dataset in (train, validate):
         assert app_client.delete(f"/datasets/{dataset}").status_code == 204
+
+
+def test_a_stored_file_is_read_anew_with_other_types(app_client: FlaskClient) -> None:
+    first = upload(app_client, "a.csv", b"zip,y\n8010,1\n8020,2\n1010,3\n")
+    response = app_client.post(
+        "/datasets", json={"from": first["id"], "types": {"zip": "category"}}
+    )
+    again = response.get_json()
+    assert response.status_code == 201, again
+    assert response.headers["Location"] == f"/datasets/{again['id']}"
+    assert [first["columns"][0]["type"], again["columns"][0]["type"]] == ["number", "category"]
+    assert (again["name"], again["rows"]) == ("a.csv", 3)
+    named = app_client.post("/datasets", json={"from": again["id"], "name": "other"}).get_json()
+    assert (named["id"], named["name"]) == (first["id"], "a.csv")  # it is known by that name
+
+
+def test_only_a_dataset_with_its_file_is_read_anew(
+    app_client: FlaskClient, database: Database, refused: Callable[..., dict[str, Any]]
+) -> None:
+    first = upload(app_client, "a.csv", b"zip,y\n8010,1\n8020,2\n")
+    with database.write() as connection:
+        connection.execute(update(datasets).values(source=None))
+    response = app_client.post("/datasets", json={"from": first["id"]})
+    assert "Upload it again" in refused(response, 422)["from"][0]
+    refused(app_client.post("/datasets", json={"from": "ds_none"}), 404)
+    for body in ({"from": first["id"], "records": ROWS}, {"from": "a", "url": "https://b/c.csv"}):
+        assert list(refused(app_client.post("/datasets", json=body), 422)) == ["records"]
+    bad_type = {"from": first["id"], "types": {"zap": "number"}}
+    upload(app_client, "a.csv", b"zip,y\n8010,1\n8020,2\n")
+    assert list(refused(app_client.post("/datasets", json=bad_type), 422)) == ["types.zap"]
+
+
+def test_a_dataset_tells_how_it_was_read_and_what_is_odd(
+    app_client: FlaskClient, database: Database
+) -> None:
+    body = upload(app_client, "rows.csv", FILES["rows.csv"])
+    path = f"/datasets/{body['id']}"
+    warning = {"column": "y", "code": "identifier", "message": "Every cell differs.", "rows": 3}
+    for reading, warnings, shown in (
+        ({"delimiter": ","}, [warning], [warning]),
+        (None, None, []),  # as an older version stored it
+    ):
+        with database.write() as connection:
+            connection.execute(update(datasets).values(reading=reading, warnings=warnings))
+        found = app_client.get(path).get_json()
+        assert (found["reading"], found["warnings"]) == (reading, shown)
+
+
+GOOD_OPTIONS: list[dict[str, Any]] = [
+    {"header": 2},
+    {"header": "none"},
+    {"delimiter": "\t", "encoding": "cp1252", "skip_rows": 0},
+    {"decimal": ",", "thousands": "."},
+    {"na_values": ["-999", ""], "date_formats": {"when": "%d.%m.%Y"}},
+    {"sheet": 1},
+    {"sheet": "2024"},
+]
+
+
+@pytest.mark.parametrize("options", GOOD_OPTIONS)
+def test_options_of_reading_are_those_of_the_contract(options: dict[str, Any]) -> None:
+    read = ReadOptionsSchema().load(options)
+    shown = {name: getattr(read, name) for name in options}
+    assert shown | {"na_values": list(read.na_values)} == {"na_values": [], **options}
+    unnamed = {field.name for field in fields(ReadOptions)} - options.keys()
+    assert all(getattr(read, name) == getattr(ReadOptions(), name) for name in unnamed)
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"header": 0}, "header"),
+        ({"header": True}, "header"),
+        ({"header": 2**31}, "header"),
+        ({"header": "auto"}, "header"),
+        ({"header": None}, "header"),
+        ({"delimiter": ""}, "delimiter"),
+        ({"delimiter": "--"}, "delimiter"),
+        ({"delimiter": '"'}, "delimiter"),
+        ({"delimiter": "\n"}, "delimiter"),
+        ({"encoding": "latin-42"}, "encoding"),
+        ({"encoding": "../x"}, "encoding"),
+        ({"encoding": "hex"}, "encoding"),
+        ({"encoding": "zip"}, "encoding"),
+        ({"encoding": "punycode"}, "encoding"),
+        ({"encoding": "unicode_escape"}, "encoding"),
+        ({"decimal": ";"}, "decimal"),
+        ({"thousands": "x"}, "thousands"),
+        ({"thousands": "."}, "thousands"),
+        ({"thousands": ",", "decimal": ","}, "thousands"),
+        ({"na_values": "-999"}, "na_values"),
+        ({"na_values": [-999]}, "na_values.0"),
+        ({"na_values": ["x"] * 1001}, "na_values"),
+        ({"skip_rows": -1}, "skip_rows"),
+        ({"skip_rows": "1"}, "skip_rows"),
+        ({"date_formats": "%Y"}, "date_formats"),
+        ({"date_formats": {"a": ""}}, "date_formats.a.value"),
+        ({"sheet": 0}, "sheet"),
+        ({"sheet": ""}, "sheet"),
+        ({"quote": "'"}, "quote"),
+    ],
+)
+def test_options_that_are_wrong_are_named(
+    app_client: FlaskClient,
+    refused: Callable[..., dict[str, Any]],
+    options: dict[str, Any],
+    path: str,
+) -> None:
+    form = {"file": (io.BytesIO(b"a,y\n1,2\n3,4\n"), "a.csv"), "options": json.dumps(options)}
+    for request in ({"data": form}, {"json": {"records": ROWS, "options": options}}):
+        assert list(refused(app_client.post("/datasets", **request), 422)) == [f"options.{path}"]
+
+
+@pytest.mark.parametrize("text", ["{", "x", "5", "[]", "null"])
+def test_options_that_are_no_object_are_refused(
+    app_client: FlaskClient, refused: Callable[..., dict[str, Any]], text: str
+) -> None:
+    form = {"file": (io.BytesIO(b"a,y\n1,2\n3,4\n"), "a.csv"), "options": text}
+    assert list(refused(app_client.post("/datasets", data=form), 422)) == ["options"]
+
+
+def test_options_of_a_files_layout_do_not_fit_rows(
+    app_client: FlaskClient, refused: Callable[..., dict[str, Any]]
+) -> None:
+    body = {"records": ROWS, "options": {"delimiter": ";", "na_values": ["-"]}}
+    response = app_client.post("/datasets", json=body)
+    assert list(refused(response, 422)) == ["options.delimiter"]

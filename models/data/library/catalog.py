@@ -1,15 +1,19 @@
 """The catalog of stored datasets; their rows lie in the artifact store."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from types import NoneType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.data.columns import dump_columns, load_columns
+from models.data.columns import dump_columns, load_columns, of_type
 from models.data.library.profile import ColumnProfile
+from models.data.library.sources import SourceRecord, dump_source, load_source
+from models.data.warnings import DataWarning, WarningCode
 from models.errors import Conflict, NotFound, Unreadable
 from models.store.engine import Database
 from models.store.tables import datasets, jobs, now
@@ -28,6 +32,9 @@ class DatasetRecord:
     columns: tuple[ColumnProfile, ...]  # empty if `error` says why they cannot be read
     created: datetime
     error: str | None = None
+    source: SourceRecord | None = None  # what it was read from; None if that was not kept
+    reading: Mapping[str, Any] | None = None  # how that was read, as JSON
+    warnings: tuple[DataWarning, ...] = ()
 
 
 class DatasetCatalog:
@@ -47,15 +54,25 @@ class DatasetCatalog:
         columns: Sequence[ColumnProfile],
         name: str | None,
         builtin: str | None,
+        *,
+        source: SourceRecord | None = None,
+        reading: Mapping[str, Any] | None = None,
+        warnings: Sequence[DataWarning] = (),
     ) -> DatasetRecord:
-        """Record a dataset whose rows are stored; a dataset that is known stays as it was."""
-        row = {
+        """Record a dataset whose rows are stored; a dataset that is known stays as it was.
+
+        Only a source is added to a known one that has none.
+        """
+        row: dict[str, Any] = {
             "id": dataset,
             "name": name,
             "builtin": builtin,
             "rows": rows,
             "columns": dump_columns(columns),
             "created": now(),
+            "source": None if source is None else dump_source(source),
+            "reading": None if reading is None else dict(reading),
+            "warnings": [asdict(warning) for warning in warnings],
         }
         while True:
             try:
@@ -63,8 +80,8 @@ class DatasetCatalog:
                     connection.execute(insert(datasets).values(row))
             except IntegrityError:
                 # It is known already, unless another process is deleting it.
-                if builtin is not None:
-                    self._mark_builtin(dataset, builtin)
+                if builtin is not None or source is not None:
+                    self._add_where_null(dataset, builtin=builtin, source=row["source"])
             found = self._find(datasets.c.id == dataset)
             if found is None and builtin is not None:
                 # Another version of the library had other rows of this name, and was first.
@@ -78,6 +95,13 @@ class DatasetCatalog:
         if row is None:
             raise NotFound("dataset", dataset)
         return _record(row)
+
+    def find(self, dataset: str) -> DatasetRecord:
+        """Return one dataset as lists show it, readable or not; raise NotFound for none."""
+        row = self._find(datasets.c.id == dataset)
+        if row is None:
+            raise NotFound("dataset", dataset)
+        return _listed(row)
 
     def exists(self, dataset: str) -> bool:
         """Whether there is such a dataset, readable or not."""
@@ -123,25 +147,50 @@ class DatasetCatalog:
         with self._database.read() as connection:
             return connection.execute(select(datasets).where(condition)).one_or_none()
 
-    def _mark_builtin(self, dataset: str, builtin: str) -> None:
+    def _add_where_null(self, dataset: str, **values: Any) -> None:
+        """Set the columns that have a value here and none in the row."""
         with self._database.write() as connection:
-            connection.execute(
-                update(datasets)
-                .where(datasets.c.id == dataset, datasets.c.builtin.is_(None))
-                .values(builtin=builtin)
-            )
+            for name, value in values.items():
+                if value is not None:
+                    lacks_it = and_(datasets.c.id == dataset, datasets.c[name].is_(None))
+                    connection.execute(update(datasets).where(lacks_it).values({name: value}))
 
 
 def _record(row: Row[Any]) -> DatasetRecord:
     columns = load_columns(ColumnProfile, row.columns, f"dataset {row.id!r}")
-    return DatasetRecord(**row._asdict() | {"columns": columns})
+    return _described(row, columns)
 
 
 def _listed(row: Row[Any]) -> DatasetRecord:
     try:
         return _record(row)
     except Unreadable as error:
-        return DatasetRecord(**row._asdict() | {"columns": (), "error": str(error)})
+        return replace(_described(row, ()), error=str(error))
+
+
+def _described(row: Row[Any], columns: tuple[ColumnProfile, ...]) -> DatasetRecord:
+    """Return a record; what an older version did not store, or nobody can read, is left empty."""
+    return DatasetRecord(
+        **row._asdict()
+        | {
+            "columns": columns,
+            "source": load_source(row.source),
+            "reading": row.reading if isinstance(row.reading, dict) else None,
+            "warnings": tuple(_load_warnings(row.warnings)),
+        }
+    )
+
+
+def _load_warnings(stored: Any) -> Iterator[DataWarning]:
+    """Read stored warnings; those of which this version does not know the kind are left out."""
+    for item in stored if isinstance(stored, list) else ():
+        with suppress(TypeError, ValueError, KeyError):
+            yield DataWarning(
+                WarningCode(item["code"]),
+                of_type(str)(item["message"]),
+                of_type(str, NoneType)(item["column"]),
+                of_type(int, NoneType)(item["rows"]),
+            )
 
 
 def _evaluation_datasets(spec: Any) -> list[Any]:

@@ -4,11 +4,15 @@ pandas, pyarrow and scikit-learn are imported inside the methods that use them: 
 and more than 100 MB, which a process that only predicts does not need.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from models.data.formats.table import ReadOptions
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
 from models.data.library.profile import preview, profile
+from models.data.library.sources import Source, read_source
+from models.data.warnings import DataWarning
 from models.errors import Invalid, NotFound
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from models.data.dataset import Dataset
     from models.data.formats.limits import TableLimits
     from models.data.library.fetching import Fetcher
+
+AS_DETECTED = ReadOptions()
+_FILE_OPTIONS = ("header", "delimiter", "encoding", "skip_rows", "sheet")
 
 
 class DatasetLibrary:
@@ -36,33 +43,31 @@ class DatasetLibrary:
         content_type: str | None,
         types: Mapping[str, str],
         name: str | None = None,
+        options: ReadOptions = AS_DETECTED,
     ) -> DatasetRecord:
-        """Read an uploaded file and store it; equal content is one dataset.
+        """Read an uploaded file and store both; equal content is one dataset.
 
         Raises Invalid at the fault in the file, UnsupportedMediaType for another format.
         """
-        from models.data.formats.reading import detect_format, read
-
-        dataset = read(content, detect_format(filename, content_type), types, self._limits())
-        return self.add(dataset, name or filename)
+        source = Source(content, filename, content_type)
+        return self._add_source(source, types, name or filename, options)
 
     def add_inline(
-        self, document: Mapping[str, Any], types: Mapping[str, str], name: str | None = None
+        self,
+        document: Mapping[str, Any],
+        types: Mapping[str, str],
+        name: str | None = None,
+        options: ReadOptions = AS_DETECTED,
     ) -> DatasetRecord:
         """Store rows given as `{"records": [...]}` or arrays given as `{"x": ..., "y": ...}`."""
-        from models.data.formats.reading import from_arrays, from_records
-
-        if "records" in document:
-            dataset = from_records(document["records"], types, self._limits())
-        else:
-            dataset = from_arrays(document["x"], document["y"], types, self._limits())
-        return self.add(dataset, name)
+        return self._add_source(Source.of_rows(document), types, name, options, document)
 
     def add_url(
         self,
         url: str,
         types: Mapping[str, str],
         name: str | None = None,
+        options: ReadOptions = AS_DETECTED,
         fetcher: "Fetcher | None" = None,
     ) -> DatasetRecord:
         """Fetch a file from one of the hosts that the settings allow, and store it.
@@ -77,20 +82,63 @@ class DatasetLibrary:
                 raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
             fetcher = Fetcher(hosts, self._settings.max_body_bytes)
         found = fetcher.fetch(url)
-        return self.add_file(found.content, found.filename, found.content_type, types, name)
+        return self.add_file(
+            found.content, found.filename, found.content_type, types, name, options
+        )
+
+    def add_from(
+        self,
+        dataset: str,
+        types: Mapping[str, str],
+        name: str | None = None,
+        options: ReadOptions = AS_DETECTED,
+    ) -> DatasetRecord:
+        """Read the stored file of a dataset anew; types and options of the dataset are not kept.
+
+        Raises NotFound for no such dataset, Invalid at `from` for one whose file was not stored,
+        and as `add_file`.
+        """
+        known = self.catalog.find(dataset)
+        if known.source is None:
+            raise Invalid.at(
+                "from",
+                f"The file of dataset {dataset} is not stored: a built-in one has none, and older"
+                " versions kept none. Upload it again.",
+            )
+        source = read_source(self._artifacts, dataset, known.source)
+        return self._add_source(source, types, name or known.name, options)
 
     def add(
-        self, dataset: "Dataset", name: str | None, builtin: str | None = None
+        self,
+        dataset: "Dataset",
+        name: str | None,
+        builtin: str | None = None,
+        *,
+        source: Source | None = None,
+        reading: Mapping[str, Any] | None = None,
+        warnings: Sequence[DataWarning] = (),
     ) -> DatasetRecord:
-        """Store the rows, then the record, so that every record has its rows."""
-        from models.data.library.storage import is_stored, write_dataset
-
+        """Store the rows and the source, then the record, so that every record has both."""
         digest = dataset.digest()
-        write_dataset(dataset, self._artifacts, digest)
-        record = self.catalog.add(digest, dataset.rows, profile(dataset), name, builtin)
-        if not is_stored(dataset, self._artifacts, digest):
-            # Another process deleted the same dataset, with its rows, in between.
-            write_dataset(dataset, self._artifacts, digest)
+        self._write(digest, dataset, source)
+        kept = None if source is None else source.record
+        record = self.catalog.add(
+            digest,
+            dataset.rows,
+            profile(dataset),
+            name,
+            builtin,
+            source=kept,
+            reading=reading,
+            warnings=warnings,
+        )
+        if kept is not None and record.source != kept:
+            # The rows are known, out of another file.
+            self._artifacts.delete(kept.stored_name(digest))
+            source = None
+        if not self._is_stored(digest, dataset, source):
+            # Another process deleted the same dataset, with its files, in between.
+            self._write(digest, dataset, source)
         return record
 
     def open(self, dataset: str) -> "Dataset":
@@ -109,7 +157,58 @@ class DatasetLibrary:
         """Remove a dataset and its rows; raise Conflict while an unfinished job needs it."""
         self.catalog.remove(dataset, lambda: self._artifacts.delete(f"datasets/{dataset}"))
 
+    def _add_source(
+        self,
+        source: Source,
+        types: Mapping[str, str],
+        name: str | None,
+        options: ReadOptions,
+        document: Any = None,
+    ) -> DatasetRecord:
+        """Read a source and store it; `document` is that of inline rows, parsed."""
+        from models.data.formats.reading import read_file, read_rows
+
+        if source.is_inline:
+            document = json.loads(source.content) if document is None else document
+            _check_options_of_rows(options)
+            typed = read_rows(document, types, options, self._limits())
+        else:
+            typed = read_file(
+                source.content,
+                source.filename,
+                source.content_type,
+                types,
+                options,
+                self._limits(),
+            )
+        return self.add(
+            typed.dataset, name, source=source, reading=typed.reading, warnings=typed.warnings
+        )
+
+    def _write(self, digest: str, dataset: "Dataset", source: Source | None) -> None:
+        from models.data.library.storage import write_dataset
+
+        if source is not None:
+            self._artifacts.write(source.record.stored_name(digest), source.content)
+        write_dataset(dataset, self._artifacts, digest)
+
+    def _is_stored(self, digest: str, dataset: "Dataset", source: Source | None) -> bool:
+        from models.data.library.storage import is_stored
+
+        names = [] if source is None else [source.record.stored_name(digest)]
+        return all(map(self._artifacts.exists, names)) and is_stored(
+            dataset, self._artifacts, digest
+        )
+
     def _limits(self) -> "TableLimits":
         from models.data.formats.limits import TableLimits
 
         return TableLimits.of(self._settings)
+
+
+def _check_options_of_rows(options: ReadOptions) -> None:
+    """Raise Invalid for options that say how a file is laid out."""
+    given = [name for name in _FILE_OPTIONS if getattr(options, name) is not None]
+    if given:
+        text = "It says how a file is laid out; rows in JSON are none."
+        raise Invalid({f"options.{name}": [text] for name in given})
