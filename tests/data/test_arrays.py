@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from models.data.columns import ColumnType
-from models.data.formats.reading import from_arrays, read
+from models.data.formats.reading import from_arrays
 from models.errors import Invalid
+from tests.files import read
 
 
 def as_npz(**arrays: Any) -> bytes:

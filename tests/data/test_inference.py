@@ -363,6 +363,7 @@ def test_a_spelling_survives_its_json() -> None:
     spelling = CellFormat(",", ".", "€", True, "%d.%m.%Y", ("Nein", "Ja"), ("x",), True)
     assert CellFormat.from_json(spelling.to_json()) == spelling
     assert CellFormat().to_json() == {}
+    bad: Any
     for bad in ([], {"words": ["a"]}):
         with pytest.raises((TypeError, ValueError)):
             CellFormat.from_json(bad)

@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from models.data.formats.reading import Format, detect_format, read
-from models.errors import Invalid, UnsupportedMediaType
+from models.data.formats.reading import read_file
+from models.errors import Invalid
+from tests.files import read
 
 TABLE = pd.DataFrame(
     {
@@ -200,13 +201,14 @@ def test_parquet_of_nested_values_is_refused_and_a_pandas_index_is_dropped():
         read(as_parquet(pd.DataFrame({"a": []})), "parquet")
 
 
-def test_the_format_follows_the_extension_and_then_the_content_type():
-    assert detect_format("A.CSV", "application/octet-stream") is Format.CSV
-    assert detect_format("data", "application/json; charset=utf-8") is Format.JSON
-    with pytest.raises(UnsupportedMediaType, match="parquet"):
-        detect_format("data.xlsx", None)
-    with pytest.raises(UnsupportedMediaType):
-        read(b"x", "xlsx")
+def test_the_format_follows_the_content_then_the_extension_and_the_content_type():
+    csv, records = b"a,b\n1,x\n2,y\n", b'[{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]'
+    wanted = read(csv, "csv").digest()
+    assert read_file(csv, "A.CSV", "application/octet-stream").dataset.digest() == wanted
+    assert read_file(records, "data", "application/json; charset=utf-8").dataset.digest() == wanted
+    assert read_file(records, "data").dataset.digest() == wanted
+    # A CSV that is named like a spreadsheet.
+    assert read_file(csv, "data.xlsx").dataset.digest() == wanted
 
 
 def test_a_million_rows_are_read():

@@ -4,8 +4,9 @@ import re
 import numpy as np
 import pytest
 
-from models.data.formats.reading import from_records, read
+from models.data.formats.reading import from_records
 from models.errors import Invalid
+from tests.files import read
 
 
 def types_of(dataset) -> dict[str, str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import TargetEncoder as MeanEncoder
 
-from models.data.columns import MISSING_TEXTS
+from models.data.cells.formats import MISSING_TEXTS
 from models.data.preparation.cross_fitting import parts, standardise
 from models.data.preparation.features import Array
 

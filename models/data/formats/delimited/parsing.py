@@ -270,5 +270,3 @@ def _starts(content: bytes, position: int, quote: bytes, dialect: Dialect) -> bo
 def _after(pattern: re.Pattern[bytes], content: bytes, position: int, stop: int) -> int:
     found = pattern.match(content, position, stop)
     return found.end() if found else position
-
-

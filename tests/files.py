@@ -1,0 +1,17 @@
+"""Small files read as an upload reads them."""
+
+from collections.abc import Mapping
+
+from models.data.dataset import Dataset
+from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
+from models.data.formats.reading import read_file
+
+
+def read(
+    content: bytes,
+    extension: str,
+    types: Mapping[str, str] | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> Dataset:
+    """Return the dataset of a file with this extension."""
+    return read_file(content, f"table.{extension}", None, types, None, limits).dataset
