@@ -3,7 +3,9 @@
 from typing import Any
 
 import marshmallow as ma
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length, OneOf, Range
+
+from models.data.warnings import WarningCode
 
 
 class Group(ma.fields.Nested):
@@ -12,6 +14,20 @@ class Group(ma.fields.Nested):
     def get_value(self, obj: Any, *_: Any, **__: Any) -> Any:
         """Return the dumped object."""
         return obj
+
+
+class DataWarningSchema(ma.Schema):
+    """One thing that a user should know about a table, or about the data of a job."""
+
+    code = ma.fields.String(
+        validate=OneOf(list(WarningCode)),
+        metadata={"description": "docs/evaluation.md and docs/datasets.md explain each."},
+    )
+    message = ma.fields.String()
+    column = ma.fields.String(allow_none=True, metadata={"description": "Null: the whole table."})
+    rows = ma.fields.Integer(
+        allow_none=True, metadata={"description": "How many rows are concerned."}
+    )
 
 
 class PageQuery(ma.Schema):
