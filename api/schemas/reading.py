@@ -11,7 +11,6 @@ from werkzeug.datastructures import FileStorage
 from api.parsing import check_printable
 from models.data.columns import ColumnType
 from models.data.formats.table import ReadOptions
-from models.data.library.library import AS_DETECTED
 from models.fields import LARGEST_NUMBER, Reference, StrictInteger, described
 
 _NO_DELIMITERS = frozenset("\"'\r\n")
@@ -142,4 +141,4 @@ class OptionsField(ma.fields.Nested):
     """How to read the file; by default everything is detected."""
 
     def __init__(self) -> None:
-        super().__init__(ReadOptionsSchema, load_default=AS_DETECTED)
+        super().__init__(ReadOptionsSchema, load_default=ReadOptions)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from models.data.formats.table import Table
 from models.data.preparation.tasks import ClassLabel
 from models.errors import Invalid, Unreadable
 from models.registry.documents import SignatureSchema, check_document, parse_json
@@ -81,21 +82,68 @@ class PredictionEngine:
         self._loaded: OrderedDict[tuple[str, int], Future[LoadedVersion]] = OrderedDict()
         self._lock = Lock()
 
-    def predict(self, model: str, version: int, instances: Sequence[object]) -> Prediction:
+    def predict(
+        self,
+        model: str,
+        version: int,
+        instances: Sequence[object],
+        unknown_columns: str = "error",
+        missing_columns: str = "error",
+    ) -> Prediction:
         """Answer `instances` with one version.
 
-        Raises Invalid for instances that do not fit or are too many, ArtifactError if a file of the
-        version is missing or not the one that was registered, and Unreadable if this version of
-        Luthier cannot read one.
+        Columns that the version does not take are left out with `unknown_columns="ignore"`, and
+        those that an object lacks are missing cells with `missing_columns="null"`. Raises Invalid
+        for instances that do not fit or are too many, ArtifactError if a file of the version is
+        missing or not the one that was registered, and Unreadable if this version of Luthier cannot
+        read one.
         """
+        self._check_count("instances", len(instances))
+        loaded = self.load(model, version)
+        names = loaded.signature.names
+        if unknown_columns == "ignore":
+            instances = [
+                {name: row[name] for name in names if name in row} if isinstance(row, dict) else row
+                for row in instances
+            ]
+        if missing_columns == "null":
+            empty = dict.fromkeys(names)
+            instances = [empty | row if isinstance(row, dict) else row for row in instances]
+        return loaded.predict(instances)
+
+    def predict_table(
+        self,
+        model: str,
+        version: int,
+        table: Table,
+        unknown_columns: str = "error",
+        missing_columns: str = "error",
+    ) -> Prediction:
+        """Answer the rows of a table that was read from a file; raises as `predict`.
+
+        The target may be among its columns. Raises Invalid at `columns.<name>` or `types.<name>`
+        for a column that does not fit.
+        """
+        from models.data.formats.conversion import to_dataset
+        from models.data.library.profile import preview
+
+        signature = self.load(model, version).signature
+        cells = {name: cells for name, cells in table.cells.items() if name != signature.target}
+        types = {column.name: column.type for column in signature.columns if column.name in cells}
+        if not cells.keys() & types.keys():
+            raise Invalid.at("columns", f"There is none of {', '.join(signature.names)}.")
+        dataset = to_dataset(cells, types)
+        self._check_count("body", dataset.rows)
+        _check_columns(signature.names, dataset.names, unknown_columns, missing_columns)
+        rows = preview(dataset, dataset.rows)
+        return self.predict(model, version, rows, "ignore", missing_columns)
+
+    def _check_count(self, path: str, rows: int) -> None:
         limit = self._max_instances
-        if limit is not None and len(instances) > limit:
+        if limit is not None and rows > limit:
             raise Invalid.at(
-                "instances",
-                f"There are {len(instances):,} rows, more than the {limit:,} of"
-                " LUTHIER_MAX_INSTANCES.",
+                path, f"There are {rows:,} rows, more than the {limit:,} of LUTHIER_MAX_INSTANCES."
             )
-        return self.load(model, version).predict(instances)
 
     def warm(self, model: str, version: int) -> None:
         """Load a version and predict its sample row, so that the first request finds it ready."""
@@ -128,6 +176,21 @@ class PredictionEngine:
         """List the versions held, the one used last at the end."""
         with self._lock:
             return tuple(self._loaded)
+
+
+def _check_columns(
+    taken: Sequence[str], found: Sequence[str], unknown_columns: str, missing_columns: str
+) -> None:
+    """Raise Invalid for columns that the version does not take, and for those that it lacks."""
+    errors: dict[str, list[str]] = {}
+    if unknown_columns == "error":
+        text = "The model does not take it; leave it out, or ask for unknown_columns=ignore."
+        errors |= {f"columns.{name}": [text] for name in found if name not in taken}
+    if missing_columns == "error":
+        text = "It is missing; give it, or ask for missing_columns=null."
+        errors |= {f"columns.{name}": [text] for name in taken if name not in found}
+    if errors:
+        raise Invalid(errors)
 
 
 def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersion:

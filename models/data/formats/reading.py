@@ -11,6 +11,7 @@ from models.data.formats.conversion import to_dataset
 from models.data.formats.delimited import read_delimited
 from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
 from models.data.formats.parquet import read_parquet
+from models.data.formats.table import ReadOptions, Table
 from models.errors import Invalid, UnsupportedMediaType
 
 
@@ -62,6 +63,29 @@ def detect_format(filename: str | None, content_type: str | None) -> Format:
             f" format that is read: {', '.join(Format)}."
         )
     return found
+
+
+def read_table(
+    content: bytes,
+    filename: str | None = None,
+    content_type: str | None = None,
+    options: ReadOptions | None = None,
+    limits: TableLimits = DEFAULT_LIMITS,
+) -> Table:
+    """Read the table in a file of the format that its name or content type says.
+
+    Raises Invalid at `file` or, for JSON, `records.<index>…`, and at `options` where any is given;
+    UnsupportedMediaType for another format; TooLarge for a file that unpacks to more than `limits`
+    allow.
+    """
+    if options is not None and options != ReadOptions():
+        raise Invalid.at("options", "Files are read as they are detected to be.")
+    found = detect_format(filename, content_type)
+    if not content:
+        raise Invalid.at("file", "The file is empty.")
+    cells = _READERS[found](content, limits)
+    limits.check_cells("file", cells)
+    return Table(cells, {"format": str(found)})
 
 
 def read(

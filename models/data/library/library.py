@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.data.formats.table import ReadOptions
+from models.data.formats.table import ReadOptions, Table
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
 from models.data.library.profile import preview, profile
 from models.data.library.sources import Source, read_source
@@ -141,6 +141,18 @@ class DatasetLibrary:
             self._write(digest, dataset, source)
         return record
 
+    def read_table(
+        self,
+        content: bytes,
+        filename: str | None,
+        content_type: str | None,
+        options: ReadOptions = AS_DETECTED,
+    ) -> Table:
+        """Read the table in a file within the limits of the settings, and store nothing."""
+        from models.data.formats.reading import read_table
+
+        return read_table(content, filename, content_type, options, self._limits())
+
     def open(self, dataset: str) -> "Dataset":
         """Read the rows of a stored dataset; raise NotFound if there is none, or Unreadable."""
         from models.data.library.storage import read_dataset
@@ -176,10 +188,10 @@ class DatasetLibrary:
     def _read_file(
         self, source: Source, types: Mapping[str, str], options: ReadOptions
     ) -> "Dataset":
-        from models.data.formats.reading import detect_format, read
+        from models.data.formats.conversion import to_dataset
 
-        form = detect_format(source.filename, source.content_type)
-        return read(source.content, form, types, self._limits())
+        table = self.read_table(source.content, source.filename, source.content_type, options)
+        return to_dataset(table.cells, types)
 
     def _read_rows(
         self, document: Mapping[str, Any], types: Mapping[str, str], options: ReadOptions
