@@ -36,7 +36,8 @@ def form_values(schema: ma.Schema) -> dict[str, Any]:
     counts = Counter(name for name, _ in given)
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise Invalid({name: ["It is given more than once."] for name in repeated})
-    values = {name: _value(name, text, schema.fields.get(name)) for name, text in texts.items()}
+    fields = {field.data_key or name: field for name, field in schema.fields.items()}
+    values = {name: _value(name, text, fields.get(name)) for name, text in texts.items()}
     return values | request.files.to_dict()
 
 

@@ -64,6 +64,8 @@ TUNE_FORM_EXAMPLE: dict[str, Any] = {
     "budget": {"max_trials": 10},
 }
 
+PREDICT_EXAMPLE = {"model": "house-prices", "instances": [{"rooms": 3, "city": "Graz"}]}
+
 _PROPERTIES = {
     "minItems": "minProperties",
     "maxItems": "maxProperties",

@@ -2,29 +2,106 @@
 
 from typing import Any
 
-from flask import jsonify
+import marshmallow as ma
+from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from api.parsing import Blueprint
-from api.schemas.predict import PredictionSchema, PredictSchema
+from api.openapi import PREDICT_EXAMPLE
+from api.parsing import Blueprint, StrictParser, wanted_format
+from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
 from api.services import services
+from models.data.formats.table import Table
+from models.errors import Invalid
+from models.serving.engine import Prediction
+from models.serving.signature import ColumnRules
 from models.telemetry import add_about
 
 blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="Predictions")
 
+_TABLES = (
+    "application/vnd.apache.parquet",
+    "application/vnd.apache.arrow.file",
+    "application/vnd.apache.arrow.stream",
+    "text/csv",
+)
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
+_COLUMNS = ("unknown_columns", "missing_columns")
+_REQUIRED = str(ma.fields.Field.default_error_messages["required"])
+# Making a schema takes longer than loading a request by it.
+_QUERY, _BODY, _PARSER = PredictQuery(), PredictSchema(), StrictParser()
+
 
 @blueprint.route("", methods=["POST"])
-@blueprint.arguments(PredictSchema)
 @blueprint.alt_response(200, schema=PredictionSchema, description="Predictions")
-def predict(wanted: dict[str, Any]) -> ResponseReturnValue:
-    """Predict rows with a registered model."""
-    model = wanted["model"]
-    version = services().models.resolve(model, wanted["version"], wanted["alias"])
+@blueprint.alt_response(422, description="A field, a column or a cell breaks a rule: see `errors`")
+@blueprint.doc(
+    parameters=[{"in": "query", "schema": PredictQuery}],
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {"schema": PredictSchema, "example": PREDICT_EXAMPLE},
+            **dict.fromkeys(_TABLES, _BYTES),
+        },
+    },
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def predict() -> ResponseReturnValue:
+    """Predict rows of JSON, or of a table, with a registered model."""
+    rows, wanted = _read()
+    model, found = wanted["model"], services()
+    version = found.models.resolve(model, wanted.get("version"), wanted.get("alias"))
     add_about(model=model, version=version)
-    prediction = services().predictions.predict(model, version, wanted["instances"])
-    services().metrics.predicted(model, version, len(wanted["instances"]))
-    # The schema would visit every number of thousands of rows; the engine returns JSON values.
-    body = {"model": model, "version": version, "predictions": prediction.predictions}
-    if prediction.classes is not None:
-        body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
-    return jsonify(body)
+    rules = ColumnRules(**{name: wanted[name] for name in _COLUMNS if name in wanted})
+    if isinstance(rows, Table):
+        prediction = found.predictions.predict_table(model, version, rows, rules)
+    else:
+        prediction = found.predictions.predict(model, version, rows, rules)
+    found.metrics.predicted(model, version, len(prediction.predictions))
+    return _answer(prediction)
+
+
+def _read() -> tuple[Any, dict[str, Any]]:
+    """Return the rows of the body, a Table or JSON, and what is wanted of them."""
+    query: dict[str, Any] = {}
+    if request.query_string:
+        query = _PARSER.parse(_QUERY, request, location="query")
+    if request.mimetype in _TABLES:
+        return _read_table(query), query
+    wanted = _PARSER.parse(_BODY, request, location="json")
+    misplaced = {name: ["Give it in the body."] for name in query if name not in _COLUMNS}
+    twice = {name: ["Give it once."] for name in query.keys() & wanted.keys()}
+    if misplaced or twice:
+        raise Invalid(twice | misplaced)
+    return wanted["instances"], wanted | query
+
+
+def _read_table(query: dict[str, Any]) -> Table:
+    if "model" not in query:
+        raise Invalid.at("model", _REQUIRED)
+    content = request.get_data(cache=False)
+    try:
+        return services().datasets.read_table(content, None, request.mimetype)
+    except Invalid as error:
+        # What is said of a file holds for the body.
+        paths = {
+            ("body" if path == "file" else path): texts for path, texts in error.errors.items()
+        }
+        raise Invalid(paths) from None
+
+
+def _answer(prediction: Prediction) -> Response:
+    if wanted_format(None, _MEDIA_TYPES) == "csv":
+        response = Response(prediction_csv(prediction), mimetype="text/csv")
+    else:
+        # The schema would visit every number of thousands of rows; the engine returns JSON values.
+        body: dict[str, Any] = {
+            "model": prediction.model,
+            "version": prediction.version,
+            "predictions": prediction.predictions,
+        }
+        if prediction.classes is not None:
+            body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
+        response = jsonify(body)
+    response.vary.add("Accept")
+    return response

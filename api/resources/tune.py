@@ -34,7 +34,8 @@ from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
 from models.telemetry import add_about
 
-_SCHEMA = JobSpecSchema()  # making one takes as long as loading a request by it
+# Making a schema takes as long as loading a request by it.
+_SCHEMA, _PARSER = JobSpecSchema(), StrictParser()
 
 blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning jobs")
 
@@ -155,7 +156,7 @@ def _read_body() -> tuple[JobSpec, str]:
     """Return the job that a JSON body asks for, and the digest of the body."""
     if not request.is_json and request.get_data(cache=True):
         raise forms.other_media_type()
-    wanted: JobSpec = StrictParser().parse(_SCHEMA, request, location="json")
+    wanted: JobSpec = _PARSER.parse(_SCHEMA, request, location="json")
     return wanted, hashlib.sha256(request.get_data(cache=True)).hexdigest()
 
 

@@ -7,9 +7,9 @@ import marshmallow as ma
 from marshmallow.validate import Length, Range
 
 from api.parsing import check_printable
+from api.schemas.fields import DataWarningSchema
 from api.schemas.reading import FileField, OptionsField, TypesField
 from models.data.columns import ColumnType
-from models.data.warnings import WarningCode
 from models.fields import described
 
 
@@ -93,17 +93,6 @@ class ColumnProfileSchema(ma.Schema):
     )
     max = ma.fields.Raw(allow_none=True, metadata=described("Like `min`."))
     mean = ma.fields.Float(allow_none=True, metadata=described("Of numbers."))
-
-
-class DataWarningSchema(ma.Schema):
-    """Something that a user should know about a table."""
-
-    column = ma.fields.String(allow_none=True, metadata=described("Null: the whole table."))
-    code = ma.fields.String(metadata=described(f"Such as {', '.join(WarningCode)}."))
-    message = ma.fields.String()
-    rows = ma.fields.Integer(
-        allow_none=True, metadata=described("How many rows are concerned, where a number fits.")
-    )
 
 
 class DatasetSchema(ma.Schema):

@@ -1,11 +1,55 @@
 """Predictions."""
 
+import csv
+import io
 from typing import Any
 
 import marshmallow as ma
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length, OneOf, Range
 
-from models.fields import LARGEST_NUMBER, StrictInteger, described, model_name
+from models.fields import LARGEST_NUMBER, MODEL_NAME, StrictInteger, described, model_name
+from models.serving.engine import Prediction
+
+_NOT_BOTH = "Give a version or an alias, not both."
+
+
+def _unknown_columns() -> ma.fields.String:
+    return ma.fields.String(
+        validate=OneOf(["error", "ignore"]),
+        metadata=described(
+            "Whether columns that the model does not take are refused or ignored. Default: `error`."
+        ),
+    )
+
+
+def _missing_columns() -> ma.fields.String:
+    return ma.fields.String(
+        validate=OneOf(["error", "null"]),
+        metadata=described(
+            "Whether columns that are missing are refused or have missing cells. Default: `error`."
+        ),
+    )
+
+
+class PredictQuery(ma.Schema):
+    """What a body that is a table cannot say. With JSON, `model` and the like are in the body."""
+
+    model = ma.fields.String(
+        validate=MODEL_NAME, metadata=described("Required, unless the body is JSON.")
+    )
+    version = ma.fields.Integer(
+        validate=Range(1, LARGEST_NUMBER), metadata=described("A version by number.")
+    )
+    alias = ma.fields.String(
+        validate=Length(1, 64), metadata=described("A version by alias. Default: `champion`.")
+    )
+    unknown_columns = _unknown_columns()
+    missing_columns = _missing_columns()
+
+    @ma.validates_schema
+    def _check_one(self, data: dict[str, Any], **_: Any) -> None:
+        if "version" in data and "alias" in data:
+            raise ma.ValidationError(_NOT_BOTH, "alias")
 
 
 class PredictSchema(ma.Schema):
@@ -34,6 +78,9 @@ class PredictSchema(ma.Schema):
         ),
     )
 
+    unknown_columns = _unknown_columns()
+    missing_columns = _missing_columns()
+
     @ma.validates("instances")
     def _check_instances(self, value: Any, **_: Any) -> None:
         if not isinstance(value, list) or not value:
@@ -42,7 +89,26 @@ class PredictSchema(ma.Schema):
     @ma.validates_schema
     def _check_one(self, data: dict[str, Any], **_: Any) -> None:
         if data["version"] is not None and data["alias"] is not None:
-            raise ma.ValidationError("Give a version or an alias, not both.", "alias")
+            raise ma.ValidationError(_NOT_BOTH, "alias")
+
+
+def prediction_csv(prediction: Prediction) -> str:
+    """Return predictions as a table, one line a row: the prediction, and a column a probability.
+
+    Booleans are written as in JSON, and what is no number is an empty cell.
+    """
+    classes = prediction.classes or []
+    shares = prediction.probabilities or [[]] * len(prediction.predictions)
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["prediction", *(f"probability_{_cell(label)}" for label in classes)])
+    for found, row in zip(prediction.predictions, shares, strict=True):
+        writer.writerow([_cell(found), *row])
+    return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class PredictionSchema(ma.Schema):

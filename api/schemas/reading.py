@@ -11,10 +11,9 @@ from werkzeug.datastructures import FileStorage
 from api.parsing import check_printable
 from models.data.columns import ColumnType
 from models.data.formats.table import ReadOptions
-from models.data.library.library import AS_DETECTED
 from models.fields import LARGEST_NUMBER, Reference, StrictInteger, described
 
-_NO_DELIMITERS = "\"'\r\n\0"
+_NO_DELIMITERS = frozenset("\"'\r\n")
 _THOUSANDS = (",", ".", " ", "'", "_", "\u2019", "\u00a0", "\u202f", "\u2009")
 # They are text encodings by name, but no file has them, and some take quadratic time.
 _NO_ENCODINGS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}
@@ -69,8 +68,8 @@ class NumberOrTextField(ma.fields.Field[Any]):
 
 def check_delimiter(text: str) -> None:
     """Raise ValidationError for a text that cannot stand between cells."""
-    if len(text) == 1 and text in _NO_DELIMITERS:
-        raise ma.ValidationError("Must be no quote and no line break.")
+    if _NO_DELIMITERS & set(text):
+        raise ma.ValidationError("Must hold no quote and no line break.")
 
 
 def check_encoding(name: str) -> None:
@@ -91,8 +90,11 @@ class ReadOptionsSchema(ma.Schema):
         word="none", metadata=described("Number of the header's row, from 1, or `none`.")
     )
     delimiter = ma.fields.String(
-        validate=[Length(1, 1, error="Must be one character."), check_delimiter],
-        metadata=described("The character between two cells.", example=";"),
+        validate=[Length(1, 9), check_delimiter],
+        metadata=described(
+            "What stands between two cells: up to 4 characters, or a name such as `tab`.",
+            example=";",
+        ),
     )
     encoding = ma.fields.String(
         validate=[Length(1, 40), check_encoding], metadata=described("Such as `utf-8` or `cp1252`.")
@@ -139,4 +141,4 @@ class OptionsField(ma.fields.Nested):
     """How to read the file; by default everything is detected."""
 
     def __init__(self) -> None:
-        super().__init__(ReadOptionsSchema, load_default=AS_DETECTED)
+        super().__init__(ReadOptionsSchema, load_default=ReadOptions)

@@ -1,7 +1,7 @@
 """Predictions by registered versions, whose ONNX Runtime sessions are loaded once and kept."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
@@ -12,12 +12,13 @@ import onnxruntime
 
 from models.data.columns import ColumnType
 from models.data.datetimes import PARTS, expand
+from models.data.formats.table import Table
 from models.data.preparation.tasks import ClassLabel
 from models.errors import Invalid, Unreadable
 from models.registry.documents import SignatureSchema, check_document, parse_json
 from models.registry.files import VersionFiles
 from models.serving.cells import Array
-from models.serving.signature import Signature
+from models.serving.signature import MAX_MESSAGES, STRICT, ColumnRules, Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Prediction:
 
     model: str
     version: int
-    predictions: list[Any]  # a number or a class an instance; None where it is not finite
-    probabilities: list[list[float | None]] | None = None  # in the order of `classes`
+    predictions: list[Any]  # a number or a class an instance
+    probabilities: list[list[float]] | None = None  # in the order of `classes`
     classes: list[ClassLabel] | None = None  # None for a regression
 
 
@@ -41,31 +42,24 @@ class LoadedVersion:
     session: Any  # onnxruntime.InferenceSession
     expanded: tuple[str, ...] = ()  # inputs of datetimes that an older graph takes as five parts
 
-    def predict(self, instances: Sequence[object]) -> Prediction:
-        """Predict `instances`, in their order; raises Invalid if one does not fit."""
-        feed = self.signature.feed(instances)
+    def answer(self, inputs: Mapping[str, Array]) -> Prediction:
+        """Predict rows of inputs, as `Signature.feed` makes them.
+
+        Raises Invalid at `instances.<row>` for a row whose answer is not finite.
+        """
+        feed = dict(inputs)
         for name in self.expanded:
             feed[name] = expand(feed[name][:, 0])
         output: Array = self.session.run(None, feed)[0]
-        if self.signature.classes:
-            return self._classified(output)
-        return Prediction(self.model, self.version, _finite(output[:, 0]))
-
-    def _classified(self, probabilities: Array) -> Prediction:
+        _check_finite(output)
+        if not self.signature.classes:
+            return Prediction(self.model, self.version, output[:, 0].tolist())
         classes = list(self.signature.classes)
-        certain: list[bool] = [all(row) for row in np.isfinite(probabilities).tolist()]
-        winners: list[int] = np.argmax(probabilities, axis=1).tolist()
         return Prediction(
             model=self.model,
             version=self.version,
-            predictions=[
-                classes[winner] if sure else None
-                for winner, sure in zip(winners, certain, strict=True)
-            ],
-            probabilities=[
-                row if sure else [None] * len(classes)
-                for row, sure in zip(probabilities.tolist(), certain, strict=True)
-            ],
+            predictions=[classes[winner] for winner in np.argmax(output, axis=1).tolist()],
+            probabilities=output.tolist(),
             classes=classes,
         )
 
@@ -87,26 +81,45 @@ class PredictionEngine:
         self._loaded: OrderedDict[tuple[str, int], Future[LoadedVersion]] = OrderedDict()
         self._lock = Lock()
 
-    def predict(self, model: str, version: int, instances: Sequence[object]) -> Prediction:
+    def predict(
+        self,
+        model: str,
+        version: int,
+        instances: Sequence[object],
+        rules: ColumnRules = STRICT,
+    ) -> Prediction:
         """Answer `instances` with one version.
 
-        Raises Invalid for instances that do not fit or are too many, ArtifactError if a file of the
-        version is missing or not the one that was registered, and Unreadable if this version of
-        Luthier cannot read one.
+        Raises Invalid for instances that do not fit, are too many or have no finite answer,
+        ArtifactError if a file of the version is missing or not the one that was registered, and
+        Unreadable if this version of Luthier cannot read one.
         """
+        self._check_count("instances", len(instances))
+        loaded = self.load(model, version)
+        return loaded.answer(loaded.signature.feed(instances, rules))
+
+    def predict_table(
+        self, model: str, version: int, table: Table, rules: ColumnRules = STRICT
+    ) -> Prediction:
+        """Answer the rows of a table that was read from a file; raises as `predict`."""
+        from models.data.cells.conversion import listed_cells
+
+        loaded = self.load(model, version)
+        cells = listed_cells(table)
+        self._check_count("body", max(map(len, cells.values()), default=0))
+        return loaded.answer(loaded.signature.feed_columns(cells, rules))
+
+    def _check_count(self, path: str, rows: int) -> None:
         limit = self._max_instances
-        if limit is not None and len(instances) > limit:
+        if limit is not None and rows > limit:
             raise Invalid.at(
-                "instances",
-                f"There are {len(instances):,} rows, more than the {limit:,} of"
-                " LUTHIER_MAX_INSTANCES.",
+                path, f"There are {rows:,} rows, more than the {limit:,} of LUTHIER_MAX_INSTANCES."
             )
-        return self.load(model, version).predict(instances)
 
     def warm(self, model: str, version: int) -> None:
         """Load a version and predict its sample row, so that the first request finds it ready."""
         loaded = self.load(model, version)
-        loaded.predict([loaded.signature.sample])
+        loaded.answer(loaded.signature.feed([loaded.signature.sample]))
 
     def load(self, model: str, version: int) -> LoadedVersion:
         """Return a version, read from its files unless it is held; raises as `predict`."""
@@ -168,9 +181,11 @@ def _session_options() -> Any:
     return options
 
 
-def _finite(column: Array) -> list[float | None]:
-    values: list[float | None] = column.tolist()
-    finite = np.isfinite(column)
-    if finite.all():
-        return values
-    return [value if ok else None for value, ok in zip(values, finite.tolist(), strict=True)]
+def _check_finite(output: Array) -> None:
+    finite = np.isfinite(output).all(axis=1)
+    if not finite.all():
+        rows = np.flatnonzero(~finite)[:MAX_MESSAGES].tolist()
+        message = (
+            "The model has no finite answer: a number lies too far from those that it learned from."
+        )
+        raise Invalid({f"instances.{row}": [message] for row in rows})

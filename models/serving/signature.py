@@ -21,14 +21,14 @@ _REFUSALS = (Rejected, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
-class Leniency:
-    """What to do with columns of a row that do not fit the model's."""
+class ColumnRules:
+    """The treatment of columns of a row that the model does not take, and of those it lacks."""
 
     unknown_columns: Literal["error", "ignore"] = "error"
     missing_columns: Literal["error", "null"] = "error"
 
 
-STRICT = Leniency()
+STRICT = ColumnRules()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Signature:
         """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
 
-    def feed(self, instances: Sequence[object], leniency: Leniency = STRICT) -> dict[str, Array]:
+    def feed(self, instances: Sequence[object], rules: ColumnRules = STRICT) -> dict[str, Array]:
         """Return the graph's inputs for `instances`, by `InputColumn.input`, one row an instance.
 
         An instance is an object with a value for every column, or a list of the values in the
@@ -108,19 +108,19 @@ class Signature:
         if not instances:
             raise Invalid.at("instances", "Expected at least one row.")
         try:
-            columns = list(zip(*self._rows(instances, leniency), strict=True))
+            columns = list(zip(*self._rows(instances, rules), strict=True))
             return self._arrays(columns)
         except _REFUSALS:
-            raise Invalid(self._errors(instances, leniency)) from None
+            raise Invalid(self._errors(instances, rules)) from None
 
     def feed_columns(
-        self, cells: Mapping[str, Sequence[object]], leniency: Leniency = STRICT
+        self, cells: Mapping[str, Sequence[object]], rules: ColumnRules = STRICT
     ) -> dict[str, Array]:
         """Return the graph's inputs for the columns of a table, by name; otherwise as `feed`."""
         named = {normalized(name): column for name, column in cells.items()}
-        problems = list(self._name_problems(named, leniency))
+        problems = list(self._name_problems(named, rules))
         if problems:
-            raise Invalid({".".join(("instances", *path)): [text] for path, text in problems})
+            raise Invalid({".".join(("columns", *path)): [text] for path, text in problems})
         rows = len(next(iter(named.values()), ()))
         if not rows:
             raise Invalid.at("instances", "Expected at least one row.")
@@ -131,13 +131,13 @@ class Signature:
             instances = [
                 dict(zip(self.names, row, strict=True)) for row in zip(*columns, strict=True)
             ]
-            raise Invalid(self._errors(instances, leniency)) from None
+            raise Invalid(self._errors(instances, rules)) from None
 
     @cached_property
     def _getter(self) -> "itemgetter[Any]":
         return itemgetter(*self.names)
 
-    def _rows(self, instances: Sequence[object], leniency: Leniency) -> list[Sequence[object]]:
+    def _rows(self, instances: Sequence[object], rules: ColumnRules) -> list[Sequence[object]]:
         """Return the cells of each instance, in the order of the columns."""
         count, getter = len(self.columns), self._getter
         rows: list[Sequence[object]] = []
@@ -145,10 +145,10 @@ class Signature:
             if isinstance(row, dict):
                 try:
                     if len(row) != count:
-                        row = self._named(row, leniency)
+                        row = self._named(row, rules)
                     found: Any = getter(row)
                 except KeyError:
-                    found = getter(self._named(row, leniency))
+                    found = getter(self._named(row, rules))
                 rows.append(found if count > 1 else (found,))
             elif isinstance(row, list | tuple) and self._is_bare_image(row):
                 rows.append((row,))
@@ -158,12 +158,12 @@ class Signature:
                 raise Rejected
         return rows
 
-    def _named(self, row: Mapping[str, object], leniency: Leniency) -> Mapping[str, object]:
+    def _named(self, row: Mapping[str, object], rules: ColumnRules) -> Mapping[str, object]:
         """Return a row under the columns' own names, completed with null where that is allowed."""
         named = {normalized(name): cell for name, cell in row.items()}
-        if leniency.missing_columns == "null":
+        if rules.missing_columns == "null":
             named = dict.fromkeys(self.names) | named
-        if leniency.unknown_columns == "error":
+        if rules.unknown_columns == "error":
             for name in named:
                 if name not in self._known:
                     raise Rejected
@@ -187,11 +187,11 @@ class Signature:
             depth, inner = depth + 1, inner[0]
         return depth == len(self.columns[0].shape)
 
-    def _errors(self, instances: Sequence[object], leniency: Leniency) -> dict[str, list[str]]:
+    def _errors(self, instances: Sequence[object], rules: ColumnRules) -> dict[str, list[str]]:
         errors: dict[str, list[str]] = {}
         count = 0
         for number, row in enumerate(instances):
-            for path, message in self._row_problems(row, leniency):
+            for path, message in self._row_problems(row, rules):
                 count += 1
                 if count <= MAX_MESSAGES:
                     errors.setdefault(".".join(("instances", str(number), *path)), []).append(
@@ -202,11 +202,11 @@ class Signature:
         return errors
 
     def _row_problems(
-        self, row: object, leniency: Leniency
+        self, row: object, rules: ColumnRules
     ) -> Iterator[tuple[tuple[str, ...], str]]:
         if isinstance(row, dict):
             cells = {normalized(name): cell for name, cell in row.items()}
-            yield from self._name_problems(cells, leniency)
+            yield from self._name_problems(cells, rules)
         elif isinstance(row, list | tuple):
             values = [row] if self._is_bare_image(row) else row
             if len(values) != len(self.columns):
@@ -223,9 +223,9 @@ class Signature:
                     yield (column.name,), message
 
     def _name_problems(
-        self, row: Mapping[str, object], leniency: Leniency
+        self, row: Mapping[str, object], rules: ColumnRules
     ) -> Iterator[tuple[tuple[str, ...], str]]:
-        if leniency.unknown_columns == "error":
+        if rules.unknown_columns == "error":
             for name in row:
                 if name not in self._known:
                     close = difflib.get_close_matches(name, self.names, n=1)
@@ -234,7 +234,7 @@ class Signature:
                         (name,),
                         f"Unknown column.{hint} Send unknown_columns 'ignore' to leave it out.",
                     )
-        if leniency.missing_columns == "error":
+        if rules.missing_columns == "error":
             for name in self.names:
                 if name not in row:
                     yield (

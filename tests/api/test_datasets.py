@@ -284,7 +284,7 @@ def test_options_of_reading_are_those_of_the_contract(options: dict[str, Any]) -
         ({"header": "auto"}, "header"),
         ({"header": None}, "header"),
         ({"delimiter": ""}, "delimiter"),
-        ({"delimiter": "--"}, "delimiter"),
+        ({"delimiter": "a" * 10}, "delimiter"),
         ({"delimiter": '"'}, "delimiter"),
         ({"delimiter": "\n"}, "delimiter"),
         ({"encoding": "latin-42"}, "encoding"),

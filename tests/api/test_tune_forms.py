@@ -128,7 +128,7 @@ def test_a_plan_of_a_file_starts_nothing(app_client: FlaskClient) -> None:
         ({"target": "price", "dataset": "builtin:iris"}, ["dataset"]),
         ({"target": "price", "types": "zip"}, ["types"]),
         ({"target": "price", "types": '{"zap": "number"}'}, ["types.zap"]),
-        ({"target": "price", "options": '{"delimiter": "--"}'}, ["options.delimiter"]),
+        ({"target": "price", "options": '{"delimiter": ""}'}, ["options.delimiter"]),
         ({"target": "price", "options": ";"}, ["options"]),
         ({"target": "price", "features": '["zap"]'}, ["features.0"]),
     ],

@@ -88,6 +88,19 @@ def to_dataset(
     return TypedTable(Dataset(tuple(columns), values), tuple(warnings))
 
 
+def listed_cells(table: Table) -> dict[str, list[object]]:
+    """Return the cells of each column as text, numbers and booleans that `cell_reader` reads."""
+    listed: dict[str, list[object]] = {}
+    for name, column in table.cells.items():
+        if isinstance(column, np.ndarray):
+            listed[name] = column.tolist()
+            continue
+        cells = _plain(name, column)
+        is_moment = pa.types.is_timestamp(cells.type)
+        listed[name] = _seconds(cells).tolist() if is_moment else cells.to_pylist()
+    return listed
+
+
 def is_text(kind: Any) -> bool:
     """Whether an Arrow type is one of text."""
     return bool(

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.data.formats.table import ReadOptions
+from models.data.formats.table import ReadOptions, Table
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
 from models.data.library.profile import preview, profile
 from models.data.library.sources import Source, read_source
@@ -140,6 +140,18 @@ class DatasetLibrary:
             # Another process deleted the same dataset, with its files, in between.
             self._write(digest, dataset, source)
         return record
+
+    def read_table(
+        self,
+        content: bytes,
+        filename: str | None,
+        content_type: str | None,
+        options: ReadOptions = AS_DETECTED,
+    ) -> Table:
+        """Read the table in a file within the limits of the settings, and store nothing."""
+        from models.data.formats.reading import read_table
+
+        return read_table(content, filename, content_type, options, self._limits())
 
     def open(self, dataset: str) -> "Dataset":
         """Read the rows of a stored dataset; raise NotFound if there is none, or Unreadable."""
