@@ -22,8 +22,8 @@ LINEAR = {"num_layers": 0, "learning_rate": 0.3}
 
 
 def sales(lowest: float = 0.0) -> Dataset:
-    """A count that a line takes below 0 for a small `x`."""
-    records = [{"x": n % 40 / 4, "sold": max(lowest, n % 40 - 25.0)} for n in range(200)]
+    """An amount that a line takes below 0 for a small `x`."""
+    records = [{"x": n % 40 / 4, "sold": max(lowest, n % 40 - 25.5)} for n in range(200)]
     return from_records(records)
 
 
