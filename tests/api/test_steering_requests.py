@@ -308,3 +308,19 @@ def test_data_and_target_are_needed_without_a_job_to_narrow(
 ) -> None:
     response = app_client.post("/tune", json={"model": "iris", "narrow_from": None})
     assert list(refused(response, 422)) == ["dataset", "target"]
+
+
+def test_a_narrowed_job_learns_from_the_same_columns_by_the_same_split(
+    app_client: FlaskClient, ended: Callable[..., str]
+) -> None:
+    source = ended(exclude=["petal width (cm)"], evaluation={"seed": 3})
+    body = {"model": "narrow", "narrow_from": {"job": source}}
+    plan = dry_run(app_client, body)
+    assert plan["request"]["exclude"] == ["petal width (cm)"]
+    assert plan["columns"]["used"] == plan["request"]["features"]
+    assert plan["request"]["evaluation"]["seed"] == 3
+    assert plan["reused"] > 0
+    for changes, path in (({"exclude": []}, "exclude"), ({"evaluation": {}}, "evaluation")):
+        response = app_client.post("/tune", json=body | changes)
+        assert response.status_code == 422
+        assert list(response.get_json()["errors"]) == [path]

@@ -91,6 +91,34 @@ def test_a_class_with_too_few_rows_is_named(rare, evaluation, fits):
                 split(labels, Task.BINARY, evaluation, seed)
 
 
+def test_rare_classes_among_others_are_trained_on_and_named_at_once():
+    labels = np.array(["a"] * 60 + ["b"] * 30 + ["c"] * 2 + ["d"], dtype=object)
+    for evaluation in (Evaluation(), Evaluation("cv"), Evaluation(validation_fraction=0.6)):
+        for seed in range(10):
+            found = split(labels, Task.MULTICLASS, evaluation, seed)
+            assert found.rare == ("'c'", "'d'")
+            assert set(labels[found.test]) == {"a", "b"}
+            for fold in found.folds:
+                assert set(labels[fold.validation]) == {"a", "b"}
+                assert {90, 91, 92} <= set(fold.train.tolist())
+                assert len(found.test) + len(fold.train) + len(fold.validation) == 93
+
+
+def test_one_class_with_enough_rows_is_too_few():
+    labels = np.array(["a"] * 60 + ["b", "c", "c", "d"], dtype=object)
+    message = "^evaluation: Class 'b' has 1, class 'c' has 2, class 'd' has 1 of the 3 rows"
+    with pytest.raises(Invalid, match=message):
+        split(labels, Task.MULTICLASS, Evaluation(), 0)
+
+
+def test_rows_without_a_target_are_in_no_part():
+    values = np.where(np.arange(100) % 4 == 0, np.nan, np.arange(100.0))
+    found = split(values, Task.REGRESSION, Evaluation(), 0)
+    (fold,) = found.folds
+    used = np.sort(np.concatenate([found.test, fold.train, fold.validation]))
+    np.testing.assert_array_equal(used, np.flatnonzero(np.arange(100) % 4))
+
+
 def test_a_class_that_would_not_train_is_named():
     labels = np.array(["a"] * 50 + ["b"] * 3, dtype=object)
     evaluation = Evaluation(validation_fraction=0.88, test_fraction=0.1)

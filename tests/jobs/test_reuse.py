@@ -115,6 +115,10 @@ def test_the_job_can_refuse_results_of_others(begin, artifacts: Artifacts, newes
         {"target": "other"},
         {"features": ("petal width (cm)",)},
         {"evaluation": Evaluation(validation_fraction=0.3)},
+        {"evaluation": Evaluation(group="petal width (cm)")},
+        {"evaluation": Evaluation(time="petal width (cm)")},
+        {"evaluation": Evaluation(seed=9)},
+        {"allow_negative": True},
         {"class_weight": "balanced"},
         {"class_weight": (("0", 1.0), ("1", 2.0), ("2", 1.0))},
         {"sample_weight": "petal width (cm)"},
@@ -124,11 +128,20 @@ def test_the_job_can_refuse_results_of_others(begin, artifacts: Artifacts, newes
         {"budget": {"epochs": 3}},
         {"strategy": Manual(({**LINEAR, "learning_rate": 0.5},))},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=str,
 )
 def test_trials_that_differ_in_anything_are_trained(begin, artifacts: Artifacts, change) -> None:
     train(begin(strategy=manual(1)), artifacts)
     assert len(train(begin(**{"strategy": manual(1)} | change), artifacts)) == 1
+
+
+def test_a_test_dataset_and_a_seed_that_is_the_same_change_no_result(
+    begin, artifacts: Artifacts
+) -> None:
+    first = Evaluation(test_fraction=0.0)
+    train(begin(strategy=manual(1), evaluation=first, seed=4), artifacts)
+    same = Evaluation(test_fraction=0.0, test_dataset="ds_9", seed=4)
+    assert train(begin(strategy=manual(1), evaluation=same, seed=4), artifacts) == []
 
 
 def test_another_objective_is_scored_from_the_same_metrics(

@@ -120,6 +120,16 @@ def test_a_browser_gets_json(app_client, two_jobs):
             {"evaluation": Evaluation(method="cv")},
             "evaluation.method: holdout in job_a, cv in job_c",
         ),
+        (
+            {"evaluation": Evaluation(group="age")},
+            "evaluation.group: none in job_a, age in job_c",
+        ),
+        ({"evaluation": Evaluation(time="age")}, "evaluation.time: none in job_a, age in job_c"),
+        (
+            {"evaluation": Evaluation(test_fraction=0.0, test_dataset="ds_9")},
+            "evaluation.test_dataset: none in job_a, ds_9 in job_c",
+        ),
+        ({"evaluation": Evaluation(seed=7)}, "seed (of the split): 3 in job_a, 7 in job_c"),
         ({"task": Task.MULTICLASS}, "task: regression in job_a, multiclass in job_c"),
     ],
 )
@@ -175,6 +185,9 @@ def test_what_has_no_influence_on_the_split_is_no_difference(app_client, record)
     record("job_c", [], job_spec(evaluation=train, seed=1))
     record("job_d", [], job_spec(evaluation=train, seed=2))
     assert app_client.get("/compare?jobs=job_c,job_d").status_code == 200
+    record("job_e", [], job_spec(evaluation=Evaluation(seed=7), seed=1))
+    record("job_f", [], job_spec(evaluation=Evaluation(), seed=7))
+    assert app_client.get("/compare?jobs=job_e,job_f").status_code == 200
 
 
 def test_unknown_and_repeated_jobs_and_wrong_numbers_of_them_are_refused(app_client, two_jobs):

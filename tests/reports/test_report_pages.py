@@ -124,6 +124,27 @@ def test_a_page_needs_no_other_host_and_no_script(app_client, record, register):
     assert "<script>alert(1)" in page.words
 
 
+def test_a_page_shows_what_a_job_warns_of_and_which_columns_it_uses(app_client, record):
+    notes = {
+        "warnings": [
+            {
+                "code": "leak",
+                "message": "'net' <b>alone</b> predicts.",
+                "column": "net",
+                "rows": None,
+            }
+        ],
+        "columns": {"used": ["age", "net"], "ignored": {"id": "It is evaluation.group."}},
+    }
+    record("job_a", rows(3), data_notes=notes)
+    words = read_page(app_client, "job_a").words
+    assert "'net' <b>alone</b> predicts." in words
+    assert "2 columns are used: age, net." in words
+    assert "It is evaluation.group." in words
+    record("job_b", rows(3))
+    assert "Column not used" not in read_page(app_client, "job_b").words
+
+
 def test_nothing_but_what_users_wrote_could_name_another_host(app_client, record):
     record("job_a", rows(12))
     text = app_client.get("/tune/job_a/report").text

@@ -51,7 +51,7 @@ def test_a_validation_dataset_is_scored_whole(stored, plane, validated_on):
     [
         ({"a": [1.0], "y": [1.0]}, {}, "no column 'b'"),
         ({"a": [1.0], "b": [1.0], "y": [1.0]}, {"b": "boolean"}, "is of type boolean"),
-        ({"a": [1.0], "b": [1.0], "y": [np.nan]}, {}, "no value in 'y'"),
+        ({"a": [1.0], "b": [1.0], "y": [np.nan]}, {}, "None of its rows has a value in 'y'"),
     ],
 )
 def test_a_validation_dataset_must_have_the_same_columns(

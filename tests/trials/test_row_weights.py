@@ -33,6 +33,26 @@ def classes(stored, rare):
     return name
 
 
+def test_a_class_that_no_row_is_trained_on_does_not_count(stored):
+    moments = np.arange(100.0)
+    labels = np.where(moments >= 80, "new", np.where(moments % 4 == 0, "a", "b")).astype(object)
+    columns = {"a": moments % 7, "t": moments, "y": labels}
+    evaluation = Evaluation(time="t")
+    data = stored(
+        columns,
+        task=Task.MULTICLASS,
+        types={"y": "category"},
+        class_weight="balanced",
+        evaluation=evaluation,
+    )
+    [fold] = prepare(data).folds
+    assert fold.training.outputs.units == 3
+    factors = fold.class_factors
+    assert factors["new"] == 1.0
+    assert weights_of(fold).mean() == pytest.approx(1.0)
+    assert fold.validation_truth.tolist().count("new") == 10
+
+
 def weights_of(fold: PreparedFold) -> np.ndarray:
     assert fold.training.weights_train is not None
     return fold.training.weights_train

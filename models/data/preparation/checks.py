@@ -13,7 +13,7 @@ import numpy as np
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.preparation.leaks import feature_scores
-from models.data.preparation.splitting import Evaluation, Split, label_text
+from models.data.preparation.splitting import Evaluation, Split, label_text, numbered
 from models.data.preparation.tasks import Task, has_value
 from models.data.warnings import DataWarning, WarningCode
 
@@ -31,8 +31,9 @@ _REGULAR = 0.8  # share of steps of about the same length
 _MIN_GROUPS = 10
 _GROUPED = 0.5  # intraclass correlation of the target from which groups explain it
 _MAX_CANDIDATES = 20  # columns whose groups are looked at
-_MAX_TRAINING_ROWS, _MAX_HELD_OUT_ROWS = 100_000, 10_000  # compared for copies
+_MAX_HELD_OUT_ROWS = 5_000  # of each part, that copies are looked for of
 _MAX_IMAGE_BYTES = 64 * 2**20
+_MOST_TELLING = 2  # columns that all training rows are compared by first
 _COPIES = 0.01  # share of the held-out rows from which a warning is due
 _ROOM = 100  # times as many different rows must be possible as there are
 
@@ -221,7 +222,7 @@ def _entities(dataset: Dataset, target: str, task: Task, parts: Split) -> list[D
     for name in names[:_MAX_CANDIDATES]:
         values = dataset.values[name][parts.rows]
         present = has_value(values)
-        if _intraclass_correlation(_numbers(values[present]), truth[present]) >= _GROUPED:
+        if _intraclass_correlation(numbered(values[present]), truth[present]) >= _GROUPED:
             message = (
                 f"{name!r} looks like the id of something that has several rows, and rows with the"
                 f" same one have similar values of {target!r}. If the model will meet new ones,"
@@ -285,9 +286,8 @@ def _copies(
     """Look for training rows among those that are held out, with numbers rounded."""
     if not _has_room(dataset, features):
         return []
-    names, first = (*features, target), parts.folds[0]
+    first = parts.folds[0]
     most = _most_rows(dataset, features)
-    training = [(dataset, _sampled(first.train, min(most, _MAX_TRAINING_ROWS)))]
     held_out = [(dataset, first.validation), (dataset, parts.test)]
     held_out += [
         (other, np.flatnonzero(has_value(other.values[target]))) for other in others.values()
@@ -299,8 +299,15 @@ def _copies(
     ]
     if not looked:
         return []
-    keys = _row_keys(training + looked, names)
-    known, asked = keys[: len(training[0][1])], keys[len(training[0][1]) :]
+    telling = _telling(dataset, features)
+    training = first.train
+    # A few columns rule out most training rows; the others are compared by all columns.
+    for names in (telling, [*features, target]):
+        if dataset.column(names[0]).type is ColumnType.IMAGE:
+            training = _sampled(training, most)
+        keys = _row_keys([(dataset, training), *looked], names)
+        known, asked = keys[: len(training)], keys[len(training) :]
+        training = training[np.isin(known, asked)]
     copies = int(np.isin(asked, known).sum())
     if copies < max(2, _COPIES * len(asked)):
         return []
@@ -326,8 +333,21 @@ def _has_room(dataset: Dataset, features: Sequence[str]) -> bool:
 
 
 def _most_rows(dataset: Dataset, features: Sequence[str]) -> int:
-    sizes = [int(np.prod(dataset.column(name).shape)) for name in features]
-    return max(100, _MAX_IMAGE_BYTES // (4 * max(sizes))) if max(sizes) > 1 else _MAX_TRAINING_ROWS
+    """Return how many rows may be looked at for the size of their images."""
+    size = max(int(np.prod(dataset.column(name).shape)) for name in features)
+    return max(100, _MAX_IMAGE_BYTES // (4 * size))
+
+
+def _telling(dataset: Dataset, features: Sequence[str]) -> list[str]:
+    """Return the features with the most different values, numbers before texts."""
+    ranked = sorted(
+        map(dataset.column, features),
+        key=lambda column: (
+            dataset.values[column.name].dtype == object,
+            -column.distinct,
+        ),
+    )
+    return [column.name for column in ranked[:_MOST_TELLING]]
 
 
 def _row_keys(blocks: Sequence[tuple[Dataset, Array]], names: Sequence[str]) -> Array:
@@ -335,23 +355,26 @@ def _row_keys(blocks: Sequence[tuple[Dataset, Array]], names: Sequence[str]) -> 
     keys = np.zeros(sum(len(rows) for _, rows in blocks), dtype=np.uint64)
     for name in names:
         cells = np.concatenate([dataset.values[name][rows] for dataset, rows in blocks])
-        keys = (keys ^ _numbers(cells).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        keys = (keys ^ _codes(cells)) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
     return keys
 
 
-def _numbers(cells: Array) -> Array:
-    """Return an int64 number for each cell, equal for cells that are equal, from 0."""
+def _codes(cells: Array) -> Array:
+    """Return a uint64 for each cell, equal for cells that are equal; numbers are rounded."""
     if cells.ndim > 1:
         cells = np.array([image.tobytes() for image in cells], dtype=object)
-    if cells.dtype != object:
-        known = cells[~np.isnan(cells)]
+    if cells.dtype == object:
+        return numbered(cells).astype(np.uint64)
+    present = has_value(cells)
+    known = cells[present]
+    with np.errstate(over="ignore", invalid="ignore"):
         spread = float(known.std()) if len(known) else 0.0
         if spread > 0 and np.isfinite(spread):
             cells = np.round((cells - known.mean()) / spread, 3)
-        return np.unique(cells, return_inverse=True)[1]
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(cell, len(numbers)) for cell in cells.tolist()], np.int64)
+    # Adding 0.0 makes -0.0 equal to 0.0; NaN has many bit patterns.
+    codes: Array = np.where(present, cells + 0.0, np.nan).view(np.uint64)
+    return codes
 
 
 def _sampled(rows: Array, most: int) -> Array:

@@ -10,6 +10,7 @@ from models.data.dataset import Dataset
 from models.data.preparation.tasks import Task, has_value
 
 MIN_CLASS_ROWS = 10  # of a class that counts
+MIN_ROWS = 50  # with a value, for a score of their own
 
 Array = np.ndarray[Any, Any]
 
@@ -21,7 +22,8 @@ def feature_scores(
 
     Each half of `rows`, all of which have a target, is predicted from the other half. A number
     predicts by interpolation between its neighbours, or as the nearest one; a text by the rows
-    with the same text. Missing cells are a value of their own.
+    with the same text. Missing cells are a value of their own, unless the score is better where
+    there is a value.
     """
     truth = dataset.values[target][rows]
     is_regression = task is Task.REGRESSION
@@ -41,7 +43,11 @@ def feature_scores(
                 return {}
             fit = _fit_numbers if is_regression else _fit_classes
             answers[part] = fit(places[~part], truth[~part], places[part], is_text)
-        scores[name] = _r2(truth, answers) if is_regression else _accuracy(truth, answers)
+        score = _r2 if is_regression else _accuracy
+        scores[name] = score(truth, answers)
+        present = has_value(cells)
+        if MIN_ROWS <= present.sum() < len(rows):
+            scores[name] = max(scores[name], score(truth[present], answers[present]))
     return scores
 
 

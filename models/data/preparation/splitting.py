@@ -128,7 +128,7 @@ def split(
     rows = np.flatnonzero(present)
     if not len(rows):
         raise Invalid.at("evaluation", "No row has all that the split needs.")
-    labels, classes = _numbered(y, rows, task)
+    labels, classes = _labelled(y, rows, task)
     divider: Divider = ByClass(classes)
     if groups is not None:
         divider = ByGroup(_group_numbers(groups, rows), classes)
@@ -284,8 +284,11 @@ class _Parts:
     def _units_by_class(self, rows: Rows) -> Rows:
         if isinstance(self._divider, ByClass):
             return self._row_counts(rows)
-        pairs = np.unique(np.stack([self._divider.units(rows), self._classes[rows]]), axis=1)
-        return np.bincount(pairs[1], minlength=len(self._labels))
+        labels = len(self._labels)
+        pairs, _ = np.unique(
+            self._divider.units(rows) * labels + self._classes[rows], return_counts=True
+        )
+        return np.bincount(pairs % labels, minlength=labels)
 
     def _unknown_in_the_past(self, folds: Sequence[Fold]) -> set[int]:
         """Return the classes that a training part lacks; Invalid if it has one class only."""
@@ -298,12 +301,20 @@ class _Parts:
         return unknown
 
 
+def numbered(values: Array) -> Rows:
+    """Return a number from 0 for each of the present `values`, (rows,), equal for equal ones."""
+    if values.dtype != object:
+        return np.unique(values, return_inverse=True)[1]
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], np.int64)
+
+
 def label_text(label: Any) -> str:
     """Return a class as a message shows it."""
     return repr(label) if isinstance(label, str) else f"{label:g}"
 
 
-def _numbered(y: Array, rows: Rows, task: Task) -> tuple[Array, Rows]:
+def _labelled(y: Array, rows: Rows, task: Task) -> tuple[Array, Rows]:
     """Return the labels, sorted, and class numbers for all of `y`; those outside `rows` are 0."""
     classes = np.zeros(len(y), dtype=np.int64)
     if task is Task.REGRESSION:
@@ -315,9 +326,8 @@ def _numbered(y: Array, rows: Rows, task: Task) -> tuple[Array, Rows]:
 
 
 def _group_numbers(groups: Array, rows: Rows) -> Rows:
-    numbers: dict[Any, int] = {}
     found = np.zeros(len(groups), dtype=np.int64)
-    found[rows] = [numbers.setdefault(value, len(numbers)) for value in groups[rows].tolist()]
+    found[rows] = numbered(groups[rows])
     return found
 
 

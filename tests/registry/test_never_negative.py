@@ -1,0 +1,67 @@
+"""Predicted numbers of a target that is never negative."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.data.dataset import Dataset
+from models.data.formats.reading import from_records
+from models.registry.building import build_version
+from models.registry.export import ExportSpec
+from models.serving.engine import PredictionEngine
+from models.store.artifacts import Artifacts
+from models.trials.metrics import regression_metrics
+from models.trials.run import run_trial
+from tests.registry.stored import stored
+
+Tune = Callable[..., ExportSpec]
+LINEAR = {"num_layers": 0, "learning_rate": 0.3}
+
+
+def sales(lowest: float = 0.0) -> Dataset:
+    """An amount that a line takes below 0 for a small `x`."""
+    records = [{"x": n % 40 / 4, "sold": max(lowest, n % 40 - 25.5)} for n in range(200)]
+    return from_records(records)
+
+
+def predicted(artifacts: Artifacts, spec: ExportSpec) -> np.ndarray:
+    engine = PredictionEngine(stored(artifacts), 1)
+    rows = [{"x": x} for x in np.linspace(-20, 10, 50).tolist()]
+    return np.array(engine.predict("houses", spec.version, rows).predictions)
+
+
+def test_predictions_of_a_count_are_not_negative(artifacts: Artifacts, tune: Tune) -> None:
+    spec = tune(sales(), "sold", values=LINEAR)
+    result = build_version(spec)
+    answers = predicted(artifacts, spec)
+    assert answers.min() == 0
+    assert (answers == 0).sum() > 10
+    assert (answers > 0).sum() > 5
+    content = artifacts.read(
+        f"models/houses/{spec.version}/{result.files['held_out.json']['path']}"
+    )
+    document = json.loads(content)
+    assert min(document["predictions"]) == 0
+    truth, given = (np.array(document[name]) for name in ("truth", "predictions"))
+    assert result.metrics == pytest.approx(regression_metrics(truth, given), rel=1e-5)
+    assert result.parity.difference < 1e-4
+    assert result.evidence["lineage"]["allow_negative"] is False
+
+
+def test_negative_predictions_can_be_asked_for(artifacts: Artifacts, tune: Tune) -> None:
+    clipped = tune(sales(), "sold", values=LINEAR)
+    trial = replace(clipped.trial, data=replace(clipped.trial.data, allow_negative=True))
+    spec = replace(clipped, trial=trial, result=run_trial(trial), version=2001)
+    evidence = build_version(spec).evidence
+    assert predicted(artifacts, spec).min() < -5
+    assert evidence["lineage"]["allow_negative"] is True
+    assert clipped.result.score < spec.result.score, "the same network, scored as it is served"
+
+
+def test_a_target_with_negative_values_is_not_clipped(artifacts: Artifacts, tune: Tune) -> None:
+    spec = tune(sales(-1.0), "sold", values=LINEAR)
+    build_version(spec)
+    assert predicted(artifacts, spec).min() < -5
