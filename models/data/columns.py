@@ -15,6 +15,8 @@ NUL = "\0"
 NUL_RULE = "Holds the character U+0000, which no text may hold."
 MISSING_TEXTS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None")
 """Text cells that mean "no value", in every format and in predictions."""
+MAX_CHARACTERS = 10_000
+"""Characters of a text that a network reads; the rest is cut off."""
 
 
 class ColumnType(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.columns import MISSING_TEXTS
+from models.data.columns import MAX_CHARACTERS, MISSING_TEXTS
 from models.data.datetimes import END, FIRST, parse_iso
 
 NUMBER_TYPES: frozenset[type] = frozenset((int, float, NoneType))
@@ -42,8 +42,10 @@ def column_arrays(
             return _numbers(columns, BOOLEAN_TYPES)[:, :, None]
         case "datetime":
             return _datetimes(columns)[:, :, None]
-        case "category" | "text":
+        case "category":
             return map(_texts, columns)
+        case "text":
+            return map(_prose, columns)
     return map(_images, columns, shapes)
 
 
@@ -76,6 +78,14 @@ def _texts(cells: Sequence[object]) -> Array:
     array[:, 0] = texts = [cell or "" for cell in cells]
     if not _encodable("".join(map(str, texts))):
         raise Rejected
+    return array
+
+
+def _prose(cells: Sequence[object]) -> Array:
+    """Convert as `_texts`, missing texts to ""; cut long ones, of which the graph reads no more."""
+    array = _texts(cells)
+    texts = array[:, 0].tolist()
+    array[:, 0] = ["" if text in _MISSING else text[:MAX_CHARACTERS] for text in texts]
     return array
 
 
