@@ -14,6 +14,8 @@ from models.errors import Unreadable
 # PostgreSQL cannot store this character, and C libraries end a text at it.
 NUL = "\0"
 NUL_RULE = "Holds the character U+0000, which no text may hold."
+MAX_CHARACTERS = 10_000
+"""Characters of a text that a network reads; the rest is cut off."""
 
 
 class ColumnType(StrEnum):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.cells.reader import CellError, Reader, shown
-from models.data.columns import ColumnType
+from models.data.columns import MAX_CHARACTERS, ColumnType
 
 Array = NDArray[Any]
 
@@ -35,7 +35,9 @@ def column_array(
     try:
         if kind.is_text:
             texts = np.empty((len(cells), 1), dtype=object)
-            texts[:, 0] = [read(cell) or "" for cell in cells]
+            listed: list[Any] = [read(cell) or "" for cell in cells]
+            is_prose = kind is ColumnType.TEXT
+            texts[:, 0] = [text[:MAX_CHARACTERS] for text in listed] if is_prose else listed
             return texts
         if kind is ColumnType.NUMBER and _NUMBERS.issuperset(map(type, cells)):
             numbers = np.array(cells, dtype=np.float64)

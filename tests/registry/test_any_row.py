@@ -25,8 +25,12 @@ from tests.any_table import tables
 
 TARGET = "the target"
 ALL = slice(None)
-MISSING = {ColumnType.CATEGORY: None}
-UNSEEN = {ColumnType.CATEGORY: "never seen 🚂", ColumnType.BOOLEAN: 1.0}
+MISSING = {ColumnType.CATEGORY: None, ColumnType.TEXT: None}
+UNSEEN = {
+    ColumnType.CATEGORY: "never seen 🚂",
+    ColumnType.TEXT: "never seen 🚂",
+    ColumnType.BOOLEAN: 1.0,
+}
 
 
 def dataset_of(table, types):
@@ -70,7 +74,7 @@ def answers_of(content, signature, instances):
 
 
 def types_of(draw, header):
-    kinds = ["number", "category", "boolean", "datetime"]
+    kinds = ["number", "category", "boolean", "datetime", "text"]
     return {name: draw(st.sampled_from(kinds)) for name in header if draw(st.booleans())}
 
 
@@ -78,7 +82,7 @@ def types_of(draw, header):
 @given(tables(least=1, unique=True), st.data())
 def test_any_row_trained_on_is_preprocessed_alike_when_it_is_predicted(table, data):
     dataset, features = dataset_of(table, types_of(data.draw, table[0]))
-    fitted = Preprocessor.fit(dataset, ALL, features)
+    fitted = Preprocessor.fit(dataset, ALL, features, dataset.values[TARGET])
     assert Preprocessor.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
     shown = with_odd_rows(dataset)
     expected = fitted.transform(shown, ALL)

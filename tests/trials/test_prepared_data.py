@@ -6,7 +6,7 @@ import pytest
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
-from models.trials.data import prepare
+from models.trials.data import load, prepare
 
 
 def test_data_is_prepared_once_for_all_trials(line):
@@ -77,3 +77,17 @@ def test_reference_losses_are_those_of_constant_predictions(stored, plane):
     assert prepare(stored(rows, task=Task.BINARY)).reference_loss == pytest.approx(
         np.log(2), rel=1e-2
     )
+
+
+def test_training_rows_are_encoded_without_their_own_target(stored):
+    generator = np.random.default_rng(0)
+    names = np.array([f"v{number}" for number in range(200)], dtype=object)
+    columns = {"c": names[generator.integers(200, size=800)], "y": generator.normal(size=800)}
+    data = stored(columns, types={"c": "category"})
+    [fold] = prepare(data).folds
+    [encoded] = fold.preprocessor.encoded
+    rows = load(data).split.folds[0].train
+    seen = encoded.transform(columns["c"][rows])[:, 0]
+    trained = fold.training.x_train[:, -1]
+    assert np.corrcoef(seen, fold.training_truth)[0, 1] > 0.3
+    assert np.corrcoef(trained, fold.training_truth)[0, 1] < 0.15

@@ -16,9 +16,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
+from models.data.columns import MAX_CHARACTERS
 from models.data.preparation.features import Array
 
-MAX_CHARACTERS = 10_000  # of a text that are read; the rest is cut off
 MAX_GRAMS = 4096
 MAX_GRAM = 24  # characters of an n-gram, its gaps included
 MAX_LETTERS = 512

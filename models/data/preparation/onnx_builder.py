@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from models.data.preparation.features import input_name
 
@@ -50,7 +50,7 @@ class Graph:
         )
         return path
 
-    def model(self, output_shape: tuple[int, ...]) -> Any:
+    def model(self, output_shape: tuple[int, ...]) -> ModelProto:
         """Return the model, whose output OUTPUT is float rows of `output_shape`."""
         output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", *output_shape])
         graph = helper.make_graph(
@@ -66,7 +66,10 @@ class Graph:
         )
 
     def body(
-        self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto], known: list[Any]
-    ) -> Any:
+        self,
+        inputs: list[ValueInfoProto],
+        outputs: list[ValueInfoProto],
+        known: list[ValueInfoProto],
+    ) -> GraphProto:
         """Return the nodes as the body of a loop; `known` are types that ONNX cannot infer."""
         return helper.make_graph(self.nodes, "row", inputs, outputs, value_info=known)

@@ -45,7 +45,8 @@ def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
 
 
 def _scaled(graph: Graph, preprocessor: Preprocessor) -> str:
-    plain, moments = [], []
+    plain: list[str] = []
+    moments: list[str] = []
     for feature in preprocessor.scaled:
         name = graph.input(feature.name, TensorProto.DOUBLE, (1,))
         (moments if feature.type is ColumnType.DATETIME else plain).append(name)
@@ -65,7 +66,7 @@ def _scaled(graph: Graph, preprocessor: Preprocessor) -> str:
 
 def _order(preprocessor: Preprocessor) -> Array:
     """Return where each component of `scaled` lies among plain numbers, then calendar parts."""
-    places = []
+    places: list[int] = []
     plain = 0
     part = sum(feature.type is not ColumnType.DATETIME for feature in preprocessor.scaled)
     for feature in preprocessor.scaled:

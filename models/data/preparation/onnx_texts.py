@@ -8,11 +8,8 @@ a long text costs its own characters alone.
 import numpy as np
 from onnx import TensorProto, helper
 
-from models.data.preparation.ngrams import (
-    GAP_CODE,
-    MAX_CHARACTERS,
-    letter_codes,
-)
+from models.data.columns import MAX_CHARACTERS
+from models.data.preparation.ngrams import GAP_CODE, letter_codes
 from models.data.preparation.onnx_builder import ML, RUNTIME, Graph
 from models.data.preparation.texts import TextFeature
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -306,12 +307,10 @@ def _fit_category(name: str, values: Array) -> tuple[CategoryFeature, bool]:
     rare_values = set() if rare is None else set(rare.tolist())
     frequent = [value for value in encoder.categories_[0].tolist() if value not in rare_values]
     feature = CategoryFeature(name, tuple(frequent), bool(rare_values), has_missing)
-    # With places left, none of the rare values is frequent.
-    if feature.width - has_missing < MAX_CATEGORIES:
+    if len(frequent) < MAX_CATEGORIES - 1:
         return feature, False
-    return feature, int((np.unique(present, return_counts=True)[1] >= MIN_FREQUENCY).sum()) > len(
-        frequent
-    )
+    counts = pd.Series(present).value_counts()
+    return feature, int((counts >= MIN_FREQUENCY).sum()) > len(frequent)
 
 
 def _fit_image(name: str, images: Array) -> ImageFeature:

@@ -1,6 +1,6 @@
 """Free text as numbers: TF-IDF of n-grams, and what linear models make of it.
 
-The numbers are the first singular vectors of the TF-IDF ("latent semantic analysis", by
+The numbers are the first singular vectors of the TF-IDF ("latent semantic analysis", as
 scikit-learn's `TruncatedSVD`) and the prediction of a ridge regression on the target. That one is
 cross-fitted for the training rows. ONNX can carry all of it; see decision 0032.
 """
@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import Ridge
+from sklearn.utils.extmath import randomized_svd
 
+from models.data.columns import MAX_CHARACTERS
 from models.data.preparation.cross_fitting import parts, standardise
 from models.data.preparation.features import Array
-from models.data.preparation.ngrams import MAX_CHARACTERS, Search, find_grams, find_letters
+from models.data.preparation.ngrams import Search, find_grams, find_letters
 
 TOPICS = 16  # singular vectors
 RIDGE = 1.0
@@ -85,7 +86,7 @@ def fit_text(name: str, values: Array, targets: Array, seed: int) -> tuple[TextF
     idf = idf.astype(np.float32).astype(np.float64)  # as ONNX has it
     feature = _replace(blank, idf=tuple(idf.tolist()))
     known = _weigh(counts, idf)
-    topics = TruncatedSVD(min(TOPICS, *known.shape), random_state=seed).fit(known).components_
+    _, _, topics = randomized_svd(known, min(TOPICS, *known.shape), random_state=seed)
     part = np.empty(len(values), dtype=np.int64)
     lines = []
     for number, (train, rows) in enumerate(parts(len(values), seed)):
