@@ -50,6 +50,8 @@ def read_delimited(content: bytes, options: ReadOptions, limits: TableLimits) ->
     content = text.content
     if not content.strip(b" \t\r\n\x00\x1a"):
         raise Invalid.at("file", "The file is empty.")
+    if not content[:_PREFACE_BYTES].strip(b" \t\r\n,;|\"'"):
+        raise Invalid.at("file", "There is no table: found no row with anything in it.")
     _check_first_line(content)
     start, told = _start(content, options)
     dialect = detect(content, told if options.delimiter is None else options.delimiter, start)
