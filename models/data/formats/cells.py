@@ -19,9 +19,14 @@ _NOTHING = frozenset(
 )
 _WORD = re.compile(rb"[\w\x80-\xff][\w\x80-\xff .\-/&()+%#']*")
 _LINK = re.compile(rb"[a-z]+://\S+|[\w.+-]+@[\w-]+\.[\w.]+", re.IGNORECASE)
+_BASE_UNIT = (
+    rb"(?:[kcmMGnd]|\xc2\xb5|u|h)?(?:m|s|g|A|K|V|W|Hz|J|N|Pa|L|l|mol|eV|Wh|B|bit|bar|Bq|rad)"
+    rb"|min|h|hr?s?|sec|d|day|days|years?|yr|deg|in|ft|mi|mph|lbs?|oz|gal|ha|t|%|ppm|ppb|dB"
+    rb"|\xc2\xb0[CFK]?|C|F|EUR|USD|GBP|\xe2\x82\xac|\$|counts?|cps|rpm|psi|kt|knots|au|a\.u\.|-"
+)
 _UNIT = re.compile(
-    rb"[\[(][^\])]*[\])]|[%\xc2\xb0\xb5]?[A-Za-z\xc2\xb5]{0,4}[%\xc2\xb0\xb2\xb3]*[CFK]?"
-    rb"(?:[/*.^ ]?-?[A-Za-z0-9\xc2\xb2\xb3]{1,3}){0,3}"
+    rb"[\[(][^\])]*[\])]|(?:%b)(?:\^?-?[1-4]|\xc2[\xb2\xb3])?"
+    rb"(?:[/*. ](?:%b)(?:\^?-?[1-4]|\xc2[\xb2\xb3])?){0,3}" % (_BASE_UNIT, _BASE_UNIT)
 )
 _STRONG = re.compile(rb"[\t;|\x01\x1f]")
 
@@ -47,7 +52,7 @@ def is_link(cell: bytes) -> bool:
 
 
 def is_unit(cell: bytes) -> bool:
-    """Whether a trimmed cell may be a unit: in brackets, or a short word such as `m/s` or `°C`."""
+    """Whether a trimmed cell may be a unit: in brackets, or one such as `m/s` or `°C`."""
     return len(cell) <= 20 and _UNIT.fullmatch(cell) is not None and not cell.isdigit()
 
 

@@ -135,6 +135,8 @@ def _count_header(rows: Sequence[Row], width: int) -> tuple[int, bool]:
     body = [row for row in rows[offset:] if len(row) > width // 2 and not is_comment(row)]
     if not body:
         return (1, True) if _looks_like_names(rows[0], width) else (0, True)
+    while width > 1 and not any(row[width - 1].strip() for row in body if len(row) >= width):
+        width -= 1  # rows that end with a delimiter
     kinds = [_kind(body, column) for column in range(width)]
     if not any(kinds):
         return _count_text_header(rows, body, width)

@@ -58,15 +58,12 @@ def _decode_as(content: bytes, encoding: str) -> Text:
         "".encode(name)
     except LookupError:
         raise Invalid.at("options.encoding", f"{encoding!r} is not a known encoding.") from None
-    bom = next((bom for bom, of in _BOMS if of.startswith(name) and content.startswith(bom)), b"")
-    if name in ("utf-16", "utf-32") and not bom:
-        name += "-le"
+    found = ((bom, of) for bom, of in _BOMS if of.startswith(name.removesuffix("-sig")))
+    bom, exact = next((pair for pair in found if content.startswith(pair[0])), (b"", name))
+    if exact in ("utf-16", "utf-32"):
+        exact += "-le"  # without a byte-order mark, that of every computer of today
     try:
-        return Text(
-            b"".join(_steps(content[len(bom) :] if "-sig" not in name else content, name)),
-            encoding,
-            bool(bom),
-        )
+        return Text(b"".join(_steps(content[len(bom) :], exact)), encoding, bool(bom))
     except UnicodeDecodeError as error:
         raise Invalid.at(
             "options.encoding", f"The file is not {encoding}: {error.reason}."

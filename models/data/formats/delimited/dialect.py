@@ -29,7 +29,7 @@ _DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 def detect(content: bytes, delimiter: str | None = None, start: int = 0) -> Dialect:
     """Detect the dialect of UTF-8 text, with `delimiter` if it is given.
 
-    A file of one column gets the comma. Raises Invalid at `options.delimiter` for a delimiter that
+    A file of one column gets a delimiter that it does not hold. Raises Invalid at `options.delimiter` for a delimiter that
     cannot be one.
     """
     sample = _sample(content, start)
@@ -65,7 +65,8 @@ def _single(sample: bytes) -> float:
 
 def _one_column(sample: bytes) -> Dialect:
     escapes = re.search(rb'\\"', sample) and not re.search(rb'""', sample)
-    return Dialect(b",", b'"', b"\\" if escapes else b"")
+    unused = next((code for code in (b"\x1f", b"\x1e", b"\x01") if code not in sample), b",")
+    return Dialect(unused, b'"', b"\\" if escapes else b"")
 
 
 def _check(delimiter: str) -> bytes:
@@ -89,6 +90,8 @@ def _sample(content: bytes, start: int) -> bytes:
 def _candidates(sample: bytes) -> Iterator[bytes]:
     lines = [line for line in sample.splitlines()[:_SAMPLE_ROWS] if line.strip()]
     for code in (*_USUAL, b" ", *_RARE):
+        if code + code in _RARE and sample.count(code) == 2 * sample.count(code + code):
+            continue
         found = sum(code in line for line in lines)
         if found and (code not in _RARE or found >= _MIN_RARE_SHARE * len(lines)):
             yield code

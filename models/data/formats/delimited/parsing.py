@@ -52,6 +52,12 @@ class Dialect:
         return re.compile(rb" *%b([^\r\n]*?)%b *(?=%b|[\r\n]|\Z)" % (quote, quote, self.boundary))
 
     @cached_property
+    def greedy(self) -> re.Pattern[bytes]:
+        """A quoted cell of one line that ends at the last quote before a delimiter."""
+        quote = re.escape(self.quote)
+        return re.compile(rb" *%b([^\r\n]*)%b *(?=%b|[\r\n]|\Z)" % (quote, quote, self.boundary))
+
+    @cached_property
     def plain(self) -> re.Pattern[bytes]:
         """A cell without quotes."""
         if self.runs:
@@ -210,6 +216,7 @@ class RecordParser:
         """Yield the readings of one line: cells closed in it, closed loosely, no quotes at all."""
         yield self._parse(start, line)[0]
         yield self._parse(start, line, self._dialect.lenient)[0]
+        yield self._parse(start, line, self._dialect.greedy)[0]
         yield self._split(self._content[start:line])
 
     def _split(self, text: bytes) -> Row:

@@ -17,16 +17,18 @@ from models.data.formats.delimited.regions import (
 from models.data.formats.delimited.rows import Rows, read_rows
 from models.data.formats.layout import Layout, Row, is_blank, plan
 from models.data.formats.limits import TableLimits
-from models.data.formats.naming import drop_empty, header_warnings
+from models.data.formats.naming import drop_empty, header_warnings, name_columns
 from models.data.formats.table import ReadOptions, Table
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import Invalid
 
 _HEAD_ROWS = 200
 _MAX_LINE_BYTES = 16 * 1024**2
+_PREFACE_BYTES = 1024**2  # in which the attributes of ARFF and KEEL end
 _SHOWN_LINES = 3
 _SHOWN_BYTES = 120
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[,;]*(?:\r\n|\n|\r)', re.IGNORECASE)
+_DATA = re.compile(rb"(?:\A|[\r\n])@data[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"^@attribute[ \t]+(?:'([^']+)'|\"([^\"]+)\"|([^ \t{]+))", re.I | re.M)
 
 
@@ -48,9 +50,11 @@ def read_delimited(content: bytes, options: ReadOptions, limits: TableLimits) ->
     content = text.content
     if not content.strip(b" \t\r\n\x00\x1a"):
         raise Invalid.at("file", "The file is empty.")
+    if not content[:_PREFACE_BYTES].strip(b" \t\r\n,;|\"'"):
+        raise Invalid.at("file", "There is no table: found no row with anything in it.")
     _check_first_line(content)
     start, told = _start(content, options)
-    dialect = detect(content, options.delimiter or told, start)
+    dialect = detect(content, told if options.delimiter is None else options.delimiter, start)
     region, regions = _choose(content, dialect, start, options)
     head = _head(content, dialect, region)
     layout = _named(
@@ -81,6 +85,9 @@ def _start(content: bytes, options: ReadOptions) -> tuple[int, str | None]:
         if found is None:
             raise Invalid.at("options.skip_rows", "The file has no line after these.")
         start = found.end()
+    if b"@" in content[start : start + _PREFACE_BYTES]:  # the rows of ARFF and KEEL
+        data = _DATA.search(content, start, start + _PREFACE_BYTES)
+        start = data.end() if data else start
     separator = _SEPARATOR_LINE.match(content, start)
     if separator is None:
         return start, None
@@ -135,14 +142,13 @@ def _head(content: bytes, dialect: Dialect, region: Region) -> _Head:
 
 
 def _named(layout: Layout, content: bytes, region: Region) -> Layout:
-    """Give a table without a header the names of ARFF's and KEEL's `@attribute` lines."""
-    if layout.header_rows or b"@" not in content[: region.start + 65536]:
-        return layout
-    found = _ATTRIBUTE.findall(content[: region.start + 65536])
+    """Give a table below `@attribute` lines, as ARFF and KEEL have them, their names."""
+    preface = content[: min(region.start, _PREFACE_BYTES)]
+    found = _ATTRIBUTE.findall(preface) if b"@" in preface else []
     names = [b"".join(parts).decode("utf-8", "replace") for parts in found]
-    if len(names) != layout.width:
+    if not names or len(names) != layout.width:
         return layout
-    return Layout(names, layout.first_row, 1)
+    return Layout(name_columns(names), layout.first_row - layout.header_rows, 1)
 
 
 def _repeated_header(head: _Head, layout: Layout) -> Row | None:
@@ -181,7 +187,7 @@ def _table(
     reading: dict[str, Any] = {
         "format": "delimited",
         "encoding": text.encoding,
-        "delimiter": "whitespace" if dialect.runs else dialect.delimiter.decode(),
+        "delimiter": _delimiter(dialect, layout),
         "quote": dialect.quote.decode() or None,
         "escape": dialect.escape.decode() or None,
         "line_end": _line_end(content),
@@ -204,6 +210,12 @@ def _table(
     return Table(cells, reading, warnings)
 
 
+def _delimiter(dialect: Dialect, layout: Layout) -> str | None:
+    if layout.width == 1:
+        return None
+    return "whitespace" if dialect.runs else dialect.delimiter.decode()
+
+
 def _line_end(content: bytes) -> str:
     sample = content[: 1024**2]
     both, line_feeds = sample.count(b"\r\n"), sample.count(b"\n")
@@ -220,6 +232,7 @@ def _warnings(reading: Mapping[str, Any]) -> list[DataWarning]:
         "repaired_rows": "{} rows hold a stray quote, which was read as text.",
         "footer_lines": "{} lines after the table were left out as notes or totals.",
         "comment_lines": "{} comment lines were left out.",
+        "blank_rows": "{} rows without any value were left out.",
         "repeated_headers": "{} rows repeat the header and were left out.",
         "replaced_bytes": "{} bytes are not of the file's encoding and were read as Windows-1252.",
     }

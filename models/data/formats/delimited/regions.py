@@ -96,7 +96,7 @@ def without_footers(content: bytes, dialect: Dialect, region: Region) -> tuple[i
 
 def _split(content: bytes, dialect: Dialect, start: int) -> list[Region]:
     marks = b"" if dialect.runs or dialect.delimiter == b"\t" else re.escape(dialect.delimiter[:1])
-    blank = re.compile(rb"(?:\r\n|\n|\r)(?:[ \t%b]*(?:\r\n|\n|\r))+" % marks)
+    blank = re.compile(rb"(?>\r\n|\n|\r)(?:[ \t%b]*+(?>\r\n|\n|\r))+" % marks)
     cuts: list[tuple[int, int]] = []
     inside, counted = 0, start
     for found in blank.finditer(content, start):

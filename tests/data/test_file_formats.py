@@ -1,0 +1,342 @@
+"""The table in a file of every format, compressed or not, and the files that are refused."""
+
+import base64
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.ipc
+import pyarrow.parquet
+import pytest
+
+from models.data.formats.limits import TableLimits
+from models.data.formats.reading import read_table
+from models.data.formats.table import ReadOptions
+from models.errors import Invalid, TooLarge
+
+CSV = b"name,size\nGraz,1\nWien,2\n"
+SMALL = TableLimits(inflated_bytes=1_000_000, rows=1000, columns=100, cell_length=1000)
+XLS = zlib.decompress(
+    base64.b85decode(
+        'c-rk)O=uHA6#izjX?{qPO-+SXD4}4rwLORzFYT&CdrGNZ)GFwv2^iX@5_@ScR%?!eAP5#Og?jK(_2LgI=t1xxRP-'
+        'PSLZU}cLIn?L);BM^HLVpI&_Z>-FmK+xnQ!N1-^`oceX|%X&fRY<VGa7=LB$TBp~fbt1l)!J>bGsFy0xE*t+1sK@'
+        'KYcgym-?1+9zWu<6VM=d-@BKz$YrFaUKKXxlDW$afp4eg!G}8q`)n*gweuYHL)CKxsByr9{H5z0k&La*-K-KVhD@'
+        'oK-Yd}6`#=Bxi1WP-G|Kiz?Qve#w)psFJ2SXv0fa^XRXmK*3qViFb@i7e<qj7%XS2}5d=;WdXmYWM52fo1$!Rf>^'
+        'QLG?&{}pW#3%80NKB<w)=i#_frtp+OKOmFb(@GZ;}E+Fm&0YBVkQgWpvV-02eantg#GL7qU|s50JJdX}b@V^V#8Z'
+        'w0=@Sncq1d7_0I@Bkz+C$uuIYM|rmx<WTv}*SE>kpm~NZ(|iV0Pl}z=G1#~y8AJ|qk7q@8F=G$Q%Y4-xthcg^k;_'
+        'zf3^qH;kr^Iyg?l?_o_&mW=B^rjH|d2hM<2BnKAWASFZ7qDVhiuhIkeNsl_tLY&7fO!i`knJk4?80PFDHIvgMZy<'
+        'JSzwciTA*BUqMuiV$U4ZOOYMR$7{KuOwTn!xqez_v0DOFPMEwlNs*DOO2S4r>(=&n5R3uYD|Kh8E2W-r#0b$97Ng'
+        'hCxTE=P*6}%P*70#zajV;wfaP^J1+|IncwGp*IA}gQJ+cvSscSS{U+$8@-T8#=P_B=`q>VzaIYmc$Z@|HN*t%z^B'
+        '6&j{TQix{nERSsQo`1CK`Wk3)MS+r5->3^87ylf-}~H'
+    )
+)
+XLSX_TYPES = "<Types xmlns='http://schemas.openxmlformats.org/package/2006/content-types'/>"
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+
+
+def archive(**members):
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return sink.getvalue()
+
+
+def xlsx(**sheets):
+    """Return a workbook of sheets, each a list of rows of text, numbers and booleans."""
+    listed = links = ""
+    members = {"[Content_Types].xml": XLSX_TYPES}
+    for number, (name, rows) in enumerate(sheets.items(), start=1):
+        listed += f"<sheet name='{name}' sheetId='{number}' r:id='r{number}'/>"
+        links += (
+            f"<Relationship Id='r{number}' Type='{RELATIONS}/worksheet'"
+            f" Target='worksheets/sheet{number}.xml'/>"
+        )
+        members[f"xl/worksheets/sheet{number}.xml"] = sheet_xml(rows)
+    members["xl/workbook.xml"] = (
+        f"<workbook xmlns='{MAIN}' xmlns:r='{RELATIONS}'><sheets>{listed}</sheets></workbook>"
+    )
+    members["xl/_rels/workbook.xml.rels"] = f"<Relationships xmlns='{PACKAGE}'>{links}</Relationships>"
+    members["_rels/.rels"] = (
+        f"<Relationships xmlns='{PACKAGE}'><Relationship Id='a'"
+        f" Type='{RELATIONS}/officeDocument' Target='xl/workbook.xml'/></Relationships>"
+    )
+    return archive(**members)
+
+
+def sheet_xml(rows):
+    text = ""
+    for number, row in enumerate(rows, start=1):
+        cells = ""
+        for column, cell in enumerate(row):
+            place = f"{chr(65 + column)}{number}"
+            if isinstance(cell, bool):
+                cells += f'<c r="{place}" t="b"><v>{int(cell)}</v></c>'
+            elif isinstance(cell, str):
+                cells += f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{cell}</t></is></c>'
+            elif cell is not None:
+                cells += f'<c r="{place}"><v>{cell}</v></c>'
+        text += f'<row r="{number}">{cells}</row>'
+    return f"<worksheet xmlns='{MAIN}'><sheetData>{text}</sheetData></worksheet>"
+
+
+def ods(rows):
+    office = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+    table = "urn:oasis:names:tc:opendocument:xmlns:table:1.0"
+    words = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+    text = ""
+    for row in rows:
+        text += "<table:table-row>"
+        for cell in row:
+            text += (
+                '<table:table-cell office:value-type="string">'
+                f"<text:p>{cell}</text:p></table:table-cell>"
+            )
+        text += "</table:table-row>"
+    content = (
+        f"<office:document-content xmlns:office='{office}' xmlns:table='{table}'"
+        f" xmlns:text='{words}'><office:body><office:spreadsheet><table:table table:name='S'>{text}"
+        "</table:table></office:spreadsheet></office:body></office:document-content>"
+    )
+    manifest = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
+    return archive(
+        **{
+            "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
+            "content.xml": content,
+            "META-INF/manifest.xml": f"<manifest:manifest xmlns:manifest='{manifest}'/>",
+        }
+    )
+
+
+def read(content, name=None, limits=SMALL, **options):
+    return read_table(content, name, None, ReadOptions(**options), limits)
+
+
+def cells_of(table):
+    return {
+        name: [None if cell is None else str(cell) for cell in column.to_pylist()]
+        for name, column in table.cells.items()
+    }
+
+
+EXPECTED = {"name": ["Graz", "Wien"], "size": ["1", "2"]}
+ROWS = [["name", "size"], ["Graz", 1], ["Wien", 2]]
+FRAME = pa.table({"name": ["Graz", "Wien"], "size": [1, 2]})
+
+
+def stored(write):
+    sink = io.BytesIO()
+    write(sink)
+    return sink.getvalue()
+
+
+def ipc(table, kind, **options):
+    sink = io.BytesIO()
+    with kind(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+FORMATS = {
+    "csv": CSV,
+    "csv.gz": gzip.compress(CSV),
+    "csv.bz2": bz2.compress(CSV),
+    "csv.xz": lzma.compress(CSV),
+    "csv.zip": archive(**{"a.csv": CSV}),
+    "zip with a note": archive(**{"d/a.csv": CSV, "README.txt": b"hello", "__MACOSX/a": b"x"}),
+    "zip with gzip": archive(**{"a.csv.gz": gzip.compress(CSV)}),
+    "two gzip streams": gzip.compress(CSV[:15]) + gzip.compress(CSV[15:]),
+    "xlsx": xlsx(Data=ROWS),
+    "xlsx in gzip": gzip.compress(xlsx(Data=ROWS)),
+    "ods": ods(ROWS),
+    "parquet": stored(lambda sink: pa.parquet.write_table(FRAME, sink)),
+    "feather": stored(lambda sink: pa.feather.write_feather(FRAME, sink)),
+    "feather, uncompressed": stored(
+        lambda sink: pa.feather.write_feather(FRAME, sink, compression="uncompressed")
+    ),
+    "arrow file": ipc(FRAME, pa.ipc.new_file, compression="zstd"),
+    "arrow stream": ipc(FRAME, pa.ipc.new_stream, compression="lz4"),
+    "records": b'[{"name": "Graz", "size": 1}, {"name": "Wien", "size": 2}]',
+    "lines": b'{"name": "Graz", "size": 1}\n{"name": "Wien", "size": 2}\n',
+    "columns": b'{"name": ["Graz", "Wien"], "size": [1, 2]}',
+    "columns by index": b'{"name": {"0": "Graz", "1": "Wien"}, "size": {"0": 1, "1": 2}}',
+    "split": b'{"columns": ["name", "size"], "data": [["Graz", 1], ["Wien", 2]]}',
+    "lists": b'[["name", "size"], ["Graz", 1], ["Wien", 2]]',
+    "data": b'{"data": [{"name": "Graz", "size": 1}, {"name": "Wien", "size": 2}]}',
+    "utf-16 records": '[{"name": "Graz", "size": 1}, {"name": "Wien", "size": 2}]'.encode("utf-16"),
+    "npz": stored(lambda sink: np.savez(sink, name=np.array(["Graz", "Wien"]), size=np.array([1, 2]))),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_content_tells_the_format_without_a_name(kind):
+    name = "a.json" if kind == "utf-16 records" else None
+    assert cells_of(read(FORMATS[kind], name)) == EXPECTED
+
+
+def test_an_old_spreadsheet():
+    table = read(XLS, "a.xls")
+    assert cells_of(table) == {
+        "name": ["Zürich", "b"],
+        "size": ["1.5", "2"],
+        "day": ["2024-05-01", "2024-05-02"],
+    }
+    assert (table.reading["format"], table.reading["sheet"]) == ("xls", "Data")
+
+
+def test_cells_of_a_spreadsheet_are_text_as_it_shows_them():
+    rows = [["Title"], [], ["n", "flag", "text"], [1.5, True, " a "], [2, False, "007"]]
+    table = read(xlsx(S=rows))
+    assert cells_of(table) == {
+        "n": ["1.5", "2"],
+        "flag": ["true", "false"],
+        "text": [" a ", "007"],
+    }
+
+
+def test_the_largest_sheet_is_read_unless_one_is_named():
+    content = xlsx(Notes=[["hello"]], Data=ROWS, More=[["a", "b"], [1, 2]])
+    table = read(content)
+    assert cells_of(table) == EXPECTED
+    assert table.reading["sheet"] == "Data"
+    assert table.reading["sheets"] == ["Notes", "Data", "More"]
+    assert any("3 sheets" in warning.message for warning in table.warnings)
+    assert cells_of(read(content, sheet="More")) == {"a": ["1"], "b": ["2"]}
+    assert cells_of(read(content, sheet=3)) == {"a": ["1"], "b": ["2"]}
+    for sheet in ("Other", 4, 0):
+        with pytest.raises(Invalid, match=r"^options\.sheet: .*'Notes', 'Data', 'More'"):
+            read(content, sheet=sheet)
+
+
+def test_what_was_unpacked_is_told():
+    reading = read(archive(**{"d/a.csv.gz": gzip.compress(CSV)})).reading
+    assert (reading["compression"], reading["member"]) == (["zip", "gzip"], "d/a.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (archive(**{"a.csv": CSV, "b.csv": CSV}), ["2 files", "'a.csv'", "'b.csv'"]),
+        (archive(**{"d/": b""}), ["no file"]),
+        (gzip.compress(CSV)[:-9], ["gzip"]),
+        (bz2.compress(CSV)[:-9], ["bz2"]),
+        (b"\x1f\x8bnothing", ["gzip"]),
+        (gzip.compress(b""), ["empty"]),
+        (b"PK\x03\x04 torn", []),
+        (b"PAR1 torn", ["Parquet"]),
+        (b"ARROW1\0\0 torn", ["Arrow"]),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 torn", ["spreadsheet"]),
+        (xlsx(S=[]), ["no table"]),
+        (xlsx(S=[["a", "b"]]), ["header"]),
+        (b'{"a": [1, 2], "b": [1]}', ["length"]),
+        (b'[["a", "b"], [1]]', ["Row 1"]),
+    ],
+)
+def test_a_file_that_holds_no_table_is_refused(content, words):
+    with pytest.raises(Invalid, match="^file: ") as refused:
+        read(content)
+    assert all(word in str(refused.value) for word in words), str(refused.value)
+
+
+def bomb(size):
+    return b"a,b\n" + b"1,2\n" * (size // 4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(bomb(5_000_000)),
+        bz2.compress(bomb(5_000_000)),
+        lzma.compress(bomb(5_000_000)),
+        archive(**{"a.csv": bomb(5_000_000)}),
+        ipc(pa.table({"a": np.zeros(500_000)}), pa.ipc.new_file, compression="zstd"),
+        ipc(pa.table({"a": np.zeros(500_000)}), pa.ipc.new_stream, compression="lz4"),
+        stored(lambda sink: pa.feather.write_feather(pa.table({"a": np.zeros(500_000)}), sink)),
+        ipc(
+            pa.table({"a": pa.array(["x" * 2_000_000]).dictionary_encode()}),
+            pa.ipc.new_file,
+            compression="zstd",
+        ),
+    ],
+)
+def test_a_bomb_is_refused_before_it_is_unpacked(content):
+    with pytest.raises(TooLarge, match="LUTHIER_MAX_INFLATED_BYTES"):
+        read(content)
+
+
+def test_a_sheet_with_two_cells_in_far_corners_is_refused():
+    cells = (
+        '<row r="1"><c r="A1"><v>1</v></c></row>'
+        '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    )
+    sheet = f"<worksheet xmlns='{MAIN}'><sheetData>{cells}</sheetData></worksheet>"
+    plain = xlsx(S=ROWS)
+    with zipfile.ZipFile(io.BytesIO(plain)) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    members["xl/worksheets/sheet1.xml"] = sheet
+    with pytest.raises(Invalid, match="LUTHIER_MAX_ROWS"):
+        read(archive(**members))
+
+
+def test_repeated_rows_of_a_sheet_are_counted():
+    content = ods(ROWS)
+    with zipfile.ZipFile(io.BytesIO(content)) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    members["content.xml"] = members["content.xml"].replace(
+        b"<table:table-row>", b'<table:table-row table:number-rows-repeated="100000000">', 2
+    )
+    with pytest.raises((Invalid, TooLarge), match="LUTHIER_MAX"):
+        read(archive(**members))
+
+
+def test_limits_of_text_are_checked_while_it_is_read():
+    with pytest.raises(Invalid, match="LUTHIER_MAX_ROWS"):
+        read(b"a,b\n" + b"1,2\n" * 1001)
+    with pytest.raises(Invalid, match="LUTHIER_MAX_COLUMNS"):
+        read(b",".join([b"1"] * 101) + b"\n" + b",".join([b"2"] * 101))
+    with pytest.raises(Invalid, match="LUTHIER_MAX_CELL_LENGTH"):
+        read(b"a,b\n1," + b"x" * 1001 + b"\n2,y\n")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'"' * 300_000,
+        b'a,b\n"' + b'""' * 150_000,
+        b'a,"b\n' * 60_000,
+        b"," * 300_000,
+        (b"," * 50 + b"\n") * 6000,
+        b"a\n" + b"\n" * 300_000,
+        b"\\" * 300_000,
+        b'a,b\n' + b'1,"x" "y" "z\n' * 20_000,
+        b" " * 299_999 + b"x",
+        b"a b\n" + b"(" * 300_000,
+        b"x-" * 150_000,
+        b"1" * 300_000,
+    ],
+)
+def test_hostile_text_costs_time_in_proportion_to_its_size(content):
+    """Each is read or refused; a cost of the square of the size would take hours."""
+    wide = TableLimits(inflated_bytes=10**8, rows=10**6, columns=10**4, cell_length=10**5)
+    try:
+        read(content, limits=wide)
+    except (Invalid, TooLarge):
+        pass
+
+
+def test_names_and_an_index_of_pandas_in_parquet():
+    frame = pd.DataFrame([[1, 2, 3]], columns=["a", "a", ""], index=["x"])
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], ["a", "a", ""])
+    content = stored(lambda sink: pa.parquet.write_table(table, sink))
+    assert cells_of(read(content)) == {"a": ["1"], "a_2": ["2"], "column_3": ["3"]}
+    indexed = stored(lambda sink: frame.iloc[:, :1].to_parquet(sink))
+    assert cells_of(read(indexed)) == {"a": ["1"]}
