@@ -8,6 +8,7 @@ from typing import Any
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
+from models.data.library.catalog import DatasetRecord
 from models.data.library.library import DatasetLibrary
 from models.data.preparation.checks import ColumnUse, column_use, job_warnings
 from models.data.preparation.splitting import split_dataset
@@ -196,9 +197,9 @@ class Submission:
                 record = self._library.add_inline(request.dataset, {})
             except Invalid as error:
                 raise error.under("dataset") from None
-        return self._resolve_stored(request, record.id, self._library.open(record.id))
+        return self._resolve_stored(request, record, self._library.open(record.id))
 
-    def _resolve_stored(self, request: JobSpec, identity: str, dataset: Dataset) -> Data:
+    def _resolve_stored(self, request: JobSpec, record: DatasetRecord, dataset: Dataset) -> Data:
         target, evaluation = request.target, request.evaluation
         task = resolve_task(dataset, target, request.task or "auto")
         labels = []
@@ -233,8 +234,21 @@ class Submission:
         warnings = job_warnings(dataset, target, features, task, evaluation, parts, others)
         if request.task is None and (guessed := suggest_task(dataset, target, task)):
             warnings = (guessed, *warnings)
+        warnings += _told_of_dataset(record, {target, *features}, warnings)
         columns = column_use(dataset, target, features, _roles(request))
-        return Data(identity, task, weight, columns, warnings)
+        return Data(record.id, task, weight, columns, warnings)
+
+
+def _told_of_dataset(
+    record: DatasetRecord, names: set[str], told: Sequence[DataWarning]
+) -> tuple[DataWarning, ...]:
+    """Return the dataset's warnings about itself and the columns `names` that are not yet told."""
+    known = {(warning.code, warning.column) for warning in told}
+    return tuple(
+        warning
+        for warning in record.warnings
+        if warning.column in {None, *names} and (warning.code, warning.column) not in known
+    )
 
 
 def _other_datasets(request: JobSpec) -> list[tuple[str, str]]:

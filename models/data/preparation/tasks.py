@@ -259,4 +259,5 @@ def _looks_like_classes(dataset: Dataset, column: Column) -> bool:
         column.distinct <= MAX_INFERRED_CLASSES
         and column.distinct * ROWS_PER_INFERRED_CLASS <= dataset.rows - column.missing
     )
-    return few and _all_whole(dataset, column)
+    # Money, percentages and other amounts have an order.
+    return few and not column.spelling.unit and _all_whole(dataset, column)
