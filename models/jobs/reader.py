@@ -8,10 +8,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from models.errors import NotFound, Unreadable
-from models.jobs.best import best_first, comes_after
 from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
-from models.jobs.store.rows import job_from_row, outcome_from_row, shown_trial
+from models.jobs.store.rows import (
+    best_first,
+    comes_after,
+    job_from_row,
+    outcome_from_row,
+    shown_trial,
+)
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
 from models.trials.spec import FailureKind
@@ -102,7 +107,7 @@ class JobReader:
         )
 
     def best_trial(self, job: Job) -> Trial | None:
-        """Return the best trial, as `models.jobs.best` says; None while none is scored."""
+        """Return the best trial, as `models.jobs.store.rows` says; None while none is scored."""
         found = self._page(job, "score", 1, None, [TrialState.COMPLETED])
         found = found or self._page(job, "score", 1, None, None)
         return found[0] if found and found[0].score is not None else None

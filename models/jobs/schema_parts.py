@@ -18,7 +18,7 @@ from models.data.preparation.weighting import (
 from models.fields import Reference, StrictFloat, StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import Budget, NarrowFrom
-from models.oracles.plan import DEFAULT_TRIALS
+from models.oracles.strategy import DEFAULT_TRIALS
 from models.trials.objective import METRICS, Objective
 from models.trials.spec import EarlyStopping
 

@@ -26,7 +26,6 @@ from models.data.preparation.weighting import (
     resolve_class_weight,
 )
 from models.errors import Conflict, Invalid
-from models.jobs.best import ranked
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job, Outcome, TrialState
 from models.jobs.pruning import check_pruning
@@ -34,8 +33,9 @@ from models.jobs.reader import JobReader
 from models.jobs.schema import dump_spec, shown_request
 from models.jobs.search.reuse import training_digest
 from models.jobs.spec import JobSpec, check_trials
-from models.oracles.plan import Plan, plan
+from models.jobs.store.rows import ranked
 from models.oracles.schema import check_strategy
+from models.oracles.strategy import Plan, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace

@@ -7,8 +7,7 @@ from typing import Any
 
 from models.oracles.enumerated import GridOracle, ManualOracle
 from models.oracles.oracle import Observation, Oracle
-from models.oracles.plan import plan, trial_limit
-from models.oracles.strategy import Grid, Manual, Strategy
+from models.oracles.strategy import Grid, Manual, Strategy, plan, trial_limit
 from models.space.space import SearchSpace
 from models.telemetry import without_import_noise
 
@@ -41,8 +40,7 @@ def create_oracle(
         # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
         _import_keras_tuner()
         from models.oracles.hyperband import HyperbandOracle
-        from models.oracles.keras_tuner import HyperbandSampler, make_sampler
-        from models.oracles.sampling import SamplingOracle
+        from models.oracles.keras_tuner import HyperbandSampler, SamplingOracle, make_sampler
 
         sampler = make_sampler(strategy, space, seed, epochs)
         if isinstance(sampler, HyperbandSampler):

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.oracles.oracle import Observation, Oracle, Proposal
-from models.space.dimensions import Combinations
 from models.space.hyperparameters import TrialValues
+from models.space.parameters import Combinations
 from models.space.space import SearchSpace
 
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from marshmallow import ValidationError
 
-from models.space.dimensions import Combinations, Dimension
 from models.space.hyperparameters import (
     Condition,
     Hyperparameter,
@@ -20,7 +19,7 @@ from models.space.hyperparameters import (
     parsed_list,
     unknown_hyperparameter,
 )
-from models.space.parameters import Fixed, Parameter, Tunable
+from models.space.parameters import Combinations, Dimension, Fixed, Parameter, Tunable
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

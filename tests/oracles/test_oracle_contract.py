@@ -12,8 +12,7 @@ import pytest
 from models.errors import Conflict, NotFound, Unreadable
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
-from models.oracles.plan import plan
-from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
+from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random, plan
 from models.space.schema import load_space
 
 STRATEGIES = [

@@ -11,14 +11,13 @@ from models.data.library.builtin_loading import load_or_stand_in
 from models.data.library.storage import read_dataset
 from models.data.preparation.splitting import split
 from models.data.preparation.tasks import resolve_features
-from models.executors.reporting import tell
+from models.executors.local import tell
 from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.forecast.points import Points, choose_points
 from models.jobs.spec import JobSpec
 from models.networks.outputs import Outputs
 from models.networks.size import Size
-from models.oracles.plan import hyperband_schedule
-from models.oracles.strategy import Hyperband
+from models.oracles.strategy import Hyperband, hyperband_schedule
 from models.registry.building import Saving, measure_savings
 from models.space.drawing import Values
 from models.store.artifacts import Artifacts

@@ -11,10 +11,10 @@ from statistics import pstdev
 from typing import Any
 
 from models.errors import ArtifactError
-from models.jobs.best import SCORED
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
+from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
 from models.trials.network_weights import weights_name
 from models.trials.objective import Objective

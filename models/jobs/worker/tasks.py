@@ -13,7 +13,7 @@ from models.data.formats.reading import from_arrays
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
-from models.executors.reporting import tell
+from models.executors.local import tell
 from models.registry.export import ExportResult, ExportSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts

@@ -29,7 +29,7 @@ from models.trials.trainers.base import (
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
 from models.trials.trainers.numpy.losses import LOSSES
 from models.trials.trainers.numpy.network import Descent, NetworkPass
-from models.trials.trainers.numpy.rates import Rates
+from models.trials.trainers.numpy.optimizers import Rates
 
 # Rows of one pass in which nothing is learned.
 _FORWARD_ROWS = 2048
