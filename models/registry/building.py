@@ -29,8 +29,7 @@ from models.registry.parity import check_parity
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
-from models.trials.network_weights import load_weights
-from models.trials.run import train_if_missing
+from models.trials.run import load_weights, train_if_missing
 from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
