@@ -14,7 +14,7 @@ import numpy as np
 
 from models.data.dataset import Dataset
 from models.data.preparation.splitting import Rows
-from models.networks import families, summary
+from models.networks import families
 from models.registry.catalog import artifact_folder
 from models.registry.evidence import (
     Training,
@@ -91,8 +91,8 @@ def build_version(spec: ExportSpec) -> ExportResult:
         metrics=held_out.metrics,
         baseline=held_out.baseline,
         parity=parity,
-        layers=[asdict(layer) for layer in summary.layers(network)],
-        summary=summary.text(network),
+        layers=[asdict(layer) for layer in families.summarize(network)],
+        summary=families.summary_text(network),
         parameters=int(network.count_params()),
         signature=signature,
         evidence=evidence,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
@@ -102,6 +103,30 @@ class Trainer(Protocol):
 def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return every row number once, shuffled; `epoch` counts from 0 over the whole training."""
     return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def mean_history(
+    histories: Sequence[Mapping[str, Sequence[float | None]]],
+) -> dict[str, list[float | None]]:
+    """Return, by metric and epoch, the mean over the runs that reached the epoch.
+
+    It is None where a figure is not finite.
+    """
+    longest = max(len(history["loss"]) for history in histories)
+    return {
+        name: [
+            _finite_mean(
+                [history[name][epoch] for history in histories if epoch < len(history[name])]
+            )
+            for epoch in range(longest)
+        ]
+        for name in histories[0]
+    }
+
+
+def _finite_mean(figures: Sequence[float | None]) -> float | None:
+    finite = [figure for figure in figures if figure is not None and math.isfinite(figure)]
+    return fmean(finite) if len(finite) == len(figures) else None
 
 
 class Recorder:
