@@ -6,7 +6,6 @@ passes. Compiled code is kept in memory only, because Numba's cache on disk is p
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -43,7 +42,7 @@ _REST_1, _REST_2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
 _RHO, _REST_RHO = np.float32(0.9), np.float32(1 - 0.9)
 
 
-class Optimizer(ABC):
+class Optimizer:
     """Changes weights by their gradient, one step after the other."""
 
     formula: ClassVar[Formula]
@@ -69,9 +68,9 @@ class Optimizer(ABC):
         states = (state[place] for state in self._states)
         self._update(weights[place], gradient[place], *states, *self._scalars)
 
-    @abstractmethod
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         """Return what the formula takes after `keep`."""
+        return (rate,)
 
 
 @cache
@@ -104,9 +103,6 @@ def _sgd(weight, gradient, keep, rate):  # type: ignore[no-untyped-def]
 class _Sgd(Optimizer):
     formula = _sgd
 
-    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate,)
-
 
 @_compiled
 def _sgd_momentum(weight, gradient, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
@@ -132,9 +128,6 @@ def _rmsprop(weight, gradient, square, keep, rate):  # type: ignore[no-untyped-d
 class _Rmsprop(Optimizer):
     formula = _rmsprop
     states = 1
-
-    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate,)
 
 
 @_compiled
@@ -164,9 +157,6 @@ class _Adagrad(Optimizer):
     formula = _adagrad
     states = 1
     state_start = 0.1
-
-    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate,)
 
 
 @_compiled
