@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from models.errors import NotFound
+from models.errors import ArtifactError, NotFound
 from models.registry.catalog import artifact_folder
 from models.store.artifacts import Artifacts
 
@@ -104,15 +104,23 @@ class VersionFiles:
     def read(self, model: str, version: int, name: str) -> bytes:
         """Return the content of a file, as it was registered.
 
-        Raises NotFound if the version has no such file, ArtifactError if what is stored is missing
-        or has changed, and Unavailable if the store does not answer.
+        Raises NotFound if the version has no such file, ArtifactError, which names the file and the
+        version, if what is stored is missing or has changed, and Unavailable if the store does not
+        answer.
         """
         entry = self.entry(model, version, name)
         sha256 = entry["sha256"]
         if self._cache is not None and (kept := self._cache.get(sha256)) is not None:
             return kept
         path = entry.get("path", name)  # the oldest versions lie under their plain names
-        content = self._artifacts.read_checked(f"{artifact_folder(model, version)}/{path}", sha256)
+        try:
+            content = self._artifacts.read_checked(
+                f"{artifact_folder(model, version)}/{path}", sha256
+            )
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{name} of version {version} of model {model!r} cannot be used: {error}"
+            ) from None
         if self._cache is not None:
             self._cache.put(sha256, content)
         return content

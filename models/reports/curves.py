@@ -20,7 +20,7 @@ class Curve:
 
     @property
     def trials(self) -> list[int]:
-        """How many trials had ended by each entry: 1, 2, 3, …"""
+        """The number of trials that had ended by each entry: 1, 2, 3, …"""
         return list(range(1, len(self.numbers) + 1))
 
     @property

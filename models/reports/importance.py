@@ -1,4 +1,4 @@
-"""Which hyperparameters decided how well a job's trials did."""
+"""The importance of each hyperparameter for the scores of a job's trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

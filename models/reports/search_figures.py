@@ -1,4 +1,4 @@
-"""How a search went: best score so far, learning curves, importance, and every trial's values."""
+"""Figures of a search: best score so far, learning curves, importance, and every trial's values."""
 
 import textwrap
 from collections.abc import Sequence

@@ -56,7 +56,7 @@ class TrialSpec:
 
 
 class FailureKind(StrEnum):
-    """Why a trial has no score."""
+    """The kind of failure for which a trial has no score."""
 
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
@@ -67,7 +67,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a trial has no score, with a text for the user."""
+    """The failure of a trial without a score, with a text for the user."""
 
     kind: FailureKind
     message: str
