@@ -39,7 +39,7 @@ from models.oracles.strategy import Plan, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
-from models.trials.objective import resolve_objective
+from models.trials.spec import resolve_objective
 
 MIN_TRIALS_TO_NARROW = 3
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from models.jobs.model import Outcome, TrialState
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 ENDED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED)
 

@@ -43,7 +43,7 @@ def regression_metrics(truth: Array, predictions: Array) -> Metrics:
 
 
 def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
-    """Return the classification metrics of `models.trials.objective.METRICS`; `loss` is log loss.
+    """Return the classification metrics of `models.trials.spec.METRICS`; `loss` is log loss.
 
     `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes). For a
     binary task `precision`, `recall` and `f1` are those of class 1, the second label in order.

@@ -14,8 +14,7 @@ from models.trials.metrics import (
     class_probabilities,
     regression_metrics,
 )
-from models.trials.objective import Objective
-from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
+from models.trials.spec import Failure, FailureKind, Objective, RunReport, TrialResult
 from models.trials.trainers.base import Run, RunResult, mean_history
 
 # A trial is overfit when both the ratio and the share below are exceeded.

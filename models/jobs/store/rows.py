@@ -17,8 +17,7 @@ from sqlalchemy import ColumnElement, Row, UnaryExpression
 from models.errors import Unreadable
 from models.jobs.model import Job, JobState, Outcome, Trial, TrialRef, TrialState
 from models.store.tables import trials
-from models.trials.objective import Objective
-from models.trials.spec import FailureKind
+from models.trials.spec import FailureKind, Objective
 
 _JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in ("progress", "best_trial")]
 

@@ -18,10 +18,9 @@ from models.registry.export import ExportResult, ExportSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.telemetry import about
-from models.trials.objective import Objective
 from models.trials.process import prepare_trials
 from models.trials.run import run_trial
-from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+from models.trials.spec import DataRef, Failure, FailureKind, Objective, TrialResult, TrialSpec
 
 log = logging.getLogger(__name__)
 

@@ -166,6 +166,29 @@ class Recorder:
             self._send(self._report, epoch)
         return is_best
 
+    def result(
+        self,
+        weights: Weights,
+        validation_outputs: Array,
+        training_outputs: Array,
+        parameters: int,
+        seconds: float,
+    ) -> RunResult:
+        """Return the outcome of the run, whose outputs are those with the best weights."""
+        finite = np.isfinite(validation_outputs).all() and np.isfinite(training_outputs).all()
+        return RunResult(
+            weights=weights,
+            best_epoch=self.best_epoch,
+            epochs=self._run.initial_epoch + len(self.history["loss"]),
+            history=self.history,
+            validation_outputs=validation_outputs,
+            training_outputs=training_outputs,
+            parameters=parameters,
+            seconds=seconds,
+            diverged=self.diverged or not finite,
+            stopped=self.stopped,
+        )
+
     def _note(self, epoch: int, val_loss: float, loss: float) -> bool:
         if not (math.isfinite(val_loss) and math.isfinite(loss)):
             self.diverged = self.ended = True

@@ -140,19 +140,8 @@ class _Training:
         training = validation
         if self._x is not self._x_validation:
             training = self._loss.answers(self._scores(self._x))
-        finite = bool(np.isfinite(validation).all() and np.isfinite(training).all())
-        return RunResult(
-            weights=self._weights.arrays() if recorder.best_epoch else [],
-            best_epoch=recorder.best_epoch,
-            epochs=self._run.initial_epoch + len(recorder.history["loss"]),
-            history=recorder.history,
-            validation_outputs=validation,
-            training_outputs=training,
-            parameters=self._weights.size,
-            seconds=seconds,
-            diverged=recorder.diverged or not finite,
-            stopped=recorder.stopped,
-        )
+        weights = self._weights.arrays() if recorder.best_epoch else []
+        return recorder.result(weights, validation, training, self._weights.size, seconds)
 
 
 def _with_ones(x: Array) -> Floats:
