@@ -6,20 +6,14 @@ import, and the parent of such processes never needs it.
 
 import gc
 import os
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from models.settings import Settings
 from models.telemetry import configure_logging, without_import_noise
 
 
-def prepare_trials(settings: Settings) -> Callable[[], None]:
-    """Return the function that prepares a new process, where all slots share the cores."""
-    return partial(_prepare, settings)
-
-
-def _prepare(settings: Settings) -> None:
+def prepare_trials(settings: Settings) -> None:
+    """Prepare a new process for trials; the slots of a worker share its cores."""
     configure_logging(settings.log_level, settings.log_format)
     threads = max(1, (os.cpu_count() or 1) // settings.resolved_trial_slots)
     prepare_process(threads, settings)

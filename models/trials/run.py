@@ -16,7 +16,7 @@ from models.errors import ArtifactError
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
 from models.trials.scoring import combine, diverged, report_run
-from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
+from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
 from models.trials.trainers.base import EpochReport, Report, Run, RunResult, Trainer, Weights
 
 logger = logging.getLogger(__name__)
@@ -158,11 +158,6 @@ class PeakMemory:
             self.bytes = max(self.bytes, self._process.memory_info().rss)
             self._next_reading = time.monotonic() + _MEMORY_SECONDS
         return self._report(epoch) if self._report is not None else None
-
-
-def weights_name(folder: str, fold: int, execution: int) -> str:
-    """Return the name of the artifact with the best weights of one run of a trial."""
-    return f"{folder}/weights-{fold}-{execution}.npz"
 
 
 def save_weights(artifacts: Artifacts, name: str, weights: Weights) -> None:

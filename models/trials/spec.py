@@ -136,6 +136,11 @@ class TrialSpec:
     to_beat: float | None = None
 
 
+def weights_name(folder: str, fold: int, execution: int) -> str:
+    """Return the name of the artifact with the best weights of one run of a trial."""
+    return f"{folder}/weights-{fold}-{execution}.npz"
+
+
 class FailureKind(StrEnum):
     """The kind of failure for which a trial has no score."""
 

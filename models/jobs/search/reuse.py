@@ -16,8 +16,7 @@ from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
-from models.trials.run import weights_name
-from models.trials.spec import Objective, TrialResult
+from models.trials.spec import Objective, TrialResult, weights_name
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 3

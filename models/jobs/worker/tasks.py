@@ -59,7 +59,7 @@ def prepare_tasks(settings: Settings) -> Callable[[], None]:
 
 
 def _prepare(settings: Settings) -> None:
-    prepare_trials(settings)()
+    prepare_trials(settings)
     try:
         with tempfile.TemporaryDirectory() as folder:
             warm_up_tasks(folder)
