@@ -17,8 +17,7 @@ from api.monitoring import ApiMetrics, Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
-from models.access.catalog import KeyCatalog
-from models.access.keyring import KeyRing
+from models.access.catalog import KeyCatalog, KeyRing
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
