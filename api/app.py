@@ -10,15 +10,14 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, browsers, openapi, parsing, request_log
+from api import auth, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
 from api.resources import compare, datasets, events, models, operations, predict, reports, tune
 from api.services import Services
 from api.streams import EventStreams
-from models.access.catalog import KeyCatalog
-from models.access.keyring import KeyRing
+from models.access.catalog import KeyCatalog, KeyRing
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
@@ -28,13 +27,12 @@ from models.jobs.reader import JobReader, job_statistics
 from models.jobs.store.events import EventFeed
 from models.jobs.submission import Submission
 from models.registry.catalog import ModelCatalog
-from models.registry.files import VersionFiles
+from models.registry.files import FileCache, VersionFiles
 from models.reports.reports import Reports
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.file_cache import FileCache
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -68,7 +66,6 @@ def create_app(settings: Settings) -> Flask:
     request_log.register(app)
     register_error_handlers(app)
     parsing.register(app)
-    browsers.register(app)
     auth.register(app)
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
     for module in (tune, events, reports, compare, datasets, predict, models, operations):

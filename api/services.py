@@ -6,7 +6,7 @@ from flask import current_app
 
 from api.monitoring import ApiMetrics, Readiness
 from api.streams import EventStreams
-from models.access.keyring import KeyRing
+from models.access.catalog import KeyRing
 from models.data.library.library import DatasetLibrary
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster

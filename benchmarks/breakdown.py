@@ -1,4 +1,4 @@
-"""Where the time of a trial goes in the NumPy trainer, and how far that is from its products.
+"""Measures where the time of a trial goes in the NumPy trainer, beside that of its products.
 
 `python -m benchmarks.breakdown` trains the networks of a workload of `benchmarks.tuning` on one
 thread with a stopwatch around each part, beside the bare matrix products of the same networks.

@@ -1,4 +1,4 @@
-"""How many product files one `POST /tune` passes through until its first trial trains.
+"""Counts the product files that one `POST /tune` passes through until its first trial trains.
 
 Starts `luthier serve` from a tree, posts a job and counts the files of `api`, `models`, `luthier`
 in which any process calls a function between the request and the first epoch of a trial. Importing

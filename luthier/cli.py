@@ -63,7 +63,7 @@ def worker(settings: Settings) -> None:
     # TensorFlow reads this when it is imported, here and in the trials' processes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from luthier.worker_endpoint import serve_health
-    from models.jobs.worker.health import WorkerHealth
+    from models.jobs.worker.context import WorkerHealth
     from models.jobs.worker.worker import run_worker
 
     stop = threading.Event()

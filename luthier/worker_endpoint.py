@@ -16,7 +16,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from models.errors import SettingError
-from models.jobs.worker.health import WorkerHealth
+from models.jobs.worker.context import WorkerHealth
 from models.settings import Settings
 
 log = logging.getLogger(__name__)

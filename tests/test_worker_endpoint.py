@@ -8,7 +8,7 @@ import pytest
 
 from luthier.worker_endpoint import serve_health
 from models.errors import SettingError
-from models.jobs.worker.health import WorkerHealth
+from models.jobs.worker.context import WorkerHealth
 from models.settings import Settings
 from tests.processes import fetch, free_bind
 from tests.prometheus import value

@@ -1,4 +1,4 @@
-"""How a client asks for a job's events."""
+"""The request for a job's events."""
 
 import marshmallow as ma
 from marshmallow.validate import Range
@@ -7,7 +7,7 @@ from models.fields import LARGEST_NUMBER, described
 
 
 class EventsHeaders(ma.Schema):
-    """Where a stream goes on."""
+    """The place where a stream goes on."""
 
     last_event_id = ma.fields.Integer(
         data_key="Last-Event-ID",

@@ -7,7 +7,7 @@ from models.fields import described
 
 
 class HyperparameterImportanceSchema(ma.Schema):
-    """How much one hyperparameter mattered."""
+    """The importance of one hyperparameter."""
 
     hyperparameter = ma.fields.String(
         metadata=described("`epochs` stands for those asked for, where the strategy varies them.")

@@ -1,15 +1,28 @@
-"""The stored API keys; of each key only the digest is stored."""
+"""The stored API keys, only the digest of each, and the callers that keys name."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row, insert, select, update
 
-from models.access.keys import Scope, check_name, check_scopes, digest_of, new_key
+from models.access.keys import (
+    Caller,
+    Scope,
+    StaticKey,
+    check_name,
+    check_scopes,
+    digest_of,
+    id_of,
+    is_same,
+    new_key,
+)
 from models.errors import Invalid, NotFound
 from models.store.engine import Database
 from models.store.tables import api_keys, now
+
+REMEMBERED_SECONDS = 5.0  # until a revoked key is refused by a process that has just seen it
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +111,56 @@ class KeyCatalog:
 def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
     fields = dict(row._mapping)
     return KeyRecord(**fields | {"scopes": frozenset(map(Scope, fields["scopes"]))})
+
+
+class KeyRing:
+    """The keys of the settings and of the database; may be shared between threads."""
+
+    def __init__(
+        self,
+        catalog: KeyCatalog,
+        static: Sequence[StaticKey] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog = catalog
+        self._static = static
+        self._clock = clock
+        # Holds only valid keys, so its size is bounded by their number.
+        self._remembered: dict[str, tuple[Caller, float]] = {}
+        self._has_keys = bool(static)
+        self._looked = float("-inf")
+
+    def has_keys(self) -> bool:
+        """Whether callers must send a key: one exists, or existed.
+
+        A service that once had keys stays closed after the last of them is revoked or expires.
+        """
+        if not self._has_keys and self._clock() - self._looked >= REMEMBERED_SECONDS:
+            self._has_keys = not self._catalog.is_empty()
+            self._looked = self._clock()
+        return self._has_keys
+
+    def caller(self, key: str) -> Caller | None:
+        """Return the caller of a key; None if the key is unknown, expired or revoked."""
+        digest = digest_of(key)
+        remembered = self._remembered.get(digest)
+        if remembered is not None and self._clock() < remembered[1]:
+            return remembered[0]
+        self._remembered.pop(digest, None)
+        return self._among_static(digest) or self._among_stored(key, digest)
+
+    def _among_static(self, digest: str) -> Caller | None:
+        found = [each.caller for each in self._static if is_same(each.digest, digest)]
+        return found[0] if found else None
+
+    def _among_stored(self, key: str, digest: str) -> Caller | None:
+        key_id = id_of(key)
+        record = None if key_id is None else self._catalog.find(key_id)
+        if record is None or not is_same(record.digest, digest) or record.state != "active":
+            return None
+        caller = Caller(record.name, record.scopes)
+        seconds = REMEMBERED_SECONDS
+        if record.expires is not None:
+            seconds = min(seconds, (record.expires - now()).total_seconds())
+        self._remembered[digest] = (caller, self._clock() + seconds)
+        return caller

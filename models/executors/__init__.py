@@ -1,1 +1,1 @@
-"""Where trials run."""
+"""Processes in which trials run."""

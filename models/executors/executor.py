@@ -42,7 +42,7 @@ class Executor(Protocol):
         ...
 
     def reports(self, future: "Future[Any]") -> list[Any]:
-        """Return what the task reported by `models.executors.reporting.tell` since the last call.
+        """Return what the task reported by `models.executors.local.tell` since the last call.
 
         The reports are in order and complete once the future is done, unless its process died.
         Never waits.

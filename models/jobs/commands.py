@@ -21,8 +21,7 @@ from models.jobs.store.unit_of_work import (
     locked,
     unit_of_work,
 )
-from models.oracles.plan import plan
-from models.oracles.strategy import Bayesian, Hyperband, Random
+from models.oracles.strategy import Bayesian, Hyperband, Random, plan
 from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
 from models.store.artifacts import Artifacts

@@ -14,7 +14,7 @@ from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 
 
 class JobState(StrEnum):
-    """Where a tuning job stands."""
+    """The state of a tuning job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -31,7 +31,7 @@ class JobState(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Where a trial stands; `stopped` was ended early by a pruning rule and has a score."""
+    """The state of a trial; a `stopped` one was ended early by a pruning rule and has a score."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -87,7 +87,7 @@ def sources_of(target: TrialState) -> tuple[TrialState, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many trials of a job are in which state."""
+    """The number of trials of a job in each state."""
 
     total: int  # planned
     completed: int
@@ -192,7 +192,7 @@ class Trial:
 
     @property
     def failure(self) -> Failure | None:
-        """Why it has no score, where it failed."""
+        """The reason for having no score, where it failed."""
         if self.failure_kind is None:
             return None
         return Failure(FailureKind(self.failure_kind), self.failure_message or "")

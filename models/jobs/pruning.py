@@ -15,8 +15,7 @@ from typing import ClassVar
 
 from models.errors import Invalid
 from models.oracles.strategy import Hyperband, Strategy
-from models.trials.objective import Objective
-from models.trials.spec import TrialResult
+from models.trials.spec import Objective, TrialResult
 from models.trials.trainers.base import EpochReport
 
 Curve = Sequence[float]  # one figure per epoch, the less the better

@@ -8,10 +8,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from models.errors import NotFound, Unreadable
-from models.jobs.best import best_first, comes_after
 from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
-from models.jobs.store.rows import job_from_row, outcome_from_row, shown_trial
+from models.jobs.store.rows import (
+    best_first,
+    comes_after,
+    job_from_row,
+    outcome_from_row,
+    shown_trial,
+)
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
 from models.trials.spec import FailureKind
@@ -102,9 +107,9 @@ class JobReader:
         )
 
     def best_trial(self, job: Job) -> Trial | None:
-        """Return the best trial, as `models.jobs.best` says; None while none is scored."""
-        found = self._page(job, "score", 1, None, [TrialState.COMPLETED])
-        found = found or self._page(job, "score", 1, None, None)
+        """Return the best trial, as `models.jobs.store.rows` says; None while none is scored."""
+        found = self.trials(job, sort="score", limit=1, states=[TrialState.COMPLETED])
+        found = found or self.trials(job, sort="score", limit=1)
         return found[0] if found and found[0].score is not None else None
 
     def trials(
@@ -120,7 +125,21 @@ class JobReader:
 
         `after` is the number of the last trial already seen, in either order.
         """
-        return self._page(job, sort, limit, after, states)
+        query = select(trials).where(trials.c.job == job.id).limit(limit)
+        if states is not None:
+            query = query.where(trials.c.state.in_(states))
+        if sort == "score":
+            objective = job.spec.objective
+            query = query.order_by(*best_first(objective))
+            if after is not None:
+                query = query.where(comes_after(objective, self.trial(job, after)))
+        else:
+            query = query.order_by(trials.c.number)
+            if after is not None:
+                query = query.where(trials.c.number > after)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [shown_trial(row) for row in rows]
 
     def outcomes(self, job: Job) -> list[Outcome]:
         """Return every trial of a job by number, without its curves."""
@@ -145,30 +164,6 @@ class JobReader:
             return trial
         history = self._events.history(job.id, number)
         return replace(trial, result=history and {"history": history})
-
-    def _page(
-        self,
-        job: Job,
-        sort: str,
-        limit: int,
-        after: int | None,
-        states: Sequence[str] | None,
-    ) -> list[Trial]:
-        query = select(trials).where(trials.c.job == job.id).limit(limit)
-        if states is not None:
-            query = query.where(trials.c.state.in_(states))
-        if sort == "score":
-            objective = job.spec.objective
-            query = query.order_by(*best_first(objective))
-            if after is not None:
-                query = query.where(comes_after(objective, self.trial(job, after)))
-        else:
-            query = query.order_by(trials.c.number)
-            if after is not None:
-                query = query.where(trials.c.number > after)
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [shown_trial(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,11 @@ from models.jobs.schema_parts import (
     with_target_score,
 )
 from models.jobs.spec import JobSpec
-from models.oracles.plan import DEFAULT_TRIALS
 from models.oracles.schema import StrategyField
-from models.oracles.strategy import Bayesian, Random
+from models.oracles.strategy import DEFAULT_TRIALS, Bayesian, Random
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
-from models.trials.objective import resolve_objective
-from models.trials.spec import EarlyStopping
+from models.trials.spec import EarlyStopping, resolve_objective
 
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
 

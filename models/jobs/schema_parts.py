@@ -18,9 +18,8 @@ from models.data.preparation.weighting import (
 from models.fields import Reference, StrictFloat, StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import Budget, NarrowFrom
-from models.oracles.plan import DEFAULT_TRIALS
-from models.trials.objective import METRICS, Objective
-from models.trials.spec import EarlyStopping
+from models.oracles.strategy import DEFAULT_TRIALS
+from models.trials.spec import METRICS, EarlyStopping, Objective
 
 _METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
 MAX_EPOCHS = MAX_TRIALS = 100_000

@@ -9,8 +9,7 @@ from models.errors import Invalid
 from models.jobs.pruning import PruningRule
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
-from models.trials.objective import Objective
-from models.trials.spec import DataRef, EarlyStopping
+from models.trials.spec import DataRef, EarlyStopping, Objective
 
 
 @dataclass(frozen=True, slots=True)

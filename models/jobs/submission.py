@@ -31,7 +31,6 @@ from models.data.preparation.weighting import (
 )
 from models.data.warnings import DataWarning
 from models.errors import Conflict, Invalid
-from models.jobs.best import ranked
 from models.jobs.builtin_requests import builtin_columns, check_builtin, check_other_for_builtin
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job, Outcome, TrialState
@@ -40,12 +39,13 @@ from models.jobs.reader import JobReader
 from models.jobs.schema import dump_spec, shown_request
 from models.jobs.search.reuse import training_digest
 from models.jobs.spec import JobSpec, check_trials
-from models.oracles.plan import Plan, plan
+from models.jobs.store.rows import ranked
 from models.oracles.schema import check_strategy
+from models.oracles.strategy import Plan, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
-from models.trials.objective import resolve_objective
+from models.trials.spec import resolve_objective
 
 MIN_TRIALS_TO_NARROW = 3
 

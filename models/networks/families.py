@@ -1,6 +1,10 @@
-"""Families of networks by name; a new family is one line here and one file beside `mlp.py`."""
+"""Families of networks by name, and what a network of them looks like.
+
+A new family is one line here and one file beside `mlp.py`.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import keras
 
@@ -47,3 +51,46 @@ def build(
     # Keras cannot read the file of a network whose optimizer has no variables yet.
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSummary:
+    """One layer of a network."""
+
+    name: str
+    type: str  # class name in Keras: Dense, Dropout, …
+    output_shape: tuple[int | None, ...]  # None is the number of rows
+    parameters: int  # trained and untrained numbers
+
+
+def summarize(model: keras.Model) -> list[LayerSummary]:
+    """Return every layer of a built network, from input to output."""
+    return [
+        LayerSummary(
+            layer.name, type(layer).__name__, _output_shape(layer), int(layer.count_params())
+        )
+        for layer in model.layers
+    ]
+
+
+def summary_text(model: keras.Model) -> str:
+    """Return the layers as an aligned table that ends with the total number of parameters."""
+    rows = [("layer", "type", "output shape", "parameters")]
+    rows += [
+        (layer.name, layer.type, _shape_text(layer.output_shape), f"{layer.parameters:,}")
+        for layer in summarize(model)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:<{widths[2]}}  {count:>{widths[3]}}"
+        for name, kind, shape, count in rows
+    ]
+    return "\n".join([*lines, f"total parameters: {int(model.count_params()):,}"])
+
+
+def _output_shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
+    return tuple(layer.output.shape)
+
+
+def _shape_text(shape: tuple[int | None, ...]) -> str:
+    return " × ".join("rows" if size is None else str(size) for size in shape)

@@ -1,1 +1,1 @@
-"""Which values to try next: ask and tell."""
+"""Oracles, which decide the values to try next: ask and tell."""

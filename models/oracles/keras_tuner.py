@@ -19,12 +19,11 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 from threadpoolctl import ThreadpoolController
 
-from models.oracles.encoding import Codec
 from models.oracles.gaussian_process import GaussianProcess, likeliest_length
+from models.oracles.oracle import Observation, Oracle, Proposal
 from models.oracles.strategy import Bayesian, Hyperband, Random
-from models.space.dimensions import Combinations
 from models.space.hyperparameters import Value
-from models.space.parameters import Float, Int
+from models.space.parameters import Combinations, Dimension, Float, Int
 from models.space.space import SearchSpace
 
 # Repeated draws of known values after which a space counts as exhausted. The 20 of Keras Tuner end
@@ -38,6 +37,59 @@ IDLE, STOPPED = "IDLE", "STOPPED"
 EMPTY = "EMPTY"  # not of Keras Tuner: no unseen values are left for a place in a bracket
 
 _ROUNDS = ("brackets", "current_bracket", "current_iteration")  # the state of Hyperband
+
+
+class Codec:
+    """Encodes a dimension of countable values as the index of a value, from 0.
+
+    Keras Tuner's own steps lose the last value of 0 to 0.5 by 0.1 (`0.5 // 0.1` is 4), and its
+    choices turn booleans into 0 and 1.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.dimensions = {dimension.name: dimension for dimension in space.dimensions}
+        self._options = {dimension.name: _indexed(dimension) for dimension in space.dimensions}
+
+    def indices(self, name: str) -> int | None:
+        """Return the number of values of a dimension; None if its numbers are searched as such."""
+        options = self._options[name]
+        return None if options is None else len(options)
+
+    def encoded(self, name: str, value: Value) -> int | float:
+        """Encode one value of the dimension `name`."""
+        options = self._options[name]
+        if options is not None:
+            return options.index(value)
+        assert isinstance(value, int | float)
+        return float(value) if isinstance(self.dimensions[name].parameter, Float) else value
+
+    def encode(self, flat: Mapping[str, Value]) -> dict[str, int | float]:
+        """Encode the values of the active dimensions."""
+        return {name: self.encoded(name, flat[name]) for name in self.dimensions if name in flat}
+
+    def decode(self, numbers: Mapping[str, Any]) -> dict[str, Value]:
+        """Decode the values of the active dimensions; other names are ignored."""
+        return {
+            name: self._decoded(dimension, numbers[name])
+            for name, dimension in self.dimensions.items()
+            if name in numbers
+        }
+
+    def _decoded(self, dimension: Dimension, number: Any) -> Value:
+        options, parameter = self._options[dimension.name], dimension.parameter
+        if options is not None:
+            return options[int(number)]
+        assert isinstance(parameter, Int | Float)
+        # Keras Tuner overshoots the end of a log range: by rounding, whole numbers by one.
+        within = min(max(number, parameter.min), parameter.max)
+        return int(within) if isinstance(parameter, Int) else float(within)
+
+
+def _indexed(dimension: Dimension) -> tuple[Value, ...] | None:
+    parameter = dimension.parameter
+    if isinstance(parameter, Int) and parameter.sampling == "log" and parameter.step is None:
+        return None if parameter.min < parameter.max else (parameter.min,)
+    return parameter.options()
 
 
 def make_sampler(
@@ -265,3 +317,39 @@ class HyperbandSampler(Sampler, keras_tuner.oracles.HyperbandOracle):  # type: i
         # No unseen values are left: leave the place empty, so that the bracket continues.
         bracket["rounds"][0].append({"past_id": None, "id": trial_id})
         return {"status": EMPTY, "values": {}}
+
+
+class SamplingOracle(Oracle):
+    """Draws trials from `sampler`, no values twice; a countable space may be exhausted."""
+
+    def __init__(
+        self, name: str, space: SearchSpace, direction: str, limit: int | None, sampler: Sampler
+    ) -> None:
+        super().__init__(name, space, direction, limit)
+        self._sampler = sampler
+        self._inside: set[str] = set()  # keys whose values lie in the space
+
+    def _propose(self) -> Proposal | None:
+        key = self._key(self._next)
+        self._sampler.prepare(self._next)
+        answer = self._sampler.populate_space(key)
+        if answer["status"] != RUNNING:
+            self._ended = True
+            return None
+        self._next += 1
+        flat = self._sampler.codec.decode(answer["values"])
+        self._start(key, flat)
+        return Proposal(key, self._space.resolve(flat))
+
+    def _begin(self, observation: Observation, *, own: bool) -> None:
+        if self._space.covers(observation.values):
+            self._start(observation.key, self._space.flatten(observation.values))
+
+    def _start(self, key: str, flat: Mapping[str, Value]) -> None:
+        self._inside.add(key)
+        self._sampler.begin(key, self._sampler.codec.encode(flat))
+        self._sampler.avoid(flat)
+
+    def _end(self, key: str, loss: float | None) -> None:
+        if key in self._inside:
+            self._sampler.end(key, FAILED if loss is None else COMPLETED, loss)

@@ -68,7 +68,7 @@ class RandomStrategySchema(_StrategySchema):
 
 
 class BayesianStrategySchema(_StrategySchema):
-    """Where a Gaussian process over the results so far expects the best."""
+    """The values that a Gaussian process over the results so far expects to be best."""
 
     name = _name(Bayesian)
     num_initial_points = StrictInteger(

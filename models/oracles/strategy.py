@@ -1,8 +1,16 @@
-"""The strategies and their options, as a request names them."""
+"""The strategies, their options, and the trials that each will have."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
+
+from models.errors import Invalid
+from models.space.parameters import Combinations
+from models.space.space import SearchSpace
+
+MAX_GRID_POINTS = 100_000
+DEFAULT_TRIALS = 20  # of the strategies that have no end of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +87,97 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
     options = asdict(strategy)
     lists = {name: list(options.pop(name)) for name in _LISTS if name in options}
     return {"name": strategy.name, **options, **{name: own for name, own in lists.items() if own}}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One rung of Hyperband: `trials` are trained from `initial_epoch` to `epochs`."""
+
+    iteration: int  # 0 is the first
+    bracket: int  # the number of halvings in it; the largest runs first
+    round: int  # 0 draws new values, the later ones continue the best of the round before
+    trials: int
+    initial_epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The course of a strategy if no trial fails and none is stopped."""
+
+    trials: int
+    space_size: int | None  # distinct combinations; None where a range is continuous
+    schedule: tuple[Round, ...] = ()  # Hyperband's, not cut by max_trials
+
+
+def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs: int) -> Plan:
+    """Plan a search of at most `max_trials` trials of `epochs` epochs.
+
+    Without `max_trials` a strategy runs to its own end, or `DEFAULT_TRIALS` if it has none. Raises
+    Invalid at `search_space` for a grid of more than 100,000 points.
+    """
+    size = space.size()
+    limit = trial_limit(strategy, max_trials)
+    schedule: tuple[Round, ...] = ()
+    match strategy:
+        case Manual():
+            trials = len(strategy.trials)
+        case Grid():
+            trials = _grid_points(strategy, space)
+        case Random() | Bayesian():
+            trials = DEFAULT_TRIALS if limit is None else limit
+            trials = trials if size is None else min(trials, size)
+        case Hyperband():
+            schedule = hyperband_schedule(strategy, epochs, size)
+            trials = sum(rung.trials for rung in schedule)
+    return Plan(trials if limit is None else min(trials, limit), size, schedule)
+
+
+def trial_limit(strategy: Strategy, max_trials: int | None) -> int | None:
+    """Return the most trials that a strategy proposes; None if it runs to its own end."""
+    if max_trials is None and isinstance(strategy, Random | Bayesian):
+        return DEFAULT_TRIALS
+    return max_trials
+
+
+def hyperband_schedule(strategy: Hyperband, epochs: int, size: int | None) -> tuple[Round, ...]:
+    """Return Hyperband's rounds over a space of `size` combinations, none of them drawn twice.
+
+    The figures are those of Keras Tuner 1.4.8, `tuners/hyperband.py`: brackets share the epochs
+    about equally, and numbers are rounded up.
+    """
+    longest, factor = strategy.max_epochs or epochs, strategy.factor
+    # Counted as Keras Tuner does: a logarithm would round 243 = 3 ** 5 down.
+    brackets, left = 0, float(longest)
+    while left >= 1:
+        left, brackets = left / factor, brackets + 1
+    final = math.ceil(1 + math.log(longest, factor))
+    unseen = math.inf if size is None else size
+    rounds: list[Round] = []
+    for iteration in range(strategy.iterations):
+        for bracket in reversed(range(brackets)):
+            before = unseen
+            for number in range(bracket + 1):
+                halvings = bracket - number
+                trials = min(before, math.ceil(final / (bracket + 1) * factor**halvings))
+                if number == 0:
+                    unseen -= trials
+                start = 0 if number == 0 else math.ceil(longest / factor ** (halvings + 1))
+                end = math.ceil(longest / factor**halvings)
+                if trials:
+                    rounds.append(Round(iteration, bracket, number, int(trials), start, end))
+                before = trials
+    return tuple(rounds)
+
+
+def _grid_points(strategy: Grid, space: SearchSpace) -> int:
+    points = Combinations(
+        space.dimensions, lambda dimension: dimension.parameter.points(strategy.points)
+    ).count
+    if points > MAX_GRID_POINTS:
+        raise Invalid.at(
+            "search_space",
+            f"The grid has {points:,} points, more than {MAX_GRID_POINTS:,}. Give ranges larger "
+            "steps, strategy.points fewer, or use the random strategy.",
+        )
+    return points

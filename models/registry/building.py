@@ -14,7 +14,7 @@ import numpy as np
 
 from models.data.dataset import Dataset
 from models.data.preparation.parts import Rows
-from models.networks import families, summary
+from models.networks import families
 from models.registry.catalog import artifact_folder
 from models.registry.evidence import (
     Training,
@@ -29,8 +29,7 @@ from models.registry.parity import check_parity
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
-from models.trials.network_weights import load_weights
-from models.trials.run import train_if_missing
+from models.trials.run import load_weights, train_if_missing
 from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
@@ -92,8 +91,8 @@ def build_version(spec: ExportSpec) -> ExportResult:
         metrics=held_out.metrics,
         baseline=held_out.baseline,
         parity=parity,
-        layers=[asdict(layer) for layer in summary.layers(network)],
-        summary=summary.text(network),
+        layers=[asdict(layer) for layer in families.summarize(network)],
+        summary=families.summary_text(network),
         parameters=int(network.count_params()),
         signature=signature,
         evidence=evidence,

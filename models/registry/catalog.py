@@ -67,7 +67,7 @@ class VersionRecord:
 
     @property
     def unreadable(self) -> str | None:
-        """Why its files, metrics or baseline cannot be read; None if they can."""
+        """The reason why its files, metrics or baseline cannot be read; None if they can."""
         try:
             _ = self.files, self.details
         except Unreadable as error:
@@ -92,7 +92,7 @@ class VersionRecord:
 
     @property
     def evidence(self) -> Document:
-        """Why the version may be trusted, as in evidence.json."""
+        """The reasons to trust the version, as in evidence.json."""
         evidence: Document = self._detail("evidence")
         return evidence
 
@@ -110,7 +110,7 @@ class VersionRecord:
 
     @property
     def parameters(self) -> int:
-        """How many weights the network has."""
+        """The number of weights of the network."""
         parameters: int = self._detail("parameters")
         return parameters
 

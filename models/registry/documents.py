@@ -19,7 +19,7 @@ from models.errors import Unreadable
 from models.fields import flatten
 
 Document = dict[str, Any]
-Figures = Mapping[str, float | None]  # by the names of `models.trials.objective.METRICS`
+Figures = Mapping[str, float | None]  # by the names of `models.trials.spec.METRICS`
 
 INPUT_TYPES = [kind.value for kind in ColumnType if kind is not ColumnType.IGNORED]
 

@@ -26,8 +26,7 @@ from models.trials.metrics import (
     class_probabilities,
     regression_metrics,
 )
-from models.trials.objective import METRICS
-from models.trials.spec import TrialResult, TrialSpec
+from models.trials.spec import METRICS, TrialResult, TrialSpec
 
 MAX_CATEGORIES = 50  # listed in signature.json; of a column with more, none
 MAX_HELD_OUT_ROWS = 10_000  # kept in held_out.json

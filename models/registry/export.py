@@ -18,7 +18,7 @@ class ParityError(LuthierError):
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near the ONNX graph's answers are to the Keras network's."""
+    """The distance of the ONNX graph's answers from the Keras network's."""
 
     difference: float  # the largest; see `models.registry.parity.largest_difference`
     tolerance: float
@@ -27,7 +27,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
-    """Which trial becomes which version; plain values that travel between processes."""
+    """The trial that becomes a version; plain values that travel between processes."""
 
     model: str
     version: int

@@ -1,12 +1,69 @@
-"""The files of versions: where they lie, and reading them as they were registered."""
+"""The files of versions: where they lie, reading them as registered, and a cache of them."""
 
+import hashlib
+import os
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from models.errors import NotFound
+from models.errors import ArtifactError, NotFound
 from models.registry.catalog import artifact_folder
 from models.store.artifacts import Artifacts
-from models.store.file_cache import FileCache
+
+
+class FileCache:
+    """Files by their SHA-256 in one folder, which processes may share.
+
+    The folder holds `limit` bytes at most; the least recently used files are removed first. Where
+    it cannot be written nothing is kept, and a damaged copy is removed.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def get(self, sha256: str) -> bytes | None:
+        """Return the content with this digest, or None without an intact copy."""
+        path = self._folder / sha256
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            path.unlink(missing_ok=True)
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return content
+
+    def put(self, sha256: str, content: bytes) -> None:
+        """Keep a copy, unless it is larger than the whole cache."""
+        if len(content) > self._limit:
+            return
+        temporary = self._folder / f"{sha256}.{secrets.token_hex(4)}.tmp"
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(content)
+                temporary.replace(self._folder / sha256)
+            finally:
+                temporary.unlink(missing_ok=True)
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        found = []
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another process was quicker
+                found.append((path.stat(), path))
+        found.sort(key=lambda item: item[0].st_mtime, reverse=True)
+        total = 0
+        for status, path in found:
+            total += status.st_size
+            if total > self._limit:
+                path.unlink(missing_ok=True)
+
 
 Entries = Mapping[str, Mapping[str, Any]]  # by file name: "sha256", "bytes" and "path"
 
@@ -47,15 +104,23 @@ class VersionFiles:
     def read(self, model: str, version: int, name: str) -> bytes:
         """Return the content of a file, as it was registered.
 
-        Raises NotFound if the version has no such file, ArtifactError if what is stored is missing
-        or has changed, and Unavailable if the store does not answer.
+        Raises NotFound if the version has no such file, ArtifactError, which names the file and the
+        version, if what is stored is missing or has changed, and Unavailable if the store does not
+        answer.
         """
         entry = self.entry(model, version, name)
         sha256 = entry["sha256"]
         if self._cache is not None and (kept := self._cache.get(sha256)) is not None:
             return kept
         path = entry.get("path", name)  # the oldest versions lie under their plain names
-        content = self._artifacts.read_checked(f"{artifact_folder(model, version)}/{path}", sha256)
+        try:
+            content = self._artifacts.read_checked(
+                f"{artifact_folder(model, version)}/{path}", sha256
+            )
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{name} of version {version} of model {model!r} cannot be used: {error}"
+            ) from None
         if self._cache is not None:
             self._cache.put(sha256, content)
         return content

@@ -16,7 +16,7 @@ from models.reports.curves import (
     best_so_far,
     regret_scale,
 )
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 MAX_JOBS = 20
 

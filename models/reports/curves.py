@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from models.jobs.model import Outcome, TrialState
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 ENDED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED)
 
@@ -20,7 +20,7 @@ class Curve:
 
     @property
     def trials(self) -> list[int]:
-        """How many trials had ended by each entry: 1, 2, 3, …"""
+        """The number of trials that had ended by each entry: 1, 2, 3, …"""
         return list(range(1, len(self.numbers) + 1))
 
     @property

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter
 
 from models.reports.job_report import JobReport
 from models.reports.labels import number
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 DPI = 120
 _DECADES_FOR_LOG = 1.5

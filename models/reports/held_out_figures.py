@@ -1,4 +1,4 @@
-"""How well the registered version answers the test rows."""
+"""Figures of the registered version's answers on the test rows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which hyperparameters decided how well a job's trials did."""
+"""The importance of each hyperparameter for the scores of a job's trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -193,16 +193,24 @@ def _shuffled_losses(
     None and the losses are 0. The same input gives the same answer.
     """
     # scikit-learn costs a second and 100 MB, which a process that only predicts never needs.
+    from scipy.stats import rankdata
     from sklearn.ensemble import RandomForestRegressor
+    from sklearn.metrics import r2_score
 
     x = np.concatenate(tables, axis=1).astype(np.float32)
-    y = _ranks(scores)
+    # From 0 to 1; equal scores share the mean of their ranks.
+    y = (rankdata(scores) - 1) / max(1, len(scores) - 1)
     repeats = max(1, min(REPEATS, MAX_SHUFFLED_ROWS // len(y)))
     if np.ptp(y) == 0:
         return None, np.zeros((len(tables), repeats))
     forest = RandomForestRegressor(TREES, random_state=0).fit(x, y)
     outside = _out_of_bag(forest, len(y))
-    r2 = _r2(y, _predict(forest, outside, x[None])[0], outside)
+    known = outside.any(axis=0)
+
+    def r2_of(answers: Array) -> float:
+        return float(r2_score(y[known], answers[known]))
+
+    r2 = r2_of(_predict(forest, outside, x[None])[0])
     generator = np.random.default_rng(0)
     losses, first = [], 0
     for table in tables:
@@ -212,17 +220,9 @@ def _shuffled_losses(
             order = generator.permutation(len(y))
             copy[:, first : first + width] = copy[order, first : first + width]
         answers = _predict(forest, outside, shuffled)
-        losses.append([r2 - _r2(y, answer, outside) for answer in answers])
+        losses.append([r2 - r2_of(answer) for answer in answers])
         first += width
     return r2, np.array(losses)
-
-
-def _ranks(scores: Sequence[float]) -> Array:
-    """Return ranks from 0 to 1; equal scores share the mean of their ranks."""
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    middles = counts.cumsum() - (counts + 1) / 2
-    ranks: Array = middles[places] / max(1, len(places) - 1)
-    return ranks
 
 
 def _out_of_bag(forest: Any, rows: int) -> Array:
@@ -243,9 +243,3 @@ def _predict(forest: Any, outside: Array, x: Array) -> Array:
         total += answers.reshape(repeats, rows) * mask
     mean: Array = total / np.maximum(1, outside.sum(axis=0))
     return mean
-
-
-def _r2(truth: Array, predicted: Array, outside: Array) -> float:
-    known = outside.any(axis=0)
-    residual = ((truth[known] - predicted[known]) ** 2).sum()
-    return float(1 - residual / ((truth[known] - truth[known].mean()) ** 2).sum())

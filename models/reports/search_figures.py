@@ -1,4 +1,4 @@
-"""How a search went: best score so far, learning curves, importance, and every trial's values."""
+"""Figures of a search: best score so far, learning curves, importance, and every trial's values."""
 
 import textwrap
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from models.reports.importance import Column, varying_columns
 from models.reports.job_report import JobReport, present, reason_of
 from models.reports.labels import better_is, metric_label, number, score_label, shortened
 from models.space.hyperparameters import Value
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 Array = np.ndarray[Any, Any]
 

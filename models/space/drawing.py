@@ -3,9 +3,8 @@
 import random
 from collections.abc import Callable
 
-from models.space.dimensions import Combinations, Dimension
 from models.space.hyperparameters import Value
-from models.space.parameters import Float, Int, Tunable, interpolate
+from models.space.parameters import Combinations, Dimension, Float, Int, Tunable, interpolate
 from models.space.space import SearchSpace
 
 Values = dict[str, Value | list[Value]]

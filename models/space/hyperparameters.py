@@ -6,9 +6,10 @@ entry in `_VARIANTS` for each that differs from its row, and a document in `DEFA
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from marshmallow import ValidationError
 
@@ -17,6 +18,10 @@ Value = bool | int | float | str
 
 TrialValues = Mapping[str, Value | list[Value]]
 """The values of a trial; a list holds one value for each layer, first layer first."""
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
 
 NETWORKS = ("mlp", "cnn")
 IMAGE_NETWORKS = ("cnn",)  # these learn from an image only
@@ -130,13 +135,18 @@ def parsed(row: Hyperparameter, value: object) -> Value:
 
 def parsed_list(row: Hyperparameter, values: Sequence[object]) -> list[Value]:
     """Return legal values of `row` or raise ValidationError with the messages by index."""
-    found: list[Value] = []
-    errors: dict[int, object] = {}
-    for index, value in enumerate(values):
+    return list(gather(enumerate(values), lambda _, given: parsed(row, given)).values())
+
+
+def gather(items: Iterable[tuple[K, T]], convert: Callable[[K, T], R]) -> dict[K, R]:
+    """Convert every item; raise ValidationError with the messages of all failures by key."""
+    found: dict[K, R] = {}
+    errors: dict[K, object] = {}
+    for key, item in items:
         try:
-            found.append(parsed(row, value))
+            found[key] = convert(key, item)
         except ValidationError as error:
-            errors[index] = error.messages
+            errors[key] = error.messages
     if errors:
         raise ValidationError(errors)
     return found

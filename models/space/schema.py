@@ -22,15 +22,15 @@ from models.space.hyperparameters import (
     Condition,
     Hyperparameter,
     Kind,
+    gather,
     hyperparameters_of,
     parsed,
     parsed_list,
     unknown,
     unknown_hyperparameter,
 )
-from models.space.linking import link
 from models.space.parameters import Boolean, Choice, Fixed, Float, Int, Parameter
-from models.space.space import SearchSpace, SpaceEntry
+from models.space.space import SearchSpace, SpaceEntry, link
 
 # A grid of more steps than this is a continuous range in all but name.
 MAX_STEPS = 100_000
@@ -186,17 +186,13 @@ def load_space(document: Mapping[str, object] | None, network: str) -> SearchSpa
     if document is not None and not isinstance(document, Mapping):
         raise ValidationError("Must be an object.")
     known = hyperparameters_of(network)
-    entries: dict[str, SpaceEntry] = {}
-    errors: dict[str, object] = {}
-    for name, value in (document or DEFAULT_SPACES[network]).items():
-        try:
-            if name not in known:
-                raise ValidationError(unknown_hyperparameter(name, network))
-            entries[name] = _load_entry(known[name], value)
-        except ValidationError as error:
-            errors[name] = error.messages
-    if errors:
-        raise ValidationError(errors)
+
+    def load_entry(name: str, value: object) -> SpaceEntry:
+        if name not in known:
+            raise ValidationError(unknown_hyperparameter(name, network))
+        return _load_entry(known[name], value)
+
+    entries = gather((document or DEFAULT_SPACES[network]).items(), load_entry)
     return link(network, entries, known)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0011"  # as text, a later revision is greater
+SCHEMA_REVISION = "0012"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -151,7 +151,7 @@ trials = Table(
     Index("ix_trials_digest", "digest"),
     # Covers all that monitoring counts, as the rows are large. The state is not its first column,
     # so that a planner does not prefer it in queries by more than the state.
-    Index("ix_trials_census", "failure_kind", "trainer", "state", "seconds"),
+    Index("ix_trials_statistics", "failure_kind", "trainer", "state", "seconds"),
 )
 
 events = Table(

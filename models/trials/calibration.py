@@ -13,9 +13,9 @@ from sklearn.linear_model import LinearRegression
 from models.networks.size import Size, size_of
 from models.space.hyperparameters import TrialValues, value
 from models.trials.data import PreparedFold
-from models.trials.objective import Objective
-from models.trials.process import PeakMemory
+from models.trials.run import PeakMemory
 from models.trials.scoring import report_run
+from models.trials.spec import Objective
 from models.trials.trainers.base import Array, EpochReport, Run, TrainingData
 from models.trials.trainers.choice import choose_trainer
 

@@ -4,9 +4,7 @@ The definitions are scikit-learn's. Its functions check and convert their argume
 again: together they take 6 ms for 100 rows, longer than such a trial trains.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,7 +43,7 @@ def regression_metrics(truth: Array, predictions: Array) -> Metrics:
 
 
 def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
-    """Return the classification metrics of `models.trials.objective.METRICS`; `loss` is log loss.
+    """Return the classification metrics of `models.trials.spec.METRICS`; `loss` is log loss.
 
     `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes). For a
     binary task `precision`, `recall` and `f1` are those of class 1, the second label in order.
@@ -89,30 +87,6 @@ def class_probabilities(outputs: Array) -> Array:
         return np.concatenate([1 - outputs, outputs], axis=1)
     normalized: Array = outputs / outputs.sum(axis=1, keepdims=True)
     return normalized
-
-
-def mean_history(
-    histories: Sequence[Mapping[str, Sequence[float | None]]],
-) -> dict[str, list[float | None]]:
-    """Return, by metric and epoch, the mean over the runs that reached the epoch.
-
-    It is None where a figure is not finite.
-    """
-    longest = max(len(history["loss"]) for history in histories)
-    return {
-        name: [
-            _finite_mean(
-                [history[name][epoch] for history in histories if epoch < len(history[name])]
-            )
-            for epoch in range(longest)
-        ]
-        for name in histories[0]
-    }
-
-
-def _finite_mean(figures: Sequence[float | None]) -> float | None:
-    finite = [figure for figure in figures if figure is not None and math.isfinite(figure)]
-    return fmean(finite) if len(finite) == len(figures) else None
 
 
 def _shares(parts: Array, wholes: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Preparation and memory of a trial process.
+"""Preparation of a trial process.
 
 TensorFlow is imported by the functions here, not with the file: it reads its log level once, at its
 import, and the parent of such processes never needs it.
@@ -6,26 +6,14 @@ import, and the parent of such processes never needs it.
 
 import gc
 import os
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-
-import psutil
 
 from models.settings import Settings
 from models.telemetry import configure_logging, without_import_noise
-from models.trials.trainers.base import EpochReport, Report
-
-_MEMORY_SECONDS = 0.05  # minimum time between two readings of a process's memory
 
 
-def prepare_trials(settings: Settings) -> Callable[[], None]:
-    """Return the function that prepares a new process, where all slots share the cores."""
-    return partial(_prepare, settings)
-
-
-def _prepare(settings: Settings) -> None:
+def prepare_trials(settings: Settings) -> None:
+    """Prepare a new process for trials; the slots of a worker share its cores."""
     configure_logging(settings.log_level, settings.log_format)
     threads = max(1, (os.cpu_count() or 1) // settings.resolved_trial_slots)
     prepare_process(threads, settings)
@@ -101,20 +89,3 @@ def warm_up() -> None:
     for trainer in trainers:
         trainer.train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
     gc.freeze()
-
-
-class PeakMemory:
-    """Reads the process's resident memory as epochs are reported, and passes the reports on."""
-
-    def __init__(self, report: Report | None = None) -> None:
-        self.bytes = 0
-        self._report = report
-        self._process = psutil.Process()
-        self._next_reading = 0.0  # by the monotonic clock
-
-    def __call__(self, epoch: EpochReport) -> bool | None:
-        """Note the memory at the end of an epoch; return the answer of the wrapped report."""
-        if time.monotonic() >= self._next_reading:
-            self.bytes = max(self.bytes, self._process.memory_info().rss)
-            self._next_reading = time.monotonic() + _MEMORY_SECONDS
-        return self._report(epoch) if self._report is not None else None

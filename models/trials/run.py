@@ -1,22 +1,27 @@
-"""Run one trial: the entry point in a trial process."""
+"""Run one trial, the entry point in a trial process; its best weights as stored files."""
 
 import hashlib
+import io
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from zipfile import BadZipFile
 
 import numpy as np
+import psutil
 
+from models.errors import ArtifactError
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
-from models.trials.network_weights import load_weights, save_weights, weights_name
-from models.trials.process import PeakMemory
 from models.trials.scoring import combine, diverged, report_run
-from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
-from models.trials.trainers.base import Report, Run, RunResult, Trainer
+from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
+from models.trials.trainers.base import EpochReport, Report, Run, RunResult, Trainer, Weights
 
 logger = logging.getLogger(__name__)
+
+_MEMORY_SECONDS = 0.05  # minimum time between two readings of a process's memory
 
 
 def run_trial(
@@ -136,3 +141,38 @@ def _run_seed(spec: TrialSpec, fold: int, execution: int) -> int:
         [spec.seed, fold, execution, spec.initial_epoch, int.from_bytes(values[:8])]
     )
     return int(sequence.generate_state(1)[0]) >> 2
+
+
+class PeakMemory:
+    """Reads the process's resident memory as epochs are reported, and passes the reports on."""
+
+    def __init__(self, report: Report | None = None) -> None:
+        self.bytes = 0
+        self._report = report
+        self._process = psutil.Process()
+        self._next_reading = 0.0  # by the monotonic clock
+
+    def __call__(self, epoch: EpochReport) -> bool | None:
+        """Note the memory at the end of an epoch; return the answer of the wrapped report."""
+        if time.monotonic() >= self._next_reading:
+            self.bytes = max(self.bytes, self._process.memory_info().rss)
+            self._next_reading = time.monotonic() + _MEMORY_SECONDS
+        return self._report(epoch) if self._report is not None else None
+
+
+def save_weights(artifacts: Artifacts, name: str, weights: Weights) -> None:
+    """Store the arrays as .npz, numbered in the order of `keras.Model.get_weights`."""
+    buffer = io.BytesIO()
+    numbered = {str(number): array for number, array in enumerate(weights)}
+    np.savez(buffer, allow_pickle=False, **numbered)
+    artifacts.write(name, buffer.getvalue())
+
+
+def load_weights(artifacts: Artifacts, name: str) -> Weights:
+    """Return the arrays that `save_weights` stored; raise ArtifactError if they cannot be read."""
+    content = io.BytesIO(artifacts.read(name))
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            return [arrays[str(number)] for number in range(len(arrays.files))]
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
+        raise ArtifactError(f"The stored weights {name!r} cannot be read: {error}") from None

@@ -12,12 +12,10 @@ from models.trials.metrics import (
     Metrics,
     class_metrics,
     class_probabilities,
-    mean_history,
     regression_metrics,
 )
-from models.trials.objective import Objective
-from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
-from models.trials.trainers.base import Run, RunResult
+from models.trials.spec import Failure, FailureKind, Objective, RunReport, TrialResult
+from models.trials.trainers.base import Run, RunResult, mean_history
 
 # A trial is overfit when both the ratio and the share below are exceeded.
 OVERFIT_RATIO = 1.5

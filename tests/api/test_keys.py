@@ -12,8 +12,7 @@ from werkzeug.test import TestResponse
 
 from api.auth import OPERATIONS, scope_of
 from luthier.client import Client, RequestRefused
-from models.access.catalog import KeyCatalog
-from models.access.keyring import REMEMBERED_SECONDS, KeyRing
+from models.access.catalog import REMEMBERED_SECONDS, KeyCatalog, KeyRing
 from models.access.keys import Scope
 from models.errors import Invalid
 from models.settings import Settings

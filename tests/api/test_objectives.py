@@ -4,7 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from models.data.preparation.tasks import Task
-from models.trials.objective import METRICS
+from models.trials.spec import METRICS
 
 BODIES = {
     task: {"model": "m", "dataset": f"builtin:{name}", "target": "target"}

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from models.executors.reporting import tell
+from models.executors.local import tell
 
 _calls = 0
 _prepared: list[int] = []

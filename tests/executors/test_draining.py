@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.executors.local import LocalExecutor
-from models.jobs.worker.draining import DrainingTasks
+from models.jobs.worker.context import DrainingTasks
 from tests.executors import tasks
 from tests.waiting import PATIENCE, wait_until
 
@@ -23,7 +23,7 @@ def executor() -> Iterator[LocalExecutor]:
 def test_one_that_listens_ends_by_itself_and_its_process_lives_on(
     executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.jobs.worker.draining.PATIENCE", PATIENCE)
+    monkeypatch.setattr("models.jobs.worker.context.PATIENCE", PATIENCE)
     draining, forgotten = DrainingTasks(executor), list[str]()
     process = executor.submit(tasks.process_id, None, None).result(PATIENCE)
     task = executor.submit(tasks.tell_until_stopped, None, None)
@@ -40,7 +40,7 @@ def test_one_that_listens_ends_by_itself_and_its_process_lives_on(
 def test_one_that_does_not_listen_is_ended(
     executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.jobs.worker.draining.PATIENCE", 0.01)
+    monkeypatch.setattr("models.jobs.worker.context.PATIENCE", 0.01)
     draining, forgotten = DrainingTasks(executor), list[str]()
     task = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
     announced = tmp_path / "pid"

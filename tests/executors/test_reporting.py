@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.executors.reporting import (
+from models.executors.local import (
     REPORT_SECONDS,
     Channel,
     Listener,

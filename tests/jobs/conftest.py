@@ -21,7 +21,7 @@ from models.space.schema import load_space
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 from tests.jobs.steps import LEASE, LINEAR, Work, manual
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.jobs.forecast.points import DRAWS, choose_points
+from models.jobs.forecast.measuring import DRAWS, choose_points
 from models.networks.size import size_of
 from models.oracles.strategy import Grid, Manual, Random
 from models.space.schema import load_space

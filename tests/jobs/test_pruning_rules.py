@@ -12,7 +12,7 @@ from models.jobs.pruning import (
 )
 from models.jobs.schema_parts import PruningSchema
 from models.oracles.strategy import Grid, Hyperband, Manual, Random
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 LOSS = Objective("loss", "min")
 GOOD = [1.0, 0.5, 0.3, 0.2]

@@ -6,10 +6,9 @@ from models.data.formats.reading import from_arrays
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
-from models.networks.families import build
+from models.networks.families import build, summarize, summary_text
 from models.networks.outputs import Outputs
 from models.networks.size import rows_at_once
-from models.networks.summary import layers, text
 from models.registry.onnx_model import OnnxAnswers, merge
 from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES, Value
@@ -75,7 +74,7 @@ def test_dense_layers_are_those_of_an_mlp():
 
 
 def test_a_convolution_keeps_the_size_of_its_map_and_pooling_halves_it():
-    shapes = {layer.name: layer.output_shape for layer in layers(network(SMALL, (28, 20, 1)))}
+    shapes = {layer.name: layer.output_shape for layer in summarize(network(SMALL, (28, 20, 1)))}
     assert shapes["conv_1"] == (None, 28, 20, 4)
     assert shapes["pool_1"] == (None, 14, 10, 4)
     assert shapes["pool_2"] == (None, 7, 5, 4)
@@ -134,7 +133,7 @@ def test_rows_that_are_no_images_are_refused_by_name():
 
 
 def test_the_summary_shows_blocks():
-    lines = text(network(SMALL)).splitlines()
+    lines = summary_text(network(SMALL)).splitlines()
     assert lines[2].split() == ["conv_1", "Conv2D", "rows", "×", "8", "×", "8", "×", "4", "40"]
 
 

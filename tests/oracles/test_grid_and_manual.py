@@ -7,8 +7,7 @@ import pytest
 
 from models.errors import Invalid
 from models.oracles.create import create_oracle
-from models.oracles.plan import MAX_GRID_POINTS, plan
-from models.oracles.strategy import Grid, Manual
+from models.oracles.strategy import MAX_GRID_POINTS, Grid, Manual, plan
 from models.space.schema import load_space
 
 

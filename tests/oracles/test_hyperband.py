@@ -7,8 +7,7 @@ import pytest
 from models.errors import Unreadable
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
-from models.oracles.plan import hyperband_schedule, plan
-from models.oracles.strategy import Hyperband
+from models.oracles.strategy import Hyperband, hyperband_schedule, plan
 from models.space.schema import load_space
 
 LINE = {"learning_rate": {"type": "float", "min": 1e-5, "max": 1e-1, "sampling": "log"}}

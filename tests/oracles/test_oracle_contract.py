@@ -12,8 +12,7 @@ import pytest
 from models.errors import Conflict, NotFound, Unreadable
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
-from models.oracles.plan import plan
-from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
+from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random, plan
 from models.space.schema import load_space
 
 STRATEGIES = [
@@ -193,11 +192,11 @@ def test_no_file_is_written(strategy, conditional, run, tmp_path, monkeypatch):
 def test_only_the_strategies_that_need_them_import_heavy_libraries():
     program = """
 import sys
-from models.oracles import create, plan, schema
-from models.oracles.strategy import Manual, Grid
+from models.oracles import create, schema
+from models.oracles.strategy import Manual, Grid, plan
 from models.space.schema import load_space
 space = load_space({"units": {"type": "choice", "values": [1, 2]}}, "mlp")
-plan.plan(Grid(), space, None, 10)
+plan(Grid(), space, None, 10)
 create.create_oracle(Manual(({},)), space, "min", 1, None, 10).ask(1)
 create.create_oracle(Grid(), space, "min", 1, None, 10).ask(1)
 assert not {"keras_tuner", "tensorflow", "keras", "sklearn"} & set(sys.modules)

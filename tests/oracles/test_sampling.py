@@ -6,8 +6,7 @@ import pytest
 
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
-from models.oracles.plan import DEFAULT_TRIALS
-from models.oracles.strategy import Bayesian, Random
+from models.oracles.strategy import DEFAULT_TRIALS, Bayesian, Random
 from models.space.schema import load_space
 
 PLANE = {

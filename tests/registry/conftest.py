@@ -14,9 +14,8 @@ from models.data.preparation.weighting import ClassWeight
 from models.registry.building import build_version
 from models.registry.export import ExportResult, ExportSpec
 from models.store.artifacts import Artifacts
-from models.trials.objective import resolve_objective
 from models.trials.run import run_trial
-from models.trials.spec import DataRef, TrialSpec
+from models.trials.spec import DataRef, TrialSpec, resolve_objective
 
 Tune = Callable[..., ExportSpec]
 

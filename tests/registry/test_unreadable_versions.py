@@ -206,8 +206,11 @@ def test_a_file_that_was_overwritten_is_not_used_until_it_is_restored(
     name = f"models/doubles/1/{path}"
     kept = store_root.read(name)
     store_root.write(name, b"{oops")
-    for _ in range(2):
-        assert "SHA-256 differs" in refused(predict(two_versions), 500)
+    download = "/models/doubles/versions/1/artifacts/signature.json"
+    for answer in (predict(two_versions), predict(two_versions), two_versions.get(download)):
+        detail = refused(answer, 500)
+        assert f"signature.json of {WHAT}" in detail
+        assert "SHA-256 differs" in detail
     assert_others_go_on(two_versions)
     store_root.write(name, kept)
     assert predict(two_versions).json["predictions"] == [7.0]

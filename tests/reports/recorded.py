@@ -16,7 +16,7 @@ from models.space.schema import load_space
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, trials, versions
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

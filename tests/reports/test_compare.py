@@ -7,7 +7,7 @@ import pytest
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.oracles.strategy import Bayesian
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 from tests.reports.recorded import job_spec, trial_row
 
 METRICS = {"loss": 2.5, "mse": 2.5, "mae": 1.0, "rmse": 1.58, "r2": 0.5}

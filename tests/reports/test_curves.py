@@ -11,7 +11,7 @@ from models.reports.curves import (
     best_so_far,
     regret_scale,
 )
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 from tests.reports.recorded import STARTED
 
 

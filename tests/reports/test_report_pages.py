@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.store.tables import versions
-from models.trials.objective import Objective
+from models.trials.spec import Objective
 from tests.reports.recorded import job_spec, trial_row
 
 WIDTH = 15 * 120

@@ -11,12 +11,10 @@ from marshmallow import ValidationError
 
 from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
-from models.oracles.plan import plan
-from models.oracles.strategy import Bayesian, Hyperband, Random
-from models.space.dimensions import Combinations
+from models.oracles.strategy import Bayesian, Hyperband, Random, plan
 from models.space.drawing import draw
 from models.space.hyperparameters import NETWORKS, Kind, Value, hyperparameters_of
-from models.space.parameters import Fixed
+from models.space.parameters import Combinations, Fixed
 from models.space.schema import load_space
 from models.trials.trainers.base import Run, TrainingData
 from models.trials.trainers.choice import choose_trainer

@@ -4,10 +4,9 @@ from pathlib import Path
 import pytest
 
 from models.errors import ArtifactError
-from models.registry.files import VersionFiles
+from models.registry.files import FileCache, VersionFiles
 from models.settings import Settings
 from models.store.artifacts import Artifacts
-from models.store.file_cache import FileCache
 
 
 def digest(content: bytes) -> str:

@@ -12,9 +12,8 @@ from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.space.drawing import Values
 from models.store.artifacts import Artifacts
-from models.trials.objective import Objective
 from models.trials.process import warm_up
-from models.trials.spec import DataRef, TrialSpec
+from models.trials.spec import DataRef, Objective, TrialSpec
 
 LINEAR: Values = {
     "num_layers": 0,

@@ -5,8 +5,7 @@ from models.networks.size import Size
 from models.space.drawing import Values
 from models.trials.calibration import CostModel, Measured, Work, measure
 from models.trials.data import prepare
-from models.trials.process import PeakMemory
-from models.trials.run import run_trial
+from models.trials.run import PeakMemory, run_trial
 from models.trials.trainers.base import EpochReport
 
 SMALL: Values = {"num_layers": 1, "units": 4, "batch_size": 16}

@@ -7,9 +7,8 @@ from models.networks.outputs import Outputs
 from models.registry.onnx_model import OnnxAnswers, merge
 from models.space.drawing import Values
 from models.trials.data import load, prepare
-from models.trials.objective import Objective
 from models.trials.run import run_trial
-from models.trials.spec import FailureKind
+from models.trials.spec import FailureKind, Objective
 from models.trials.trainers.keras import forward
 
 SMALL: Values = {

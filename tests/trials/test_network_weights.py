@@ -3,7 +3,8 @@ import pytest
 
 from models.errors import ArtifactError
 from models.store.artifacts import Artifacts
-from models.trials.network_weights import load_weights, save_weights, weights_name
+from models.trials.run import load_weights, save_weights
+from models.trials.spec import weights_name
 
 
 @pytest.mark.both_stores

@@ -2,7 +2,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
-from models.trials.objective import METRICS, Objective, resolve_objective
+from models.trials.spec import METRICS, Objective, resolve_objective
 
 
 def test_the_default_is_the_least_validation_loss():

@@ -15,10 +15,8 @@ from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
-from models.trials.network_weights import load_weights
-from models.trials.objective import Objective
-from models.trials.run import run_trial
-from models.trials.spec import DataRef, EarlyStopping, FailureKind
+from models.trials.run import load_weights, run_trial
+from models.trials.spec import DataRef, EarlyStopping, FailureKind, Objective
 from models.trials.trainers.base import EpochReport
 from tests.trials.results import failure, history, metrics
 

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from models.trials.metrics import mean_history
 from models.trials.scoring import is_overfit
+from models.trials.trainers.base import mean_history
 
 
 @pytest.mark.parametrize(

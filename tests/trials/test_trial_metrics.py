@@ -6,7 +6,7 @@ import sklearn.metrics
 
 from models.data.preparation.tasks import Task
 from models.trials.metrics import class_metrics, class_probabilities, log_loss, regression_metrics
-from models.trials.objective import METRICS
+from models.trials.spec import METRICS
 
 
 def test_regression_metrics():

@@ -1,29 +1,30 @@
 """Makes a forecast, in a process that is ready to train."""
 
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from models.data.library.builtin_loading import load_or_stand_in
-from models.executors.reporting import tell
+from models.executors.local import tell
 from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
-from models.jobs.forecast.points import Points, choose_points
 from models.jobs.spec import JobSpec
 from models.networks.outputs import Outputs
 from models.networks.size import Size
-from models.oracles.plan import hyperband_schedule
-from models.oracles.strategy import Hyperband
+from models.oracles.strategy import Grid, Hyperband, Manual, hyperband_schedule
 from models.registry.building import Saving, measure_savings
-from models.space.drawing import Values
+from models.space.drawing import Values, corner, draw, draw_from_grid
 from models.trials.calibration import CostModel, Measured, Work, measure
 from models.trials.data import PreparedFold, divide, prepare, prepare_fold
 
 # Proposing, sending, storing and recording one trial: what `LUTHIER_TRIAL_SLOTS=1 python -m
 # benchmarks.forecast` prints last where nothing else runs.
 SECONDS_BESIDE_TRAINING = 0.02
+
+DRAWS = 200  # values that stand for those that a job will try
 
 # Seconds of measuring after which no further point is begun: at most, and as a share of what the
 # job takes by the points so far.
@@ -35,6 +36,17 @@ _BYTES = 4  # of a parameter
 
 _saved: dict[tuple[str, str, tuple[int, ...], Outputs], list[Saving]] = {}
 _MAX_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Full values of trials."""
+
+    drawn: Sequence[Values]  # as the strategy will; at least one
+    enqueued: Sequence[Values]  # by the user, tried before the strategy's own
+    smallest: Values  # network, in the largest batches
+    largest: Values  # network, in the smallest batches
+    to_measure: Sequence[Values]  # all different, the most telling first
 
 
 def forecast(request: ForecastRequest) -> Forecast:
@@ -221,3 +233,44 @@ def _own_epochs(spec: JobSpec, trials: int) -> int:
         epochs += count * (rung.epochs - rung.initial_epoch)
         left -= count
     return epochs
+
+
+def choose_points(spec: JobSpec, size: Callable[[Values], Size]) -> Points:
+    """The points of a job; the same for the same job."""
+    space, strategy = spec.space, spec.strategy
+    generator = random.Random(spec.seed)
+    enqueued = space.check_all(strategy.initial_trials)
+
+    def products(values: Values) -> int:
+        return size(values).multiply_adds
+
+    if isinstance(strategy, Manual):
+        drawn = space.check_all(strategy.trials)[: spec.budget.max_trials]
+        smallest, largest = min(drawn, key=products), max(drawn, key=products)
+        return Points(drawn, enqueued, smallest, largest, _distinct([largest, smallest, *drawn]))
+    if isinstance(strategy, Grid):
+        drawn = draw_from_grid(space, strategy.points, DRAWS, generator)
+    else:
+        drawn = [draw(space, generator) for _ in range(DRAWS)]
+    least, most = corner(space, 0), corner(space, 1)
+    smallest = min(least, *drawn, key=products)
+    largest = max(most, *drawn, key=products)
+    smallest, widest = _in_batches_of(most, smallest), _in_batches_of(most, largest)
+    largest = _in_batches_of(least, largest)
+    telling = [largest, smallest, widest, *drawn]
+    return Points(drawn, enqueued, smallest, largest, _distinct(telling))
+
+
+def _in_batches_of(other: Values, values: Values) -> Values:
+    """`values` with the other's batch size, where the space lets both have one."""
+    if "batch_size" not in values or "batch_size" not in other:
+        return values
+    return {**values, "batch_size": other["batch_size"]}
+
+
+def _distinct(listed: Sequence[Values]) -> list[Values]:
+    found: list[Values] = []
+    for values in listed:
+        if values not in found:
+            found.append(values)
+    return found

@@ -57,7 +57,7 @@ class OracleThread:
 
     @property
     def pending(self) -> int:
-        """How many trials were asked for and have not been taken."""
+        """The number of trials that were asked for and have not been taken."""
         return sum(message.wanted for message in self._messages)
 
     @property

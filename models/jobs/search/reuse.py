@@ -11,14 +11,12 @@ from statistics import pstdev
 from typing import Any
 
 from models.errors import ArtifactError
-from models.jobs.best import SCORED
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
+from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
-from models.trials.network_weights import weights_name
-from models.trials.objective import Objective
-from models.trials.spec import TrialResult
+from models.trials.spec import Objective, TrialResult, weights_name
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 4

@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 from models.errors import Unreadable
-from models.jobs.best import SCORED, is_better
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
 from models.jobs.search.oracle_thread import InlineExecutor, OracleThread
 from models.jobs.search.reuse import EqualTrials, copy_weights, reused_result
 from models.jobs.store.held_job import HeldJob
+from models.jobs.store.rows import SCORED, is_better
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
 from models.oracles.strategy import Hyperband
@@ -51,7 +51,7 @@ class Search:
         self._pruner = Pruner(job.spec.pruning, job.spec.objective)
         self._started: float | None = None  # by the monotonic clock; None until the oracle is made
         self._oracle = self._oracle_thread(job.oracle_state or {})
-        self.best: Trial | None = None  # as `models.jobs.best` says
+        self.best: Trial | None = None  # as `models.jobs.store.rows` says
 
     def resume(self) -> None:
         """Read the trials that there are, restore the oracle, and go on from there."""

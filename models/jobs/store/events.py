@@ -11,8 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from models.jobs.model import JobState, TrialState
 from models.store.engine import Database
 from models.store.tables import events, jobs
-from models.trials.metrics import mean_history
-from models.trials.trainers.base import EpochReport
+from models.trials.trainers.base import EpochReport, mean_history
 
 _FINAL = frozenset(state for state in JobState if state.is_final)
 Runs = dict[tuple[int, int], dict[str, list[float | None]]]  # by fold and execution, then name

@@ -1,4 +1,4 @@
-"""How workers take jobs: an atomic claim, and a lease that a heartbeat renews.
+"""The queue that workers take jobs from: an atomic claim, and a lease that a heartbeat renews.
 
 Leases are written and compared by the clock of the database: those of two machines may differ.
 """

@@ -1,18 +1,23 @@
-"""Rows of jobs and trials as records.
+"""Rows of jobs and trials as records, and their order: which trial is the best.
 
 A row that this version cannot read raises Unreadable where something depends on it. Where rows are
 only shown, a failed record with the reason stands for it, so that it does not hide the others.
+
+The best trial is the completed one with the best score, the earlier of equals. A stopped trial was
+scored before its end: it is the best only where none completed. One rule holds for trials in memory
+and for rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, UnaryExpression
 
 from models.errors import Unreadable
 from models.jobs.model import Job, JobState, Outcome, Trial, TrialRef, TrialState
-from models.trials.spec import FailureKind
+from models.store.tables import trials
+from models.trials.spec import FailureKind, Objective
 
 _JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in ("progress", "best_trial")]
 
@@ -96,3 +101,37 @@ def _holds(result: Any, name: str, kind: type) -> bool:
     if isinstance(value, list) and kind is list:
         return all(isinstance(item, Mapping) for item in value)
     return value is None or isinstance(value, kind)
+
+
+SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
+
+
+def is_better(objective: Objective, trial: Trial, other: Trial | None) -> bool:
+    """Return whether a scored trial is better than another one, or than none."""
+    if other is None:
+        return True
+    if trial.state != other.state and trial.score is not None and other.score is not None:
+        return trial.state == TrialState.COMPLETED
+    return objective.is_better(trial.score, other.score)
+
+
+def ranked(objective: Objective, completed: Iterable[Outcome]) -> list[Outcome]:
+    """Return completed trials, the best first."""
+    return sorted(completed, key=lambda trial: objective.loss(trial.score))
+
+
+def best_first(objective: Objective) -> list[UnaryExpression[Any]]:
+    """Return what rows of trials are ordered by: score, the best first, then number."""
+    score = trials.c.score
+    order = score.asc() if objective.is_minimized else score.desc()
+    return [order.nulls_last(), trials.c.number.asc()]
+
+
+def comes_after(objective: Objective, last: Trial) -> ColumnElement[bool]:
+    """Return the condition that a row comes after `last` in the order of `best_first`."""
+    score = trials.c.score
+    later = trials.c.number > last.number
+    if last.score is None:
+        return score.is_(None) & later
+    worse = score > last.score if objective.is_minimized else score < last.score
+    return worse | ((score == last.score) & later) | score.is_(None)

@@ -56,7 +56,7 @@ class Phase:
 
     @property
     def room(self) -> int:
-        """How many more tasks it would start, as far as is known before it is advanced."""
+        """The number of tasks that it would start, as far as is known before it is advanced."""
         return int(not self.in_flight)
 
     @property
@@ -143,7 +143,7 @@ class Searching(Phase):
 
     @property
     def room(self) -> int:
-        """How many more trials may run at once."""
+        """The number of further trials that may run at once."""
         if self.state.is_paused:
             return 0
         return max(0, self._at_once - len(self.in_flight))

@@ -43,7 +43,7 @@ class JobRun:
 
     @property
     def room(self) -> int:
-        """How many more tasks it would start, as far as is known before it is advanced."""
+        """The number of tasks that it would start, as far as is known before it is advanced."""
         return 0 if self.is_over or self._state.is_paused else self._phase.room
 
     def advance(self, done: Collection[Future[Any]], slots: int) -> None:

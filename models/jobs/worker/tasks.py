@@ -13,15 +13,14 @@ from models.data.formats.reading import from_arrays
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
-from models.executors.reporting import tell
+from models.executors.local import tell
 from models.registry.export import ExportResult, ExportSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.telemetry import about
-from models.trials.objective import Objective
 from models.trials.process import prepare_trials
 from models.trials.run import run_trial
-from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+from models.trials.spec import DataRef, Failure, FailureKind, Objective, TrialResult, TrialSpec
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def prepare_tasks(settings: Settings) -> Callable[[], None]:
 
 
 def _prepare(settings: Settings) -> None:
-    prepare_trials(settings)()
+    prepare_trials(settings)
     try:
         with tempfile.TemporaryDirectory() as folder:
             warm_up_tasks(folder)

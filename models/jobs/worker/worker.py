@@ -21,9 +21,7 @@ from models.executors.local import LocalExecutor
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue, Wanted
-from models.jobs.worker.context import WorkerContext
-from models.jobs.worker.draining import DrainingTasks
-from models.jobs.worker.health import WorkerHealth
+from models.jobs.worker.context import DrainingTasks, WorkerContext, WorkerHealth
 from models.jobs.worker.run import JobRun
 from models.jobs.worker.tasks import prepare_tasks
 from models.registry.catalog import ModelCatalog

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,6 +105,30 @@ def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray[Any, np.dtype[np
     return np.random.default_rng([seed, epoch]).permutation(rows)
 
 
+def mean_history(
+    histories: Sequence[Mapping[str, Sequence[float | None]]],
+) -> dict[str, list[float | None]]:
+    """Return, by metric and epoch, the mean over the runs that reached the epoch.
+
+    It is None where a figure is not finite.
+    """
+    longest = max(len(history["loss"]) for history in histories)
+    return {
+        name: [
+            _finite_mean(
+                [history[name][epoch] for history in histories if epoch < len(history[name])]
+            )
+            for epoch in range(longest)
+        ]
+        for name in histories[0]
+    }
+
+
+def _finite_mean(figures: Sequence[float | None]) -> float | None:
+    finite = [figure for figure in figures if figure is not None and math.isfinite(figure)]
+    return fmean(finite) if len(finite) == len(figures) else None
+
+
 class Recorder:
     """Keeps the history of a run and decides which weights to keep and when training ends.
 
@@ -140,6 +165,29 @@ class Recorder:
         if self._report is not None:
             self._send(self._report, epoch)
         return is_best
+
+    def result(
+        self,
+        weights: Weights,
+        validation_outputs: Array,
+        training_outputs: Array,
+        parameters: int,
+        seconds: float,
+    ) -> RunResult:
+        """Return the outcome of the run, whose outputs are those with the best weights."""
+        finite = np.isfinite(validation_outputs).all() and np.isfinite(training_outputs).all()
+        return RunResult(
+            weights=weights,
+            best_epoch=self.best_epoch,
+            epochs=self._run.initial_epoch + len(self.history["loss"]),
+            history=self.history,
+            validation_outputs=validation_outputs,
+            training_outputs=training_outputs,
+            parameters=parameters,
+            seconds=seconds,
+            diverged=self.diverged or not finite,
+            stopped=self.stopped,
+        )
 
     def _note(self, epoch: int, val_loss: float, loss: float) -> bool:
         if not (math.isfinite(val_loss) and math.isfinite(loss)):

@@ -9,8 +9,7 @@ from models.space.hyperparameters import TrialValues, Value, value
 from models.trials.trainers.base import Trainer, TrainingData
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.activations import ACTIVATIONS
-from models.trials.trainers.numpy.optimizers import OPTIMIZERS
-from models.trials.trainers.numpy.rates import SCHEDULES
+from models.trials.trainers.numpy.optimizers import OPTIMIZERS, SCHEDULES
 from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 # The hyperparameters that the NumPy trainer knows, and the values of those that it knows in part.

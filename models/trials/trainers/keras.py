@@ -112,31 +112,13 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
         shuffle=False,
         verbose=0,
     )
-    return _finish(model, recording, data, run, time.perf_counter() - started)
-
-
-def _finish(
-    model: keras.Model, recording: "_Recording", data: TrainingData, run: Run, seconds: float
-) -> RunResult:
-    recorder = recording.recorder
-    if recorder.best_epoch:
+    seconds = time.perf_counter() - started
+    if recording.recorder.best_epoch:
         model.set_weights(recording.best_weights)
-    validation_outputs = forward(model, data.x_validation)
-    training_outputs = (
-        validation_outputs if data.x_train is data.x_validation else forward(model, data.x_train)
-    )
-    finite = np.isfinite(validation_outputs).all() and np.isfinite(training_outputs).all()
-    return RunResult(
-        weights=recording.best_weights,
-        best_epoch=recorder.best_epoch,
-        epochs=run.initial_epoch + len(recorder.history["loss"]),
-        history=recorder.history,
-        validation_outputs=validation_outputs,
-        training_outputs=training_outputs,
-        parameters=int(model.count_params()),
-        seconds=seconds,
-        diverged=recorder.diverged or not finite,
-        stopped=recorder.stopped,
+    validation = forward(model, data.x_validation)
+    training = validation if data.x_train is data.x_validation else forward(model, data.x_train)
+    return recording.recorder.result(
+        recording.best_weights, validation, training, int(model.count_params()), seconds
     )
 
 

@@ -1,20 +1,29 @@
-"""The optimizers of Keras in NumPy: formulas, compiled loops over the weights, their states.
+"""The optimizers of Keras in NumPy: formulas, compiled loops over the weights, learning rates.
 
 Formulas and constants are those of `keras.optimizers` 3.15, in its order of operations. An update
 is bound by memory: compiled by Numba it reads and writes each number once, where NumPy takes ten
 passes. Compiled code is kept in memory only, because Numba's cache on disk is pickled.
 """
 
-from abc import ABC, abstractmethod
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
 
 import numba
 import numpy as np
 
+from models.networks.optimizers import (
+    EXPONENTIAL_END,
+    PLATEAU_FACTOR,
+    PLATEAU_PATIENCE,
+    Steps,
+)
 from models.space.hyperparameters import TrialValues, value
 from models.trials.trainers.base import Floats
+
+SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
 
 Function = Callable[..., Any]
 # (weight, gradient, *states, keep, *numbers) -> (weight, *states). `keep` is the share of a weight
@@ -26,13 +35,14 @@ Formula = Callable[..., tuple[np.float32, ...]]
 _compiled: Callable[[Function], Function] = numba.njit(error_model="numpy")
 
 _EPSILON = np.float32(1e-7)
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_PI = np.float32(math.pi)
 _BETA_1, _BETA_2 = np.float32(0.9), np.float32(0.999)
 _REST_1, _REST_2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
 _RHO, _REST_RHO = np.float32(0.9), np.float32(1 - 0.9)
 
 
-class Optimizer(ABC):
+class Optimizer:
     """Changes weights by their gradient, one step after the other."""
 
     formula: ClassVar[Formula]
@@ -58,9 +68,9 @@ class Optimizer(ABC):
         states = (state[place] for state in self._states)
         self._update(weights[place], gradient[place], *states, *self._scalars)
 
-    @abstractmethod
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
         """Return what the formula takes after `keep`."""
+        return (rate,)
 
 
 @cache
@@ -93,9 +103,6 @@ def _sgd(weight, gradient, keep, rate):  # type: ignore[no-untyped-def]
 class _Sgd(Optimizer):
     formula = _sgd
 
-    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate,)
-
 
 @_compiled
 def _sgd_momentum(weight, gradient, velocity, keep, rate, momentum):  # type: ignore[no-untyped-def]
@@ -121,9 +128,6 @@ def _rmsprop(weight, gradient, square, keep, rate):  # type: ignore[no-untyped-d
 class _Rmsprop(Optimizer):
     formula = _rmsprop
     states = 1
-
-    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate,)
 
 
 @_compiled
@@ -153,9 +157,6 @@ class _Adagrad(Optimizer):
     formula = _adagrad
     states = 1
     state_start = 0.1
-
-    def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate,)
 
 
 @_compiled
@@ -198,7 +199,7 @@ class _Nadam(Optimizer):
 
 
 def _nadam_momentum(step: int) -> np.float32:
-    return np.float32(_BETA_1 * (_ONE - np.float32(0.5) * np.float32(0.96) ** step))
+    return np.float32(_BETA_1 * (_ONE - _HALF * np.float32(0.96) ** step))
 
 
 @_compiled
@@ -238,3 +239,48 @@ def create_optimizer(values: TrialValues, size: int) -> Optimizer:
     if name in _WITH_MOMENTUM and float(value(values, "momentum")):
         return _WITH_MOMENTUM[name](values, size)
     return _BY_NAME[name](values, size)
+
+
+@dataclass(slots=True)
+class Rates:
+    """Learning rates of a training, computed in float32, as Keras does."""
+
+    schedule: str
+    first: np.float32
+    steps: Steps
+    _plateau: float = field(init=False)
+    _best: float = math.inf
+    _waited: int = 0
+
+    def __post_init__(self) -> None:
+        self._plateau = float(self.first)
+
+    @classmethod
+    def of(cls, values: TrialValues, steps: Steps) -> "Rates":
+        """Return the rates that `values` name."""
+        rate = np.float32(value(values, "learning_rate"))
+        return cls(str(value(values, "lr_schedule")), rate, steps)
+
+    def at(self, step: int) -> float:
+        """Return the rate of a step, counted from 0 where this training begins."""
+        passed = np.float32(min(step + self.steps.done, self.steps.total))
+        share = passed / np.float32(self.steps.total)
+        match self.schedule:
+            case "cosine":
+                return float(self.first * (_HALF * (_ONE + np.cos(_PI * share))))
+            case "exponential":
+                return float(self.first * np.float32(EXPONENTIAL_END) ** share)
+            case _:
+                return self._plateau
+
+    def end_epoch(self, val_loss: float) -> None:
+        """Lower the rate of `reduce_on_plateau` when `val_loss` has stopped falling."""
+        if self.schedule != "reduce_on_plateau":
+            return
+        if val_loss < self._best:
+            self._best, self._waited = val_loss, 0
+            return
+        self._waited += 1
+        if self._waited >= PLATEAU_PATIENCE:
+            self._plateau = float(np.float32(self._plateau * PLATEAU_FACTOR))
+            self._waited = 0

@@ -29,7 +29,7 @@ from models.trials.trainers.base import (
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
 from models.trials.trainers.numpy.losses import LOSSES
 from models.trials.trainers.numpy.network import Descent, NetworkPass
-from models.trials.trainers.numpy.rates import Rates
+from models.trials.trainers.numpy.optimizers import Rates
 
 # Rows of one pass in which nothing is learned.
 _FORWARD_ROWS = 2048
@@ -140,19 +140,8 @@ class _Training:
         training = validation
         if self._x is not self._x_validation:
             training = self._loss.answers(self._scores(self._x))
-        finite = bool(np.isfinite(validation).all() and np.isfinite(training).all())
-        return RunResult(
-            weights=self._weights.arrays() if recorder.best_epoch else [],
-            best_epoch=recorder.best_epoch,
-            epochs=self._run.initial_epoch + len(recorder.history["loss"]),
-            history=recorder.history,
-            validation_outputs=validation,
-            training_outputs=training,
-            parameters=self._weights.size,
-            seconds=seconds,
-            diverged=recorder.diverged or not finite,
-            stopped=recorder.stopped,
-        )
+        weights = self._weights.arrays() if recorder.best_epoch else []
+        return recorder.result(weights, validation, training, self._weights.size, seconds)
 
 
 def _with_ones(x: Array) -> Floats:
