@@ -81,7 +81,7 @@ def test_excluded_columns_are_left_out_and_told(shared_client: FlaskClient) -> N
 
 
 def test_warnings_are_shown_by_plan_job_and_list(shared_client: FlaskClient) -> None:
-    records = [row | {"y": None} if row["a"] < 1 else row for row in ROWS]
+    records = [row | {"y": None} if float(str(row["a"])) < 1 else row for row in ROWS]
     body = {"dataset": {"records": records}}
     plan = planned(shared_client, **body)
     codes = {warning["code"]: warning for warning in plan["warnings"]}

@@ -81,11 +81,11 @@ def test_predictions_go_out_as_csv(trained: Any) -> None:
     assert of_json.text == table.text
 
 
-def test_csv_of_booleans_and_of_what_is_no_number() -> None:
-    found = Prediction("m", 1, [True, None], [[0.25, 0.75], [None, None]], [False, True])
-    lines = ["prediction,probability_false,probability_true", "true,0.25,0.75", ",,", ""]
+def test_csv_of_booleans_and_of_numbers() -> None:
+    found = Prediction("m", 1, [True, False], [[0.25, 0.75], [1.0, 0.0]], [False, True])
+    lines = ["prediction,probability_false,probability_true", "true,0.25,0.75", "false,1.0,0.0", ""]
     assert prediction_csv(found) == "\r\n".join(lines)
-    assert prediction_csv(Prediction("m", 1, [1.5, None])) == "prediction\r\n1.5\r\n\r\n"
+    assert prediction_csv(Prediction("m", 1, [1.5])) == "prediction\r\n1.5\r\n"
 
 
 def test_columns_that_are_too_many_or_too_few(trained: Any) -> None:

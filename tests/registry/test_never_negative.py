@@ -58,6 +58,8 @@ def test_negative_predictions_can_be_asked_for(artifacts: Artifacts, tune: Tune)
     evidence = build_version(spec).evidence
     assert predicted(artifacts, spec).min() < -5
     assert evidence["lineage"]["allow_negative"] is True
+    assert clipped.result.score is not None
+    assert spec.result.score is not None
     assert clipped.result.score < spec.result.score, "the same network, scored as it is served"
 
 

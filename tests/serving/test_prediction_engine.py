@@ -55,22 +55,22 @@ def test_classes_come_back_as_the_labels_of_the_data(
     assert [type(label) for label in answer.predictions] == [type(labels[0])] * 2
 
 
-def test_what_is_not_finite_leaves_as_none(files: VersionFiles, register: Register) -> None:
+def test_a_row_without_a_finite_answer_is_refused(files: VersionFiles, register: Register) -> None:
     register("double", 1)
     register("coin", 1, ["no", "yes"])
     engine = PredictionEngine(files, 2)
-    regression = engine.predict("double", 1, [{"x": 1e308}, {"x": 1}, {"x": None}])
-    assert regression.predictions == [None, 3.0, None]
-    classes = engine.predict("coin", 1, [{"x": None}, {"x": 1}])
-    assert classes.predictions == [None, "yes"]
-    assert classes.probabilities == [[None, None], [0.0, 1.0]]
-    json.dumps([regression.predictions, classes.probabilities], allow_nan=False)
+    with pytest.raises(Invalid, match="finite") as caught:
+        engine.predict("double", 1, [{"x": 1e308}, {"x": 1}, {"x": None}])
+    assert list(caught.value.errors) == ["instances.0", "instances.2"]
+    with pytest.raises(Invalid, match="finite") as caught:
+        engine.predict("coin", 1, [{"x": 1}, {"x": None}])
+    assert list(caught.value.errors) == ["instances.1"]
 
 
 def test_instances_that_do_not_fit_are_refused(files: VersionFiles, register: Register) -> None:
     register("double", 1)
-    with pytest.raises(Invalid, match="Expected a number") as caught:
-        PredictionEngine(files, 2).predict("double", 1, [{"x": "1"}])
+    with pytest.raises(Invalid, match="is not a number") as caught:
+        PredictionEngine(files, 2).predict("double", 1, [{"x": "one"}])
     assert list(caught.value.errors) == ["instances.0.x"]
 
 

@@ -52,6 +52,8 @@ def as_text(cell: float) -> str:
 def shown(value: object, limit: int = 40) -> str:
     """Return `value` as JSON, cut to `limit` characters, for a message."""
     text = json.dumps(value, default=str, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        text = json.dumps(value, default=str)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
