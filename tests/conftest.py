@@ -135,7 +135,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     bind, data, log = free_bind(), folder / "data", folder / "service.log"
     worker = free_bind()
-    with running("serve", log, bind=bind, data=data, trial_slots=2, worker_bind=worker) as process:
+    # A forecast may take as long as a busy machine needs to start its process.
+    settings = {"data": data, "trial_slots": 2, "forecast_seconds": PATIENCE / 2}
+    with running("serve", log, bind=bind, worker_bind=worker, **settings) as process:
         wait_until(lambda: process.poll() is not None or "Luthier is ready" in log.read_text())
         assert process.poll() is None, log.read_text()
         yield Service(f"http://{bind}", data, log, f"http://{worker}")
