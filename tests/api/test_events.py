@@ -233,7 +233,7 @@ def test_a_silent_stream_is_kept_alive(database: Database, queued_job: str) -> N
     # A comment is no event: what comes next has its own number.
     JobQueue(database, "worker-1", 30.0).claim()
     assert wait_until(lambda: parse(next(stream)))[0]["id"] == "2"
-    patient = streams.stream(queued_job, 1, look_seconds=0.0, keep_alive_seconds=15.0)
+    patient = streams.stream(queued_job, 1, look_seconds=0.0, keep_alive_seconds=PATIENCE)
     next(patient)
     assert [event["id"] for event in parse(next(patient))] == ["2"]
 

@@ -19,7 +19,7 @@ from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import api_keys
 from tests.processes import fetch, free_bind, running
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 Refused = Callable[..., dict[str, Any]]
 Connect = Callable[[Settings], FlaskClient]
@@ -233,15 +233,18 @@ def test_the_client_sends_its_key_to_a_service_beyond_this_machine(
     with running("api", tmp_path / "log", bind=bind, data=settings.data, api_keys=keys) as process:
         wait_until(lambda: process.poll() is not None or _answers(url))
         assert process.poll() is None, (tmp_path / "log").read_text()
-        with Client(url, api_key=SECRET) as client, pytest.raises(RequestRefused) as refusal:
+        with (
+            Client(url, api_key=SECRET, timeout=PATIENCE) as client,
+            pytest.raises(RequestRefused) as refusal,
+        ):
             client.job("job_0")
         assert refusal.value.status == 404
         monkeypatch.setenv("LUTHIER_API_KEY", SECRET)
-        with Client(url) as client, pytest.raises(RequestRefused) as refusal:
+        with Client(url, timeout=PATIENCE) as client, pytest.raises(RequestRefused) as refusal:
             client.cancel("job_0")
         assert refusal.value.status == 403
         monkeypatch.delenv("LUTHIER_API_KEY")
-        with Client(url) as client, pytest.raises(RequestRefused) as refusal:
+        with Client(url, timeout=PATIENCE) as client, pytest.raises(RequestRefused) as refusal:
             client.job("job_0")
         assert refusal.value.status == 401
         assert SECRET not in (tmp_path / "log").read_text()

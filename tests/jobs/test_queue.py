@@ -155,6 +155,18 @@ def test_a_worker_that_was_only_late_counts_no_attempt(queued, database: Databas
         lapse(job.id)
 
 
+def test_a_worker_that_was_held_up_does_not_claim_what_it_runs(
+    queued, one: JobQueue, other: JobQueue, lapse
+) -> None:
+    job, later = queued(), queued()
+    assert present(one.claim()).id == job.id
+    lapse(job.id)
+    assert present(one.claim(besides=[job.id])).id == later.id
+    assert one.claim(besides=[job.id, later.id]) is None
+    assert set(one.held()) == {job.id, later.id}
+    assert present(other.claim()).id == job.id, "any other worker may take it"
+
+
 def test_a_paused_or_ended_job_is_not_claimed(queued, commands: JobCommands, one: JobQueue) -> None:
     commands.pause(queued().id)
     commands.cancel(queued().id)

@@ -3,6 +3,7 @@
 Leases are written and compared by the clock of the database: those of two machines may differ.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -34,17 +35,19 @@ class JobQueue:
         self.owner = owner
         self.lease_seconds = lease_seconds
 
-    def claim(self) -> Job | None:
+    def claim(self, besides: Collection[str] = ()) -> Job | None:
         """Take the oldest job that is queued, or whose worker's lease has ended.
 
         Of two workers that claim the same job, one gets it and the other None. A job that has
         ended its worker MAX_ATTEMPTS times in a row is failed instead, and the next one taken.
+        The jobs `besides`, which this worker runs, are left alone: it may have been held up for
+        longer than its lease.
         """
         with self._database.write() as connection:
             present = moment(connection)
             query = (
                 select(jobs)
-                .where(_claimable(present))
+                .where(_claimable(present), jobs.c.id.not_in(besides))
                 .order_by(jobs.c.created, jobs.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)

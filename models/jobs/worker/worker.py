@@ -224,7 +224,7 @@ class Worker:
 
     def _claim(self) -> None:
         while len(self._runs) < JOBS_AT_ONCE:
-            job = self._queue.claim()
+            job = self._queue.claim(besides=self._runs)
             if job is None:
                 return
             log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
