@@ -85,7 +85,7 @@ def test_csv_of_booleans_and_of_what_is_no_number() -> None:
     found = Prediction("m", 1, [True, None], [[0.25, 0.75], [None, None]], [False, True])
     lines = ["prediction,probability_false,probability_true", "true,0.25,0.75", ",,", ""]
     assert prediction_csv(found) == "\r\n".join(lines)
-    assert prediction_csv(Prediction("m", 1, [1.5, None])) == "prediction\r\n1.5\r\n\r\n"
+    assert prediction_csv(Prediction("m", 1, [1.5, None])) == 'prediction\r\n1.5\r\n""\r\n'
 
 
 def test_columns_that_are_too_many_or_too_few(trained: Any) -> None:
