@@ -77,7 +77,8 @@ class JobSpecSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         metadata=described(
-            "Columns to leave out, such as one that is known only after the target."
+            "Columns to leave out, such as one that is known only after the target.",
+            example=["date_of_payment"],
         ),
     )
     task = ma.fields.String(
