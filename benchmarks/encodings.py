@@ -56,7 +56,13 @@ CASES = (
     Case("openintro", "birds", "height", {"date": "ignored", "remarks": "text"}),
     Case("dslabs", "trump_tweets", "retweet_count", {"text": "text"}, ("id_str", "favorite_count")),
     Case("modeldata", "tate_text", "year", {"title": "text", "medium": "text"}, ("id",)),
-    Case("modeldata", "training_data", "score", {"review": "text"}, ("product",), task=Task.BINARY),
+    Case(
+        "modeldata",
+        "training_data",
+        "score",
+        {"product": "category", "review": "text"},
+        task=Task.BINARY,
+    ),
 )
 
 
