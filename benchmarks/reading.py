@@ -105,9 +105,7 @@ def duckdb(path: Path) -> tuple[Rows, int]:
     """Read a file by DuckDB's `read_csv`, which sniffs the dialect; by default but for the types."""
     import duckdb as engine
 
-    found = engine.connect().execute(
-        "SELECT * FROM read_csv(?, all_varchar = true)", [str(path)]
-    )
+    found = engine.connect().execute("SELECT * FROM read_csv(?, all_varchar = true)", [str(path)])
     columns = len(found.description)
     return [["" if cell is None else cell for cell in row] for row in found.fetchall()], columns
 
@@ -144,9 +142,7 @@ def compare(folder: Path, every: int, misses: bool) -> None:
         print(f"{verdict}: {name}: {why}")
 
 
-def _verdict(
-    read: Callable[[Path], tuple[Rows, int]], path: Path, clean: Clean
-) -> tuple[str, str]:
+def _verdict(read: Callable[[Path], tuple[Rows, int]], path: Path, clean: Clean) -> tuple[str, str]:
     try:
         rows, columns = read(path)
     except Exception as error:  # whatever a reader raises, it has refused the file

@@ -25,16 +25,16 @@ CSV = b"name,size\nGraz,1\nWien,2\n"
 SMALL = TableLimits(inflated_bytes=1_000_000, rows=1000, columns=100, cell_length=1000)
 XLS = zlib.decompress(
     base64.b85decode(
-        'c-rk)O=uHA6#izjX?{qPO-+SXD4}4rwLORzFYT&CdrGNZ)GFwv2^iX@5_@ScR%?!eAP5#Og?jK(_2LgI=t1xxRP-'
-        'PSLZU}cLIn?L);BM^HLVpI&_Z>-FmK+xnQ!N1-^`oceX|%X&fRY<VGa7=LB$TBp~fbt1l)!J>bGsFy0xE*t+1sK@'
-        'KYcgym-?1+9zWu<6VM=d-@BKz$YrFaUKKXxlDW$afp4eg!G}8q`)n*gweuYHL)CKxsByr9{H5z0k&La*-K-KVhD@'
-        'oK-Yd}6`#=Bxi1WP-G|Kiz?Qve#w)psFJ2SXv0fa^XRXmK*3qViFb@i7e<qj7%XS2}5d=;WdXmYWM52fo1$!Rf>^'
-        'QLG?&{}pW#3%80NKB<w)=i#_frtp+OKOmFb(@GZ;}E+Fm&0YBVkQgWpvV-02eantg#GL7qU|s50JJdX}b@V^V#8Z'
-        'w0=@Sncq1d7_0I@Bkz+C$uuIYM|rmx<WTv}*SE>kpm~NZ(|iV0Pl}z=G1#~y8AJ|qk7q@8F=G$Q%Y4-xthcg^k;_'
-        'zf3^qH;kr^Iyg?l?_o_&mW=B^rjH|d2hM<2BnKAWASFZ7qDVhiuhIkeNsl_tLY&7fO!i`knJk4?80PFDHIvgMZy<'
-        'JSzwciTA*BUqMuiV$U4ZOOYMR$7{KuOwTn!xqez_v0DOFPMEwlNs*DOO2S4r>(=&n5R3uYD|Kh8E2W-r#0b$97Ng'
-        'hCxTE=P*6}%P*70#zajV;wfaP^J1+|IncwGp*IA}gQJ+cvSscSS{U+$8@-T8#=P_B=`q>VzaIYmc$Z@|HN*t%z^B'
-        '6&j{TQix{nERSsQo`1CK`Wk3)MS+r5->3^87ylf-}~H'
+        "c-rk)O=uHA6#izjX?{qPO-+SXD4}4rwLORzFYT&CdrGNZ)GFwv2^iX@5_@ScR%?!eAP5#Og?jK(_2LgI=t1xxRP-"
+        "PSLZU}cLIn?L);BM^HLVpI&_Z>-FmK+xnQ!N1-^`oceX|%X&fRY<VGa7=LB$TBp~fbt1l)!J>bGsFy0xE*t+1sK@"
+        "KYcgym-?1+9zWu<6VM=d-@BKz$YrFaUKKXxlDW$afp4eg!G}8q`)n*gweuYHL)CKxsByr9{H5z0k&La*-K-KVhD@"
+        "oK-Yd}6`#=Bxi1WP-G|Kiz?Qve#w)psFJ2SXv0fa^XRXmK*3qViFb@i7e<qj7%XS2}5d=;WdXmYWM52fo1$!Rf>^"
+        "QLG?&{}pW#3%80NKB<w)=i#_frtp+OKOmFb(@GZ;}E+Fm&0YBVkQgWpvV-02eantg#GL7qU|s50JJdX}b@V^V#8Z"
+        "w0=@Sncq1d7_0I@Bkz+C$uuIYM|rmx<WTv}*SE>kpm~NZ(|iV0Pl}z=G1#~y8AJ|qk7q@8F=G$Q%Y4-xthcg^k;_"
+        "zf3^qH;kr^Iyg?l?_o_&mW=B^rjH|d2hM<2BnKAWASFZ7qDVhiuhIkeNsl_tLY&7fO!i`knJk4?80PFDHIvgMZy<"
+        "JSzwciTA*BUqMuiV$U4ZOOYMR$7{KuOwTn!xqez_v0DOFPMEwlNs*DOO2S4r>(=&n5R3uYD|Kh8E2W-r#0b$97Ng"
+        "hCxTE=P*6}%P*70#zajV;wfaP^J1+|IncwGp*IA}gQJ+cvSscSS{U+$8@-T8#=P_B=`q>VzaIYmc$Z@|HN*t%z^B"
+        "6&j{TQix{nERSsQo`1CK`Wk3)MS+r5->3^87ylf-}~H"
     )
 )
 XLSX_TYPES = "<Types xmlns='http://schemas.openxmlformats.org/package/2006/content-types'/>"
@@ -65,7 +65,9 @@ def xlsx(**sheets):
     members["xl/workbook.xml"] = (
         f"<workbook xmlns='{MAIN}' xmlns:r='{RELATIONS}'><sheets>{listed}</sheets></workbook>"
     )
-    members["xl/_rels/workbook.xml.rels"] = f"<Relationships xmlns='{PACKAGE}'>{links}</Relationships>"
+    members["xl/_rels/workbook.xml.rels"] = (
+        f"<Relationships xmlns='{PACKAGE}'>{links}</Relationships>"
+    )
     members["_rels/.rels"] = (
         f"<Relationships xmlns='{PACKAGE}'><Relationship Id='a'"
         f" Type='{RELATIONS}/officeDocument' Target='xl/workbook.xml'/></Relationships>"
@@ -82,7 +84,9 @@ def sheet_xml(rows):
             if isinstance(cell, bool):
                 cells += f'<c r="{place}" t="b"><v>{int(cell)}</v></c>'
             elif isinstance(cell, str):
-                cells += f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{cell}</t></is></c>'
+                cells += (
+                    f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{cell}</t></is></c>'
+                )
             elif cell is not None:
                 cells += f'<c r="{place}"><v>{cell}</v></c>'
         text += f'<row r="{number}">{cells}</row>'
@@ -173,7 +177,9 @@ FORMATS = {
     "lists": b'[["name", "size"], ["Graz", 1], ["Wien", 2]]',
     "data": b'{"data": [{"name": "Graz", "size": 1}, {"name": "Wien", "size": 2}]}',
     "utf-16 records": '[{"name": "Graz", "size": 1}, {"name": "Wien", "size": 2}]'.encode("utf-16"),
-    "npz": stored(lambda sink: np.savez(sink, name=np.array(["Graz", "Wien"]), size=np.array([1, 2]))),
+    "npz": stored(
+        lambda sink: np.savez(sink, name=np.array(["Graz", "Wien"]), size=np.array([1, 2]))
+    ),
 }
 
 
@@ -317,7 +323,7 @@ def test_limits_of_text_are_checked_while_it_is_read():
         (b"," * 50 + b"\n") * 6000,
         b"a\n" + b"\n" * 300_000,
         b"\\" * 300_000,
-        b'a,b\n' + b'1,"x" "y" "z\n' * 20_000,
+        b"a,b\n" + b'1,"x" "y" "z\n' * 20_000,
         b" " * 299_999 + b"x",
         b"a b\n" + b"(" * 300_000,
         b"x-" * 150_000,

@@ -232,7 +232,10 @@ def _count_text_header(rows: Sequence[Row], body: Sequence[Row], width: int) -> 
     count = 1
     while count < len(rows) - 1 and [cell.strip() for cell in rows[count]] == first:
         count += 1
-    below = [{row[column].strip() for row in rows[count:] if column < len(row)} for column in range(width)]
+    below = [
+        {row[column].strip() for row in rows[count:] if column < len(row)}
+        for column in range(width)
+    ]
     if any(cell and cell in cells for cell, cells in zip(first, below, strict=False)):
         return 0, True
     return count, True
@@ -269,9 +272,7 @@ def _names_above(row: Row, width: int) -> list[str] | None:
     return None
 
 
-def _with_header(
-    rows: Sequence[Row], first: int, count: int, width: int, guessed: bool
-) -> Layout:
+def _with_header(rows: Sequence[Row], first: int, count: int, width: int, guessed: bool) -> Layout:
     header = [list(row) for row in rows[first : first + count]]
     body = rows[first + count :]
     units: Row = ()
@@ -286,7 +287,9 @@ def _with_header(
         joined[0] = joined[0].lstrip("#").lstrip()
     names = name_columns(joined)
     told = {
-        name: _decode(cell).strip() for name, cell in zip(names, units, strict=False) if cell.strip()
+        name: _decode(cell).strip()
+        for name, cell in zip(names, units, strict=False)
+        if cell.strip()
     }
     return Layout(names, first + count, count, guessed, lines[-1][1], told)
 

@@ -1,5 +1,6 @@
 """Files, records and arrays to tables and datasets: the entry point of this package."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -84,6 +85,7 @@ _MAGIC = {
 }
 _TEXTS = (Format.CSV, Format.TSV, Format.TEXT)
 _SPREADSHEETS = (Format.XLSX, Format.XLS, Format.ODS)
+_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 
 
@@ -202,7 +204,7 @@ def _sniff(file: Unpacked, content_type: str | None) -> Format:
     if named in (Format.JSON, Format.JSONL, *_TEXTS):
         return named
     start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if named is None and start.startswith((b"{", b"[")):
+    if named is None and _JSON.match(start):
         lines = start.splitlines()
         whole = len(lines) > 1 and lines[0].rstrip().endswith(b"}") and start.startswith(b"{")
         return Format.JSONL if whole else Format.JSON
@@ -239,9 +241,10 @@ def _plain(table: Table) -> Mapping[str, Any]:
         if is_text(column.type):
             column = pc.utf8_trim_whitespace(column)
             present = column.drop_null().filter(pc.not_equal(column.drop_null(), ""))
-            if table.reading.get("delimiter") == ";" and pc.all(
-                pc.match_substring_regex(present, _DECIMAL_COMMA), min_count=1
-            ).as_py():
+            if (
+                table.reading.get("delimiter") == ";"
+                and pc.all(pc.match_substring_regex(present, _DECIMAL_COMMA), min_count=1).as_py()
+            ):
                 column = pc.replace_substring(column, ",", ".")
         cells[name] = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return cells

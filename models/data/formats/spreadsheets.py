@@ -26,9 +26,7 @@ _MAX_SHEETS = 100
 _MIDNIGHT = dt.time()
 
 
-def read_spreadsheet(
-    content: bytes, kind: str, options: ReadOptions, limits: TableLimits
-) -> Table:
+def read_spreadsheet(content: bytes, kind: str, options: ReadOptions, limits: TableLimits) -> Table:
     """Read one sheet as columns of text; dates become ISO 8601, whole numbers lose their `.0`.
 
     Of several sheets the one with the most cells is read, unless `options.sheet` names one. Raises
@@ -44,7 +42,9 @@ def read_spreadsheet(
         chosen = [_sheet_name(names, options.sheet)] if options.sheet is not None else names
         sheets = {name: _rows(book.get_sheet_by_name(name), limits) for name in chosen}
     except (CalamineError, OSError, ValueError) as error:
-        raise Invalid.at("file", f"The file is not a spreadsheet that can be read: {error}") from None
+        raise Invalid.at(
+            "file", f"The file is not a spreadsheet that can be read: {error}"
+        ) from None
     name = max(sheets, key=lambda name: sum(map(len, sheets[name])), default="")
     rows = sheets.get(name, [])
     if not rows:
@@ -110,9 +110,13 @@ def _check_ods(sheet: bytes, limits: TableLimits) -> None:
     rows = cells = sheet.count(b"table-cell")
     for match in _REPEATED.finditer(sheet):
         times = int(match.group(2))
-        is_empty = bool(match.group(3)) or sheet[match.end() : match.end() + 200].count(b"<text:p") == 0
+        is_empty = (
+            bool(match.group(3)) or sheet[match.end() : match.end() + 200].count(b"<text:p") == 0
+        )
         if not is_empty:
-            rows, cells = (rows + times, cells) if match.group(1) == b"row" else (rows, cells + times)
+            rows, cells = (
+                (rows + times, cells) if match.group(1) == b"row" else (rows, cells + times)
+            )
     limits.check_shape("file", min(rows, cells), 1)
     limits.check_bytes(8 * max(rows, cells), "The sheet")
 
@@ -170,7 +174,9 @@ def _to_table(rows: list[list[bytes]], options: ReadOptions, limits: TableLimits
     if not body:
         raise Invalid.at("file", "There is no table: the sheet has a header but no row.")
     limits.check_shape("file", len(body), layout.width)
-    columns = [pa.array(column, pa.binary()).cast(pa.string()) for column in zip(*body, strict=True)]
+    columns = [
+        pa.array(column, pa.binary()).cast(pa.string()) for column in zip(*body, strict=True)
+    ]
     cells, dropped = drop_empty(layout.names, columns)
     reading = {
         "header": layout.first_row if layout.header_rows else "none",

@@ -57,7 +57,9 @@ def read_delimited(content: bytes, options: ReadOptions, limits: TableLimits) ->
     dialect = detect(content, told if options.delimiter is None else options.delimiter, start)
     region, regions = _choose(content, dialect, start, options)
     head = _head(content, dialect, region)
-    layout = _named(plan(head.rows, options.header if options.header in (None, "none") else 0), content, region)
+    layout = _named(
+        plan(head.rows, options.header if options.header in (None, "none") else 0), content, region
+    )
     first = head.starts[layout.first_row] if layout.first_row < len(head.rows) else region.end
     region.width = layout.width
     limits.check_columns("file", layout.width)
@@ -99,8 +101,10 @@ def _choose(
     if isinstance(options.header, int):
         # The header that the user names belongs to the table that begins there.
         line = _line_start(content, start, options.header)
-        following = [Region(line, region.end, region.width, region.rows) for region in
-                     find_regions(content, dialect, line)[:1]]
+        following = [
+            Region(line, region.end, region.width, region.rows)
+            for region in find_regions(content, dialect, line)[:1]
+        ]
         if not following:
             raise Invalid.at("options.header", f"There is no row {options.header}.")
         return following[0], following
@@ -148,7 +152,9 @@ def _named(layout: Layout, content: bytes, region: Region) -> Layout:
 
 
 def _repeated_header(head: _Head, layout: Layout) -> Row | None:
-    return list(head.rows[layout.first_row - 1]) if layout.header_rows and layout.first_row else None
+    return (
+        list(head.rows[layout.first_row - 1]) if layout.header_rows and layout.first_row else None
+    )
 
 
 def _no_table(content: bytes, dialect: Dialect, layout: Layout, head: _Head) -> Invalid:

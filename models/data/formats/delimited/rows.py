@@ -129,7 +129,10 @@ class _Reader:
                 rows.append(row)
             start = record.end
         if rows:
-            columns = [pa.array(column, pa.binary()).cast(pa.string()) for column in zip(*rows, strict=True)]
+            columns = [
+                pa.array(column, pa.binary()).cast(pa.string())
+                for column in zip(*rows, strict=True)
+            ]
             self._add(pa.Table.from_arrays(columns, schema=self._schema))
         return max(start, stop)
 
@@ -142,7 +145,11 @@ class _Reader:
         if len(cells) != width and is_comment(cells):
             rows.comments += 1
             return None
-        if self._header is not None and [cell.strip() for cell in cells] == self._header and width > 1:
+        if (
+            self._header is not None
+            and [cell.strip() for cell in cells] == self._header
+            and width > 1
+        ):
             rows.headers += 1
             return None
         rows.repaired += record.repaired
