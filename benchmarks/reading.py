@@ -89,7 +89,9 @@ def luthier(path: Path) -> tuple[Rows, int]:
 
     table = read_table(path.read_bytes(), path.name, None)
     columns = [column.to_pylist() for column in table.cells.values()]
-    rows = [["" if cell is None else str(cell) for cell in row] for row in zip(*columns)]
+    rows = [
+        ["" if cell is None else str(cell) for cell in row] for row in zip(*columns, strict=True)
+    ]
     return rows, len(columns)
 
 
@@ -102,7 +104,7 @@ def pandas(path: Path) -> tuple[Rows, int]:
 
 
 def duckdb(path: Path) -> tuple[Rows, int]:
-    """Read a file by DuckDB's `read_csv`, which sniffs the dialect; by default but for the types."""
+    """Read a file by DuckDB's `read_csv`, which sniffs; by default but for the types."""
     import duckdb as engine
 
     found = engine.connect().execute("SELECT * FROM read_csv(?, all_varchar = true)", [str(path)])
@@ -122,7 +124,7 @@ def compare(folder: Path, every: int, misses: bool) -> None:
     names = sorted(path.name for path in (folder / "csv").iterdir())[::every]
     counts = {reader: Counter[str]() for reader in READERS}
     missed: list[tuple[str, str, str]] = []
-    seconds = Counter[str]()
+    seconds = dict.fromkeys(READERS, 0.0)
     for name in names:
         clean = read_clean(folder, name)
         for reader, read in READERS.items():

@@ -94,7 +94,7 @@ def test_any_table_as_csv(table, delimiter, end):
     )
 )
 def test_any_bytes_as_csv_and_json(content):
-    for kind in ("csv", "tsv", "json", "jsonl", "parquet", "npz"):
+    for kind in ("csv", "tsv", "text", "json", "jsonl", "parquet", "arrow", "npz", "xlsx", "ods"):
         profiled_or_refused(lambda kind=kind: read(content, kind))
 
 

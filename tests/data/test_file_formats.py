@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -248,7 +249,7 @@ def test_what_was_unpacked_is_told():
     ],
 )
 def test_a_file_that_holds_no_table_is_refused(content, words):
-    with pytest.raises(Invalid, match="^file: ") as refused:
+    with pytest.raises(Invalid, match=r"^file: ") as refused:
         read(content)
     assert all(word in str(refused.value) for word in words), str(refused.value)
 
@@ -333,10 +334,8 @@ def test_limits_of_text_are_checked_while_it_is_read():
 def test_hostile_text_costs_time_in_proportion_to_its_size(content):
     """Each is read or refused; a cost of the square of the size would take hours."""
     wide = TableLimits(inflated_bytes=10**8, rows=10**6, columns=10**4, cell_length=10**5)
-    try:
+    with contextlib.suppress(Invalid, TooLarge):
         read(content, limits=wide)
-    except (Invalid, TooLarge):
-        pass
 
 
 def test_names_and_an_index_of_pandas_in_parquet():

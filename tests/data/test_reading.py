@@ -100,7 +100,7 @@ def test_missing_cells(cell):
     [
         (b"", ["empty"]),
         (b"\n \n", ["empty"]),
-        (b"a,b\n", ["no row"]),
+        (b"a,b\n", ["no table", "header"]),
     ],
 )
 def test_a_bad_csv_is_refused_with_the_reason(content, words):
@@ -154,6 +154,8 @@ def test_a_type_that_does_not_fit_is_refused(types, path, words):
         (b"PAR1 no", "parquet"),
         (b"PK no", "npz"),
         (b"\xff", "json"),
+        (b"no", "xlsx"),
+        (b"no", "arrow"),
     ],
 )
 def test_a_file_that_is_not_of_its_format_is_refused(content, format):

@@ -62,7 +62,7 @@ def zip_format(content: bytes) -> str | None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
-    except _FAULTS + (zipfile.BadZipFile,):
+    except (*_FAULTS, zipfile.BadZipFile):
         return None
     if "[Content_Types].xml" in names and any(name.startswith("xl/") for name in names):
         return "xlsx"

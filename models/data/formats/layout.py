@@ -217,7 +217,7 @@ def _continues(above: Row, row: Row, kinds: list[str]) -> bool:
     if fits or not other:
         return False
     filled = [cell.strip() for cell in row if cell.strip()]
-    if all(is_unit(cell) for cell in filled):
+    if all(is_unit(cell) for cell in filled) or (len(filled) == 1 and width > 2):
         return True
     gaps = any(not cell.strip() for cell in above) or any(not cell.strip() for cell in row)
     typed = sum(bool(kind) for kind in kinds)

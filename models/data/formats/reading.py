@@ -1,5 +1,6 @@
 """Files, records and arrays to tables and datasets: the entry point of this package."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -81,6 +82,7 @@ _MAGIC = {
 }
 _TEXTS = (Format.CSV, Format.TSV, Format.TEXT)
 _SPREADSHEETS = (Format.XLSX, Format.XLS, Format.ODS)
+_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 
 
@@ -193,7 +195,7 @@ def _sniff(file: Unpacked, content_type: str | None) -> Format:
     if named in (Format.JSON, Format.JSONL, *_TEXTS):
         return named
     start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if named is None and start.startswith((b"{", b"[")):
+    if named is None and _JSON.match(start):
         lines = start.splitlines()
         whole = len(lines) > 1 and lines[0].rstrip().endswith(b"}") and start.startswith(b"{")
         return Format.JSONL if whole else Format.JSON

@@ -23,14 +23,15 @@ _SPACE_CARE = 0.75  # blanks stand in text too
 _RARE_CARE = 0.85
 _MIN_RARE_SHARE = 0.8  # of the lines must hold a delimiter that few files use
 _PROSE_CARE = 0.4
+
 _DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 
 
 def detect(content: bytes, delimiter: str | None = None, start: int = 0) -> Dialect:
     """Detect the dialect of UTF-8 text, with `delimiter` if it is given.
 
-    A file of one column gets a delimiter that it does not hold. Raises Invalid at `options.delimiter` for a delimiter that
-    cannot be one.
+    A file of one column gets a delimiter that it does not hold. Raises Invalid at
+    `options.delimiter` for a delimiter that cannot be one.
     """
     sample = _sample(content, start)
     if delimiter is not None:

@@ -250,7 +250,7 @@ class RecordParser:
             else:
                 found = dialect.plain.match(content, position, stop)
                 text = found.group() if found else b""
-                if quote and quote in text:
+                if quote and text.lstrip(b" ")[:1] == quote:
                     strict = False
                 cells.append(dialect.clean(text))
             position = found.end() if found else position
