@@ -16,7 +16,7 @@ def curl_commands(url: str) -> str:
 
 
 def predicted_grams(output: str) -> float:
-    """The prediction that the script printed last."""
-    found = re.search(r'"predictions":\[([0-9.]+)\]', output)
-    assert found, output
-    return float(found[1])
+    """The prediction that the script printed last: the end of a CSV table of numbers."""
+    table = output.split("prediction\r\n", 1)
+    assert len(table) == 2, output
+    return float(table[1].splitlines()[-1])

@@ -1,5 +1,6 @@
 """Datetimes as float seconds since 1970-01-01 UTC."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 FIRST = -62135596800.0  # 0001-01-01T00:00:00Z
 END = 253402300800.0  # just after 9999-12-31T23:59:59Z
+LAST = math.nextafter(END, 0.0)
 PARTS = ("year", "month", "day", "weekday", "hour")
 ISO = (
     r"\d{4}-\d{2}-\d{2}"

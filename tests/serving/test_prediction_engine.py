@@ -193,6 +193,8 @@ def test_an_older_graph_gets_a_datetime_as_five_parts(
     registered["older", 1] = {
         name: write_file(artifacts, "models/older/1", name, file) for name, file in content.items()
     }
-    rows = [["2024-05-31T14:30:00Z"], [None]]
-    answer = PredictionEngine(files, 1).predict("older", 1, rows)
-    assert answer.predictions == [2024 + 5 + 31 + 4 + 14.5, None]
+    engine = PredictionEngine(files, 1)
+    answer = engine.predict("older", 1, [["2024-05-31T14:30:00Z"]])
+    assert answer.predictions == [2024 + 5 + 31 + 4 + 14.5]
+    with pytest.raises(Invalid, match="finite"):
+        engine.predict("older", 1, [[None]])

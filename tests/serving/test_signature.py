@@ -107,7 +107,7 @@ def test_datetimes_are_read_in_utc(text: str, seconds: float) -> None:
         ("member", 2, "2 is not true or false"),
         ("member", "maybe", '"maybe" is not true or false'),
         ("city", ["x"], '["x"] is not text'),
-        ("city", "\ud800", '"\ud800" holds half a surrogate pair, which is not text'),
+        ("city", "\ud800", '"\\ud800" holds half a surrogate pair, which is not text'),
         ("joined", True, "true is a boolean, not a datetime"),
         (
             "joined",

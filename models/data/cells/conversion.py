@@ -17,7 +17,7 @@ from models.data.cells.numbers import PLAIN_NUMBER
 from models.data.cells.reader import CellError, cell_reader, normalized
 from models.data.columns import NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
-from models.data.datetimes import END, FIRST, ISO
+from models.data.datetimes import END, FIRST, ISO, LAST
 from models.data.formats.table import ReadOptions, Table
 from models.data.quality import table_warnings
 from models.data.warnings import DataWarning, WarningCode
@@ -263,8 +263,7 @@ def _from_own(cells: Any, own: ColumnType) -> Values:
             raise _BadCell(
                 row, f"{cells[row].value} µs since 1970", "lies outside the years 1 to 9999"
             )
-        # The last microseconds of the year 9999 round up to the year 10000 in float64.
-        return np.minimum(seconds, np.nextafter(END, 0))
+        return seconds
     numbers = cells.cast(pa.int8()) if own is ColumnType.BOOLEAN else cells
     numbers = numbers.cast(pa.float64(), safe=False)
     infinite = np.isinf(_floats(numbers))
@@ -341,7 +340,8 @@ def _seconds(moments: Any) -> Values:
     # Apart, since a float64 cannot hold all microseconds of years beyond 2255.
     seconds: Values = whole // 1_000_000 + (whole % 1_000_000) / 1e6
     seconds[np.asarray(micros.is_null())] = np.nan
-    return seconds
+    # The last microseconds of the year 9999 round up to the year 10000 in float64.
+    return np.where(seconds == END, LAST, seconds)
 
 
 def _identified(name: str, guess: Guess, values: Values) -> Guess:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from itertools import islice
 
-from models.data.datetimes import END, FIRST, parse_iso
+from models.data.datetimes import END, FIRST, LAST, parse_iso
 from models.errors import Invalid
 
 EPOCHS = {"epoch_seconds": 1.0, "epoch_milliseconds": 1e-3}
@@ -97,7 +97,8 @@ def parse_date(text: str, dates: str = "") -> float | None:
             seconds = parse_iso(text)
         except ValueError:
             return None
-    return seconds if FIRST <= seconds < END else None
+    # The last microseconds of the year 9999 round up to the year 10000 in float64.
+    return min(seconds, LAST) if FIRST <= seconds <= END else None
 
 
 def _parse_epoch(text: str, dates: str) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from models.data.cells.dates import date_format
 from models.data.cells.formats import MISSING_BESIDE_NUMBERS, PLAIN, CellFormat
-from models.data.cells.numbers import is_finite, number_format, parse_number
+from models.data.cells.numbers import is_finite, is_plain, number_format, parse_number
 from models.data.cells.reader import FALSE_WORDS, TRUE_WORDS, WORD_PAIRS, cell_reader, shown
 from models.data.columns import ColumnType
 from models.data.formats.table import ReadOptions
@@ -115,20 +115,14 @@ def _numbers(
         return _texts(name, present, base, is_code=True)
     spelling = replace(found, missing=base.missing, lenient=bool(bad))
     warnings = []
-    if found != PLAIN:
-        warnings.append(_number_text(name, values))
+    odd = {text: n for text, n in values.items() if text not in bad and not is_plain(text)}
+    if odd:
+        text, number = next(iter(odd.items()))
+        message = f"Its texts are read as numbers: {shown(text)} is {number:.15g}."
+        warnings.append(DataWarning(WarningCode.NUMBER_TEXT, message, name))
     if bad:
         warnings.append(_mostly(WarningCode.MOSTLY_NUMBER, "numbers", name, bad, present))
     return Guess(ColumnType.NUMBER, spelling, "", tuple(warnings))
-
-
-def _number_text(name: str, values: Mapping[str, float | None]) -> DataWarning:
-    """Tell what a text that is no plain number is read as."""
-    read = {text: number for text, number in values.items() if is_finite(number)}
-    text = next((text for text, number in read.items() if parse_number(text) != number), "")
-    text = text or next(iter(read))
-    message = f"Its texts are read as numbers: {shown(text)} is {read[text]:.15g}."
-    return DataWarning(WarningCode.NUMBER_TEXT, message, name, None)
 
 
 def _dates(name: str, present: Mapping[str, int], base: CellFormat) -> Guess | None:

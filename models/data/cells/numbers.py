@@ -58,8 +58,8 @@ def parse_number(text: str, spelling: CellFormat = PLAIN) -> float | None:
 
     The column's own spelling goes first, then the plain one. A number beyond float64 is infinite.
     """
-    if spelling is PLAIN or spelling == PLAIN:
-        return float(text) if _PLAIN.fullmatch(text) else None
+    if spelling == PLAIN and _PLAIN.fullmatch(text):
+        return float(text)
     parts = _split(text)
     factor = None if parts is None else _factor(parts.unit, spelling)
     if parts is None or factor is None:
@@ -175,6 +175,11 @@ def _separators(cores: Sequence[str], decimal: str | None, hint: str) -> tuple[s
 def _is_unclear(core: str, mark: str) -> bool:
     head, tail = core.split(mark)
     return len(tail) == 3 and 1 <= len(head) <= 3 and not head.startswith("0")
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is a number of digits, with a point, a sign or an exponent at most."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def is_finite(number: float | None) -> bool:

@@ -10,7 +10,7 @@ from models.data.cells.dates import EPOCHS, parse_date
 from models.data.cells.formats import MISSING_BESIDE_NUMBERS, MISSING_TEXTS, PLAIN, CellFormat
 from models.data.cells.numbers import parse_number
 from models.data.columns import NUL, ColumnType
-from models.data.datetimes import END, FIRST
+from models.data.datetimes import END, FIRST, LAST
 
 Reader = Callable[[object], float | str | None]
 
@@ -95,9 +95,9 @@ def _datetime_reader(spelling: CellFormat) -> Reader:
         if number is None:
             return None
         seconds = round(number * unit, 6)
-        if not FIRST <= seconds < END:
+        if not FIRST <= seconds <= END:
             raise CellError("lies outside the years 1 to 9999")
-        return seconds
+        return min(seconds, LAST)
 
     return read
 
