@@ -121,7 +121,7 @@ def _belongs(row: Row, width: int, following: Sequence[Row]) -> bool:
             return False
         words = len(row[0].split())
         return filled > 1 or words < 3 or not any(len(other) == 2 for other in following)
-    needed = max(2, min(width - 1, 1 + width // 3))
+    needed = max(2, min(width - 1, 1 + width // 2))
     return len(row) >= needed and filled >= 2
 
 
