@@ -22,6 +22,10 @@ CELLS = {
     "dates": DATES.map(lambda date: date.isoformat()),
     "odd dates": st.sampled_from(["2024-02-30", "0000-01-01", "9999-12-31T23:59:59.999999Z"]),
     "boolean texts": st.sampled_from(["true", "no", "YES", "False"]),
+    "money": st.sampled_from(["$1,234.50", "($300)", "-$5", " $7 ", "?", "$0.5"]),
+    "commas": st.sampled_from(["1.234,5", "0,25", "-3", "12,5", "n.a."]),
+    "units": st.sampled_from(["5 km", "3km", "10 KM", "-", "0.5 km"]),
+    "written dates": st.sampled_from(["31.12.2020", "1.2.2021 10:30", "3.4.2019", "unknown"]),
     "nothing": st.none(),
 }
 

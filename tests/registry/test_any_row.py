@@ -1,5 +1,7 @@
 """Any row that was trained on can be predicted, and the graph answers what training saw."""
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
-from models.data.formats.reading import from_records
+from models.data.formats.reading import from_records, read_file
+from models.data.formats.table import ReadOptions
 from models.data.library.profile import preview
 from models.data.preparation.onnx_graph import preprocessing_graph
 from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
@@ -33,9 +36,13 @@ UNSEEN = {
 }
 
 
-def dataset_of(table, types):
+def rows_of(table):
     header, columns = table
-    rows = [dict(zip(header, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [dict(zip(header, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def dataset_of(table, types):
+    rows = rows_of(table)
     try:
         dataset = from_records([row | {TARGET: n} for n, row in enumerate(rows)], types)
         return dataset, resolve_features(dataset, TARGET)
@@ -62,8 +69,10 @@ def instances_of(dataset, features):
 
 
 def signature_of(dataset, features):
-    columns = tuple(InputColumn(name, dataset.column(name).type) for name in features)
-    return Signature("regression", TARGET, columns, (), {})
+    found = map(dataset.column, features)
+    columns = tuple(InputColumn(c.name, c.type, c.shape, c.spelling) for c in found)
+    unused = frozenset(dataset.names).difference(features)
+    return Signature("regression", TARGET, columns, (), {}, unused)
 
 
 def answers_of(content, signature, instances):
@@ -90,6 +99,36 @@ def test_any_row_trained_on_is_preprocessed_alike_when_it_is_predicted(table, da
     answers = answers_of(content, signature_of(dataset, features), instances_of(shown, features))
     # The hour of a moment has passed through text of microseconds.
     np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-5)
+    as_sent = answers_of(content, signature_of(dataset, features), rows_of(table))
+    np.testing.assert_allclose(as_sent, expected[: len(as_sent)], rtol=1e-6, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, database=None)
+@given(tables(least=2, unique=True))
+def test_any_row_of_a_file_is_preprocessed_alike_when_it_is_predicted(table):
+    header, columns = table
+    written = io.StringIO()
+    lines = [
+        ["" if cell is None else str(cell) for cell in row] for row in zip(*columns, strict=True)
+    ]
+    names = [name.strip() or f"unnamed {place}" for place, name in enumerate(header)]
+    writer = csv.writer(written, quoting=csv.QUOTE_ALL)
+    writer.writerows([[*names, TARGET], *([*line, n] for n, line in enumerate(lines))])
+    try:
+        read = read_file(written.getvalue().encode(), "table.csv", options=ReadOptions(header=1))
+        features = resolve_features(read.dataset, TARGET)
+        fitted = Preprocessor.fit(read.dataset, ALL, features)
+    except (Invalid, ValueError):
+        assume(False)
+    assume(read.dataset.rows == len(lines))
+    expected = fitted.transform(read.dataset, ALL)
+    content = preprocessing_graph(fitted).SerializeToString()
+    signature = signature_of(read.dataset, features)
+    rows = [dict(zip([*names, TARGET], [*line, "?"], strict=True)) for line in lines]
+    np.testing.assert_allclose(answers_of(content, signature, rows), expected, rtol=1e-6, atol=1e-6)
+    feed = signature.feed_columns({name: [row[name] for row in rows] for name in names})
+    for name, cells in signature.feed(rows).items():
+        np.testing.assert_array_equal(feed[name], cells)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

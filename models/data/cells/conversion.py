@@ -189,8 +189,9 @@ def _from_texts(
                 return Guess(ColumnType.NUMBER), _floats(numbers)
         if given in (None, ColumnType.DATETIME) and _all_match(cells, f"^{ISO}$"):
             moments = _parse_iso(cells)
-            if moments.null_count == cells.null_count:
-                return Guess(ColumnType.DATETIME), _seconds(moments)
+            seconds = _seconds(moments)
+            if moments.null_count == cells.null_count and not _outside(seconds).any():
+                return Guess(ColumnType.DATETIME), seconds
     return _from_distinct(name, cells, given, options, hint)
 
 
@@ -257,7 +258,7 @@ def _from_values(cells: Any, given: ColumnType | None) -> tuple[Guess, Values]:
 def _from_own(cells: Any, own: ColumnType) -> Values:
     if own is ColumnType.DATETIME:
         seconds = _seconds(cells)
-        outside = (seconds < FIRST) | (seconds > END)
+        outside = _outside(seconds)
         if outside.any():
             row = int(np.argmax(outside))
             raise _BadCell(
@@ -356,6 +357,10 @@ def _identified(name: str, guess: Guess, values: Values) -> Guess:
         WarningCode.IDENTIFIER, reason + " It is ignored; give it a type to use it.", name
     )
     return replace(guess, type=ColumnType.IGNORED, reason=reason, warnings=(*guess.warnings, told))
+
+
+def _outside(seconds: Values) -> Values:
+    return (seconds < FIRST) | (seconds > END)
 
 
 def _all_match(cells: Any, pattern: str) -> bool:
