@@ -168,7 +168,7 @@ def main() -> None:
             check=True,
         )
         grams = predicted_grams(done.stdout)
-        assert 3900 < grams < 6300, grams
+        assert 2700 < grams < 4800, grams
         table = Table(title=f"The README's commands, answered by the images: {grams:.0f} g")
         for heading in ("", "image", "ready after", "memory at rest", "memory after a job"):
             table.add_column(heading, justify="right" if heading else "left")

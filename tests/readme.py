@@ -16,7 +16,7 @@ def curl_commands(url: str) -> str:
 
 
 def predicted_grams(output: str) -> float:
-    """The prediction that the script printed last: the end of a CSV table of numbers."""
-    table = output.split("prediction\r\n", 1)
+    """The last number of the CSV table that the script printed, whatever its line ends."""
+    table = output.replace("\r", "").split("prediction\n", 1)
     assert len(table) == 2, output
     return float(table[1].splitlines()[-1])

@@ -14,18 +14,14 @@ from api.schemas.fields import page
 from api.schemas.tune import (
     EnqueueTrialsSchema,
     JobPageSchema,
-    JobQuery,
     JobSchema,
-    JobsQuery,
     PlanSchema,
     RaiseBudgetSchema,
     TrialPageSchema,
     TrialSchema,
-    TrialsQuery,
-    TuneHeaders,
-    TuneQuery,
 )
 from api.schemas.tune_form import TuneFormSchema, load_form
+from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneHeaders, TuneQuery
 from api.services import services
 from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER

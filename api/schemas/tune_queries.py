@@ -1,0 +1,91 @@
+"""Queries and headers of tuning jobs and trials."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow.validate import Length, OneOf, Range
+
+from api.schemas.fields import PageQuery
+from models.fields import LARGEST_NUMBER, described
+from models.jobs.model import JobState, TrialState
+
+MAX_WAIT = 600.0  # seconds
+
+
+def _wait() -> ma.fields.Float:
+    """Make the field for how long an answer may wait for the end of a job."""
+    return ma.fields.Float(
+        load_default=0.0,
+        validate=Range(0, MAX_WAIT),
+        metadata=described(
+            "Answer when the job has ended, after as many seconds at the latest. Where too many"
+            " clients wait already, the answer comes at once, with `Retry-After`."
+        ),
+    )
+
+
+class TuneQuery(ma.Schema):
+    """Options of a tuning request."""
+
+    dry_run = ma.fields.Boolean(
+        load_default=False,
+        metadata=described("Answer the plan and start nothing."),
+    )
+    wait = _wait()
+
+    @ma.validates_schema
+    def _check_wait(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data["dry_run"] and data["wait"]:
+            raise ma.ValidationError("With dry_run there is no job to wait for.", "wait")
+
+
+class TuneHeaders(ma.Schema):
+    """Headers of a tuning request."""
+
+    idempotency_key = ma.fields.String(
+        data_key="Idempotency-Key",
+        load_default=None,
+        validate=Length(1, 255),
+        metadata=described("A request sent again with the same key answers the same job."),
+    )
+
+    class Meta:
+        """Every request has headers that are not ours."""
+
+        unknown = ma.EXCLUDE
+
+
+class JobQuery(ma.Schema):
+    """When to answer."""
+
+    wait = _wait()
+
+
+class JobsQuery(PageQuery):
+    """Which jobs to answer."""
+
+    state = ma.fields.String(
+        load_default=None, validate=OneOf(list(JobState)), metadata=described("Only these.")
+    )
+
+
+class TrialsQuery(ma.Schema):
+    """Which trials to answer."""
+
+    limit = ma.fields.Integer(
+        load_default=100, validate=Range(1, 1000), metadata=described("Most items to answer.")
+    )
+    after = ma.fields.Integer(
+        load_default=None,
+        validate=Range(0, LARGEST_NUMBER),
+        metadata=described("Number of the last trial already seen, in either order."),
+    )
+    state = ma.fields.String(
+        load_default=None, validate=OneOf(list(TrialState)), metadata=described("Only these.")
+    )
+    sort = ma.fields.String(
+        load_default="number",
+        validate=OneOf(["number", "score"]),
+        metadata=described("By `number`, or by `score` with the best first."),
+    )
