@@ -77,7 +77,7 @@ def service() -> Iterator[str]:
         yield f"http://{bind}"
     finally:
         process.terminate()
-        process.wait()  # it ends its own processes, if need be by force
+        process.wait()  # it ends its own processes within seconds
         console.print("The service has stopped.")
 
 
