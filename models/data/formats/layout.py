@@ -194,7 +194,7 @@ def _is_textual(row: Row, kinds: list[str], width: int) -> bool:
 
 
 def _is_sequence(row: Row) -> bool:
-    """Whether numbers in a row are years, or count from 0 or 1, as only names do."""
+    """Whether numbers in a row are years in order, or count from 0 or 1, as names do."""
     cells = [cell.strip() for cell in row]
     numbers = [int(cell) for cell in cells if cell.isdigit() and len(cell) < 9]
     rest = [cell for cell in cells if cell and not cell.isdigit()]
@@ -205,7 +205,8 @@ def _is_sequence(row: Row) -> bool:
     steps = {later - earlier for earlier, later in pairwise(numbers)}
     if steps == {1} and numbers[0] in (0, 1):
         return True
-    return len(steps) == 1 and 0 not in steps and all(number in _YEARS for number in numbers)
+    rising = all(step > 0 for step in steps) or all(step < 0 for step in steps)
+    return rising and all(number in _YEARS for number in numbers)
 
 
 def _continues(above: Row, row: Row, kinds: list[str]) -> bool:

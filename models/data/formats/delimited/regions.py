@@ -2,13 +2,17 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from models.data.formats.delimited.parsing import Dialect, Record, RecordParser
 from models.data.formats.layout import Row, is_blank, is_comment, is_footer, plan
 
 _MAX_BREAKS = 500  # more blank lines than these only space the rows out
 _HEAD_ROWS = 40
+_STEP_BYTES = 4 * 1024**2
 _TAIL_BYTES = 16 * 1024
 _SMALL_BYTES = 2 * 1024**2  # files up to this size are searched for tables without a blank line
 _MIN_RUN = 3  # rows of another width, which make another table
@@ -99,7 +103,7 @@ def _split(content: bytes, dialect: Dialect, start: int) -> list[Region]:
     blank = re.compile(rb"(?>\r\n|\n|\r)(?:[ \t%b]*+(?>\r\n|\n|\r))+" % marks)
     cuts: list[tuple[int, int]] = []
     inside, counted = 0, start
-    for found in blank.finditer(content, start):
+    for found in _blank_lines(content, start, blank, dialect.delimiter[:1] if marks else b""):
         if dialect.quote:
             inside += content.count(dialect.quote, counted, found.start())
             counted = found.start()
@@ -110,6 +114,27 @@ def _split(content: bytes, dialect: Dialect, start: int) -> list[Region]:
             return [Region(start, len(content))]
     edges = [start, *(edge for cut in cuts for edge in cut), len(content)]
     return [Region(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+
+
+def _blank_lines(
+    content: bytes, start: int, blank: re.Pattern[bytes], delimiter: bytes
+) -> Iterator[re.Match[bytes]]:
+    """Yield the blank lines; NumPy finds where one may begin, much faster than the pattern does."""
+    may_follow = np.zeros(256, dtype=bool)
+    may_follow[list(b"\r\n \t" + delimiter)] = True
+    codes = np.frombuffer(content, dtype=np.uint8)
+    ends = b"\n" if b"\n" in content else b"\r"
+    position = start
+    for begin in range(start, len(content), _STEP_BYTES):
+        step = codes[begin : begin + _STEP_BYTES + 1]
+        lines = np.flatnonzero(step[:-1] == ends[0])
+        for line in lines[may_follow[step[lines + 1]]].tolist():
+            if begin + line < position:
+                continue
+            found = blank.match(content, begin + line)
+            if found:
+                yield found
+                position = found.end()
 
 
 def _measure(content: bytes, dialect: Dialect, piece: Region) -> None:

@@ -112,14 +112,23 @@ class _Reader:
             return None
 
     def _has_special_rows(self, start: int, end: int) -> bool:
-        """Whether a block has comments, rows without any value, or the header again."""
-        find = self._content.find
-        empty = self._dialect.delimiter * (self._width - 1)
-        marks = [b"\n#", b"\n//", b"\n" + empty + b"\n", b"\n" + empty + b"\r"]
-        if self._header and self._header[0]:
-            marks.append(b"\n" + self._header[0] + self._dialect.delimiter)
-        first = self._content[start : start + 2]
-        return first[:1] == b"#" or first == b"//" or any(find(m, start, end) >= 0 for m in marks)
+        """Whether a block has rows without any value, or the header again.
+
+        Comments need no look: as rows of another width they are none that Arrow accepts.
+        """
+        find, delimiter = self._content.find, self._dialect.delimiter
+        empty = delimiter * (self._width - 1)
+        if empty and find(empty, start, end) >= 0:
+            for begin in (b"\n", b"\r"):
+                for stop in (b"\n", b"\r"):
+                    if find(begin + empty + stop, start, end) >= 0:
+                        return True
+            if self._content.startswith(empty, start) or self._content.endswith(empty, start, end):
+                return True
+        if not self._header or not self._header[0]:
+            return False
+        again = self._header[0] + delimiter
+        return find(b"\n" + again, start, end) >= 0 or find(b"\r" + again, start, end) >= 0
 
     def _parse_carefully(self, start: int, stop: int) -> int:
         rows: list[Sequence[bytes | None]] = []
