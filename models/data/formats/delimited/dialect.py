@@ -23,6 +23,8 @@ _SPACE_CARE = 0.75  # blanks stand in text too
 _RARE_CARE = 0.85
 _MIN_RARE_SHARE = 0.8  # of the lines must hold a delimiter that few files use
 _PROSE_CARE = 0.4
+_LEFT_QUOTES_CARE = 0.9  # cells that begin and end with a quote that is left as text
+_MIN_SHARE = 0.02
 
 _DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+")
 
@@ -171,29 +173,25 @@ def _alike(widths: Counter[int], first: int) -> tuple[int, float]:
 
 def _explained(sample: bytes, dialect: Dialect) -> float:
     """Return the share of quotes that open or close a cell, or are doubled or escaped in one."""
-    best = 1.0
+    share = 1.0
     for quote in (b'"', b"'"):
         if quote not in sample:
             continue
-        edge = rb"(?:%b)" % dialect.boundary
-        mark = re.escape(quote)
+        edge, mark = dialect.boundary, re.escape(quote)
         opened = len(re.findall(rb"(?:^|[\r\n]|%b) *%b" % (edge, mark), sample))
         closed = len(re.findall(rb"%b *(?=%b|[\r\n]|\Z)" % (mark, edge), sample))
-        lone = len(re.findall(rb"(?<!%b)%b(?!%b)" % (mark, mark, mark), sample))
         pairs = min(opened, closed)
         if dialect.quote != quote:
-            # Cells that begin and end with a quote, which this dialect leaves as text.
-            if quote == b'"' or pairs < 0.3 * lone or pairs < 2:
-                best *= 1.0 if quote == b"'" else 0.9
-            else:
-                best *= 0.9
+            share *= 1.0 if pairs < 2 else _LEFT_QUOTES_CARE
             continue
+        lone = len(re.findall(rb"(?<!%b)%b(?!%b)" % (mark, mark, mark), sample))
+        if quote == b"'":  # no quote is the apostrophe in a word
+            lone -= len(re.findall(rb"(?<=\w)'(?=\w)", sample))
         if dialect.escape:
-            escaped = len(re.findall(re.escape(dialect.escape) + mark, sample))
-            lone -= min(lone, escaped)
-        share = min(1.0, 2 * pairs / lone) if lone else 1.0
-        best *= max(0.02, share) if quote == b'"' else share
-    return best
+            lone -= min(lone, len(re.findall(re.escape(dialect.escape) + mark, sample)))
+        found = min(1.0, 2 * pairs / lone) if lone > 0 else 1.0
+        share *= max(_MIN_SHARE, found)
+    return share
 
 
 def _typed(rows: list[list[bytes]]) -> float:
