@@ -137,7 +137,7 @@ def restart_in_turn(model: str, instance: Sequence[object], **settings: object) 
     with ExitStack() as stack:
         processes = {bind: _start(stack, bind, settings) for bind in binds}
         balancer = stack.enter_context(Balancer(binds).running())
-        _wait_for(balancer.are_ready)
+        _wait_for(balancer.are_ready, *processes.values())
         stop, seen = threading.Event(), Seen()
         body = json.dumps({"model": model, "instances": [instance]}).encode()
         clients = [
@@ -152,8 +152,7 @@ def restart_in_turn(model: str, instance: Sequence[object], **settings: object) 
                 _wait_for(partial(balancer.is_past, bind))
                 processes[bind].terminate()
                 processes[bind].wait()
-                _start(stack, bind, settings)
-                _wait_for(balancer.are_ready)
+                _wait_for(balancer.are_ready, _start(stack, bind, settings))
             _wait_for(lambda: len(seen.seconds) + len(seen.failures) >= MIN_ANSWERS)
         finally:
             stop.set()
@@ -201,9 +200,12 @@ def _start(stack: ExitStack, bind: str, settings: dict[str, object]) -> "subproc
     return process
 
 
-def _wait_for(condition: Callable[[], bool]) -> None:
+def _wait_for(condition: Callable[[], bool], *needed: "subprocess.Popen[bytes]") -> None:
+    """Return once `condition` holds; raise if a process that is needed ends before."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
+        if any(process.poll() is not None for process in needed):
+            raise RuntimeError("A process has ended.")
         if time.monotonic() > deadline:
             raise TimeoutError(f"It was not so within {PATIENCE:g} s.")
         time.sleep(LOOK_EVERY)
