@@ -289,7 +289,7 @@ def test_a_sheet_with_two_cells_in_far_corners_is_refused():
     plain = xlsx(S=ROWS)
     with zipfile.ZipFile(io.BytesIO(plain)) as opened:
         members = {name: opened.read(name) for name in opened.namelist()}
-    members["xl/worksheets/sheet1.xml"] = sheet
+    members["xl/worksheets/sheet1.xml"] = sheet.encode()
     with pytest.raises(Invalid, match="LUTHIER_MAX_ROWS"):
         read(archive(**members))
 
