@@ -300,8 +300,7 @@ def test_a_file_without_a_table_is_refused_with_what_was_found(content, words):
 
 def test_rows_are_the_same_however_far_they_lie_from_the_start():
     """Blocks that Arrow reads and blocks with faults, in one file of some megabytes."""
-    lines = ["id,note,size"]
-    expected: list[list[str | None]] = []
+    lines, expected = ["id,note,size"], list[list[str | None]]()
     for number in range(200_000):
         if number % 50_000 == 7:
             lines.append(f'{number},"stray,{number}')
