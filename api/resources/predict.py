@@ -10,11 +10,14 @@ from api.openapi import PREDICT_EXAMPLE
 from api.parsing import Blueprint, StrictParser, wanted_format
 from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
 from api.services import services
-from models.data.formats.table import Table
+from models.data.formats.table import ReadOptions, Table
 from models.errors import Invalid
 from models.serving.engine import Prediction
 from models.serving.signature import ColumnRules
 from models.telemetry import add_about
+
+# Each row of the body gets an answer.
+EVERY_ROW = ReadOptions(every_row=True)
 
 blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="Predictions")
 
@@ -81,7 +84,7 @@ def _read_table(query: dict[str, Any]) -> Table:
         raise Invalid.at("model", _REQUIRED)
     content = request.get_data(cache=False)
     try:
-        return services().datasets.read_table(content, None, request.mimetype)
+        return services().datasets.read_table(content, None, request.mimetype, EVERY_ROW)
     except Invalid as error:
         # What is said of a file holds for the body.
         paths = {

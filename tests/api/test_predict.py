@@ -95,14 +95,12 @@ def test_what_does_not_exist_is_not_found(trained: Any) -> None:
     ("change", "path"),
     [
         ({"floor": 3}, "instances.1.floor"),
-        ({"price": 3}, "instances.1.price"),
         ({"area": ...}, "instances.1.area"),
         ({"area": "big"}, "instances.1.area"),
-        ({"area": True}, "instances.1.area"),
         ({"area": 10**400}, "instances.1.area"),
         ({"area": [1]}, "instances.1.area"),
-        ({"town": 7}, "instances.1.town"),
-        ({"garden": 1}, "instances.1.garden"),
+        ({"town": ["Graz"]}, "instances.1.town"),
+        ({"garden": 2}, "instances.1.garden"),
         ({"sold": "tomorrow"}, "instances.1.sold"),
     ],
 )
@@ -111,6 +109,18 @@ def test_a_row_that_does_not_fit_is_refused_at_its_cell(
 ) -> None:
     row = {name: cell for name, cell in (trained.rows[1] | change).items() if cell is not ...}
     assert list(refusal(trained, 422, instances=[trained.rows[0], row])) == [path]
+
+
+def test_any_spelling_of_a_cell_and_other_columns_of_the_data_are_accepted(trained: Any) -> None:
+    plain = trained.rows[1]
+    spelled = {
+        "area": f" {plain['area']} ",
+        "town": f" {plain['town']}",
+        "garden": str(plain["garden"]),
+        "price": "?",
+    }
+    answers = trained.client.predict("flats", [plain, plain | spelled])["predictions"]
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("row", [[1, 2], [], 3, "Graz", None, {}])

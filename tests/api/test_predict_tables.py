@@ -116,10 +116,10 @@ def test_columns_that_are_too_many_or_too_few(trained: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "query", "path"),
     [
-        (b"a,b\n1,2\n", CSV, {}, "columns"),
+        (b"flat,number\n1,2\n", CSV, {"missing_columns": "null"}, "columns.flat"),
         (b"", CSV, {}, "body"),
         (b"no parquet", PARQUET, {}, "body"),
-        (b"area\nwide\n", CSV, {"missing_columns": "null"}, "types.area"),
+        (b"area\nwide\n", CSV, {"missing_columns": "null"}, "instances.0.area"),
         (b"area\n1\n", CSV, {"version": 0}, "version"),
         (b"area\n1\n", CSV, {"version": 1, "alias": "champion"}, "alias"),
         (b"area\n1\n", CSV, {"missing_columns": "none"}, "missing_columns"),
@@ -131,7 +131,7 @@ def test_columns_that_are_too_many_or_too_few(trained: Any) -> None:
 def test_a_table_that_does_not_fit_is_refused(
     trained: Any, body: bytes, kind: str, query: dict[str, Any], path: str
 ) -> None:
-    assert list(post(trained, body, kind, status=422, **query)["errors"]) == [path]
+    assert path in post(trained, body, kind, status=422, **query)["errors"]
 
 
 def test_a_table_needs_a_model_and_json_has_its_own(trained: Any) -> None:

@@ -318,3 +318,19 @@ def test_rows_are_the_same_however_far_they_lie_from_the_start():
     assert rows_of(table) == expected
     assert table.reading["padded_rows"] == 4
     assert table.reading["repaired_rows"] == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (b"a,b\n,\n1,x\n,\n2,y\n,\n", [["", ""], ["1", "x"], ["", ""], ["2", "y"], ["", ""]]),
+        (b"a,b\n1,x\n\nTotal,3\n", [["1", "x"], ["Total", "3"]]),
+        (b"a,b\n1,x\na,b\n# 2,y\n", [["1", "x"], ["a", "b"], ["# 2", "y"]]),
+        (b'a\n""\nx\n', [[""], ["x"]]),
+        (b"a,b\na,b\n", [["a", "b"]]),
+    ],
+)
+def test_every_row_is_kept_where_each_needs_an_answer(content: bytes, rows: list[list[str]]):
+    table = read_table(content, options=ReadOptions(every_row=True))
+    columns = [column.to_pylist() for column in table.cells.values()]
+    assert [list(row) for row in zip(*columns, strict=True)] == rows

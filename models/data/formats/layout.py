@@ -190,7 +190,7 @@ def _votes(row: Row, kinds: list[str], width: int) -> tuple[int, int]:
 def _is_textual(row: Row, kinds: list[str], width: int) -> bool:
     """Whether a row names columns: where the others have numbers or moments, it has text."""
     other, fits = _votes(row, kinds, width)
-    return other > fits or _is_sequence(row)
+    return (other >= fits and other > 0) or _is_sequence(row)
 
 
 def _is_sequence(row: Row) -> bool:

@@ -20,6 +20,9 @@ class ReadOptions:
     skip_rows: int | None = None  # lines to leave out at the top
     date_formats: Mapping[str, str] = field(default_factory=dict)  # by column
     sheet: str | int | None = None  # of a spreadsheet, by name or by number from 1
+    # Of a text file: keep rows without any value and rows that look like notes, as predictions
+    # need them, and take the first row for the header where none is found.
+    every_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ def decode(content: bytes, encoding: str | None = None) -> Text:
         return _transcode(content, wide, bom=False)
     sample = content[:_SAMPLE_BYTES]
     if sum(sample.count(code) for code in _CONTROL) > _MAX_CONTROL * len(sample):
-        raise Invalid.at("file", "The file is not text: it holds control characters.")
+        place = min(place for code in _CONTROL if (place := sample.find(code)) >= 0)
+        line = sample.count(b"\n", 0, place) + 1
+        message = f"The file is not text: line {line} holds the control character"
+        raise Invalid.at("file", f"{message} U+{sample[place]:04X}.")
     return _utf8(content, bom=False)
 
 

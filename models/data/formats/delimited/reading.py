@@ -38,6 +38,7 @@ class _Head:
 
     rows: list[Row]
     starts: list[int]
+    ends: list[int]
 
 
 def read_delimited(content: bytes, options: ReadOptions, limits: TableLimits) -> Table:
@@ -56,16 +57,24 @@ def read_delimited(content: bytes, options: ReadOptions, limits: TableLimits) ->
     start, told = _start(content, options)
     dialect = detect(content, told if options.delimiter is None else options.delimiter, start)
     region, regions = _choose(content, dialect, start, options)
+    if options.every_row:
+        region.end = len(content)
     head = _head(content, dialect, region)
-    layout = _named(
-        plan(head.rows, options.header if options.header in (None, "none") else 0), content, region
-    )
+    found = plan(head.rows, options.header if options.header in (None, "none") else 0)
+    if options.every_row and found.header_rows == 0:
+        found = plan(head.rows, 0)
+    layout = _named(found, content, region)
     first = head.starts[layout.first_row] if layout.first_row < len(head.rows) else region.end
     region.width = layout.width
     limits.check_columns("file", layout.width)
-    end, footers = without_footers(content, dialect, Region(first, region.end, layout.width))
-    repeated = _repeated_header(head, layout)
-    rows = read_rows(content, dialect, first, max(end, first), layout.width, limits, repeated)
+    if options.every_row:
+        first = head.ends[layout.first_row - 1]  # blank rows may follow the header
+        end, footers, repeated = region.end, 0, None
+    else:
+        end, footers = without_footers(content, dialect, Region(first, region.end, layout.width))
+        repeated = _repeated_header(head, layout)
+    stop, every = max(end, first), options.every_row
+    rows = read_rows(content, dialect, first, stop, layout.width, limits, repeated, every)
     if rows.count == 0:
         raise _no_table(content, dialect, layout, head)
     return _table(text, content, dialect, layout, rows, region, regions, head, footers)
@@ -130,12 +139,13 @@ def _line_start(content: bytes, start: int, number: int) -> int:
 
 
 def _head(content: bytes, dialect: Dialect, region: Region) -> _Head:
-    head = _Head([], [])
+    head = _Head([], [], [])
     parser = RecordParser(content, dialect, region.width if region.width > 1 else None)
     for record in parser.records(region.start, region.end):
         if not is_blank(record.cells):
             head.rows.append(record.cells)
             head.starts.append(record.start)
+            head.ends.append(record.end)
         if len(head.rows) >= _HEAD_ROWS:
             break
     return head

@@ -44,13 +44,15 @@ def read_rows(
     width: int,
     limits: TableLimits,
     header: Row | None = None,
+    every_row: bool = False,
 ) -> Rows:
     """Read the rows of `content` from `start` to `stop` as `width` columns of text.
 
     Short rows end with nulls, surplus cells are cut off. Blank rows, comments and rows that repeat
-    `header` are left out. Raises Invalid at `file` or TooLarge beyond `limits`.
+    `header` are left out, with `every_row` only blank lines. Raises Invalid at `file` or TooLarge
+    beyond `limits`.
     """
-    return _Reader(content, dialect, width, limits, header).read(start, stop)
+    return _Reader(content, dialect, width, limits, header, every_row).read(start, stop)
 
 
 class _Reader:
@@ -61,12 +63,14 @@ class _Reader:
         width: int,
         limits: TableLimits,
         header: Row | None,
+        every_row: bool,
     ) -> None:
         self._content = content
         self._dialect = dialect
         self._width = width
         self._limits = limits
         self._header = [cell.strip() for cell in header] if header else None
+        self._every_row = every_row
         self._parser = RecordParser(content, dialect, width)
         self._batches: list[Any] = []
         self._rows = Rows()
@@ -116,6 +120,8 @@ class _Reader:
 
         Comments need no look: as rows of another width they are none that Arrow accepts.
         """
+        if self._every_row:
+            return False
         find, delimiter = self._content.find, self._dialect.delimiter
         empty = delimiter * (self._width - 1)
         if empty and find(empty, start, end) >= 0:
@@ -148,13 +154,17 @@ class _Reader:
     def _accept(self, record: Record) -> Sequence[bytes | None] | None:
         """Return the cells of a row, padded or cut to the width; None for one to leave out."""
         cells, rows, width = record.cells, self._rows, self._width
-        if is_blank(cells):
+        if self._every_row:
+            # A lone empty cell is written as "".
+            if is_blank(cells) and len(cells) == 1 and record.end - record.start < 3:
+                return None
+        elif is_blank(cells):
             rows.blank += width > 1 and len(cells) > 1
             return None
-        if len(cells) != width and is_comment(cells):
+        elif len(cells) != width and is_comment(cells):
             rows.comments += 1
             return None
-        if (
+        elif (
             self._header is not None
             and [cell.strip() for cell in cells] == self._header
             and width > 1
