@@ -146,7 +146,7 @@ class JobSpecSchema(ma.Schema):
     allow_negative = StrictBoolean(
         load_default=False,
         metadata=described(
-            "Regression: predict numbers below 0 even if no training target is negative. Default:"
+            "Regression: predict numbers below 0 even if no target in the dataset is. Default:"
             " such predictions are 0."
         ),
     )

@@ -63,7 +63,7 @@ class JobSpec:
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows
     exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
-    allow_negative: bool = False  # predicted numbers, where no training target is negative
+    allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
     # Dotted paths of the fields that a request named; the others have their defaults.
     named: frozenset[str] = field(default=frozenset(), compare=False)
 

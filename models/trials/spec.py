@@ -105,7 +105,7 @@ class DataRef:
     features: tuple[str, ...] | None = None  # columns to learn from; None is all that are suitable
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows; no feature
-    allow_negative: bool = False  # predicted numbers, where no training target is negative
+    allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 Refused = Callable[..., dict[str, Any]]
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {
         "a": n % 17 + n / 1000,
         "b": (n * 7) % 13 + n / 2000,

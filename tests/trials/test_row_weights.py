@@ -47,9 +47,8 @@ def test_a_class_that_no_row_is_trained_on_does_not_count(stored):
     )
     [fold] = prepare(data).folds
     assert fold.training.outputs.units == 3
-    factors = fold.class_factors
-    assert factors is not None
-    assert factors["new"] == 1.0
+    assert fold.class_factors is not None
+    assert fold.class_factors["new"] == 1.0
     assert weights_of(fold).mean() == pytest.approx(1.0)
     assert fold.validation_truth.tolist().count("new") == 10
 

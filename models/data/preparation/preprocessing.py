@@ -200,13 +200,13 @@ class TargetEncoder:
     ) -> "TargetEncoder":
         """Fit mean and scale to the training `rows`, or take the classes of the whole column.
 
-        Decoded numbers are clipped at 0 if no training target is negative, unless
+        Decoded numbers are clipped at 0 if the whole column holds no negative number, unless
         `allow_negative` is set.
         """
         if task is Task.REGRESSION:
-            values = dataset.values[target][rows]
-            _, mean, scale = _statistics(values.reshape(-1, 1))
-            is_clipped = not allow_negative and bool(np.all(values >= 0))
+            values = dataset.values[target]
+            _, mean, scale = _statistics(values[rows].reshape(-1, 1))
+            is_clipped = not allow_negative and not np.any(values < 0)
             return cls(task, (), float(mean[0]), float(scale[0]), is_clipped=is_clipped)
         words = dataset.column(target).spelling.words
         return cls(task, class_labels(dataset, target), words=words)
