@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from models.data.dataset import Dataset
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_records
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task, class_labels
 from models.networks.outputs import Outputs
 from models.trials.process import prepare_process

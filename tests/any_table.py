@@ -4,7 +4,7 @@ import datetime as dt
 
 from hypothesis import strategies as st
 
-from models.data.cells.formats import MISSING_TEXTS
+from models.data.spelling import MISSING_TEXTS
 
 # Half a surrogate pair is no character: no file of UTF-8 can hold one.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

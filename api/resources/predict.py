@@ -10,7 +10,7 @@ from api.openapi import PREDICT_EXAMPLE
 from api.parsing import Blueprint, StrictParser, wanted_format
 from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
 from api.services import services
-from models.data.formats.table import ReadOptions, Table
+from models.data.table import ReadOptions, Table
 from models.errors import Invalid
 from models.serving.engine import Prediction
 from models.serving.signature import ColumnRules

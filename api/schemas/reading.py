@@ -10,7 +10,7 @@ from werkzeug.datastructures import FileStorage
 
 from api.parsing import check_printable
 from models.data.columns import ColumnType
-from models.data.formats.table import ReadOptions
+from models.data.table import ReadOptions
 from models.fields import LARGEST_NUMBER, Reference, StrictInteger, described
 
 _NO_DELIMITERS = frozenset("\"'\r\n")

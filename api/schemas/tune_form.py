@@ -11,7 +11,7 @@ import marshmallow as ma
 from werkzeug.datastructures import FileStorage
 
 from api.schemas.reading import FileField, OptionsField, TypesField
-from models.data.formats.table import ReadOptions
+from models.data.table import ReadOptions
 from models.errors import Invalid
 from models.fields import MODEL_NAME, described
 from models.jobs.schema import JobSpecSchema

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from models.data.cells.formats import PLAIN, CellFormat
+from models.data.spelling import PLAIN, Spelling
 from models.errors import Unreadable
 
 # PostgreSQL cannot store this character, and C libraries end a text at it.
@@ -67,7 +67,7 @@ class Column:
     distinct: int  # different values among the others; 0 for images, which are not counted
     shape: tuple[int, ...] = ()  # of one image; empty for every other type
     reason: str = ""  # why an inferred type is `ignored`; empty otherwise
-    spelling: CellFormat = PLAIN  # of its cells, where they were read from text
+    spelling: Spelling = PLAIN  # of its cells, where they were read from text
 
     readers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "name": of_type(str),
@@ -76,7 +76,7 @@ class Column:
         "distinct": _whole,
         "shape": lambda value: tuple(map(_whole, of_type(list)(value))),
         "reason": lambda value: of_type(str)("" if value is None else value),
-        "spelling": lambda value: CellFormat.from_json(value) if value else PLAIN,
+        "spelling": lambda value: Spelling.from_json(value) if value else PLAIN,
     }
     """How `load_columns` reads each field out of JSON."""
 
@@ -117,7 +117,7 @@ def measure(
     column_type: ColumnType,
     values: np.ndarray[Any, Any],
     reason: str = "",
-    spelling: CellFormat = PLAIN,
+    spelling: Spelling = PLAIN,
 ) -> Column:
     """Count missing and distinct cells of `values`, (rows, …) in the form of `column_type`."""
     if column_type is ColumnType.IMAGE:

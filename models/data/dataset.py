@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from models.data.cells.formats import PLAIN
 from models.data.columns import Column, ColumnType
+from models.data.spelling import PLAIN
 from models.errors import NotFound
 
 

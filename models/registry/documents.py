@@ -12,9 +12,9 @@ import marshmallow as ma
 import numpy as np
 from marshmallow.validate import Length, OneOf
 
-from models.data.cells.formats import CellFormat
 from models.data.columns import ColumnType
 from models.data.preparation.tasks import Task
+from models.data.spelling import Spelling
 from models.errors import Unreadable
 from models.fields import flatten
 
@@ -40,14 +40,14 @@ class ColumnSchema(StoredSchema):
     type = ma.fields.String(required=True, validate=OneOf(INPUT_TYPES))
     shape = ma.fields.List(ma.fields.Integer(strict=True))  # of an image: height, width[, channels]
     categories = ma.fields.List(ma.fields.String())  # seen in training, where they are few
-    spelling = ma.fields.Dict()  # of its cells, as `models.data.cells.formats.CellFormat` reads it
+    spelling = ma.fields.Dict()  # of its cells, as `models.data.spelling.Spelling` reads it
 
     @ma.validates_schema
     def _check_shape(self, data: Document, **_: Any) -> None:
         if data["type"] == ColumnType.IMAGE and "shape" not in data:
             raise ma.ValidationError("Missing data for required field.", "shape")
         try:
-            CellFormat.from_json(data.get("spelling", {}))
+            Spelling.from_json(data.get("spelling", {}))
         except (TypeError, ValueError) as error:
             raise ma.ValidationError(str(error), "spelling") from None
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from models.data.cells.formats import PLAIN
 from models.data.columns import Column, ColumnType
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 from models.data.preparation.tasks import Task
 from models.data.preparation.weighting import class_weight_to_json
+from models.data.spelling import PLAIN
 from models.registry.documents import Document
 from models.registry.export import Parity
 from models.registry.onnx_model import OnnxAnswers

@@ -12,10 +12,10 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
-from models.data.preparation.features import input_name
-from models.data.preparation.onnx_builder import OUTPUT
-from models.data.preparation.onnx_graph import preprocessing_graph
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
+from models.data.encoding.features import input_name
+from models.data.encoding.onnx_builder import OUTPUT
+from models.data.encoding.onnx_graph import preprocessing_graph
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.networks.size import rows_at_once
 from models.registry.onnx_network import network_graph

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.data.preparation.onnx_builder import IR_VERSION, ML_OPSET, OPSET
+from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
 
 Array = np.ndarray[Any, Any]
 

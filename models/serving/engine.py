@@ -12,8 +12,8 @@ import onnxruntime
 
 from models.data.columns import ColumnType
 from models.data.datetimes import PARTS, expand
-from models.data.formats.table import Table
 from models.data.preparation.tasks import ClassLabel
+from models.data.table import Table
 from models.errors import Invalid, Unreadable
 from models.registry.documents import SignatureSchema, check_document, parse_json
 from models.registry.files import VersionFiles

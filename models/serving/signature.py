@@ -7,11 +7,11 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, Literal
 
-from models.data.cells.formats import PLAIN, CellFormat
 from models.data.cells.reader import Reader, cell_reader, normalized
 from models.data.columns import ColumnType
-from models.data.preparation.features import input_name
+from models.data.encoding.features import input_name
 from models.data.preparation.tasks import ClassLabel
+from models.data.spelling import PLAIN, Spelling
 from models.errors import Invalid
 from models.registry.documents import Document
 from models.serving.cells import Array, Rejected, column_array, problem
@@ -38,7 +38,7 @@ class InputColumn:
     name: str
     type: ColumnType
     shape: tuple[int, ...] = ()  # of an image: height, width and perhaps channels
-    spelling: CellFormat = PLAIN  # of its cells in the training data
+    spelling: Spelling = PLAIN  # of its cells in the training data
 
     @property
     def input(self) -> str:
@@ -59,7 +59,7 @@ class InputColumn:
             document["name"],
             ColumnType(document["type"]),
             tuple(document.get("shape", ())),
-            CellFormat.from_json(document.get("spelling") or {}),
+            Spelling.from_json(document.get("spelling") or {}),
         )
 
 

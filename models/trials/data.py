@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 
 from models.data.dataset import Dataset
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.library.storage import read_dataset
 from models.data.preparation.parts import Rows
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.splitting import Split, split_dataset
 from models.data.preparation.tasks import (
     ClassLabel,

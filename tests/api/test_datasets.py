@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 
 from api.schemas.reading import ReadOptionsSchema
-from models.data.formats.table import ReadOptions
+from models.data.table import ReadOptions
 from models.store.engine import Database
 from models.store.tables import datasets
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from models.data.cells.conversion import to_dataset
-from models.data.cells.formats import MISSING_BESIDE_NUMBERS, MISSING_TEXTS
 from models.data.cells.reader import WORD_PAIRS
 from models.data.columns import ColumnType
 from models.data.library.profile import preview
+from models.data.spelling import MISSING_BESIDE_NUMBERS, MISSING_TEXTS
 from models.data.warnings import WarningCode
 
 PAGE = Path(__file__).parents[2].joinpath("docs/datasets.md").read_text(encoding="utf-8")

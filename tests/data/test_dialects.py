@@ -11,7 +11,7 @@ from models.data.formats.delimited.parsing import Dialect, RecordParser
 from models.data.formats.delimited.rows import read_rows
 from models.data.formats.limits import DEFAULT_LIMITS
 from models.data.formats.reading import read_table
-from models.data.formats.table import ReadOptions
+from models.data.table import ReadOptions
 
 many = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 

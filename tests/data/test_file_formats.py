@@ -19,7 +19,7 @@ import pytest
 
 from models.data.formats.limits import TableLimits
 from models.data.formats.reading import read_table
-from models.data.formats.table import ReadOptions
+from models.data.table import ReadOptions
 from models.errors import Invalid, TooLarge
 
 CSV = b"name,size\nGraz,1\nWien,2\n"

@@ -8,12 +8,12 @@ import pytest
 
 from models.data.cells.conversion import TypedTable, to_dataset
 from models.data.cells.dates import parse_date
-from models.data.cells.formats import CellFormat
 from models.data.cells.reader import CellError, cell_reader
 from models.data.columns import Column, ColumnType
 from models.data.datetimes import parse_iso
 from models.data.formats.reading import from_records, read_file
-from models.data.formats.table import ReadOptions
+from models.data.spelling import Spelling
+from models.data.table import ReadOptions
 from models.data.warnings import WarningCode
 from models.errors import Invalid
 
@@ -230,7 +230,7 @@ def test_booleans_keep_their_own_words() -> None:
     column = inferred("Yes", "no", " Yes", "No", "No")
     assert (column.type, column.spelling.words) == ("boolean", ("No", "Yes"))
     assert values("Yes", "no") == [1.0, 0.0]
-    assert inferred("TRUE", "False").spelling == CellFormat()
+    assert inferred("TRUE", "False").spelling == Spelling()
 
 
 def test_text_in_json_is_inferred_like_text_in_csv() -> None:
@@ -360,13 +360,13 @@ def test_a_date_outside_of_the_calendar_is_none() -> None:
 
 
 def test_a_spelling_survives_its_json() -> None:
-    spelling = CellFormat(",", ".", "€", True, "%d.%m.%Y", ("Nein", "Ja"), ("x",), True)
-    assert CellFormat.from_json(spelling.to_json()) == spelling
-    assert CellFormat().to_json() == {}
+    spelling = Spelling(",", ".", "€", True, "%d.%m.%Y", ("Nein", "Ja"), ("x",), True)
+    assert Spelling.from_json(spelling.to_json()) == spelling
+    assert Spelling().to_json() == {}
     bad: Any
     for bad in ([], {"words": ["a"]}):
         with pytest.raises((TypeError, ValueError)):
-            CellFormat.from_json(bad)
+            Spelling.from_json(bad)
 
 
 def test_quotes_of_csv_do_not_change_a_type() -> None:

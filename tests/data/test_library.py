@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text, update
 
 from models.data.formats.reading import from_records
-from models.data.formats.table import ReadOptions
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
+from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import ArtifactError, Invalid, NotFound
 from models.settings import Settings

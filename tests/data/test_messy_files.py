@@ -3,7 +3,7 @@
 import pytest
 
 from models.data.formats.reading import read_table
-from models.data.formats.table import ReadOptions
+from models.data.table import ReadOptions
 from models.data.warnings import WarningCode
 from models.errors import Invalid
 

@@ -6,10 +6,10 @@ import pytest
 from models.data.columns import Column, ColumnType
 from models.data.dataset import Dataset
 from models.data.datetimes import END, FIRST, parse_iso
+from models.data.encoding.features import ScaledFeature, components, input_name
+from models.data.encoding.onnx_graph import preprocessing_graph
+from models.data.encoding.preprocessing import Preprocessor
 from models.data.formats.reading import from_arrays, from_records
-from models.data.preparation.features import ScaledFeature, components, input_name
-from models.data.preparation.onnx_graph import preprocessing_graph
-from models.data.preparation.preprocessing import Preprocessor
 
 ALL = slice(None)
 

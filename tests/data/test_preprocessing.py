@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.data.columns import ColumnType
+from models.data.encoding.features import input_name
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays, from_records
-from models.data.preparation.features import input_name
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
 

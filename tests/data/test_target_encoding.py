@@ -10,9 +10,9 @@ from sklearn.preprocessing import TargetEncoder as MeanEncoder
 
 from models.data.columns import ColumnType, measure
 from models.data.dataset import Dataset
-from models.data.preparation.onnx_graph import preprocessing_graph
-from models.data.preparation.preprocessing import Preprocessor
-from models.data.preparation.target_encoding import MIN_ROWS, SMOOTHING, fit_encoding
+from models.data.encoding.onnx_graph import preprocessing_graph
+from models.data.encoding.preprocessing import Preprocessor
+from models.data.encoding.target_encoding import MIN_ROWS, SMOOTHING, fit_encoding
 
 ALL = slice(None)
 

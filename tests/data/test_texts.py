@@ -11,11 +11,11 @@ import pytest
 
 from models.data.columns import MAX_CHARACTERS, ColumnType, measure
 from models.data.dataset import Dataset
-from models.data.preparation.cross_fitting import MAX_TARGETS, target_columns
-from models.data.preparation.ngrams import Search, find_grams, find_letters, fold
-from models.data.preparation.onnx_graph import preprocessing_graph
-from models.data.preparation.preprocessing import Preprocessor
-from models.data.preparation.texts import TextFeature, fit_text
+from models.data.encoding.cross_fitting import MAX_TARGETS, target_columns
+from models.data.encoding.ngrams import Search, find_grams, find_letters, fold
+from models.data.encoding.onnx_graph import preprocessing_graph
+from models.data.encoding.preprocessing import Preprocessor
+from models.data.encoding.texts import TextFeature, fit_text
 
 ALL = slice(None)
 GOOD = ["a fine film", "Fine acting, fine story", "what a FINE day", "simply fine!", "it is fine…"]
@@ -201,7 +201,7 @@ def test_classes_have_a_number_each_up_to_a_bound(classes, numbers):
 
 def test_rows_beyond_those_that_models_are_fitted_to_are_encoded_too(monkeypatch):
     cells = [(*GOOD, *BAD)[number % 10] for number in range(500)]
-    monkeypatch.setattr("models.data.preparation.texts._FITTED", (60, 1_000_000))
+    monkeypatch.setattr("models.data.encoding.texts._FITTED", (60, 1_000_000))
     feature, outputs = fit_text("t", texts_of(cells).values["t"], targets_of(cells)[:, None], 0)
     assert isinstance(feature, TextFeature)
     assert np.corrcoef(outputs[:, -1], targets_of(cells))[0, 1] > 0.8

@@ -215,9 +215,7 @@ def test_max_trials_are_trained_and_no_more(plane: Plane, start) -> None:
 
 def test_two_jobs_progress_side_by_side(plane: Plane, start) -> None:
     both = [start(**endless()) for _ in range(2)]
-    for job in both:
-        plane.until_trials(job, 1, TrialState.RUNNING)
-    assert [len(plane.trials(job, TrialState.RUNNING)) for job in both] == [1, 1]
+    plane.wait(lambda: [len(plane.trials(job, TrialState.RUNNING)) for job in both] == [1, 1])
     for job in both:
         plane.commands.cancel(job.id)
         plane.until(job, JobState.CANCELLED)

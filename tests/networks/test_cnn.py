@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.families import build, summarize, summary_text

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
+from models.data.encoding.onnx_graph import preprocessing_graph
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_records, read_file
-from models.data.formats.table import ReadOptions
 from models.data.library.profile import preview
-from models.data.preparation.onnx_graph import preprocessing_graph
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task, resolve_features
+from models.data.table import ReadOptions
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs

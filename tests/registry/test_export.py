@@ -16,9 +16,9 @@ import pytest
 
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays, from_records
 from models.data.library.storage import write_dataset
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.splitting import split
 from models.errors import Invalid
 from models.registry.building import build_version

@@ -7,9 +7,9 @@ import onnxruntime
 import pytest
 
 from models.data.dataset import Dataset
+from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
+from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays, from_records
-from models.data.preparation.onnx_builder import IR_VERSION, ML_OPSET, OPSET
-from models.data.preparation.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.networks import families
 from models.networks.outputs import Outputs

@@ -8,8 +8,8 @@ import onnxruntime
 
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
+from models.data.encoding.preprocessing import Preprocessor
 from models.data.formats.reading import from_records
-from models.data.preparation.preprocessing import Preprocessor
 from models.registry.building import build_version
 from models.registry.export import ExportSpec
 from models.serving.engine import PredictionEngine

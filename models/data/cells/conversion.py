@@ -11,15 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.data.cells.formats import MISSING_TEXTS, PLAIN
 from models.data.cells.inference import MIN_IDENTIFIER, Guess, fit, infer
 from models.data.cells.numbers import PLAIN_NUMBER
 from models.data.cells.reader import CellError, cell_reader, normalized
 from models.data.columns import NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import END, FIRST, ISO, LAST
-from models.data.formats.table import ReadOptions, Table
 from models.data.quality import table_warnings
+from models.data.spelling import MISSING_TEXTS, PLAIN
+from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import Invalid
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from models.data.cells.dates import date_format
-from models.data.cells.formats import MISSING_BESIDE_NUMBERS, PLAIN, CellFormat
 from models.data.cells.numbers import is_finite, is_plain, number_format, parse_number
 from models.data.cells.reader import FALSE_WORDS, TRUE_WORDS, WORD_PAIRS, cell_reader, shown
 from models.data.columns import ColumnType
-from models.data.formats.table import ReadOptions
+from models.data.spelling import MISSING_BESIDE_NUMBERS, PLAIN, Spelling
+from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
 
 MOSTLY = 0.95  # share of the present cells that makes a column one of numbers or datetimes
@@ -27,7 +27,7 @@ class Guess:
     """The type of a column, the spelling of its cells, and what a user should know of both."""
 
     type: ColumnType
-    spelling: CellFormat = PLAIN
+    spelling: Spelling = PLAIN
     reason: str = ""  # why it is ignored
     warnings: tuple[DataWarning, ...] = ()
 
@@ -39,7 +39,7 @@ def infer(name: str, counts: Mapping[str, int], options: ReadOptions, hint: str)
     these that it fits. Numbers and datetimes may have a few cells that are none. `hint` is the
     decimal point of the file, if it is known.
     """
-    base = CellFormat(missing=options.na_values)
+    base = Spelling(missing=options.na_values)
     if not counts:
         return Guess(ColumnType.IGNORED, base, "Every cell is missing.")
     words = _words(counts)
@@ -60,7 +60,7 @@ def fit(
     name: str, kind: ColumnType, counts: Mapping[str, int], options: ReadOptions, hint: str
 ) -> Guess:
     """Find how the distinct texts of a column spell values of a type that is given."""
-    base = CellFormat(missing=options.na_values)
+    base = Spelling(missing=options.na_values)
     present = _present(counts)
     match kind:
         case ColumnType.NUMBER:
@@ -101,7 +101,7 @@ def _most_frequent(counts: Mapping[str, int], word: str) -> str:
 
 
 def _numbers(
-    name: str, present: Mapping[str, int], base: CellFormat, options: ReadOptions, hint: str
+    name: str, present: Mapping[str, int], base: Spelling, options: ReadOptions, hint: str
 ) -> Guess | None:
     found = number_format(present, options.decimal, options.thousands, hint) if present else None
     if found is None:
@@ -125,12 +125,12 @@ def _numbers(
     return Guess(ColumnType.NUMBER, spelling, "", tuple(warnings))
 
 
-def _dates(name: str, present: Mapping[str, int], base: CellFormat) -> Guess | None:
+def _dates(name: str, present: Mapping[str, int], base: Spelling) -> Guess | None:
     found = date_format(present, MOSTLY) if present else None
     if found is None:
         return None
     dates, other = found
-    read = cell_reader(ColumnType.DATETIME, CellFormat(dates=dates, lenient=True))
+    read = cell_reader(ColumnType.DATETIME, Spelling(dates=dates, lenient=True))
     bad = {text: n for text, n in present.items() if read(text) is None}
     spelling = replace(base, dates=dates, lenient=bool(bad))
     warnings = []
@@ -158,7 +158,7 @@ def _mostly(
     return DataWarning(code, message, name, rows)
 
 
-def _texts(name: str, counts: Mapping[str, int], base: CellFormat, is_code: bool = False) -> Guess:
+def _texts(name: str, counts: Mapping[str, int], base: Spelling, is_code: bool = False) -> Guess:
     rows, distinct = sum(counts.values()), len(counts)
     many, share = distinct > MIN_IDENTIFIER, distinct / rows
     words = sum(n * len(text.split()) for text, n in counts.items()) / rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from models.data.cells.formats import PLAIN, CellFormat
+from models.data.spelling import PLAIN, Spelling
 
 PLAIN_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "g": 1e9, "t": 1e12}
@@ -53,7 +53,7 @@ def _split(text: str) -> _Parts | None:
     return _Parts(bool(part["open"]) or sign in _MINUS, part["core"], part["exponent"], unit)
 
 
-def parse_number(text: str, spelling: CellFormat = PLAIN) -> float | None:
+def parse_number(text: str, spelling: Spelling = PLAIN) -> float | None:
     """Return the number that a trimmed text spells; None if it spells none.
 
     The column's own spelling goes first, then the plain one. A number beyond float64 is infinite.
@@ -73,7 +73,7 @@ def parse_number(text: str, spelling: CellFormat = PLAIN) -> float | None:
     return -number if parts.negative else number
 
 
-def _factor(unit: str, spelling: CellFormat) -> float | None:
+def _factor(unit: str, spelling: Spelling) -> float | None:
     """Return what a number with this unit is multiplied by; None for a unit of another column."""
     if not unit:
         return 1.0
@@ -102,7 +102,7 @@ def _digits(core: str, decimal: str, thousands: str) -> str | None:
 
 def number_format(
     counts: Mapping[str, int], decimal: str | None, thousands: str | None, hint: str = "."
-) -> CellFormat | None:
+) -> Spelling | None:
     """Find how the texts of a column spell numbers; None if none of them is a number.
 
     `counts` has the rows of each distinct text. `decimal` and `thousands` are given by the user;
@@ -123,7 +123,7 @@ def number_format(
     return replace(spelling, decimal=point, thousands=separator)
 
 
-def _unit_format(units: Counter[str]) -> CellFormat:
+def _unit_format(units: Counter[str]) -> Spelling:
     named = [unit for unit, _ in units.most_common() if unit]
     if not named:
         return PLAIN
@@ -131,8 +131,8 @@ def _unit_format(units: Counter[str]) -> CellFormat:
     currency = next((u[0] for u in named if u[0] in _CURRENCIES), "")
     rests = {unit.lower().removeprefix(currency) for unit in named} - {""}
     if rests and rests <= MAGNITUDES.keys() and (len(rests) > 1 or currency):
-        return CellFormat(unit=currency, magnitudes=True)
-    return CellFormat(unit=named[0])
+        return Spelling(unit=currency, magnitudes=True)
+    return Spelling(unit=named[0])
 
 
 def _separators(cores: Sequence[str], decimal: str | None, hint: str) -> tuple[str, str]:

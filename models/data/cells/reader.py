@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from models.data.cells.dates import EPOCHS, parse_date
-from models.data.cells.formats import MISSING_BESIDE_NUMBERS, MISSING_TEXTS, PLAIN, CellFormat
 from models.data.cells.numbers import parse_number
 from models.data.columns import NUL, ColumnType
 from models.data.datetimes import END, FIRST, LAST
+from models.data.spelling import MISSING_BESIDE_NUMBERS, MISSING_TEXTS, PLAIN, Spelling
 
 Reader = Callable[[object], float | str | None]
 
@@ -27,7 +27,7 @@ class CellError(ValueError):
     """A cell that its column does not allow; the message completes "<cell> …"."""
 
 
-def cell_reader(kind: ColumnType, spelling: CellFormat | None = None) -> Reader:
+def cell_reader(kind: ColumnType, spelling: Spelling | None = None) -> Reader:
     """Return the function that turns any spelling of a cell of a column into its value.
 
     It takes text, int, float, bool or None and returns a float, a str or None for a missing cell,
@@ -57,7 +57,7 @@ def shown(value: object, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _number_reader(spelling: CellFormat) -> Reader:
+def _number_reader(spelling: Spelling) -> Reader:
     missing = _missing(spelling, MISSING_BESIDE_NUMBERS)
 
     def read(cell: object) -> float | None:
@@ -76,7 +76,7 @@ def _number_reader(spelling: CellFormat) -> Reader:
     return read
 
 
-def _datetime_reader(spelling: CellFormat) -> Reader:
+def _datetime_reader(spelling: Spelling) -> Reader:
     missing = _missing(spelling, MISSING_BESIDE_NUMBERS)
     unit = EPOCHS.get(spelling.dates, 1.0)
 
@@ -102,7 +102,7 @@ def _datetime_reader(spelling: CellFormat) -> Reader:
     return read
 
 
-def _boolean_reader(spelling: CellFormat) -> Reader:
+def _boolean_reader(spelling: Spelling) -> Reader:
     missing = _missing(spelling)
     values = dict.fromkeys(FALSE_WORDS, 0.0) | dict.fromkeys(TRUE_WORDS, 1.0)
     if spelling.words:
@@ -126,7 +126,7 @@ def _boolean_reader(spelling: CellFormat) -> Reader:
     return read
 
 
-def _text_reader(spelling: CellFormat) -> Reader:
+def _text_reader(spelling: Spelling) -> Reader:
     missing = _missing(spelling)
 
     def read(cell: object) -> str | None:
@@ -148,7 +148,7 @@ def _text_reader(spelling: CellFormat) -> Reader:
     return read
 
 
-_READERS: dict[ColumnType, Callable[[CellFormat], Reader]] = {
+_READERS: dict[ColumnType, Callable[[Spelling], Reader]] = {
     ColumnType.NUMBER: _number_reader,
     ColumnType.DATETIME: _datetime_reader,
     ColumnType.BOOLEAN: _boolean_reader,
@@ -160,7 +160,7 @@ _TOO_LARGE = "is infinite or too large"
 _NO_DATE = "is not a date or time such as 2024-05-31 or 2024-05-31T14:30:00Z"
 
 
-def _missing(spelling: CellFormat, more: frozenset[str] = frozenset()) -> frozenset[str]:
+def _missing(spelling: Spelling, more: frozenset[str] = frozenset()) -> frozenset[str]:
     return more.union(MISSING_TEXTS, spelling.missing)
 
 
@@ -179,6 +179,6 @@ def _finite(cell: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _either(spelling: CellFormat) -> str:
+def _either(spelling: Spelling) -> str:
     words = spelling.words or ("false", "true")
     return f"{words[1]} or {words[0]}"

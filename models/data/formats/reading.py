@@ -15,7 +15,7 @@ from models.data.formats.columnar import read_arrow, read_parquet
 from models.data.formats.delimited.reading import read_delimited
 from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
 from models.data.formats.spreadsheets import read_spreadsheet
-from models.data.formats.table import ReadOptions, Table
+from models.data.table import ReadOptions, Table
 from models.errors import Invalid
 
 

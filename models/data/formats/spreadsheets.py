@@ -12,7 +12,7 @@ import pyarrow as pa
 from models.data.formats.layout import Row, is_blank, is_footer, plan
 from models.data.formats.limits import TableLimits
 from models.data.formats.naming import drop_empty, header_warnings
-from models.data.formats.table import ReadOptions, Table
+from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import Invalid
 

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.data.formats.table import ReadOptions, Table
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
 from models.data.library.profile import preview, profile
 from models.data.library.sources import Source, read_source
+from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning
 from models.errors import Invalid, NotFound
 from models.settings import Settings

@@ -1,1 +1,1 @@
-"""Rows prepared for networks: tasks, splits, preprocessing."""
+"""Rows prepared for training: tasks, splits, weights, and checks of the data."""

@@ -18,7 +18,7 @@ from models.data.formats.delimited.rows import Rows, read_rows
 from models.data.formats.layout import Layout, Row, is_blank, plan
 from models.data.formats.limits import TableLimits
 from models.data.formats.naming import drop_empty, header_warnings, name_columns
-from models.data.formats.table import ReadOptions, Table
+from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import Invalid
 

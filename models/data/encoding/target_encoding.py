@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import TargetEncoder as MeanEncoder
 
-from models.data.cells.formats import MISSING_TEXTS
-from models.data.preparation.cross_fitting import parts, standardise
-from models.data.preparation.features import Array
+from models.data.encoding.cross_fitting import parts, standardise
+from models.data.encoding.features import Array
+from models.data.spelling import MISSING_TEXTS
 
 MAX_ENCODED = 20_000  # values of one column with numbers of their own, the most frequent
 MIN_ROWS = 2  # that such a value needs

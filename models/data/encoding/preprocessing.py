@@ -11,17 +11,17 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
-from models.data.preparation.cross_fitting import target_columns
-from models.data.preparation.features import (
+from models.data.encoding.cross_fitting import target_columns
+from models.data.encoding.features import (
     Array,
     CategoryFeature,
     ImageFeature,
     ScaledFeature,
     components,
 )
-from models.data.preparation.target_encoding import EncodedFeature, fit_encoding
+from models.data.encoding.target_encoding import EncodedFeature, fit_encoding
+from models.data.encoding.texts import TextFeature, fit_text
 from models.data.preparation.tasks import ClassLabel, Task, class_labels
-from models.data.preparation.texts import TextFeature, fit_text
 from models.errors import Invalid
 
 MAX_CATEGORIES = 64  # places of one category column, the rare one included

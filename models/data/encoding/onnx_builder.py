@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from models.data.preparation.features import input_name
+from models.data.encoding.features import input_name
 
 OPSET = 18
 ML_OPSET = 3

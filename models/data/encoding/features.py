@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from models.data import datetimes
-from models.data.cells.formats import MISSING_TEXTS
 from models.data.columns import ColumnType
+from models.data.spelling import MISSING_TEXTS
 
 Array = np.ndarray[Any, Any]
 

@@ -9,9 +9,9 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from models.data.columns import MAX_CHARACTERS
-from models.data.preparation.ngrams import GAP_CODE, letter_codes
-from models.data.preparation.onnx_builder import ML, RUNTIME, Graph
-from models.data.preparation.texts import TextFeature
+from models.data.encoding.ngrams import GAP_CODE, letter_codes
+from models.data.encoding.onnx_builder import ML, RUNTIME, Graph
+from models.data.encoding.texts import TextFeature
 
 
 def add_texts(graph: Graph, features: tuple[TextFeature, ...]) -> list[str]:

@@ -21,7 +21,7 @@ MISSING_BESIDE_NUMBERS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class CellFormat:
+class Spelling:
     """How a column spells its values, beyond the plain spellings that every column reads."""
 
     decimal: str = "."
@@ -35,11 +35,11 @@ class CellFormat:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that differ from the defaults; `from_json` reads them back."""
-        default = CellFormat()
+        default = Spelling()
         return {name: v for name, v in asdict(self).items() if v != getattr(default, name)}
 
     @classmethod
-    def from_json(cls, document: Any) -> "CellFormat":
+    def from_json(cls, document: Any) -> "Spelling":
         """Read what `to_json` returned; raises TypeError or ValueError for another document."""
         if not isinstance(document, Mapping):
             raise TypeError("Must be an object.")
@@ -54,4 +54,4 @@ class CellFormat:
         return cls(**values)
 
 
-PLAIN = CellFormat()
+PLAIN = Spelling()

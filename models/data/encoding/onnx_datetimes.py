@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto
 
 from models.data.datetimes import PARTS
-from models.data.preparation.onnx_builder import Graph
+from models.data.encoding.onnx_builder import Graph
 
 _ERA_DAYS = 146_097  # of 400 years
 _ERAS = 100  # added, since ONNX divides towards zero: days before the year 0 stay positive

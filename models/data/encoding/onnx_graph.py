@@ -8,12 +8,12 @@ from onnx import TensorProto
 
 from models.data.columns import ColumnType
 from models.data.datetimes import PARTS
-from models.data.preparation.features import Array, CategoryFeature, ImageFeature
-from models.data.preparation.onnx_builder import ML, OUTPUT, Graph
-from models.data.preparation.onnx_datetimes import calendar
-from models.data.preparation.onnx_texts import add_texts
-from models.data.preparation.preprocessing import Preprocessor
-from models.data.preparation.target_encoding import UNSEEN, EncodedFeature
+from models.data.encoding.features import Array, CategoryFeature, ImageFeature
+from models.data.encoding.onnx_builder import ML, OUTPUT, Graph
+from models.data.encoding.onnx_datetimes import calendar
+from models.data.encoding.onnx_texts import add_texts
+from models.data.encoding.preprocessing import Preprocessor
+from models.data.encoding.target_encoding import UNSEEN, EncodedFeature
 
 
 def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.model_selection import KFold
 
-from models.data.preparation.features import Array
+from models.data.encoding.features import Array
 
 MAX_TARGETS = 16  # numbers that a column gets, however many classes there are
 PARTS = 5

@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from models.data.columns import MAX_CHARACTERS
-from models.data.preparation.features import Array
+from models.data.encoding.features import Array
 
 MAX_GRAMS = 4096
 MAX_GRAM = 24  # characters of an n-gram, its gaps included

@@ -15,9 +15,9 @@ from sklearn.linear_model import Ridge
 from sklearn.utils.extmath import randomized_svd
 
 from models.data.columns import MAX_CHARACTERS
-from models.data.preparation.cross_fitting import parts, standardise
-from models.data.preparation.features import Array
-from models.data.preparation.ngrams import Search, find_grams, find_letters
+from models.data.encoding.cross_fitting import parts, standardise
+from models.data.encoding.features import Array
+from models.data.encoding.ngrams import Search, find_grams, find_letters
 
 TOPICS = 16  # singular vectors
 RIDGE = 1.0
