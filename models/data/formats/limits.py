@@ -72,7 +72,7 @@ class TableLimits:
             if isinstance(column, np.ndarray):
                 continue
             for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-                if lengths := _text_lengths(chunk):
+                if lengths := _text_lengths(chunk, self.cell_length):
                     self._check_longest(path, name, lengths[0])
                     size += lengths[1]
             self.check_bytes(size, "The text")
@@ -89,16 +89,23 @@ class TableLimits:
 DEFAULT_LIMITS = TableLimits.of(Settings())
 
 
-def _text_lengths(chunk: Any) -> tuple[int, int] | None:
-    """Return the characters of the longest cell and the bytes of all; None for other types."""
+def _text_lengths(chunk: Any, limit: int) -> tuple[int, int] | None:
+    """Return the characters of the longest cell and the bytes of all; None for other types.
+
+    Bytes stand for characters, of which there are fewer, where no cell has more of them than
+    `limit`.
+    """
     texts, kind = chunk, chunk.type
     if pa.types.is_dictionary(kind):
         texts, kind = chunk.dictionary, kind.value_type
     if not is_text(kind) or len(chunk) == 0:
         return None
-    texts = texts.cast(pa.large_string())
-    longest = pc.max(pc.utf8_length(texts)).as_py() or 0
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        texts = texts.cast(pa.large_string())
     sizes = pc.binary_length(texts)
+    longest = pc.max(sizes).as_py() or 0
+    if longest > limit:
+        longest = pc.max(pc.utf8_length(texts)).as_py() or 0
     if pa.types.is_dictionary(chunk.type):
         sizes = sizes.take(chunk.indices)
     return longest, pc.sum(sizes).as_py() or 0

@@ -118,11 +118,11 @@ def is_strict(block: memoryview, dialect: Dialect) -> bool:
     before = np.where(opening > 0, codes[opening - 1], ord("\n"))
     after_end = closing + 1 >= codes.size
     after = np.where(after_end, ord("\n"), codes[np.minimum(closing + 1, codes.size - 1)])
-    ends = np.array([dialect.delimiter[0], 10, 13], dtype=np.uint8)
+    is_end = np.zeros(256, dtype=bool)
+    is_end[[dialect.delimiter[0], 10, 13]] = True
     doubled = opening[1:] == closing[:-1] + 1
-    opens = np.isin(before, ends)
+    opens, closes = is_end[before], is_end[after]
     opens[1:] |= doubled
-    closes = np.isin(after, ends)
     closes[:-1] |= doubled
     # A quote that opens a cell cannot double the one that closed another.
     return bool(opens.all() and closes.all())

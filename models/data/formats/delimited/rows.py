@@ -1,10 +1,12 @@
 """The rows of a table of known width: Arrow reads what is clean, the careful parser the rest."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from models.data.formats.delimited.parsing import (
@@ -102,7 +104,7 @@ class _Reader:
     def _parse_fast(self, start: int, end: int) -> Any:
         """Parse a block by Arrow; None for one that it may read wrongly."""
         block = memoryview(self._content)[start:end]
-        if not is_strict(block, self._dialect) or self._has_special_rows(start, end):
+        if self._has_blank_rows(start, end) or not is_strict(block, self._dialect):
             return None
         options = pa.csv.ReadOptions(column_names=self._names, block_size=end - start + 1)
         quote = self._dialect.quote.decode() or False
@@ -111,30 +113,24 @@ class _Reader:
         )
         try:
             source = pa.BufferReader(pa.py_buffer(block))
-            return pa.csv.read_csv(source, options, parse, self._convert)
+            table = pa.csv.read_csv(source, options, parse, self._convert)
         except pa.ArrowInvalid:
             return None
+        return None if self._repeats_header(table) else table
 
-    def _has_special_rows(self, start: int, end: int) -> bool:
-        """Whether a block has rows without any value, or the header again.
+    def _has_blank_rows(self, start: int, end: int) -> bool:
+        """Whether a block may have rows without any value, which Arrow would keep."""
+        empty = self._dialect.delimiter * (self._width - 1)
+        if self._every_row or not empty or self._content.find(empty, start, end) < 0:
+            return False
+        pattern = re.compile(rb"(?:\A|[\r\n])%b(?:[\r\n]|\Z)" % re.escape(empty))
+        return pattern.search(memoryview(self._content)[start:end]) is not None
 
-        Comments need no look: as rows of another width they are none that Arrow accepts.
-        """
-        if self._every_row:
+    def _repeats_header(self, table: Any) -> bool:
+        """Whether a row may be the header again."""
+        if self._header is None:
             return False
-        find, delimiter = self._content.find, self._dialect.delimiter
-        empty = delimiter * (self._width - 1)
-        if empty and find(empty, start, end) >= 0:
-            for begin in (b"\n", b"\r"):
-                for stop in (b"\n", b"\r"):
-                    if find(begin + empty + stop, start, end) >= 0:
-                        return True
-            if self._content.startswith(empty, start) or self._content.endswith(empty, start, end):
-                return True
-        if not self._header or not self._header[0]:
-            return False
-        again = self._header[0] + delimiter
-        return find(b"\n" + again, start, end) >= 0 or find(b"\r" + again, start, end) >= 0
+        return bool(pc.any(pc.equal(table.column(0), self._header[0].decode())).as_py())
 
     def _parse_carefully(self, start: int, stop: int) -> int:
         rows: list[Sequence[bytes | None]] = []
