@@ -9,6 +9,8 @@ import pytest
 
 from models.data.dataset import Dataset
 from models.data.formats.reading import from_records
+from models.data.preparation.preprocessing import TargetEncoder
+from models.data.preparation.tasks import Task
 from models.registry.building import build_version
 from models.registry.export import ExportSpec
 from models.serving.engine import PredictionEngine
@@ -67,3 +69,11 @@ def test_a_target_with_negative_values_is_not_clipped(artifacts: Artifacts, tune
     spec = tune(sales(-1.0), "sold", values=LINEAR)
     build_version(spec)
     assert predicted(artifacts, spec).min() < -5
+
+
+def test_one_negative_target_in_any_row_is_enough() -> None:
+    dataset = from_records([{"x": n, "sold": n - 0.5} for n in range(20)])
+    rows = np.arange(1, 20)
+    encoder = TargetEncoder.fit(dataset, rows, "sold", Task.REGRESSION)
+    assert not encoder.is_clipped
+    assert encoder.decode(np.array([-9.0]))[0] < 0
