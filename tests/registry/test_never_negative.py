@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
+from models.data.encoding.preprocessing import TargetEncoder
 from models.data.formats.reading import from_records
-from models.data.preparation.preprocessing import TargetEncoder
 from models.data.preparation.tasks import Task
 from models.registry.building import build_version
 from models.registry.export import ExportSpec
