@@ -192,9 +192,11 @@ def _start(stack: ExitStack, bind: str, settings: dict[str, object]) -> "subproc
     process = subprocess.Popen([sys.executable, "-m", "luthier", "api"], env=kept | own)
 
     def end() -> None:
-        process.terminate()
-        process.terminate()  # no draining
-        process.wait()
+        # Again, so that it does not drain; two signals at once may arrive as one.
+        while process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
 
     stack.callback(end)
     return process
