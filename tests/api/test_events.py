@@ -22,18 +22,24 @@ from models.store.engine import Database
 from tests.processes import fetch, free_bind, running, stop
 from tests.waiting import PATIENCE, wait_until
 
+SPACE = {"num_layers": 1, "units": {"type": "choice", "values": [4, 8]}}
 REQUEST = {
     "model": "followed",
     "dataset": "builtin:iris",
     "target": "target",
-    "search_space": {"num_layers": 1, "units": {"type": "choice", "values": [4, 8]}},
+    "search_space": SPACE,
     "strategy": "grid",
     "budget": {"epochs": 3},
     "executions_per_trial": 2,
     "parallelism": 1,
 }
-# A job that goes on until it is cancelled: its trial reports epochs all the time.
-ENDLESS = {**REQUEST, "budget": {"epochs": 100_000}, "early_stopping": None}
+# A job that goes on until it is cancelled: its trial reports epochs all the time, but slowly.
+ENDLESS = {
+    **REQUEST,
+    "search_space": {**SPACE, "batch_size": 1},
+    "budget": {"epochs": 100_000},
+    "early_stopping": None,
+}
 STREAMS = 6  # of the service, which has 8 threads
 
 

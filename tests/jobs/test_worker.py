@@ -49,7 +49,7 @@ class Plane:
         log = self.data.parent / f"worker-{len(self.workers)}.log"
         settings = {"data": self.data, "lease_seconds": LEASE_SECONDS, "trial_slots": trial_slots}
         process = self.stack.enter_context(
-            running("worker", log, poll_seconds=0.05, trial_memory=4 * 1024**3, **settings)
+            running("worker", log, trial_memory=4 * 1024**3, **settings)
         )
         self.workers.append((process, log))
 
@@ -139,11 +139,9 @@ def start(plane: Plane, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]
 
 
 def endless(count: int = 2, **changes: Any) -> dict[str, Any]:
-    """A job whose trials end only when they are ended."""
-    return {
-        "strategy": manual(count),
-        "budget": {"epochs": ENDLESS, **changes},
-    }
+    """A job whose trials end only when they are ended: of very many, very slow epochs."""
+    trials = tuple({**trial, "batch_size": 1} for trial in manual(count).trials)
+    return {"strategy": Manual(trials), "budget": {"epochs": ENDLESS, **changes}}
 
 
 def test_a_killed_worker_loses_and_doubles_no_trial(
@@ -214,8 +212,11 @@ def test_max_trials_are_trained_and_no_more(plane: Plane, start) -> None:
 
 
 def test_two_jobs_progress_side_by_side(plane: Plane, start) -> None:
-    both = [start(**endless()) for _ in range(2)]
-    plane.wait(lambda: [len(plane.trials(job, TrialState.RUNNING)) for job in both] == [1, 1])
+    # Without its own limit, the job whose first proposals come sooner may take both slots.
+    both = [start(**endless(), parallelism=1) for _ in range(2)]
+    for job in both:
+        plane.until_trials(job, 1, TrialState.RUNNING)
+    assert [len(plane.trials(job, TrialState.RUNNING)) for job in both] == [1, 1]
     for job in both:
         plane.commands.cancel(job.id)
         plane.until(job, JobState.CANCELLED)
