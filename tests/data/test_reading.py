@@ -199,9 +199,9 @@ def test_the_format_follows_the_extension_and_then_the_content_type():
     assert detect_format("data", "application/json; charset=utf-8") is Format.JSON
     assert detect_format("data.xlsx", None) is Format.XLSX
     with pytest.raises(UnsupportedMediaType, match="parquet"):
-        detect_format("data.sav", None)
+        detect_format("data.xpt", None)
     with pytest.raises(UnsupportedMediaType):
-        read(b"x", "sav")
+        read(b"x", "xpt")
 
 
 def test_a_million_rows_are_read():
