@@ -79,8 +79,8 @@ def test_a_nul_character_is_told_from_its_spelling(
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", b"a,b\n1,x\n2,y\0z\n", "line 3"),
-        ("a.csv", b"a\0,b\n1,x\n2,y\n", "line 1"),
+        ("a.csv", b"a,b\n1,x\n2,y\0z\n", "Row 2 holds 'y\\x00z'"),
+        ("a.csv", b"a\0,b\n1,x\n2,y\n", "column 'a\\x00'"),
         ("a.jsonl", b'{"a": "x"}\n{"a": "\\u0000"}\n', "Row 2 holds '\\x00'"),
         ("a.json", json.dumps([{"a\0": 1}]).encode(), "column 'a\\x00'"),
         ("a.parquet", parquet({"a": ["x", "y\0"]}), "Row 2 holds 'y\\x00'"),

@@ -15,7 +15,7 @@ _MOMENT = re.compile(
 )
 _NOTHING = frozenset(
     b" na n/a nan null none nil - -- --- ? . .. #n/a #div/0! unknown missing \\n nat inf -inf * x"
-    b" n.a. (null) #value! #ref! n/d nd".split(b" ")
+    b" n.a. (null) #value! #ref! n/d".split(b" ")
 )
 _WORD = re.compile(rb"[\w\x80-\xff][\w\x80-\xff .\-/&()+%#']*")
 _LINK = re.compile(rb"[a-z]+://\S+|[\w.+-]+@[\w-]+\.[\w.]+", re.IGNORECASE)

@@ -17,7 +17,8 @@ _STEP_BYTES = 4 * 1024**2
 _SAMPLE_BYTES = 64 * 1024
 _MIN_SAMPLE = 32  # bytes outside ASCII; a guess from fewer is no better than Windows' own
 _CONTROL = bytes({*range(32)} - {*b"\t\n\v\f\r\x1a\x1b\x1c\x1d\x1e\x1f\x01\x02"})
-_MAX_CONTROL = 0.002  # share of control characters that a text may hold
+_FEW_CONTROLS = 8  # so many control characters, or
+_MAX_CONTROL = 0.002  # such a share of them, a text may hold
 _FALLBACK = "cp1252"
 
 
@@ -47,7 +48,8 @@ def decode(content: bytes, encoding: str | None = None) -> Text:
     if wide := _looks_wide(content):
         return _transcode(content, wide, bom=False)
     sample = content[:_SAMPLE_BYTES]
-    if sum(sample.count(code) for code in _CONTROL) > _MAX_CONTROL * len(sample):
+    controls = sum(sample.count(code) for code in _CONTROL)
+    if controls > max(_FEW_CONTROLS, _MAX_CONTROL * len(sample)):
         place = min(place for code in _CONTROL if (place := sample.find(code)) >= 0)
         line = sample.count(b"\n", 0, place) + 1
         message = f"The file is not text: line {line} holds the control character"

@@ -106,7 +106,9 @@ class _Reader:
         block = memoryview(self._content)[start:end]
         if self._has_blank_rows(start, end) or not is_strict(block, self._dialect):
             return None
-        options = pa.csv.ReadOptions(column_names=self._names, block_size=end - start + 1)
+        options = pa.csv.ReadOptions(
+            column_names=self._names, block_size=end - start + 1, use_threads=False
+        )
         quote = self._dialect.quote.decode() or False
         parse = pa.csv.ParseOptions(
             delimiter=self._dialect.delimiter.decode(), quote_char=quote, newlines_in_values=True
