@@ -59,7 +59,9 @@ def _similar_labels(column: Column, values: Values) -> Iterator[DataWarning]:
     counts = Counter(value for value in values if value is not None)
     alike: dict[str, list[str]] = {}
     for label in sorted(counts):
-        alike.setdefault(re.sub(r"[\W_]+", "", label.casefold()) or label, []).append(label)
+        alike.setdefault(re.sub(r"[\s_.,;:'\"()]+", "", label.casefold()) or label, []).append(
+            label
+        )
     groups = [labels for labels in alike.values() if len(labels) > 1]
     if groups:
         some = "; ".join(" and ".join(map(repr, labels)) for labels in groups[:_MAX_EXAMPLES])

@@ -158,3 +158,26 @@ def test_options_of_a_files_layout_do_not_fit_rows(library: DatasetLibrary) -> N
     with pytest.raises(Invalid) as caught:
         library.add_inline(RECORDS, {}, options=ReadOptions(header="none", sheet=2))
     assert set(caught.value.errors) == {"options.header", "options.sheet"}
+
+
+def test_the_same_file_under_another_name_keeps_its_stored_file(library: DatasetLibrary) -> None:
+    content = b"city,n\n" + b"".join(b"q%d,%d\n" % (n % 3, n) for n in range(40))
+    first = library.add_file(content, "a.csv", "text/csv", {})
+    assert library.add_file(content, "b.csv", "text/csv", {}).id == first.id
+    again = library.add_from(first.id, {"n": "category"})
+    assert {column.name: column.type for column in again.columns} == {
+        "city": "category",
+        "n": "category",
+    }
+
+
+def test_the_answer_tells_how_this_file_was_read(library: DatasetLibrary) -> None:
+    rows = "".join(f"q{n % 3},{n}\n" for n in range(40))
+    first = library.add_file(f"city,n\n{rows}".encode(), "a.csv", "text/csv", {})
+    other = f"A title\n\ncity;n\n{rows.replace(',', ';')}".encode()
+    second = library.add_file(other, "b.csv", "text/csv", {})
+    assert first.id == second.id
+    assert first.reading is not None
+    assert second.reading is not None
+    assert (first.reading["delimiter"], first.reading["skipped_lines"]) == (",", 0)
+    assert (second.reading["delimiter"], second.reading["skipped_lines"]) == (";", 2)

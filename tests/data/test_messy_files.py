@@ -334,3 +334,48 @@ def test_every_row_is_kept_where_each_needs_an_answer(content: bytes, rows: list
     table = read_table(content, options=ReadOptions(every_row=True))
     columns = [column.to_pylist() for column in table.cells.values()]
     assert [list(row) for row in zip(*columns, strict=True)] == rows
+
+
+@pytest.mark.parametrize("name", ["x", "na", "nd", "unknown", "missing"])
+def test_a_column_may_be_called_like_a_missing_cell(name: str):
+    lines = "".join(f"{number * 7},{'Yes' if number % 2 else 'No'}\n" for number in range(40))
+    table = read(f"{name},y\n{lines}")
+    assert list(table.cells) == [name, "y"]
+    assert len(table.cells["y"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("encoding", "header", "words"),
+    [
+        ("latin-1", "größe,stadt", ["Köln", "Graz", "Zürich"]),
+        ("cp1252", "año,niño", ["peña", "sí", "señor"]),
+        ("latin-1", "prénom,âge", ["Zoé", "Chloé", "Jérôme"]),
+    ],
+)
+def test_western_letters_of_one_byte_are_read(encoding: str, header: str, words: list[str]):
+    lines = "".join(f"{number},{words[number % 3]}\n" for number in range(50))
+    table = read(f"{header}\n{lines}".encode(encoding))
+    assert list(table.cells) == header.split(",")
+    assert set(table.cells[header.split(",")[1]].to_pylist()) == set(words)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Москва и Санкт-Петербург большие города нашей страны"),
+        ("cp1250", "příliš žluťoučký kůň úpěl ďábelské ódy v našem městě a byl šťastný"),
+    ],
+)
+def test_other_encodings_are_guessed_where_there_is_enough_text(encoding: str, text: str):
+    lines = "".join(f"{number},{text}\n" for number in range(50))
+    table = read(f"a,b\n{lines}".encode(encoding))
+    assert set(table.cells["b"].to_pylist()) == {text}
+
+
+def test_names_in_both_normal_forms_are_equal_names():
+    assert list(read("größe,gro\u0308ße,b\n1,2,3\n4,5,6\n").cells) == ["größe", "größe_2", "b"]
+
+
+def test_a_pdf_is_no_table():
+    with pytest.raises(Invalid, match="PDF"):
+        read(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type /Catalog>>\n")

@@ -178,7 +178,8 @@ def _votes(row: Row, kinds: list[str], width: int) -> tuple[int, int]:
     shift = 1 if len(row) == width - 1 else 0  # the index column may lack its name
     for column, kind in enumerate(kinds[shift:]):
         cell = row[column].strip() if column < len(row) else b""
-        if not kind or is_nothing(cell):
+        # A column may be called x or missing.
+        if not kind or not cell or (is_nothing(cell) and not cell.isalpha()):
             continue
         if is_number(cell) or is_moment(cell) or (kind == "link" and is_link(cell)):
             fits += 1

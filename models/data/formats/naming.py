@@ -1,5 +1,6 @@
 """Names of columns: every column gets one, and no two the same."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from models.data.warnings import DataWarning, WarningCode
 
 def name_columns(names: Iterable[str]) -> list[str]:
     """Return trimmed names, `column_3` for the third if it has none, `name_2` for a second one."""
-    given = [name.strip() for name in names]
+    given = [unicodedata.normalize("NFC", name.strip()) for name in names]
     taken = set(given)
     found: list[str] = []
     used: set[str] = set()

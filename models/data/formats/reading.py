@@ -184,6 +184,8 @@ def _named_format(filename: str | None, content_type: str | None) -> Format | No
 def _sniff(file: Unpacked, content_type: str | None) -> Format:
     """Return the format that the first bytes show; for a text, that of its name and first bytes."""
     content = file.content
+    if content.startswith(b"%PDF-"):
+        raise Invalid.at("file", "There is no table: the file is a PDF document.")
     for magic, format in _MAGIC.items():
         if content.startswith(magic):
             return format

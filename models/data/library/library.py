@@ -6,6 +6,7 @@ and more than 100 MB, which a process that only predicts does not need.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
@@ -132,14 +133,17 @@ class DatasetLibrary:
             reading=reading,
             warnings=warnings,
         )
-        if kept is not None and record.source != kept:
+        if kept is not None and (record.source is None or record.source.sha256 != kept.sha256):
             # The rows are known, out of another file.
             self._artifacts.delete(kept.stored_name(digest))
             source = None
         if not self._is_stored(digest, dataset, source):
             # Another process deleted the same dataset, with its files, in between.
             self._write(digest, dataset, source)
-        return record
+        if reading is None:
+            return record
+        # Told of the file that was sent, though its rows may have been stored before.
+        return replace(record, reading=reading, warnings=tuple(warnings))
 
     def read_table(
         self,

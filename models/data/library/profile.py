@@ -79,7 +79,7 @@ def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
 def _describe(column: Column, values: np.ndarray[Any, Any]) -> ColumnProfile:
     figures: dict[str, Any] = {}
     if column.type in (ColumnType.CATEGORY, ColumnType.BOOLEAN):
-        figures = {"frequent": _frequent(column.type, values)}
+        figures = {"frequent": _frequent(column, values)}
     elif column.type in (ColumnType.NUMBER, ColumnType.DATETIME):
         figures = _range(column, values[~np.isnan(values)])
     return ColumnProfile(**_fields(column), **figures)
@@ -89,9 +89,10 @@ def _fields(column: Column) -> dict[str, Any]:
     return {field.name: getattr(column, field.name) for field in fields(Column)}
 
 
-def _frequent(column_type: ColumnType, values: np.ndarray[Any, Any]) -> tuple[FrequentValue, ...]:
-    if column_type is ColumnType.BOOLEAN:
-        counts = Counter({flag: int((values == flag).sum()) for flag in (True, False)})
+def _frequent(column: Column, values: np.ndarray[Any, Any]) -> tuple[FrequentValue, ...]:
+    if column.type is ColumnType.BOOLEAN:
+        false, true = column.spelling.words or (False, True)
+        counts = Counter({true: int((values == 1).sum()), false: int((values == 0).sum())})
         ranked: list[tuple[Any, int]] = [item for item in counts.most_common() if item[1]]
     else:
         present = Counter(value for value in values if value is not None)

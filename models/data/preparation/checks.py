@@ -25,6 +25,7 @@ MAX_LISTED = 50  # names in one message
 _MIN_LEAK_ROWS = 50
 _MAX_LEAK_ROWS = 5_000
 _LEAK_CELLS = 500_000  # rows times features, from which fewer rows are looked at
+_DAY = 86_400.0  # seconds
 _MIN_SERIES = 20  # moments of a series
 _IN_ORDER = 0.95  # share of steps in one direction
 _REGULAR = 0.8  # share of steps of about the same length
@@ -184,6 +185,8 @@ def _series(dataset: Dataset, target: str, parts: Split) -> list[DataWarning]:
     for column in dataset.columns:
         if column.type is ColumnType.DATETIME and column.name != target:
             moments = dataset.values[column.name][parts.rows]
+            if np.nanmax(np.abs(moments), initial=0.0) < _DAY:
+                continue  # times of day
             if _is_series(moments[~np.isnan(moments)]):
                 message = (
                     f"The rows follow {column.name!r} in time. If the model will predict the"

@@ -155,16 +155,35 @@ def _guess(content: bytes) -> str:
         return _FALLBACK
     best = from_bytes(bytes(sample)).best()
     # Without words of a language that it knows, its choice among the many is arbitrary.
-    if best is None or best.coherence <= 0:
+    if best is None or best.coherence <= 0 or best.encoding.startswith("mac_"):
+        return _FALLBACK
+    if best.coherence < _SURE and _looks_western(bytes(sample)):
         return _FALLBACK
     return _FALLBACK if best.encoding in _WESTERN else best.encoding
 
+
+_SURE = 0.5  # coherence of a language from which charset-normalizer is right against Windows-1252
+_WESTERN_LETTERS = frozenset(
+    "äöüßÄÖÜáàâãåæçéèêëíìîïñóòôõøúùûýÿœÁÀÂÃÅÆÇÉÈÊËÍÎÏÑÓÔÕØÚÙÛÝŒ€£°§«»–—‘’“”…ªº¡¿´"
+)
 
 # Encodings that differ from Windows-1252 in no letter of Western Europe, or that no file of today
 # has where charset-normalizer names them.
 _WESTERN = frozenset(
     ("latin_1", "iso8859_15", "iso8859_9", "cp1254", "iso8859_14", "iso8859_10", "hp_roman8")
 )
+
+
+def _looks_western(sample: bytes) -> bool:
+    """Whether bytes read as Windows-1252 are ASCII words with some letters of Western Europe."""
+    try:
+        text = sample.decode(_FALLBACK)
+    except UnicodeDecodeError:
+        return False
+    high = [character for character in text if character > "\x7f"]
+    letters = sum(character.isalpha() for character in text)
+    western = sum(character in _WESTERN_LETTERS for character in high)
+    return western >= 0.9 * len(high) and len(high) <= 0.3 * letters
 
 
 def _transcode(content: bytes, encoding: str, bom: bool) -> Text:
