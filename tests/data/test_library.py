@@ -1,6 +1,7 @@
 """What the library keeps beside the rows: the file, how it was read, and warnings."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_equal_rows_keep_the_file_that_came_first(
 ) -> None:
     first = library.add_file(CSV, "a.csv", None, {})
     other = library.add_file(CSV.replace(b",", b"\t"), "b.tsv", None, {})
-    assert other == first
+    assert replace(other, reading=first.reading) == first
     assert first.source is not None
     assert first.source.filename == "a.csv"
     stored = artifacts.names(f"datasets/{first.id}/source")
