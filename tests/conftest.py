@@ -46,6 +46,7 @@ _SLOW_PATHS = {
         "api/test_startup.py",
         "executors",
         "fuzzing",
+        "jobs/test_forecast_points.py",
         "jobs/test_oracle_thread.py",
         "jobs/test_reuse.py",
         "jobs/test_search.py",

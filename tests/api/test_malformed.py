@@ -71,7 +71,6 @@ DATA = [
     tune("dataset without y", "dataset", dataset={"x": [[1]]}),
     tune("four rows to hold out from", "evaluation", dataset="builtin:xor"),
     rows("target that is no column", "target", target="z"),
-    rows("target with missing cells", "target", records=[*ROWS, {"a": 1, "b": 2}]),
     rows("target with one class", "target", records=[row | {"y": "same"} for row in ROWS]),
     rows(
         "target in fractions as classes",
@@ -130,7 +129,7 @@ UPLOADS = [
     upload("type of no column", b"a\n1\n", "types.b", types='{"b": "number"}'),
     upload("type that a cell denies", b"a\n1\nx\n", "types.a", types='{"a": "number"}'),
     upload("empty name", b"a\n1\n", "name", name=""),
-    upload("unknown format", b"x", file="t.xpt", status=415),
+    upload("no table", b"x", "file", file="t.xpt"),
     upload("no spreadsheet", b"x", "file", file="t.xls"),
     inline("no rows at all", "records"),
     inline("both forms", "records", records=ROWS, x=[[1]], y=[1]),

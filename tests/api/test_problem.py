@@ -81,7 +81,8 @@ def test_a_stored_file_that_is_gone_is_a_fault_of_the_service(
     rows = [{"a": number, "y": number} for number in range(12)]
     dataset = app_client.post("/datasets", json={"records": rows}).get_json()["id"]
     for file in (Path(settings.resolved_artifacts) / "datasets" / dataset).rglob("*"):
-        file.unlink()
+        if file.is_file():
+            file.unlink()
     response = app_client.get(f"/datasets/{dataset}/preview")
     refused(response, 500)
     assert settings.data not in response.get_data(as_text=True)

@@ -231,6 +231,8 @@ def test_booleans_keep_their_own_words() -> None:
     assert (column.type, column.spelling.words) == ("boolean", ("No", "Yes"))
     assert values("Yes", "no") == [1.0, 0.0]
     assert inferred("TRUE", "False").spelling == Spelling()
+    assert typed("true", "false", a="boolean").dataset.column("a").spelling == Spelling()
+    assert typed("Yes", "No", a="boolean").dataset.column("a").spelling.words == ("No", "Yes")
 
 
 def test_text_in_json_is_inferred_like_text_in_csv() -> None:

@@ -44,8 +44,7 @@ def infer(name: str, counts: Mapping[str, int], options: ReadOptions, hint: str)
         return Guess(ColumnType.IGNORED, base, "Every cell is missing.")
     words = _words(counts)
     if words is not None:
-        plain = tuple(word.lower() for word in words) == ("false", "true")
-        return Guess(ColumnType.BOOLEAN, replace(base, words=None if plain else words))
+        return Guess(ColumnType.BOOLEAN, replace(base, words=_own(words)))
     present = _present(counts)
     if name in options.date_formats:
         return fit(name, ColumnType.DATETIME, counts, options, hint)
@@ -67,7 +66,7 @@ def fit(
             found = number_format(present, options.decimal, options.thousands, hint)
             return Guess(kind, replace(found or PLAIN, missing=base.missing))
         case ColumnType.BOOLEAN:
-            return Guess(kind, replace(base, words=_words(counts)))
+            return Guess(kind, replace(base, words=_own(_words(counts))))
         case ColumnType.DATETIME:
             asked = options.date_formats.get(name)
             if asked is None and all(parse_number(text) is not None for text in present):
@@ -93,6 +92,12 @@ def _words(counts: Mapping[str, int]) -> tuple[str, str] | None:
             spelled = [_most_frequent(counts, word) for word in (false, true)]
             return spelled[0], spelled[1]
     return None
+
+
+def _own(words: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Return the words that labels keep: those of JSON stay booleans."""
+    is_plain = words is None or [word.lower() for word in words] == ["false", "true"]
+    return None if is_plain else words
 
 
 def _most_frequent(counts: Mapping[str, int], word: str) -> str:
