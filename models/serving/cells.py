@@ -39,13 +39,28 @@ def column_array(
             is_prose = kind is ColumnType.TEXT
             texts[:, 0] = [text[:MAX_CHARACTERS] for text in listed] if is_prose else listed
             return texts
-        if kind is ColumnType.NUMBER and _NUMBERS.issuperset(map(type, cells)):
-            numbers = np.array(cells, dtype=np.float64)
-            if np.isfinite(numbers).all():
-                return numbers[:, None]
         return np.array([read(cell) for cell in cells], dtype=np.float64)[:, None]
     except (CellError, OverflowError):
         raise Rejected from None
+
+
+def plain_numbers(columns: Sequence[Sequence[object]]) -> Array | None:
+    """Return columns of JSON numbers and null as float64 (columns, rows, 1), NaN for null.
+
+    One conversion for many columns; None unless every cell is a finite number or null.
+    """
+    if not _NUMBERS.issuperset(map(type, chain.from_iterable(columns))):
+        return None
+    try:
+        block = np.array(columns, dtype=np.float64)
+    except OverflowError:
+        return None
+    finite = np.isfinite(block)
+    if not finite.all():
+        missing = sum(cells.count(None) for cells in columns)
+        if block.size - np.count_nonzero(finite) != missing:
+            return None
+    return block[:, :, None]
 
 
 def problem(cell: object, read: Reader | None, shape: tuple[int, ...] = ()) -> str | None:

@@ -182,9 +182,9 @@ def _session_options() -> Any:
 
 
 def _check_finite(output: Array) -> None:
-    finite = np.isfinite(output).all(axis=1)
+    finite = np.isfinite(output)
     if not finite.all():
-        rows = np.flatnonzero(~finite)[:MAX_MESSAGES].tolist()
+        rows = np.flatnonzero(~finite.all(axis=1))[:MAX_MESSAGES].tolist()
         message = (
             "The model has no finite answer: a number lies too far from those that it learned from."
         )

@@ -14,7 +14,7 @@ from models.data.preparation.tasks import ClassLabel
 from models.data.spelling import PLAIN, Spelling
 from models.errors import Invalid
 from models.registry.documents import Document
-from models.serving.cells import Array, Rejected, column_array, problem
+from models.serving.cells import Array, Rejected, column_array, plain_numbers, problem
 
 MAX_MESSAGES = 20
 _REFUSALS = (Rejected, ValueError, TypeError, KeyError)
@@ -40,7 +40,7 @@ class InputColumn:
     shape: tuple[int, ...] = ()  # of an image: height, width and perhaps channels
     spelling: Spelling = PLAIN  # of its cells in the training data
 
-    @property
+    @cached_property
     def input(self) -> str:
         """The graph's name for it."""
         return input_name(self.name)
@@ -173,11 +173,25 @@ class Signature:
     def _known(self) -> frozenset[str]:
         return self.unused.union(self.names)
 
+    @cached_property
+    def _plain(self) -> tuple[int, ...]:
+        """The places of the columns of numbers in which every number is a value."""
+        return tuple(
+            place
+            for place, column in enumerate(self.columns)
+            if column.type is ColumnType.NUMBER and not column.spelling.missing
+        )
+
     def _arrays(self, columns: Sequence[Sequence[object]]) -> dict[str, Array]:
-        return {
-            column.input: column_array(column.type, cells, column.read, column.shape)
-            for column, cells in zip(self.columns, columns, strict=True)
-        }
+        places = self._plain
+        block = plain_numbers([columns[place] for place in places]) if places else None
+        arrays: dict[str, Array] = {}
+        if block is not None:
+            arrays = {self.columns[i].input: cells for i, cells in zip(places, block, strict=True)}
+        for column, cells in zip(self.columns, columns, strict=True):
+            if column.input not in arrays:
+                arrays[column.input] = column_array(column.type, cells, column.read, column.shape)
+        return arrays
 
     def _is_bare_image(self, row: Sequence[object]) -> bool:
         if len(self.columns) != 1 or self.columns[0].type is not ColumnType.IMAGE:

@@ -58,17 +58,17 @@ def parse_number(text: str, spelling: Spelling = PLAIN) -> float | None:
 
     The column's own spelling goes first, then the plain one. A number beyond float64 is infinite.
     """
-    if spelling == PLAIN and _PLAIN.fullmatch(text):
+    if spelling.decimal == "." and _PLAIN.fullmatch(text):
         return float(text)
     parts = _split(text)
     factor = None if parts is None else _factor(parts.unit, spelling)
     if parts is None or factor is None:
-        return float(text) if _PLAIN.fullmatch(text) else None
-    digits = _digits(parts.core, spelling.decimal, spelling.thousands)
-    if digits is None and _PLAIN.fullmatch(parts.core):
-        digits = parts.core
-    if digits is None:
         return None
+    digits = _digits(parts.core, spelling.decimal, spelling.thousands)
+    if digits is None:
+        if not _PLAIN.fullmatch(parts.core):
+            return None
+        digits = parts.core
     number = float(digits + parts.exponent) * factor
     return -number if parts.negative else number
 

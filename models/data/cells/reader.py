@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.data.cells.dates import EPOCHS, parse_date
-from models.data.cells.numbers import parse_number
+from models.data.cells.numbers import is_plain, parse_number
 from models.data.columns import NUL, ColumnType
 from models.data.datetimes import END, FIRST, LAST
 from models.data.spelling import MISSING_BESIDE_NUMBERS, MISSING_TEXTS, PLAIN, Spelling
@@ -37,6 +37,11 @@ def cell_reader(kind: ColumnType, spelling: Spelling | None = None) -> Reader:
     return _READERS[kind](spelling or PLAIN)
 
 
+def missing_numbers(spelling: Spelling) -> frozenset[float]:
+    """Return the numbers that mean "no value" in a column, such as -999."""
+    return frozenset(float(text) for text in spelling.missing if is_plain(text))
+
+
 def normalized(text: str) -> str:
     """Return a text without blanks around it and in the normal form NFC of Unicode."""
     text = text.strip()
@@ -59,6 +64,7 @@ def shown(value: object, limit: int = 40) -> str:
 
 def _number_reader(spelling: Spelling) -> Reader:
     missing = _missing(spelling, MISSING_BESIDE_NUMBERS)
+    absent = missing_numbers(spelling)
 
     def read(cell: object) -> float | None:
         if isinstance(cell, str):
@@ -66,12 +72,13 @@ def _number_reader(spelling: Spelling) -> Reader:
             if text in missing or text.lower() in missing:
                 return None
             number = parse_number(text, spelling)
-            if number is not None and math.isfinite(number):
-                return number
-            if spelling.lenient:
-                return None
-            raise CellError("is not a number" if number is None else _TOO_LARGE)
-        return _finite(cell)
+            if number is None or not math.isfinite(number):
+                if spelling.lenient:
+                    return None
+                raise CellError("is not a number" if number is None else _TOO_LARGE)
+        else:
+            number = _finite(cell)
+        return None if number in absent else number
 
     return read
 
@@ -139,11 +146,10 @@ def _text_reader(spelling: Spelling) -> Reader:
             return None if text in missing else text
         if cell is None or (isinstance(cell, float) and math.isnan(cell)):
             return None
-        if isinstance(cell, bool):
-            return str(cell).lower()
-        if isinstance(cell, int | float):
-            return as_text(cell)
-        raise CellError("is not text")
+        if not isinstance(cell, int | float):
+            raise CellError("is not text")
+        text = str(cell).lower() if isinstance(cell, bool) else as_text(cell)
+        return None if text in missing else text
 
     return read
 
