@@ -345,3 +345,33 @@ def test_names_and_an_index_of_pandas_in_parquet():
     assert cells_of(read(content)) == {"a": ["1"], "a_2": ["2"], "column_3": ["3"]}
     indexed = stored(lambda sink: frame.iloc[:, :1].to_parquet(sink))
     assert cells_of(read(indexed)) == {"a": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "option"),
+    [
+        ("a.csv", b"a,b\n1,2\n3,4\n", {"sheet": "x"}),
+        ("a.json", b'[{"a": 1}]', {"delimiter": ";"}),
+        ("a.parquet", None, {"encoding": "latin-1"}),
+        ("a.parquet", None, {"skip_rows": 1}),
+        ("a.xlsx", None, {"delimiter": ";"}),
+    ],
+)
+def test_an_option_that_a_format_has_not_is_refused(name, content, option):
+    if content is None:
+        content = xlsx(Data=ROWS) if name == "a.xlsx" else parquet_bytes()
+    with pytest.raises(Invalid) as caught:
+        read_table(content, name, None, ReadOptions(**option))
+    assert list(caught.value.errors) == [f"options.{name}" for name in option]
+
+
+def parquet_bytes():
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table({"a": [1, 2]}), sink)
+    return sink.getvalue()
+
+
+def test_a_header_that_the_user_names_was_not_guessed():
+    content = b"1,2\n3,4\n5,6\n"
+    assert [w.code for w in read_table(content).warnings] == ["header_guessed"]
+    assert read_table(content, options=ReadOptions(header="none")).warnings == ()

@@ -152,8 +152,11 @@ def test_day_and_month_that_may_be_swapped_are_told_and_can_be_given() -> None:
     assert "%d/%m/%Y" in warning.message
     asked = ReadOptions(date_formats={"a": "%d/%m/%Y"})
     assert values(*cells, options=asked) == [parse_iso("2020-02-01"), parse_iso("2020-04-03")]
-    with pytest.raises(Invalid, match="%Q"):
+    with pytest.raises(Invalid, match="%Q") as caught:
         typed(*cells, options=ReadOptions(date_formats={"a": "%Q"}))
+    assert list(caught.value.errors) == ["options.date_formats.a"]
+    with pytest.raises(Invalid, match="type category"):
+        typed(*cells, options=asked, a="category")
     with pytest.raises(Invalid) as caught:
         typed(*cells, options=ReadOptions(date_formats={"b": "%d"}))
     assert list(caught.value.errors) == ["options.date_formats.b"]
@@ -167,6 +170,17 @@ def test_epochs_are_datetimes_where_that_is_asked(asked: str, cell: str) -> None
     options = ReadOptions(date_formats={"a": asked})
     assert values(cell, "0", options=options) == [parse_iso("2020-01-01"), 0.0]
     assert typed(cell, options=options).dataset.column("a").type == "datetime"
+
+
+def test_options_hold_for_columns_that_have_their_type_already() -> None:
+    cells = {"a": pa.array([1577836800000, 0]), "b": pa.array([1.5, -999.0])}
+    options = ReadOptions(na_values=("-999",), date_formats={"a": "epoch_milliseconds"})
+    dataset = to_dataset(cells, None, options).dataset
+    assert dataset.values["a"].tolist() == [parse_iso("2020-01-01"), 0.0]
+    np.testing.assert_array_equal(dataset.values["b"], [1.5, np.nan])
+    read = [cell_reader(column.type, column.spelling) for column in dataset.columns]
+    assert read[0](1577836800000) == read[0]("2020-01-01") == parse_iso("2020-01-01")
+    assert [read[1](cell) for cell in (-999, "-999.0", -999.0, 7)] == [None, None, None, 7.0]
 
 
 @pytest.mark.parametrize(

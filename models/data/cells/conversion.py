@@ -1,7 +1,6 @@
 """Columns as they were read to a dataset: each is typed and its cells are converted."""
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,25 +10,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.data.cells.inference import MIN_IDENTIFIER, Guess, fit, infer
+from models.data.cells.dates import EPOCHS, check_format
+from models.data.cells.inference import Guess, fit, identify, infer
 from models.data.cells.numbers import PLAIN_NUMBER
-from models.data.cells.reader import CellError, cell_reader, normalized
+from models.data.cells.reader import CellError, cell_reader, missing_numbers, normalized
 from models.data.columns import NUL, NUL_RULE, Column, ColumnType, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import END, FIRST, ISO, LAST
 from models.data.quality import table_warnings
-from models.data.spelling import MISSING_TEXTS, PLAIN
+from models.data.spelling import MISSING_TEXTS, PLAIN, Spelling
 from models.data.table import ReadOptions, Table
-from models.data.warnings import DataWarning, WarningCode
+from models.data.warnings import DataWarning
 from models.errors import Invalid
 
 Values = np.ndarray[Any, Any]
 
 _NUMBER = f"^{PLAIN_NUMBER}$"
 _ZERO_PADDED = r"^[+-]?0\d"
-# Names of columns that number the rows, and of those that only do so where they count by one.
-_IDENTIFIER = re.compile(r"(^|[\W_])(id|ID|Id|uuid|UUID)$|[a-z]I[dD]$")
-_INDEX = re.compile(r"^(Unnamed: 0|column_1|[Ii]ndex|[Ii]dx|rownames|row(_?(num|number|id))?)$")
 _PROBE = 100  # cells that are checked before all are
 _DEFAULTS = ReadOptions()
 
@@ -68,8 +65,8 @@ def to_dataset(
     """
     named = _named(cells)
     given = _check_types(named, types or {})
-    for name in options.date_formats:
-        _check_name(named, name, f"options.date_formats.{name}")
+    for name, dates in options.date_formats.items():
+        _check_dates(named, name, dates, given.get(name))
     columns: list[Column] = []
     values: dict[str, Values] = {}
     warnings: list[DataWarning] = []
@@ -135,6 +132,17 @@ def _check_name(cells: Mapping[str, Any], name: str, path: str) -> None:
         raise Invalid.at(path, f"There is no such column.{hint}")
 
 
+def _check_dates(cells: Mapping[str, Any], name: str, dates: str, given: ColumnType | None) -> None:
+    path = f"options.date_formats.{name}"
+    _check_name(cells, name, path)
+    if given not in (None, ColumnType.DATETIME):
+        raise Invalid.at(path, f"The column has the type {given}.")
+    try:
+        check_format(dates)
+    except ValueError as error:
+        raise Invalid.at(path, str(error)) from None
+
+
 def _check_types(cells: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, ColumnType]:
     errors: dict[str, list[str]] = {}
     given: dict[str, ColumnType] = {}
@@ -166,11 +174,11 @@ def _convert(
     if pa.types.is_string(cells.type):
         guess, values = _from_texts(name, cells, given, options, hint)
     else:
-        guess, values = _from_values(cells, given)
+        guess, values = _from_values(name, cells, given, options)
     if guess.type is ColumnType.NUMBER and given is None:
-        guess = _identified(name, guess, values)
+        guess = identify(name, guess, values)
         if guess.type is ColumnType.IGNORED:
-            values = _as_texts(cells)
+            values = _as_texts(cells, guess.spelling)
     column = measure(name, guess.type, values, guess.reason, guess.spelling)
     return column, values, guess.warnings
 
@@ -225,26 +233,26 @@ def _from_distinct(
     return guess, known[places]
 
 
-def _from_values(cells: Any, given: ColumnType | None) -> tuple[Guess, Values]:
+def _from_values(
+    name: str, cells: Any, given: ColumnType | None, options: ReadOptions
+) -> tuple[Guess, Values]:
     """Convert a column of numbers, booleans or datetimes, which has its type already."""
-    kind = cells.type
     if cells.null_count == len(cells) and given is None:
-        return Guess(ColumnType.IGNORED, PLAIN, "Every cell is missing."), _as_texts(cells)
-    own = (
-        ColumnType.BOOLEAN
-        if pa.types.is_boolean(kind)
-        else ColumnType.DATETIME
-        if pa.types.is_timestamp(kind)
-        else ColumnType.NUMBER
-    )
-    guess = Guess(given or own)
-    if guess.type.is_text:
-        return guess, _as_texts(cells)
-    if own is guess.type or (own is ColumnType.BOOLEAN and guess.type is ColumnType.NUMBER):
-        return guess, _from_own(cells, own)
+        return Guess(ColumnType.IGNORED, PLAIN, "Every cell is missing."), _as_texts(cells, PLAIN)
+    own = _own_type(cells.type)
+    dates = options.date_formats.get(name, "")
+    kind = given or (ColumnType.DATETIME if dates else own)
+    guess = Guess(kind, Spelling(missing=options.na_values, dates=dates if dates in EPOCHS else ""))
+    if kind.is_text:
+        return guess, _as_texts(cells, guess.spelling)
+    if own is kind or (own is ColumnType.BOOLEAN and kind is ColumnType.NUMBER):
+        values = _from_own(cells, own)
+        if own is ColumnType.NUMBER:
+            values[np.isin(values, list(missing_numbers(guess.spelling)))] = np.nan
+        return guess, values
     if own is ColumnType.DATETIME:
-        raise _BadCell(_first(cells), _shown(cells), f"is a datetime, not a {guess.type}")
-    read = cell_reader(guess.type)
+        raise _BadCell(_first(cells), _shown(cells), f"is a datetime, not a {kind}")
+    read = cell_reader(kind, guess.spelling)
     values = np.empty(len(cells), dtype=np.float64)
     for row, cell in enumerate(cells.to_pylist()):
         try:
@@ -253,6 +261,12 @@ def _from_values(cells: Any, given: ColumnType | None) -> tuple[Guess, Values]:
             raise _BadCell(row, cell, str(error)) from None
         values[row] = np.nan if value is None else value
     return guess, values
+
+
+def _own_type(kind: Any) -> ColumnType:
+    if pa.types.is_boolean(kind):
+        return ColumnType.BOOLEAN
+    return ColumnType.DATETIME if pa.types.is_timestamp(kind) else ColumnType.NUMBER
 
 
 def _from_own(cells: Any, own: ColumnType) -> Values:
@@ -274,16 +288,13 @@ def _from_own(cells: Any, own: ColumnType) -> Values:
     return _floats(numbers)
 
 
-def _as_texts(cells: Any) -> Values:
+def _as_texts(cells: Any, spelling: Spelling) -> Values:
     """Convert every cell to its text, as a client would write it."""
-    read = cell_reader(ColumnType.CATEGORY)
-    listed = (
-        cells.to_pylist()
-        if not pa.types.is_timestamp(cells.type)
-        else cells.cast(pa.string()).to_pylist()
-    )
+    read = cell_reader(ColumnType.CATEGORY, spelling)
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.string())
     values = np.empty(len(cells), dtype=object)
-    for row, cell in enumerate(listed):
+    for row, cell in enumerate(cells.to_pylist()):
         try:
             values[row] = read(cell)
         except CellError as error:
@@ -343,20 +354,6 @@ def _seconds(moments: Any) -> Values:
     seconds[np.asarray(micros.is_null())] = np.nan
     # The last microseconds of the year 9999 round up to the year 10000 in float64.
     return np.where(seconds == END, LAST, seconds)
-
-
-def _identified(name: str, guess: Guess, values: Values) -> Guess:
-    """Ignore whole numbers that only number the rows: an index, or an id that never repeats."""
-    is_index = _INDEX.search(name) and (np.diff(values) == 1).all()
-    if len(values) <= MIN_IDENTIFIER or not (is_index or _IDENTIFIER.search(name)):
-        return guess
-    if not (values == np.floor(values)).all() or len(np.unique(values)) < len(values):
-        return guess
-    reason = f"It is named {name!r} and has another whole number in each row: an identifier."
-    told = DataWarning(
-        WarningCode.IDENTIFIER, reason + " It is ignored; give it a type to use it.", name
-    )
-    return replace(guess, type=ColumnType.IGNORED, reason=reason, warnings=(*guess.warnings, told))
 
 
 def _outside(seconds: Values) -> Values:

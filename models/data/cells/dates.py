@@ -7,7 +7,6 @@ from functools import lru_cache
 from itertools import islice
 
 from models.data.datetimes import END, FIRST, LAST, parse_iso
-from models.errors import Invalid
 
 EPOCHS = {"epoch_seconds": 1.0, "epoch_milliseconds": 1e-3}
 """Formats of numbers that count from 1970-01-01 UTC, and the seconds of one."""
@@ -55,7 +54,7 @@ _SWAPPED = {"%m/%d": "%d/%m", "%d/%m": "%m/%d", "%d-%m": "%m-%d", "%m-%d": "%d-%
 def _pattern(text: str) -> re.Pattern[str]:
     """Compile a format; a date without a time may be followed by one.
 
-    Raises Invalid at `options.date_formats` for a directive that is not read.
+    Raises ValueError for a directive that is not read.
     """
     parts, rest = [], iter(text)
     for character in rest:
@@ -67,7 +66,7 @@ def _pattern(text: str) -> re.Pattern[str]:
         if directive not in _DIRECTIVES:
             known = ", ".join(f"%{name}" for name in (*_DIRECTIVES, *_ALIASES))
             message = f"{text!r} holds %{directive}, which is not one of {known}."
-            raise Invalid.at("options.date_formats", message)
+            raise ValueError(message)
         parts.append(_DIRECTIVES[directive])
     if text == "%H:%M":
         parts = [_TIME]
@@ -76,11 +75,11 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile("".join(parts), re.IGNORECASE | re.ASCII)
     except re.error:
-        raise Invalid.at("options.date_formats", f"{text!r} names a part twice.") from None
+        raise ValueError(f"{text!r} names a part twice.") from None
 
 
 def check_format(text: str) -> None:
-    """Raise Invalid at `options.date_formats` for a format that cannot be read."""
+    """Raise ValueError for a format that `parse_date` does not read."""
     if text not in EPOCHS:
         _pattern(text)
 

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from models.data.cells.dates import date_format
 from models.data.cells.numbers import is_finite, is_plain, number_format, parse_number
@@ -20,6 +23,9 @@ TEXT_SHARE = 0.5  # at least this share of the cells differ
 _EXAMPLES = 3
 
 _ZERO_PADDED = re.compile(r"[+-]?0\d+")
+# Names of columns that number the rows, and of those that only do so where they count by one.
+_IDENTIFIER = re.compile(r"(^|[\W_])(id|ID|Id|uuid|UUID)$|[a-z]I[dD]$")
+_INDEX = re.compile(r"^(Unnamed: 0|column_1|[Ii]ndex|[Ii]dx|rownames|row(_?(num|number|id))?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +78,22 @@ def fit(
             if asked is None and all(parse_number(text) is not None for text in present):
                 return Guess(kind, replace(base, dates="epoch_seconds"))
             best = None if asked is not None else date_format(present, 0.5)
-            dates = asked or (best[0] if best else "")
-            return Guess(kind, replace(base, dates="" if dates == "iso" else dates))
+            return Guess(kind, replace(base, dates=asked or (best[0] if best else "")))
     return Guess(kind, base)
+
+
+def identify(name: str, guess: Guess, values: np.ndarray[Any, Any]) -> Guess:
+    """Ignore whole numbers that only number the rows: an index, or an id that never repeats."""
+    is_index = _INDEX.search(name) and (np.diff(values) == 1).all()
+    if len(values) <= MIN_IDENTIFIER or not (is_index or _IDENTIFIER.search(name)):
+        return guess
+    if not (values == np.floor(values)).all() or len(np.unique(values)) < len(values):
+        return guess
+    reason = f"It is named {name!r} and has another whole number in each row: an identifier."
+    told = DataWarning(
+        WarningCode.IDENTIFIER, reason + " It is ignored; give it a type to use it.", name
+    )
+    return replace(guess, type=ColumnType.IGNORED, reason=reason, warnings=(*guess.warnings, told))
 
 
 def _present(counts: Mapping[str, int]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from models.data.spelling import MISSING_BESIDE_NUMBERS, MISSING_TEXTS, PLAIN, S
 Reader = Callable[[object], float | str | None]
 
 TRUE_WORDS = ("true", "yes", "y", "t", "on", "ja", "oui", "si", "sí", "sim", "1")
-FALSE_WORDS = ("false", "no", "n", "f", "off", "nein", "non", "no", "não", "nao", "0")
+FALSE_WORDS = ("false", "no", "n", "f", "off", "nein", "non", "não", "nao", "0")
 WORD_PAIRS = (
     *(("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"), ("nein", "ja")),
     *(("non", "oui"), ("no", "si"), ("no", "sí"), ("não", "sim"), ("nao", "sim")),

@@ -16,6 +16,7 @@ from models.data.formats.delimited.reading import read_delimited
 from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
 from models.data.formats.spreadsheets import read_spreadsheet
 from models.data.table import ReadOptions, Table
+from models.data.warnings import WarningCode
 from models.errors import Invalid
 
 
@@ -83,6 +84,7 @@ _MAGIC = {
 _TEXTS = (Format.CSV, Format.TSV, Format.TEXT)
 _SPREADSHEETS = (Format.XLSX, Format.XLS, Format.ODS)
 _JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")
+_LAYOUT = ("header", "delimiter", "encoding", "skip_rows", "sheet")
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 
 
@@ -106,10 +108,15 @@ def read_table(
     file = unpack(content, filename, limits)
     if not file.content:
         raise Invalid.at("file", "The file is empty.")
-    table = _read_as(_sniff(file, content_type), file.content, options, limits)
+    format = _sniff(file, content_type)
+    _check_options(options, format)
+    table = _read_as(format, file.content, options, limits)
     limits.check_cells("file", table.cells)
     told: dict[str, Any] = {"compression": list(file.compression), "member": file.member}
-    return replace(table, reading={**table.reading, **told})
+    # Where the user says which row is the header, nothing was guessed.
+    is_guess = options.header is None
+    warnings = tuple(w for w in table.warnings if is_guess or w.code != WarningCode.HEADER_GUESSED)
+    return replace(table, reading={**table.reading, **told}, warnings=warnings)
 
 
 def read_file(
@@ -137,14 +144,17 @@ def read_rows(
 ) -> TypedTable:
     """Read rows given as `{"records": […]}`, or arrays given as `{"x": …, "y": …}`.
 
-    Raises as `from_records` and `from_arrays`.
+    Raises as `from_records` and `from_arrays`, and Invalid at `options.<name>` for an option of
+    files.
     """
+    options = options or ReadOptions()
+    _check_options(options, None)
     if "records" in document:
         path, cells = "records", records.to_columns(document["records"], limits)
     else:
         path, cells = "x", arrays.to_columns(document["x"], document["y"], limits)
     limits.check_cells(path, cells)
-    return type_table(Table(cells, {"format": path}), types, options or ReadOptions())
+    return type_table(Table(cells, {"format": path}), types, options)
 
 
 def from_records(
@@ -203,6 +213,20 @@ def _sniff(file: Unpacked, content_type: str | None) -> Format:
         return Format.JSONL if whole else Format.JSON
     # A spreadsheet that is none is often a CSV with its name.
     return Format.TEXT if named in (None, *_SPREADSHEETS) else named
+
+
+def _check_options(options: ReadOptions, format: Format | None) -> None:
+    """Raise Invalid for options of the layout that the format, None for rows, does not have."""
+    if format in _TEXTS:
+        known = {"header", "delimiter", "encoding", "skip_rows"}
+    elif format in _SPREADSHEETS:
+        known = {"header", "skip_rows", "sheet"}
+    else:
+        known = {"encoding"} if format in (Format.JSON, Format.JSONL) else set()
+    given = {name for name in _LAYOUT if getattr(options, name) is not None} - known
+    if given:
+        message = f"It does not apply to {f'a file of format {format}' if format else 'rows'}."
+        raise Invalid({f"options.{name}": [message] for name in sorted(given)})
 
 
 def _read_as(format: Format, content: bytes, options: ReadOptions, limits: TableLimits) -> Table:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from models.data.library.fetching import Fetcher
 
 AS_DETECTED = ReadOptions()
-_FILE_OPTIONS = ("header", "delimiter", "encoding", "skip_rows", "sheet")
 
 
 class DatasetLibrary:
@@ -186,7 +185,6 @@ class DatasetLibrary:
 
         if source.is_inline:
             document = json.loads(source.content) if document is None else document
-            _check_options_of_rows(options)
             typed = read_rows(document, types, options, self._limits())
         else:
             typed = read_file(
@@ -220,11 +218,3 @@ class DatasetLibrary:
         from models.data.formats.limits import TableLimits
 
         return TableLimits.of(self._settings)
-
-
-def _check_options_of_rows(options: ReadOptions) -> None:
-    """Raise Invalid for options that say how a file is laid out."""
-    given = [name for name in _FILE_OPTIONS if getattr(options, name) is not None]
-    if given:
-        text = "It says how a file is laid out; rows in JSON are none."
-        raise Invalid({f"options.{name}": [text] for name in given})
