@@ -180,3 +180,10 @@ def test_datasets_to_test_on_must_fit(shared_client: FlaskClient, refused: Refus
 def test_negative_predictions_can_be_asked_for(shared_client: FlaskClient) -> None:
     assert planned(shared_client)["request"]["allow_negative"] is False
     assert planned(shared_client, allow_negative=True)["request"]["allow_negative"] is True
+
+
+def test_a_job_repeats_the_warnings_of_the_columns_that_it_uses(shared_client: FlaskClient) -> None:
+    records = [{**row, "many": f"v{n % 70}", "one": 1} for n, row in enumerate(ROWS * 10)]
+    told = planned(shared_client, dataset={"records": records}, features=["a", "many"])["warnings"]
+    assert ("high_cardinality", "many") in {(each["code"], each["column"]) for each in told}
+    assert "one" not in {each["column"] for each in told}

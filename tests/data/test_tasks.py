@@ -185,3 +185,17 @@ def test_a_validation_or_test_dataset_has_the_same_columns_and_classes():
     nothing = from_records([{"a": 1, "y": None}], {"y": "category"})
     with pytest.raises(Invalid, match=r"None of its rows has a value in 'y'"):
         check_other_dataset(dataset, nothing, "y", ["a"], Task.BINARY, path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task"),
+    [
+        (["$1", "$2", "$3"], "regression"),
+        (["10%", "20%"], "regression"),
+        (["5 km", "7 km"], "regression"),
+        (["1", "2", "3"], "multiclass"),
+    ],
+)
+def test_amounts_with_a_unit_are_a_regression_however_few(cells, task):
+    rows = [{"a": n, "y": cells[n % len(cells)]} for n in range(60)]
+    assert infer_task(from_records(rows), "y") == task

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from models.data.formats.cells import is_link, is_moment, is_nothing, is_number, is_unit
+from models.data.formats.appearance import is_link, is_moment, is_nothing, is_number, is_unit
 from models.data.formats.naming import name_columns
 
 Row = Sequence[bytes]

@@ -18,7 +18,6 @@ from models.data.preparation.tasks import Task, has_value
 from models.data.warnings import DataWarning, WarningCode
 
 LEAK_SCORE = 0.999  # R² or balanced accuracy of one feature alone, from which it is a leak
-MAX_PLACES = 64  # distinct values of a category from which a warning is due
 MAX_FEW_CLASSES = 50
 MAX_LISTED = 50  # names in one message
 
@@ -87,7 +86,7 @@ def job_warnings(
     others = others or {}
     found = _missing(dataset, target, evaluation, others)
     found += _rare_classes(dataset, target, task, parts)
-    found += _high_cardinality(dataset, target, features, task)
+    found += _many_classes(dataset, target, task)
     found += _leaks(dataset, target, features, task, parts)
     is_random = evaluation.group is None and evaluation.time is None
     if is_random and (evaluation.parts > 1 or len(parts.test)):
@@ -138,24 +137,12 @@ def _rare_classes(dataset: Dataset, target: str, task: Task, parts: Split) -> li
     return [DataWarning(WarningCode.RARE_CLASS, message, target, rows)]
 
 
-def _high_cardinality(
-    dataset: Dataset, target: str, features: Sequence[str], task: Task
-) -> list[DataWarning]:
-    code, found = WarningCode.HIGH_CARDINALITY, []
+def _many_classes(dataset: Dataset, target: str, task: Task) -> list[DataWarning]:
     classes = dataset.column(target).distinct
-    if task is not Task.REGRESSION and classes > MAX_FEW_CLASSES:
-        message = f"The target {target!r} has {classes:,} classes."
-        found.append(DataWarning(code, message, target))
-    for name in features:
-        column = dataset.column(name)
-        if column.type is ColumnType.CATEGORY and column.distinct > MAX_PLACES:
-            each = (dataset.rows - column.missing) / column.distinct
-            message = (
-                f"{name!r} has {column.distinct:,} different values, {each:.1f} rows each on"
-                " average; little is learned of the rare ones."
-            )
-            found.append(DataWarning(code, message, name))
-    return found
+    if task is Task.REGRESSION or classes <= MAX_FEW_CLASSES:
+        return []
+    message = f"The target {target!r} has {classes:,} classes."
+    return [DataWarning(WarningCode.HIGH_CARDINALITY, message, target)]
 
 
 def _leaks(

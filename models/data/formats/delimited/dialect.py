@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from models.data.formats.cells import is_moment, is_nothing, is_number, is_value
+from models.data.formats.appearance import is_moment, is_nothing, is_number, is_value
 from models.data.formats.delimited.parsing import Dialect, RecordParser
 from models.errors import Invalid
 

@@ -2,6 +2,8 @@
 
 import re
 
+from models.data.spelling import MISSING_BESIDE_NUMBERS, MISSING_TEXTS
+
 _NUMBER = re.compile(
     rb"[-+(]?\s?(?:[$\xc2\xa3\xe2\x82\xac]{1,3}|USD|EUR)?\s?[-+]?"
     rb"(?:\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][-+]?\d+)?"
@@ -14,9 +16,9 @@ _MOMENT = re.compile(
     rb"|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}|[A-Za-z]{3,9}[- ]\d{2,4}"
 )
 _NOTHING = frozenset(
-    b" na n/a nan null none nil - -- --- ? . .. #n/a #div/0! unknown missing \\n nat inf -inf * x"
-    b" n.a. (null) #value! #ref! n/d".split(b" ")
+    text.lower().encode() for text in (*MISSING_TEXTS, *MISSING_BESIDE_NUMBERS, "inf", "-inf", "x")
 )
+_LONGEST = 1 + max(map(len, _NOTHING))
 _WORD = re.compile(rb"[\w\x80-\xff][\w\x80-\xff .\-/&()+%#']*")
 _LINK = re.compile(rb"[a-z]+://\S+|[\w.+-]+@[\w-]+\.[\w.]+", re.IGNORECASE)
 _BASE_UNIT = (
@@ -43,7 +45,7 @@ def is_moment(cell: bytes) -> bool:
 
 def is_nothing(cell: bytes) -> bool:
     """Whether a trimmed cell is empty or says that there is no value."""
-    return not cell or (len(cell) < 9 and cell.lower() in _NOTHING)
+    return not cell or (len(cell) < _LONGEST and cell.lower() in _NOTHING)
 
 
 def is_link(cell: bytes) -> bool:
