@@ -16,7 +16,7 @@ import numpy as np
 
 from models.data.dataset import Dataset
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
-from models.data.formats.reading import from_records
+from models.data.formats.reading import read_rows
 from models.data.preparation.tasks import Task, class_labels
 from models.networks.outputs import Outputs
 from models.trials.process import prepare_process
@@ -77,7 +77,7 @@ def load(case: Case, rows: int) -> Dataset:
     records = frame.astype(object).where(frame.notna(), None).to_dict("records")
     target = "number" if case.task is Task.REGRESSION else "category"
     texts = {name: "category" for name in frame if frame[name].dtype == object}
-    return from_records(records, {**texts, **case.types, case.target: target})
+    return read_rows({"records": records}, {**texts, **case.types, case.target: target}).dataset
 
 
 def errors(case: Case, rows: int, seeds: int) -> Iterator[tuple[float, float]]:

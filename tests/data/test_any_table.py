@@ -12,13 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.data.formats.reading import from_records
 from models.data.library.profile import preview, profile
 from models.data.library.storage import read_dataset, write_dataset
 from models.errors import Invalid
 from models.store.artifacts import Artifacts
 from tests.any_table import TEXT, tables
-from tests.files import read
+from tests.files import from_records, read
 
 any_table = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
 from models.data.preparation.checks import column_use, job_warnings
 from models.data.preparation.splitting import Evaluation, split_dataset
 from models.data.preparation.tasks import infer_task, resolve_features
+from tests.files import from_records
 
 ROWS = 400
 

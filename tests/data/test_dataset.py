@@ -11,7 +11,7 @@ import pytest
 from models.data.columns import ColumnType, load_columns, measure
 from models.data.dataset import Dataset
 from models.data.datetimes import expand, format_rfc3339, parse_iso
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
 from models.data.library.profile import (
     ColumnProfile,
     FrequentValue,
@@ -21,6 +21,7 @@ from models.data.library.profile import (
 from models.data.library.storage import folder, read_dataset, write_dataset
 from models.errors import ArtifactError, NotFound, Unreadable
 from models.store.artifacts import Artifacts
+from tests.files import from_records
 
 RECORDS: list[dict[str, Any]] = [
     {"n": 1.5, "c": "a", "b": True, "t": "2024-05-01T12:00:00.25Z", "i": None},

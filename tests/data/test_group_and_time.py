@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.model_selection import TimeSeriesSplit
 
-from models.data.formats.reading import from_records
 from models.data.preparation.splitting import Evaluation, split, split_dataset
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
+from tests.files import from_records
 
 NUMBERS = np.random.default_rng(3)
 

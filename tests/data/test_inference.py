@@ -11,11 +11,12 @@ from models.data.cells.dates import parse_date
 from models.data.cells.reader import CellError, cell_reader
 from models.data.columns import Column, ColumnType
 from models.data.datetimes import parse_iso
-from models.data.formats.reading import from_records, read_file
+from models.data.formats.reading import read_file
 from models.data.spelling import Spelling
 from models.data.table import ReadOptions
 from models.data.warnings import WarningCode
 from models.errors import Invalid
+from tests.files import from_records
 
 DEFAULT = ReadOptions()
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from models.data.formats.reading import from_records
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
 from models.data.table import ReadOptions
@@ -17,6 +16,7 @@ from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import datasets
+from tests.files import from_records
 
 CSV = b"zip,y\n8010,1\n8020,2\n1010,3\n"
 RECORDS = {"records": [{"zip": 8010, "y": 1}, {"zip": 8020, "y": 2}]}

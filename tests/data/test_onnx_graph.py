@@ -9,7 +9,8 @@ from models.data.datetimes import END, FIRST, parse_iso
 from models.data.encoding.features import ScaledFeature, components, input_name
 from models.data.encoding.onnx_graph import preprocessing_graph
 from models.data.encoding.preprocessing import Preprocessor
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
+from tests.files import from_records
 
 ALL = slice(None)
 

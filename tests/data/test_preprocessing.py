@@ -6,9 +6,10 @@ import pytest
 from models.data.columns import ColumnType
 from models.data.encoding.features import input_name
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
+from tests.files import from_records
 
 ALL = slice(None)
 

@@ -4,9 +4,8 @@ import re
 import numpy as np
 import pytest
 
-from models.data.formats.reading import from_records
 from models.errors import Invalid
-from tests.files import read
+from tests.files import from_records, read
 
 
 def types_of(dataset) -> dict[str, str]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import (
     Task,
     check_other_dataset,
@@ -12,6 +12,7 @@ from models.data.preparation.tasks import (
     suggest_task,
 )
 from models.errors import Invalid
+from tests.files import from_records
 
 
 def with_target(*values: object, types: dict[str, str] | None = None):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from models.data.formats.reading import from_records
 from models.data.library.builtin import BUILTINS
 from models.data.library.builtin_loading import load_builtin
 from models.data.preparation.splitting import Evaluation, split
@@ -15,6 +14,7 @@ from models.data.preparation.weighting import (
     resolve_class_weight,
 )
 from models.errors import Invalid
+from tests.files import from_records
 
 LABELS = ("no", "yes", "ÿes.1")
 

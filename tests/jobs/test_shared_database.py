@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from models.data.columns import ColumnType
-from models.data.formats.reading import from_records
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
 from models.data.library.profile import ColumnProfile
@@ -25,6 +24,7 @@ from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import alias_history, jobs, now, trials, versions
+from tests.files import from_records
 from tests.jobs.steps import LEASE
 from tests.waiting import PATIENCE
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.formats.reading import from_records
 from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import infer_task
@@ -16,6 +15,7 @@ from models.registry.export import ExportResult, ExportSpec
 from models.store.artifacts import Artifacts
 from models.trials.run import run_trial
 from models.trials.spec import DataRef, TrialSpec, resolve_objective
+from tests.files import from_records
 
 Tune = Callable[..., ExportSpec]
 

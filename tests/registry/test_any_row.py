@@ -14,7 +14,7 @@ from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.encoding.onnx_graph import preprocessing_graph
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
-from models.data.formats.reading import from_records, read_file
+from models.data.formats.reading import read_file
 from models.data.library.profile import preview
 from models.data.preparation.tasks import Task, resolve_features
 from models.data.table import ReadOptions
@@ -25,6 +25,7 @@ from models.registry.onnx_model import merge
 from models.serving.signature import InputColumn, Signature
 from models.trials.trainers.keras import forward
 from tests.any_table import tables
+from tests.files import from_records
 
 TARGET = "the target"
 ALL = slice(None)

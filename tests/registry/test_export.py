@@ -17,7 +17,7 @@ import pytest
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
 from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import split
 from models.errors import Invalid
@@ -26,6 +26,7 @@ from models.registry.export import ExportResult, ExportSpec, ParityError, RefitE
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
+from tests.files import from_records
 from tests.registry.stored import stored
 
 Tune = Callable[..., ExportSpec]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.formats.reading import from_records
 from models.data.library.storage import write_dataset
 from models.registry.building import build_version
 from models.registry.export import ExportSpec
 from models.store.artifacts import Artifacts
 from models.trials.data import load
+from tests.files import from_records
 
 Tune = Callable[..., ExportSpec]
 

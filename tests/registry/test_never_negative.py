@@ -9,7 +9,6 @@ import pytest
 
 from models.data.dataset import Dataset
 from models.data.encoding.preprocessing import TargetEncoder
-from models.data.formats.reading import from_records
 from models.data.preparation.tasks import Task
 from models.registry.building import build_version
 from models.registry.export import ExportSpec
@@ -17,6 +16,7 @@ from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
 from models.trials.run import run_trial
+from tests.files import from_records
 from tests.registry.stored import stored
 
 Tune = Callable[..., ExportSpec]

@@ -9,7 +9,7 @@ import pytest
 from models.data.dataset import Dataset
 from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
-from models.data.formats.reading import from_arrays, from_records
+from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.networks import families
 from models.networks.outputs import Outputs
@@ -17,6 +17,7 @@ from models.registry.onnx_model import OnnxAnswers, merge
 from models.registry.onnx_network import network_graph
 from models.space.drawing import Values
 from models.space.hyperparameters import HYPERPARAMETERS
+from tests.files import from_records
 
 FEATURES = ("area", "garden", "town", "sold", "survey")
 ACTIVATIONS = HYPERPARAMETERS["activation"].choices

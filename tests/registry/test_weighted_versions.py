@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.data.formats.reading import from_records
 from models.data.library.storage import write_dataset
 from models.registry.building import build_version
 from models.serving.engine import PredictionEngine
+from tests.files import from_records
 from tests.registry.stored import stored
 
 

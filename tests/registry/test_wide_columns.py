@@ -9,12 +9,12 @@ import onnxruntime
 from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 from models.data.encoding.preprocessing import Preprocessor
-from models.data.formats.reading import from_records
 from models.registry.building import build_version
 from models.registry.export import ExportSpec
 from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
+from tests.files import from_records
 from tests.registry.stored import stored
 from tests.registry.test_export import stored_network
 

@@ -1,7 +1,7 @@
 """Files, records and arrays to tables and datasets: the entry point of this package."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import PurePath
@@ -144,8 +144,9 @@ def read_rows(
 ) -> TypedTable:
     """Read rows given as `{"records": […]}`, or arrays given as `{"x": …, "y": …}`.
 
-    Raises as `from_records` and `from_arrays`, and Invalid at `options.<name>` for an option of
-    files.
+    A record is a JSON object for each row; a key that a row lacks is a missing cell. Raises Invalid
+    at `records`, `records.<index>`, `records.<index>.<column>`, `types.<column>` or, for an option
+    of files, `options.<name>`; otherwise as `from_arrays`.
     """
     options = options or ReadOptions()
     _check_options(options, None)
@@ -155,19 +156,6 @@ def read_rows(
         path, cells = "x", arrays.to_columns(document["x"], document["y"], limits)
     limits.check_cells(path, cells)
     return type_table(Table(cells, {"format": path}), types, options)
-
-
-def from_records(
-    rows: Sequence[Any],
-    types: Mapping[str, str] | None = None,
-    limits: TableLimits = DEFAULT_LIMITS,
-) -> Dataset:
-    """Read JSON objects, one a row; a key that a row lacks is a missing cell.
-
-    Raises Invalid at `records`, `records.<index>`, `records.<index>.<column>` or `types.<column>`,
-    TooLarge for more than `limits` allow.
-    """
-    return read_rows({"records": rows}, types, limits=limits).dataset
 
 
 def from_arrays(
