@@ -100,7 +100,8 @@ class ReadOptionsSchema(ma.Schema):
         validate=[Length(1, 40), check_encoding], metadata=described("Such as `utf-8` or `cp1252`.")
     )
     decimal = ma.fields.String(
-        validate=OneOf([".", ","]), metadata=described("What stands before decimals.")
+        validate=OneOf([".", ","], error='Must be "." or ",".'),
+        metadata=described("What stands before decimals."),
     )
     thousands = ma.fields.String(
         validate=OneOf(_THOUSANDS), metadata=described("What stands between groups of digits.")

@@ -171,11 +171,11 @@ def _no_table(content: bytes, dialect: Dialect, layout: Layout, head: _Head) -> 
     lines = [line for line in content[:4096].splitlines() if line.strip()][:_SHOWN_LINES]
     shown = "; ".join(repr(line[:_SHOWN_BYTES].decode("utf-8", "replace")) for line in lines)
     kind = "a header but no row" if layout.header_rows else "no row"
-    return Invalid.at(
-        "file",
-        f"There is no table: found {kind}, {layout.width} columns with the delimiter"
-        f" {dialect.delimiter.decode()!r}. The file begins with {shown}.",
-    )
+    columns = "one column"
+    if layout.width > 1:
+        columns = f"{layout.width} columns with the delimiter {dialect.delimiter.decode()!r}"
+    message = f"There is no table: found {kind}, {columns}. The file begins with {shown}."
+    return Invalid.at("file", message)
 
 
 def _table(
