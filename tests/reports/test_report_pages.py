@@ -1,8 +1,6 @@
 import base64
 import io
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
@@ -393,24 +391,3 @@ def test_the_form_is_chosen_by_query_or_accept(app_client, record):
     assert both.content_type.startswith("text/html")
     assert app_client.get("/tune/job_a/report?format=pdf").status_code == 422
     assert app_client.get("/tune/job_x/report").status_code == 404
-
-
-def test_the_api_starts_without_drawing_or_learning_libraries():
-    code = (
-        "import sys, api.app;"
-        "heavy = {'matplotlib', 'sklearn', 'pandas', 'tensorflow', 'scipy'};"
-        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_contract_names_every_form_of_an_answer(app_client):
-    paths = app_client.get("/openapi.json").json["paths"]
-
-    def forms(path):
-        return set(paths[path]["get"]["responses"]["200"]["content"])
-
-    assert forms("/compare") == {"application/json", "text/csv", "image/png"}
-    assert forms("/tune/{job}/report") == {"text/html", "image/png"}
-    assert forms("/tune/{job}/importance") == {"application/json"}

@@ -85,15 +85,8 @@ def _categories(
     off_on = graph.constant("off_on", np.array([0, 1], dtype=np.float32))
     blocks = []
     for number, feature in enumerate(features):
-        codes = graph.add(
-            "LabelEncoder",
-            [texts[feature.name]],
-            f"codes_{number}",
-            domain=ML,
-            keys_strings=list(feature.codes),
-            values_int64s=list(feature.codes.values()),
-            default_int64=feature.unseen_code,
-        )
+        text, unseen = texts[feature.name], feature.unseen_code
+        codes = _coded(graph, text, f"codes_{number}", feature.codes, unseen)
         width = graph.constant(f"width_{number}", np.array(feature.width, dtype=np.int64))
         blocks.append(graph.add("OneHot", [codes, width, off_on], f"one_hot_{number}", axis=-1))
     joined = graph.add("Concat", blocks, "one_hot", axis=2)
@@ -102,20 +95,26 @@ def _categories(
     return graph.add("Reshape", [joined, shape], "categories")
 
 
+def _coded(graph: Graph, text: str, name: str, codes: Mapping[str, int], unseen: int) -> str:
+    """Add the number of each text, `unseen` for one that is not among `codes`."""
+    return graph.add(
+        "LabelEncoder",
+        [text],
+        name,
+        domain=ML,
+        keys_strings=list(codes),
+        values_int64s=list(codes.values()),
+        default_int64=unseen,
+    )
+
+
 def _encoded(
     graph: Graph, features: tuple[EncodedFeature, ...], texts: Mapping[str, str]
 ) -> list[str]:
     blocks = []
     for number, feature in enumerate(features):
-        codes = graph.add(
-            "LabelEncoder",
-            [texts[feature.name]],
-            f"encoded_codes_{number}",
-            domain=ML,
-            keys_strings=list(feature.codes),
-            values_int64s=list(feature.codes.values()),
-            default_int64=UNSEEN,
-        )
+        text = texts[feature.name]
+        codes = _coded(graph, text, f"encoded_codes_{number}", feature.codes, UNSEEN)
         table = graph.constant(f"encoded_table_{number}", feature.table)
         rows = graph.add("Gather", [table, codes], f"encoded_rows_{number}", axis=0)
         axis = graph.constant(f"encoded_axis_{number}", [1], np.int64)
