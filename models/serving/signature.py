@@ -1,6 +1,7 @@
 """Inputs and outputs of a version, from signature.json, and the conversion of rows to inputs."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from models.registry.documents import Document
 from models.serving.cells import Array, Rejected, column_array, plain_numbers, problem
 
 MAX_MESSAGES = 20
+_MADE_UP = re.compile(r"column_\d+")  # as `models.data.formats.naming` names a column without one
 _REFUSALS = (Rejected, ValueError, TypeError, KeyError)
 
 
@@ -117,7 +119,7 @@ class Signature:
         self, cells: Mapping[str, Sequence[object]], rules: ColumnRules = STRICT
     ) -> dict[str, Array]:
         """Return the graph's inputs for the columns of a table, by name; otherwise as `feed`."""
-        named = {normalized(name): column for name, column in cells.items()}
+        named = {self._name(name): column for name, column in cells.items()}
         problems = list(self._name_problems(named, rules))
         if problems:
             raise Invalid({".".join(("columns", *path)): [text] for path, text in problems})
@@ -160,7 +162,7 @@ class Signature:
 
     def _named(self, row: Mapping[str, object], rules: ColumnRules) -> Mapping[str, object]:
         """Return a row under the columns' own names, completed with null where that is allowed."""
-        named = {normalized(name): cell for name, cell in row.items()}
+        named = {self._name(name): cell for name, cell in row.items()}
         if rules.missing_columns == "null":
             named = dict.fromkeys(self.names) | named
         if rules.unknown_columns == "error":
@@ -168,6 +170,16 @@ class Signature:
                 if name not in self._known:
                     raise Rejected
         return named
+
+    def _name(self, written: str) -> str:
+        """Return a column's own name; a file may leave out the name that reading then makes up."""
+        return normalized(written) or self._made_up
+
+    @cached_property
+    def _made_up(self) -> str:
+        """The name of the only column that had none in the file; "" without one."""
+        found = [name for name in self._known if _MADE_UP.fullmatch(name)]
+        return found[0] if len(found) == 1 else ""
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -219,7 +231,7 @@ class Signature:
         self, row: object, rules: ColumnRules
     ) -> Iterator[tuple[tuple[str, ...], str]]:
         if isinstance(row, dict):
-            cells = {normalized(name): cell for name, cell in row.items()}
+            cells = {self._name(name): cell for name, cell in row.items()}
             yield from self._name_problems(cells, rules)
         elif isinstance(row, list | tuple):
             values = [row] if self._is_bare_image(row) else row

@@ -281,3 +281,12 @@ def test_a_large_request_is_read_column_by_column() -> None:
     instances = json.loads(json.dumps([{f"x{i}": i + k for i in range(20)} for k in range(5000)]))
     feed = signature(columns).feed(instances)
     assert feed["x7"][:, 0].tolist() == [7.0 + k for k in range(5000)]
+
+
+def test_a_column_without_a_name_may_be_sent_without_one() -> None:
+    document = {"task": "regression", "target": "price", "columns": COLUMNS, "classes": None}
+    indexed = Signature.from_json(document | {"sample": ROW, "unused": ["column_1"]})
+    assert indexed.feed([{"": "7", **ROW}])["age"].tolist() == [[31.0]]
+    assert refused([{"": "7", **ROW}]).keys() == {"instances.0."}
+    columns = [*COLUMNS, {"name": "column_1", "type": "number"}]
+    assert signature(columns).feed([{**ROW, "": "7"}])["column_1"].tolist() == [[7.0]]
