@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0012"  # as text, a later revision is greater
+SCHEMA_REVISION = "0013"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -118,6 +118,7 @@ jobs = Table(
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
     Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     Column("data_notes", JSON),  # warnings and columns, as decided at submission
+    Column("claims", Integer, nullable=False, default=0, server_default="0"),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )
