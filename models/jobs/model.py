@@ -116,6 +116,8 @@ class Job:
     version: int | None  # registered version of the winner
     oracle_state: Mapping[str, Any] | None
     changes: int  # times that its user changed it while it could be worked on
+    claims: int = 0  # times that a worker took it, by which a run is told from those before it
+    waiting_for: str | None = None  # what keeps it from going on, in a sentence
     data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it
