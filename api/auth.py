@@ -53,6 +53,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "tune.cancel": Operation(Scope.TUNE, "cancelJob"),
     "tune.pause": Operation(Scope.TUNE, "pauseJob"),
     "tune.resume": Operation(Scope.TUNE, "resumeJob"),
+    "tune.finish": Operation(Scope.TUNE, "finishJob"),
     "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
     "events.events": Operation(Scope.READ, "followEvents"),
     "reports.importance": Operation(Scope.READ, "getImportance"),

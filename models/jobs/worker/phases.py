@@ -7,6 +7,7 @@ Any call may find that the database or the artifacts do not answer, and raise DB
 Unavailable. Tasks train on, and `recovered` returns the phase to go on with afterwards.
 """
 
+import logging
 import time
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,8 @@ from models.executors.executor import TaskLost, TaskOutOfMemory
 from models.jobs.model import Job
 from models.jobs.store.held_job import HeldJob
 from models.jobs.worker.context import WorkerContext
+
+log = logging.getLogger(__name__)
 
 Task = Future[Any]
 
@@ -54,6 +57,7 @@ class Retries:
             if self._lost >= MAX_TRIES or not isinstance(error, TaskLost | TaskOutOfMemory):
                 return False
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failed)
+        log.warning("a task failed and is tried again in %g s: %s", pause, error)
         self._failed += 1
         self._next_try = time.monotonic() + pause
         return True
