@@ -20,7 +20,7 @@ BAD_VALUES = {
     "trial_slots": ["-1", "all"],
     "trial_timeout": ["0", "nan", "inf", "1h"],
     "trial_memory": ["1024", "8GB"],
-    "trial_growth": "-1",
+    "trial_growth": ["-1", "1GB"],
     "forecast_seconds": ["-1", "nan", "soon"],
     "require_gpu": ["yes", "2"],
     "trainer": ["gpu", "pack", "NUMPY", ""],
