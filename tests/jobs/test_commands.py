@@ -1,12 +1,11 @@
-import threading
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
 
-from models.errors import Conflict, Invalid, NotFound, Unreadable
+from models.errors import Conflict, NotFound, Unreadable
 from models.jobs.commands import JobCommands
-from models.jobs.model import Job, JobState, TrialState
+from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.schema import dump_spec, load_spec
 from models.store.artifacts import Artifacts
@@ -84,53 +83,6 @@ def test_a_document_that_cannot_be_read_is_named_with_its_field(
 
 def test_the_dataset_of_a_stored_one_is_known_at_once(commands: JobCommands, make_spec) -> None:
     assert commands.create(make_spec(dataset="ds_1"), 3).dataset == "ds_1"
-
-
-def test_a_request_sent_again_returns_the_same_job(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    first = commands.create(make_spec(), 3, "key", "digest")
-    again = commands.create(make_spec(), 3, "key", "digest")
-    assert again == first
-    assert count(database, jobs) == 1
-
-
-def test_a_key_used_with_another_request_is_refused(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    commands.create(make_spec(), 3, "key", "digest")
-    with pytest.raises(Invalid) as refusal:
-        commands.create(make_spec(seed=9), 3, "key", "other digest")
-    assert list(refusal.value.errors) == ["Idempotency-Key"]
-    assert count(database, jobs) == 1
-
-
-def test_requests_without_a_key_are_never_the_same(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    for _ in range(2):
-        commands.create(make_spec(), 3, None, "digest")
-    assert count(database, jobs) == 2
-
-
-def test_equal_requests_at_the_same_moment_make_one_job(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    made: list[Job] = []
-    together = threading.Barrier(4)
-
-    def ask() -> None:
-        together.wait()
-        made.append(commands.create(make_spec(), 3, "key", "digest"))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({job.id for job in made}) == 1
-    assert len(made) == 4
-    assert count(database, jobs) == 1
 
 
 def test_cancelling_a_queued_job_ends_it_at_once(queued, commands: JobCommands) -> None:
@@ -216,7 +168,7 @@ def test_a_cancelled_job_cannot_be_resumed(queued, commands: JobCommands) -> Non
 def test_resuming_a_running_job_is_refused(queued, claim, commands: JobCommands) -> None:
     queued()
     job, _ = claim()
-    with pytest.raises(Conflict, match="running; it cannot become queued"):
+    with pytest.raises(Conflict, match="running; only a paused one can be resumed"):
         commands.resume(job.id)
 
 
