@@ -5,7 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, g, json, request, url_for
+from flask import Flask, Response, g, json, jsonify, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import forms
@@ -140,8 +140,9 @@ def _lost_answer(finished: Finished) -> Answer:
         status, body = HTTPStatus.OK, ModelSchema().dump(services().models.model(finished.id))
     else:
         raise Conflict("The request was carried out, but its answer is not known any more.")
-    is_made = request.view_args is None or not request.view_args
-    return Answer(status, current_app.json.dumps(body), location if is_made else None)
+    is_made = not request.view_args
+    text = jsonify(body).get_data(as_text=True)
+    return Answer(status, text, location if is_made else None)
 
 
 def _enqueued(finished: Finished) -> Any:

@@ -1,13 +1,15 @@
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
 
-from models.errors import Conflict, NotFound, Unreadable
+from models.errors import Conflict, LeaseLost, NotFound, Unreadable
 from models.jobs.commands import JobCommands
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.schema import dump_spec, load_spec
+from models.jobs.store.events import EventFeed
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
@@ -215,3 +217,55 @@ def test_an_unknown_job_is_not_found(
     for change in (commands.enqueue, commands.raise_budget):
         with pytest.raises(NotFound, match="job 'job_nowhere'"):
             change("job_nowhere", {})
+
+
+def test_a_job_is_taken_from_its_worker(
+    queued, claim, commands: JobCommands, database: Database, reader: JobReader
+) -> None:
+    queued()
+    job, held = claim()
+    for number in propose(held, 2):
+        held.start(number)
+    requeued = commands.requeue(job.id)
+    assert (requeued.state, requeued.owner, requeued.lease_until) == (JobState.QUEUED, None, None)
+    found = [(trial.state, trial.retries) for trial in reader.trials(requeued)]
+    assert found == [(TrialState.WAITING, 0)] * 2
+    for write in (partial(held.start, 1), held.resume, held.release):
+        with pytest.raises(LeaseLost):
+            write()
+    again, other = claim("worker-2")
+    assert (again.id, again.state, again.owner) == (job.id, JobState.RUNNING, "worker-2")
+    other.start(1)
+    states = [
+        event.data["state"]
+        for event in EventFeed(database).after(job.id, 0).events
+        if event.kind == "state"
+    ]
+    assert states == ["queued", "running", "queued", "running"]
+
+
+def test_a_job_that_is_being_cancelled_is_taken_for_another_worker_to_end(
+    queued, claim, commands: JobCommands
+) -> None:
+    queued()
+    job, _ = claim()
+    commands.cancel(job.id)
+    assert commands.requeue(job.id).state == JobState.CANCELLING
+    assert claim("worker-2")[0].state == JobState.CANCELLING
+
+
+@pytest.mark.parametrize("case", ["queued", "paused", "held and paused", "ended"])
+def test_what_no_worker_works_on_cannot_be_taken(
+    queued, claim, commands: JobCommands, reader: JobReader, case: str
+) -> None:
+    job = queued()
+    if case == "held and paused":
+        claim()
+    if "paused" in case:
+        commands.pause(job.id)
+    if case == "ended":
+        claim()[1].finish(JobState.SUCCEEDED)
+    before = reader.get(job.id)
+    with pytest.raises(Conflict, match=f"Job {job.id} is {before.state}"):
+        commands.requeue(job.id)
+    assert reader.get(job.id) == before
