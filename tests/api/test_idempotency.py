@@ -294,6 +294,7 @@ def _answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.both_databases
 def test_a_process_killed_before_its_answer_has_made_one_job(
     start: Callable[[], AbstractContextManager[Api]], database: Database
