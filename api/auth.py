@@ -56,6 +56,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "tune.pause": Operation(Scope.TUNE, "pauseJob"),
     "tune.resume": Operation(Scope.TUNE, "resumeJob"),
     "tune.requeue": Operation(Scope.ADMIN, "requeueJob"),
+    "tune.finish": Operation(Scope.TUNE, "finishJob"),
     "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
     "events.events": Operation(Scope.READ, "followEvents"),
     "reports.importance": Operation(Scope.READ, "getImportance"),

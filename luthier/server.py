@@ -1,13 +1,10 @@
 """The API under gunicorn."""
 
-import fcntl
 import logging
 import mmap
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,14 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from models.access.catalog import KeyCatalog
 from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
+from models.folders import owned_folder
 from models.settings import Settings, is_loopback
 from models.store.engine import Database
 from models.store.readiness import check_schema
 from models.store.tables import api_keys
 
 log = logging.getLogger(__name__)
-
-_METRICS_PREFIX = "luthier-metrics-"
 
 
 def run_api(settings: Settings) -> None:
@@ -102,41 +98,14 @@ def check_free(settings: Settings) -> None:
 
 @contextmanager
 def _metrics_folder() -> Iterator[None]:
-    """Give the API's processes a private folder for their metrics, removed at the end.
+    """Give the API's processes a private folder for their metrics.
 
     Sets PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads when it is imported, so that must
-    happen inside the block. Also removes folders of killed processes: nobody holds their lock.
+    happen inside the block.
     """
-    root = Path(tempfile.gettempdir())
-    for folder in root.glob(f"{_METRICS_PREFIX}*"):
-        _remove_if_unlocked(folder)
-    new = Path(tempfile.mkdtemp(prefix=".luthier-"))
-    lock = os.open(new, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    # Other processes that start find the folder only now that it is locked.
-    folder = new.rename(root / f"{_METRICS_PREFIX}{new.name.removeprefix('.luthier-')}")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    owner = os.getpid()
-    try:
+    with owned_folder("metrics") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         yield
-    finally:
-        if os.getpid() == owner:  # a process that was forked in the block leaves it too
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-
-
-def _remove_if_unlocked(folder: Path) -> None:
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-    except OSError:
-        return  # it belongs to another user, or was just removed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        pass  # its processes are alive
-    finally:
-        os.close(lock)
 
 
 class _SharedFlag:

@@ -56,6 +56,11 @@ class Settings:
     trial_memory: int = _setting(
         8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
     )
+    trial_growth: int = _setting(
+        1024**3,
+        "Bytes of memory by which a trial's process may grow, until a new one takes its place.",
+        0,
+    )
     forecast_seconds: float = _setting(
         45.0, "Seconds that the forecast of a dry run may take; 0 leaves it out.", 0
     )

@@ -122,6 +122,13 @@ def requeue(job: str) -> Job:
     return _shown(services().job_commands.requeue(job))
 
 
+@blueprint.route("/<job>/finish", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def finish(job: str) -> Job:
+    """Build the version of a failed job again, from the best of its trials."""
+    return _shown(services().job_commands.finish(job))
+
+
 @blueprint.route("/<job>/trials", methods=["GET"])
 @blueprint.arguments(TrialsQuery, location="query")
 @blueprint.response(200, TrialPageSchema)

@@ -213,9 +213,13 @@ class JobSchema(ma.Schema):
     stop_reason = ma.fields.String(
         allow_none=True,
         metadata=described(
-            "Why the search ended: `max_trials`, `max_seconds`, `max_failed_trials`, `target`"
-            " or `exhausted` (nothing is left to try)."
+            "Why the search ended: `max_trials`, `max_seconds`, `max_failed_trials`, `target`,"
+            " `exhausted` (nothing is left to try), or `finish` (it was asked to)."
         ),
+    )
+    waiting_for = ma.fields.String(
+        allow_none=True,
+        metadata=described("What keeps it from going on now, such as storage that is away."),
     )
     error = ma.fields.String(allow_none=True)
     version = ma.fields.Integer(

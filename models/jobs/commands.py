@@ -13,6 +13,7 @@ from models.jobs.model import ENQUEUED_PREFIX, Job, JobState, Trial, TrialState,
 from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
+from models.jobs.store.rows import SCORED
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
@@ -136,7 +137,28 @@ class JobCommands:
             unit.change_trials(TrialState.WAITING, source=[TrialState.RUNNING])
             if unit.state == JobState.RUNNING:
                 unit.change_state(JobState.QUEUED)
-            unit.set(owner=None, lease_until=None)
+            unit.set(owner=None, lease_until=None, waiting_for=None)
+            return unit.job()
+
+    def finish(self, job: str) -> Job:
+        """Let a failed job build its version again, of its best trial.
+
+        Raises Conflict for a job that has not failed, or none of whose trials has a score.
+        """
+        with unit_of_work(self._database, job) as unit:
+            found = unit.job()
+            if found.state != JobState.FAILED:
+                raise Conflict(f"Job {job} is {found.state}; only a failed job can be finished.")
+            if not _has_scores(unit):
+                raise Conflict(f"No trial of job {job} has a score.")
+            unit.set(
+                stop_reason=found.stop_reason or "finish",
+                error=None,
+                finished=None,
+                attempts=0,
+                changes=found.changes + 1,
+            )
+            unit.change_state(JobState.QUEUED)
             return unit.job()
 
     def _change(self, job: str, target_of: Callable[[UnitOfWork], JobState]) -> Job:
@@ -236,6 +258,11 @@ def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> li
     )
 
 
+def _has_scores(unit: UnitOfWork) -> bool:
+    query = select(func.count()).where(trials.c.job == unit.job_id, trials.c.state.in_(SCORED))
+    return bool(unit.connection.execute(query).scalar_one())
+
+
 def _count_enqueued(unit: UnitOfWork) -> int:
     query = select(func.count()).where(
         trials.c.job == unit.job_id, trials.c.key.startswith(ENQUEUED_PREFIX)
@@ -283,6 +310,8 @@ def _check_goes_on(job: Job, spec: JobSpec, limits: Limits) -> None:
     reason = job.stop_reason
     if reason is None:
         raise Conflict(f"Job {job.id} did not end by a limit, but because: {job.error}")
+    if reason == "finish":
+        return
     if reason == "exhausted":
         if spec.strategy == job.spec.strategy:
             raise Conflict(f"The search of job {job.id} has tried all that its strategy has.")

@@ -125,6 +125,8 @@ class Job:
     owner: str | None = None  # worker that holds it
     lease_until: datetime | None = None  # end of that, unless the worker renews it
     created_by: str | None = None  # name of a key; None in jobs of versions before 0.3
+    claims: int = 0  # times that a worker took it, by which a run is told from those before it
+    waiting_for: str | None = None  # what keeps it from going on, in a sentence
     data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it

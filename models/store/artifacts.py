@@ -2,18 +2,28 @@
 
 import errno
 import hashlib
+import logging
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import fsspec
 
 from models.errors import ArtifactError, Unavailable
 
+log = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 _MARKER = ".luthier"  # read to check whether the root can be used
 _TRIES = 10  # of a change that other processes may disturb
+_FIRST_PAUSE = 0.5  # seconds between two tries of a patient process; each is twice as long
+_LONGEST_PAUSE = 15.0  # seconds
 _S3_OPTIONS = {
     # Other processes change the listings.
     "use_listings_cache": False,
@@ -25,6 +35,28 @@ _S3_OPTIONS = {
 }
 
 
+def _patient(
+    method: Callable[Concatenate["Artifacts", Arguments], Result],
+) -> Callable[Concatenate["Artifacts", Arguments], Result]:
+    """Try a method again until the root answers, or the patience of this process has ended."""
+
+    @wraps(method)
+    def wait(self: "Artifacts", /, *args: Arguments.args, **options: Arguments.kwargs) -> Result:
+        deadline = time.monotonic() + Artifacts.patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return method(self, *args, **options)
+            except Unavailable as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                log.warning("%s Trying again in %g s.", error, pause)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    return wait
+
+
 class Artifacts:
     """Files under one root, each written as a whole: readers never see a part of one.
 
@@ -32,6 +64,10 @@ class Artifacts:
     Names are relative POSIX paths such as `models/penguins/1/model.onnx`. Can be pickled. Every
     method raises Unavailable where the root does not answer.
     """
+
+    # Seconds that this process waits for a root that does not answer, before it gives up. A trial
+    # waits, since it would lose its training; a server answers its client, and a worker has others.
+    patience: ClassVar[float] = 0.0
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -49,6 +85,7 @@ class Artifacts:
         """Whether the root is a folder, local or mounted."""
         return "file" in self._filesystem.protocol
 
+    @_patient
     def write(self, name: str, content: bytes) -> str:
         """Store `content` under `name`, replacing any other; return its SHA-256 in hex."""
         target = self._path(name)
@@ -59,6 +96,7 @@ class Artifacts:
                 self._filesystem.pipe_file(target, content)
         return hashlib.sha256(content).hexdigest()
 
+    @_patient
     def read(self, name: str) -> bytes:
         """Return the content of `name`; raise ArtifactError if there is none."""
         path = self._path(name)
@@ -78,6 +116,7 @@ class Artifacts:
             )
         return content
 
+    @_patient
     def exists(self, name: str) -> bool:
         """Whether a file or folder is stored under `name`."""
         path = self._path(name)

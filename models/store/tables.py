@@ -121,6 +121,8 @@ jobs = Table(
     Column("data_notes", JSON),  # warnings and columns, as decided at submission
     Column("claims", Integer, nullable=False, default=0, server_default="0"),
     Column("created_by", String(64)),  # name of a key, as in `audit`
+    Column("taken_from", String(64)),  # the worker whose lease had lapsed at the last claim
+    Column("waiting_for", Text),  # what keeps the job from going on, in a sentence
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
 )

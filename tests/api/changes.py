@@ -7,9 +7,12 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from models.jobs.model import JobState
+from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
+from tests.jobs.steps import propose, scored
 
 TUNE: dict[str, Any] = {
     "model": "m",
@@ -47,6 +50,16 @@ class World:
         claimed = JobQueue(self.database, "a-worker", LEASE).claim()
         assert claimed is not None
         assert claimed.id == job
+        return job
+
+    def failed(self) -> str:
+        """Queue a job that fails after one of its trials was scored."""
+        job = self.held()
+        held = HeldJob(self.database, job, "a-worker")
+        (number,) = propose(held, 1)
+        held.start(number)
+        held.complete(number, scored(1.0), {}, 1.0)
+        held.finish(JobState.FAILED, error="why")
         return job
 
     def dataset(self) -> str:
@@ -88,6 +101,7 @@ CHANGES = {
     "tune.pause": Change("POST /tune/{}/pause", World.job),
     "tune.resume": Change("POST /tune/{}/resume", lambda world: world.job("pause")),
     "tune.requeue": Change("POST /tune/{}/requeue", World.held),
+    "tune.finish": Change("POST /tune/{}/finish", World.failed),
     "tune.remove": Change("DELETE /tune/{}", lambda world: world.job("cancel")),
     "models.point": Change("PUT /models/{}/aliases/stable", World.model, {"version": 2}),
     "models.rollback": Change("POST /models/{}/rollback", World.model),

@@ -2,23 +2,17 @@
 
 import multiprocessing
 from collections.abc import Callable
-from datetime import timedelta
 from itertools import chain
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from models.jobs.commands import JobCommands
 from models.jobs.model import Job
-from models.jobs.spec import JobSpec
 from models.jobs.store.queue import JobQueue
 from models.settings import Settings
-from models.store import engine, tables
-from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import jobs
 from tests.jobs.steps import LEASE
 from tests.postgres import PostgresServer
 
@@ -69,31 +63,6 @@ def test_a_statement_waits_for_a_lock_for_a_limited_time(database: Database) -> 
 def test_reading_cannot_write(database: Database) -> None:
     with pytest.raises(DBAPIError, match="read-only"), database.read() as connection:
         connection.execute(text("DELETE FROM jobs"))
-
-
-@pytest.mark.parametrize("hours", [-1, 1])
-def test_a_worker_whose_clock_is_wrong_takes_no_job_that_is_held(
-    settings: Settings,
-    database: Database,
-    make_spec: Callable[..., JobSpec],
-    monkeypatch: pytest.MonkeyPatch,
-    hours: int,
-) -> None:
-    JobCommands(database, Artifacts(settings.resolved_artifacts)).create(make_spec(), 3)
-    wrong = tables.now() + timedelta(hours=hours)
-    one, other = JobQueue(database, "one", LEASE), JobQueue(database, "other", 30.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "now", lambda: wrong)
-        assert one.claim() is not None
-    assert other.claim() is None
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "now", lambda: wrong)
-        one.renew()
-        assert other.claim() is None
-    lapsed = tables.now() - timedelta(seconds=1)
-    with database.write() as connection:
-        connection.execute(update(jobs).values(lease_until=lapsed))
-    assert other.claim() is not None
 
 
 def test_names_that_others_use_for_the_driver_are_taken(

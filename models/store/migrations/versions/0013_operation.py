@@ -1,4 +1,4 @@
-"""the number of a job's claim, which tells a run from those before it; who did what"""
+"""claims of a job, and what it waits for; who changed what"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,8 @@ down_revision = "0012"
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("claims", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("jobs", sa.Column("taken_from", sa.String(64), nullable=True))
+    op.add_column("jobs", sa.Column("waiting_for", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("created_by", sa.String(64), nullable=True))
     op.add_column("versions", sa.Column("created_by", sa.String(64), nullable=True))
     _create_audit()
@@ -55,5 +57,5 @@ def downgrade() -> None:
     op.drop_table("idempotency_keys")
     op.drop_table("audit")
     op.drop_column("versions", "created_by")
-    op.drop_column("jobs", "created_by")
-    op.drop_column("jobs", "claims")
+    for name in ("created_by", "waiting_for", "taken_from", "claims"):
+        op.drop_column("jobs", name)
