@@ -10,14 +10,26 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, openapi, parsing, request_log
+from api import auth, commands, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
-from api.resources import compare, datasets, events, models, operations, predict, reports, tune
+from api.resources import (
+    audit,
+    compare,
+    datasets,
+    events,
+    models,
+    operations,
+    predict,
+    reports,
+    tune,
+)
 from api.services import Services
 from api.streams import EventStreams
+from models.access.audit import AuditLog
 from models.access.catalog import KeyCatalog, KeyRing
+from models.access.idempotency import IdempotencyKeys
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
@@ -67,8 +79,9 @@ def create_app(settings: Settings) -> Flask:
     register_error_handlers(app)
     parsing.register(app)
     auth.register(app)
+    commands.register(app)
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
-    for module in (tune, events, reports, compare, datasets, predict, models, operations):
+    for module in (tune, events, reports, compare, datasets, predict, models, audit, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
@@ -95,7 +108,7 @@ def _build_services(settings: Settings) -> Services:
     library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
-    commands = JobCommands(
+    job_commands = JobCommands(
         database, artifacts, settings.max_queued_jobs, settings.max_trials_per_job
     )
     reader = JobReader(database, settings.resolved_trial_slots)
@@ -104,11 +117,13 @@ def _build_services(settings: Settings) -> Services:
         database=database,
         artifacts=artifacts,
         keys=KeyRing(KeyCatalog(database), parse_static_keys(settings.api_keys)),
+        idempotency=IdempotencyKeys(database, settings.idempotency_hours),
+        audit=AuditLog(database),
         datasets=library,
-        submission=Submission(library, commands, reader, settings.max_trials_per_job),
+        submission=Submission(library, job_commands, reader, settings.max_trials_per_job),
         forecaster=Forecaster(settings, library.catalog),
         jobs=reader,
-        job_commands=commands,
+        job_commands=job_commands,
         models=models,
         version_files=files,
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),

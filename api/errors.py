@@ -23,6 +23,7 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
@@ -127,7 +128,7 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
         log.error("%s %s: %s", request.method, request.path, error)
     field_errors = error.errors if isinstance(error, errors.Invalid) else None
     response = problem(status, str(error), field_errors)
-    if isinstance(error, errors.TooMany):
+    if isinstance(error, errors.TooMany | errors.InProgress):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 

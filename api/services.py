@@ -6,7 +6,9 @@ from flask import current_app
 
 from api.monitoring import ApiMetrics, Readiness
 from api.streams import EventStreams
+from models.access.audit import AuditLog
 from models.access.catalog import KeyRing
+from models.access.idempotency import IdempotencyKeys
 from models.data.library.library import DatasetLibrary
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
@@ -29,6 +31,8 @@ class Services:
     database: Database
     artifacts: Artifacts
     keys: KeyRing
+    idempotency: IdempotencyKeys
+    audit: AuditLog
     datasets: DatasetLibrary
     submission: Submission
     forecaster: Forecaster

@@ -101,6 +101,9 @@ class Settings:
     max_instances: int = _setting(10_000, "Most rows of one prediction request.", 1)
     max_queued_jobs: int = _setting(1000, "Most jobs that wait for a worker.", 1)
     max_trials_per_job: int = _setting(10_000, "Most trials of one job.", 1)
+    idempotency_hours: float = _setting(
+        24.0, "Hours in which a request that is sent again with its `Idempotency-Key` is known.", 1
+    )
     dataset_url_hosts: str = _setting(
         "", "Hosts that datasets are fetched from, `*.` for all below one; empty means none."
     )

@@ -64,6 +64,7 @@ _SLOW_PATHS = {
         "space/test_space_properties.py",
         "test_api_processes.py",
         "test_cli.py",
+        "test_client_retries.py",
         "test_images.py",
         "test_strategies.py",
         "trials",

@@ -36,6 +36,7 @@ BAD_VALUES = {
     "max_instances": ["0", "all"],
     "max_queued_jobs": ["0", "none"],
     "max_trials_per_job": ["0", "2.5"],
+    "idempotency_hours": ["0.5", "soon"],
     "dataset_url_hosts": [],  # any text is a list of hosts: tests/api/test_dataset_urls.py
     "model_cache": ["0", "none"],
     "file_cache": ["-1", "1GB"],

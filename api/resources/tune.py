@@ -1,6 +1,5 @@
 """Tuning jobs."""
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from api.schemas.tune import (
     TrialSchema,
 )
 from api.schemas.tune_form import TuneFormSchema, load_form
-from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneHeaders, TuneQuery
+from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneQuery
 from api.services import services
 from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER
@@ -38,7 +37,6 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
-@blueprint.arguments(TuneHeaders, location="headers")
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 @blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
@@ -51,12 +49,12 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
         },
     }
 )
-def start(query: dict[str, Any], headers: dict[str, Any]) -> Any:
+def start(query: dict[str, Any]) -> Any:
     """Start a tuning job; with a form, store its file as the dataset first."""
-    wanted, digest = _read_form() if request.mimetype == forms.MEDIA_TYPE else _read_body()
+    wanted = _read_form() if request.mimetype == forms.MEDIA_TYPE else _read_body()
     if query["dry_run"]:
         return _plan(wanted)
-    job = services().submission.submit(wanted, headers["idempotency_key"], digest)
+    job = services().submission.submit(wanted)
     add_about(job=job.id, model=job.model)
     shown, more = _awaited(job, query["wait"])
     return shown, 202, {"Location": url_for("tune.show", job=job.id), **more}
@@ -117,6 +115,13 @@ def resume(job: str) -> Job:
     return _shown(services().job_commands.resume(job))
 
 
+@blueprint.route("/<job>/requeue", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def requeue(job: str) -> Job:
+    """Take a job from its worker, such as one that hangs, and queue it for any worker."""
+    return _shown(services().job_commands.requeue(job))
+
+
 @blueprint.route("/<job>/finish", methods=["POST"])
 @blueprint.response(202, JobSchema)
 def finish(job: str) -> Job:
@@ -155,23 +160,22 @@ def trial(job: str, number: int) -> Trial:
     return services().jobs.trial(services().jobs.get(job), number)
 
 
-def _read_body() -> tuple[JobSpec, str]:
-    """Return the job that a JSON body asks for, and the digest of the body."""
+def _read_body() -> JobSpec:
+    """Return the job that a JSON body asks for."""
     if not request.is_json and request.get_data(cache=True):
         raise forms.other_media_type()
     wanted: JobSpec = _PARSER.parse(_SCHEMA, request, location="json")
-    return wanted, hashlib.sha256(request.get_data(cache=True)).hexdigest()
+    return wanted
 
 
-def _read_form() -> tuple[JobSpec, str]:
-    """Return the job that a form asks for, its file stored, and the digest of the form."""
+def _read_form() -> JobSpec:
+    """Return the job that a form asks for; its file is stored."""
     form = load_form(forms.form_values(TuneFormSchema()))
-    digest = forms.form_digest()
     name = form.file.filename
     record = services().datasets.add_file(
         form.file.read(), name, form.file.mimetype, form.types, options=form.options
     )
-    return replace(form.spec, dataset=record.id), digest
+    return replace(form.spec, dataset=record.id)
 
 
 def _awaited(job: Job, seconds: float) -> tuple[Job, dict[str, str]]:

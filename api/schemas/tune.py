@@ -232,8 +232,21 @@ class JobSchema(ma.Schema):
     )
     seconds = ma.fields.Float(metadata=described("Seconds of searching so far."))
     created = ma.fields.DateTime()
+    created_by = ma.fields.String(
+        allow_none=True,
+        metadata=described("Name of the API key; `anonymous` without keys, null if unknown."),
+    )
     started = ma.fields.DateTime(allow_none=True)
     finished = ma.fields.DateTime(allow_none=True)
+    held_by = ma.fields.String(
+        attribute="owner",
+        allow_none=True,
+        metadata=described("The worker that holds the job; null if none does."),
+    )
+    lease_until = ma.fields.DateTime(
+        allow_none=True,
+        metadata=described("When that ends, unless the worker renews it, as it does until then."),
+    )
     warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema), metadata=_WARNINGS)
     columns = ma.fields.Nested(ColumnUseSchema, allow_none=True, metadata=_COLUMNS)
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))

@@ -1,10 +1,10 @@
-"""Queries and headers of tuning jobs and trials."""
+"""Queries of tuning jobs and trials."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
-from marshmallow.validate import Length, OneOf, Range
+from marshmallow.validate import OneOf, Range
 
 from api.schemas.fields import PageQuery
 from models.fields import LARGEST_NUMBER, described
@@ -38,22 +38,6 @@ class TuneQuery(ma.Schema):
     def _check_wait(self, data: Mapping[str, Any], **_: Any) -> None:
         if data["dry_run"] and data["wait"]:
             raise ma.ValidationError("With dry_run there is no job to wait for.", "wait")
-
-
-class TuneHeaders(ma.Schema):
-    """Headers of a tuning request."""
-
-    idempotency_key = ma.fields.String(
-        data_key="Idempotency-Key",
-        load_default=None,
-        validate=Length(1, 255),
-        metadata=described("A request sent again with the same key answers the same job."),
-    )
-
-    class Meta:
-        """Every request has headers that are not ours."""
-
-        unknown = ma.EXCLUDE
 
 
 class JobQuery(ma.Schema):

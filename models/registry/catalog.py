@@ -1,6 +1,7 @@
 """Models, their versions, and the aliases that point at them."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
@@ -9,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, NotFound, Unreadable
+from models.errors import NotFound, Unreadable
+from models.registry.aliases import CHAMPION, point, roll_back
 from models.registry.documents import (
     Document,
     Figures,
@@ -18,9 +20,7 @@ from models.registry.documents import (
     parse_json,
 )
 from models.store.engine import Database
-from models.store.tables import alias_history, aliases, now, versions
-
-CHAMPION = "champion"
+from models.store.tables import aliases, jobs, now, versions
 
 # Built once: every prediction runs one of them.
 _BY_NUMBER = select(versions.c.version).where(
@@ -47,6 +47,7 @@ class VersionRecord:
     job: str | None
     trial: int | None
     created: datetime
+    created_by: str | None  # that of its job
     aliases: tuple[str, ...]
     files_json: str
     details_json: str
@@ -150,6 +151,7 @@ class ModelCatalog:
             "job": job,
             "trial": trial,
             "created": now(),
+            "created_by": select(jobs.c.created_by).where(jobs.c.id == job).scalar_subquery(),
             "files": {},
             "details": {},
             "ready": False,
@@ -179,7 +181,7 @@ class ModelCatalog:
             .where(versions.c.model == model, versions.c.version == version)
             .values(trial=trial, files=files, details=details, ready=True, created=now())
         )
-        _point(connection, model, CHAMPION, version)
+        point(connection, model, CHAMPION, version)
 
     def discard(self, connection: Connection, model: str, version: int) -> bool:
         """Free a reserved number within the caller's transaction; return whether there was one.
@@ -255,35 +257,26 @@ class ModelCatalog:
         """Return what is registered of a version's files; raises NotFound or Unreadable."""
         return self.version(model, version).files
 
-    def set_alias(self, model: str, alias: str, version: int) -> None:
-        """Point `alias` at a version; NotFound if the model has no such version."""
+    def set_alias(
+        self, model: str, alias: str, version: int, expects: Callable[[int], bool] | None = None
+    ) -> None:
+        """Point `alias` at a version; NotFound if the model has no such version.
+
+        Raises PreconditionFailed unless `expects`, if it is given, is true of the version that the
+        alias points at.
+        """
         self.version(model, version)
         with self._database.write() as connection:
-            _point(connection, model, alias, version)
+            point(connection, model, alias, version, expects)
 
-    def rollback(self, model: str) -> int:
+    def rollback(self, model: str, expected: int | None = None) -> int:
         """Point `champion` at the version it pointed at before, and return that version.
 
-        Raises Conflict if there is none.
+        Raises Conflict if there is none, or if `champion` does not point at `expected`.
         """
         self.model(model)
         with self._database.write() as connection:
-            _lock_aliases(connection, model)
-            history = connection.execute(
-                select(alias_history.c.id, alias_history.c.version)
-                .where(alias_history.c.model == model, alias_history.c.alias == CHAMPION)
-                .order_by(alias_history.c.id.desc())
-                .limit(2)
-            ).all()
-            if len(history) < 2:
-                raise Conflict(f"Model {model!r} has no earlier champion to go back to.")
-            present, earlier = history
-            # Both entries go: pointing at the earlier one writes it anew, as the newest.
-            connection.execute(
-                delete(alias_history).where(alias_history.c.id.in_([present.id, earlier.id]))
-            )
-            _point(connection, model, CHAMPION, earlier.version)
-            return int(earlier.version)
+            return roll_back(connection, model, expected)
 
 
 def artifact_folder(model: str, version: int) -> str:
@@ -309,30 +302,6 @@ def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bo
         select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.model == model)
     ).scalar_one()
     return int(last) + 1, False
-
-
-def _lock_aliases(connection: Connection, model: str) -> None:
-    """Keep other transactions from moving an alias of a model until this one ends."""
-    first = select(versions.c.version).where(versions.c.model == model)
-    connection.execute(first.order_by(versions.c.version).limit(1).with_for_update())
-
-
-def _point(connection: Connection, model: str, alias: str, version: int) -> None:
-    _lock_aliases(connection, model)
-    at = connection.execute(
-        select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
-    ).scalar_one_or_none()
-    if at == version:
-        return  # a second entry would make the next rollback lead nowhere
-    values = {"version": version, "updated": now()}
-    moved = connection.execute(
-        update(aliases).where(aliases.c.model == model, aliases.c.alias == alias).values(values)
-    )
-    if moved.rowcount == 0:
-        connection.execute(insert(aliases).values(model=model, alias=alias, **values))
-    connection.execute(
-        insert(alias_history).values(model=model, alias=alias, version=version, created=now())
-    )
 
 
 def _models() -> Any:
@@ -368,6 +337,7 @@ def _versions(model: str) -> Any:
         versions.c.job,
         versions.c.trial,
         versions.c.created,
+        versions.c.created_by,
         cast(versions.c.files, Text).label("files_json"),
         cast(versions.c.details, Text).label("details_json"),
     ).where(versions.c.model == model, versions.c.ready)

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from models.errors import SettingError
+from models.store.audit import recorded
 from models.store.tables import SCHEMA_REVISION, now
 
 # A lost server is noticed, and a statement that waits for one times out, within seconds.
@@ -77,9 +78,11 @@ class Database:
         SQLite takes its write lock at the start, so that two writers queue up instead of failing
         half-way. On PostgreSQL writers conflict only at rows that both lock or change: rows that
         must not change after they were read have to be read `with_for_update`.
+
+        What it changes for a command is recorded in the same transaction; see `models.store.audit`.
         """
         options = self.engine.execution_options(luthier_writes=True)
-        with options.begin() as connection:
+        with recorded(options.begin()) as connection:
             yield connection
 
     @contextmanager
