@@ -43,6 +43,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "datasets.show": Operation(Scope.READ, "getDataset"),
     "datasets.preview": Operation(Scope.READ, "previewDataset"),
     "datasets.remove": Operation(Scope.ADMIN, "deleteDataset"),
+    "datasets.remove_many": Operation(Scope.ADMIN, "deleteDatasets"),
     "tune.start": Operation(Scope.TUNE, "startTuning"),
     "tune.index": Operation(Scope.READ, "listJobs"),
     "tune.show": Operation(Scope.READ, "getJob"),
@@ -54,6 +55,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "tune.pause": Operation(Scope.TUNE, "pauseJob"),
     "tune.resume": Operation(Scope.TUNE, "resumeJob"),
     "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
+    "tune.remove_many": Operation(Scope.ADMIN, "deleteJobs"),
     "events.events": Operation(Scope.READ, "followEvents"),
     "reports.importance": Operation(Scope.READ, "getImportance"),
     "reports.report": Operation(Scope.READ, "getReport"),
@@ -65,6 +67,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "models.download": Operation(Scope.READ, "downloadFile"),
     "models.point": Operation(Scope.ADMIN, "setAlias"),
     "models.rollback": Operation(Scope.ADMIN, "rollBack"),
+    "models.remove": Operation(Scope.ADMIN, "deleteModel"),
+    "models.remove_version": Operation(Scope.ADMIN, "deleteVersion"),
+    "models.remove_alias": Operation(Scope.ADMIN, "deleteAlias"),
 }
 
 SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {

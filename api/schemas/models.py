@@ -31,6 +31,7 @@ class VersionSummarySchema(ma.Schema):
         metadata=described("Why its files or metrics cannot be read; null if they can."),
     )
     created = ma.fields.DateTime(format="iso")
+    bytes = ma.fields.Integer(metadata=described("Of its files."))
 
 
 class ModelSchema(ma.Schema):
@@ -44,6 +45,7 @@ class ModelSchema(ma.Schema):
         metadata=described("Version by alias; `champion` answers predictions by default."),
     )
     created = ma.fields.DateTime(format="iso", metadata=described("Of its newest version."))
+    bytes = ma.fields.Integer(metadata=described("Of the files of all versions."))
 
 
 class ModelDetailSchema(ModelSchema):

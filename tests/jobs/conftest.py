@@ -22,7 +22,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Objective
-from tests.jobs.steps import LEASE, LINEAR, Work, manual
+from tests.jobs.steps import LEASE, LINEAR, Work, manual, store_dataset
 
 
 @pytest.fixture
@@ -99,7 +99,10 @@ def claim(database: Database) -> Callable[..., tuple[Job, HeldJob]]:
 
 @pytest.fixture
 def take_up_work(
-    claim: Callable[..., tuple[Job, HeldJob]], reader: JobReader, artifacts: Artifacts
+    claim: Callable[..., tuple[Job, HeldJob]],
+    reader: JobReader,
+    artifacts: Artifacts,
+    database: Database,
 ) -> Callable[..., Work]:
     """Claim the next job that is free, as a new worker does, and resume its search."""
 
@@ -107,6 +110,7 @@ def take_up_work(
         owner: str = "worker-1", dataset: str = "ds_1", thread: Executor | None = None
     ) -> Work:
         job, held = claim(owner)
+        store_dataset(database, dataset)
         held.set_dataset(dataset)
         search = Search(reader.get(job.id), held, artifacts, thread)
         search.resume()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.library.builtin_loading import BuiltinRequest, store_builtin
-from models.errors import Conflict, LuthierError
+from models.errors import Conflict, LuthierError, NotFound
 from models.jobs.model import Job, JobState
 from models.jobs.search.search import Search
 from models.jobs.store.held_job import HeldJob
@@ -112,7 +112,9 @@ class Loading(Phase):
             except Exception as error:
                 raise JobFailed(f"The dataset could not be loaded: {error}") from error
             source = f"{BUILTIN_PREFIX}{name}"
-            record = datasets.add(stored.id, stored.rows, stored.columns, source, name)
+            record = datasets.add(
+                stored.id, stored.rows, stored.columns, source, name, size=stored.bytes
+            )
             return self._use(record.id)
         known = datasets.find_builtin(name)
         if known is not None:
@@ -122,7 +124,10 @@ class Loading(Phase):
         return self
 
     def _use(self, dataset: str) -> Phase:
-        self.state.held.set_dataset(dataset)
+        try:
+            self.state.held.set_dataset(dataset)
+        except NotFound:
+            return self  # deleted just now: it is loaded again
         self.state.job = replace(self.state.job, dataset=dataset)
         return Searching(self.state)
 
@@ -254,7 +259,7 @@ class Searching(Phase):
     def _drain(self) -> None:
         context, search = self.state.context, self._search
         for task, number in self._numbers.items():
-            clean_up = partial(context.artifacts.delete, search.weights_of(number))
+            clean_up = partial(context.artifacts.try_delete, search.weights_of(number))
             context.draining.add(self.state.job.id, task, clean_up)
         self.in_flight, self._numbers = [], {}
 
@@ -300,7 +305,8 @@ class Saving(Phase):
         model, context = self.state.job.model, self.state.context
         with self.state.held.unit_of_work() as unit:
             if context.models.discard(unit.connection, model, self._version):
-                context.artifacts.delete(artifact_folder(model, self._version))
+                folder = artifact_folder(model, self._version)
+                self.state.held.on_commit(partial(context.artifacts.try_delete, folder))
         self._version = None
 
     def _why_no_winner(self) -> str:
