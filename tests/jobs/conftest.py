@@ -76,11 +76,19 @@ def make_spec() -> Callable[..., JobSpec]:
 
 
 @pytest.fixture
-def queued(commands: JobCommands, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
-    """Queue a job of `make_spec`."""
+def queued(
+    commands: JobCommands, make_spec: Callable[..., JobSpec], database: Database
+) -> Callable[..., Job]:
+    """Queue a job of `make_spec`; its datasets, and `ds_1`, are recorded."""
 
     def queue(planned: int = 3, **changes: Any) -> Job:
-        return commands.create(make_spec(**changes), planned)
+        spec = make_spec(**changes)
+        evaluation = spec.evaluation
+        named = {"ds_1", spec.dataset, evaluation.validation_dataset, evaluation.test_dataset}
+        for dataset in named:
+            if isinstance(dataset, str) and dataset.startswith("ds_"):
+                store_dataset(database, dataset)
+        return commands.create(spec, planned)
 
     return queue
 
