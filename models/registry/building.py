@@ -195,7 +195,7 @@ def _join_validation(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
 
 
 def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Model:
-    """Create the network without an optimizer, whose state would make its file three times as large.
+    """Create the network without an optimizer, whose state would make its file thrice as large.
 
     That state belongs to a training that is over; whoever trains `model.keras` on compiles it.
     """

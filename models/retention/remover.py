@@ -51,6 +51,7 @@ class Remover:
         The events of an ended job are compacted, and the bytes counted that a job or dataset keeps.
         Raises Unavailable where the store does not answer; the folder then stays listed.
         """
+        self._artifacts.check()  # a folder that is away would look as if it were empty
         with self._database.read() as connection:
             last = last_entry(connection, name)
         unit = unit_of(name)

@@ -133,7 +133,8 @@ class Database:
             (mode,) = cursor.execute("PRAGMA auto_vacuum").fetchone()
             if mode == _INCREMENTAL:
                 limit = "" if whole else f"({_PAGES_AT_ONCE})"
-                cursor.execute(f"PRAGMA incremental_vacuum{limit}").fetchall()
+                # As a script, which steps to the end: each step frees one page.
+                cursor.executescript(f"PRAGMA incremental_vacuum{limit}")
             elif whole:
                 cursor.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
                 cursor.execute("VACUUM")

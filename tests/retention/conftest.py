@@ -15,6 +15,7 @@ from models.registry.catalog import ModelCatalog
 from models.retention.deletion import Deletion
 from models.retention.remover import Remover
 from models.settings import Settings
+from models.space.schema import load_space
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.removals import remove_later
@@ -66,6 +67,8 @@ def make_job(
 ) -> MakeJob:
     """Make an ended job of three trials, each with weights, of which the second is the best."""
 
+    values_of_trial = dict(load_space({"num_layers": 0}, "mlp").check({}))
+
     def make(
         state: str = JobState.SUCCEEDED, finished: datetime | None = None, **request: Any
     ) -> str:
@@ -76,7 +79,7 @@ def make_job(
             connection.execute(update(jobs).where(jobs.c.id == job).values(values))
             for number, score in enumerate((0.5, 0.1, 0.3), 1):
                 row = {"job": job, "number": number, "key": str(number), "state": "completed"}
-                row |= {"values": {}, "epochs": 1, "created": now(), "score": score}
+                row |= {"values": values_of_trial, "epochs": 1, "created": now(), "score": score}
                 connection.execute(insert(trials).values(row))
                 artifacts.write(f"jobs/{job}/trials/{number}/weights-0-0.npz", b"w" * number)
             remove_later(connection, [f"jobs/{job}"])

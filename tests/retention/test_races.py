@@ -1,7 +1,7 @@
 """Deletions and jobs at the same moment: one transaction decides, in every interleaving."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,11 +26,9 @@ ROUNDS = 12
 
 
 @pytest.fixture
-def clients(
-    settings: Settings, connect: Callable[[Settings], FlaskClient]
-) -> Iterator[list[FlaskClient]]:
+def clients(settings: Settings, connect: Callable[[Settings], FlaskClient]) -> list[FlaskClient]:
     """Two API processes, as far as the database can tell."""
-    yield [connect(settings), connect(settings)]
+    return [connect(settings), connect(settings)]
 
 
 def together(*actions: Callable[[], Any]) -> list[Any]:
@@ -63,7 +61,7 @@ def test_a_dataset_is_deleted_or_has_a_job_never_both(
             lambda dataset=dataset: first.delete(f"/datasets/{dataset}"),
         )
         answers = started.status_code, deleted.status_code
-        assert answers in {(202, 409), (404, 204)}, (started.get_json(), deleted.get_json())
+        assert answers in {(202, 409), (404, 204)}, (started.text, deleted.text)
         outcomes.add(answers)
         if started.status_code == 202:
             assert first.get(f"/datasets/{dataset}/preview").status_code == 200
@@ -106,7 +104,7 @@ def test_a_raised_budget_and_a_deletion_never_both_succeed(
             lambda: first.delete(f"/datasets/{dataset}"),
         )
         answers = raised.status_code, deleted.status_code
-        assert answers in {(202, 409), (409, 204)}, (raised.get_json(), deleted.get_json())
+        assert answers in {(202, 409), (409, 204)}, (raised.text, deleted.text)
         if raised.status_code == 202:
             first.post(f"/tune/{job}/cancel")
 
@@ -149,7 +147,8 @@ def test_a_job_that_is_narrowed_is_deleted_or_has_its_successor(
             lambda source=source: first.delete(f"/tune/{source}"),
         )
         answers = started.status_code, deleted.status_code
-        assert answers in {(202, 409), (404, 204)}, (started.get_json(), deleted.get_json())
+        # 422: the trials went between two looks at them.
+        assert answers in {(202, 409), (404, 204), (422, 204)}, (started.text, deleted.text)
         if started.status_code == 202:
             first.post(f"/tune/{started.get_json()['id']}/cancel")
             assert first.delete(f"/tune/{source}").status_code == 204
@@ -168,7 +167,7 @@ def test_an_alias_and_the_deletion_of_its_version_never_both_succeed(
             lambda v=version: first.delete(f"/models/m/versions/{v}"),
         )
         answers = pointed.status_code, deleted.status_code
-        assert answers in {(200, 409), (404, 204)}, (pointed.get_json(), deleted.get_json())
+        assert answers in {(200, 409), (404, 204)}, (pointed.text, deleted.text)
 
 
 def test_a_version_is_published_while_its_model_is_deleted_again_and_again(

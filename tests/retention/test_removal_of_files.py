@@ -176,8 +176,11 @@ def test_collection_finds_what_no_row_names_and_leaves_the_young_and_the_foreign
     held = make_job(JobState.RUNNING)
     publish()
     needed = set(artifacts.names())
-    needed -= {name for name in needed if f"jobs/{held}" not in name and "/trials/2/" not in name
-               and name.startswith("jobs/")}
+    needed -= {
+        name
+        for name in needed
+        if f"jobs/{held}" not in name and "/trials/2/" not in name and name.startswith("jobs/")
+    }
     leftovers = [
         "datasets/ds_gone/columns.parquet",
         f"datasets/{dataset}/columns.parquet.12ab34cd.tmp",
@@ -185,7 +188,7 @@ def test_collection_finds_what_no_row_names_and_leaves_the_young_and_the_foreign
         "models/m/1/0123456789abcdef/model.onnx",
         "models/m/7/0123456789abcdef/model.onnx",
     ]
-    foreign = ["backup/of.mine", "models/README"]
+    foreign = ["backup/of.mine", "models/README", ".luthier"]
     for name in (*leftovers, *foreign):
         artifacts.write(name, b"12345")
     collection = Collection(artifacts, remover)
