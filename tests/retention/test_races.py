@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -57,8 +58,8 @@ def test_a_dataset_is_deleted_or_has_a_job_never_both(
             main = first.post("/datasets", json=other).get_json()["id"]
             request |= {"dataset": main, "evaluation": {role: dataset}}
         started, deleted = together(
-            lambda request=request: second.post("/tune", json=request),
-            lambda dataset=dataset: first.delete(f"/datasets/{dataset}"),
+            partial(second.post, "/tune", json=request),
+            partial(first.delete, f"/datasets/{dataset}"),
         )
         answers = started.status_code, deleted.status_code
         assert answers in {(202, 409), (404, 204)}, (started.text, deleted.text)
@@ -75,8 +76,8 @@ def test_either_waits_for_the_transaction_of_the_other(
 ) -> None:
     """Whoever is first holds the dataset's row until its transaction ends."""
     catalog, answers = DatasetCatalog(database), []
-    start = lambda: clients[0].post("/tune", json=REQUEST | {"dataset": dataset})  # noqa: E731
-    delete = lambda: clients[1].delete(f"/datasets/{dataset}")  # noqa: E731
+    start = partial(clients[0].post, "/tune", json=REQUEST | {"dataset": dataset})
+    delete = partial(clients[1].delete, f"/datasets/{dataset}")
     late = start if order == "deletion first" else delete
     thread = threading.Thread(target=lambda: answers.append(late().status_code))
     with database.write() as connection:
@@ -100,8 +101,8 @@ def test_a_raised_budget_and_a_deletion_never_both_succeed(
         first.post("/datasets", json=ROWS)
         job = make_job()
         raised, deleted = together(
-            lambda job=job: second.patch(f"/tune/{job}", json={"budget": {"max_trials": 9}}),
-            lambda: first.delete(f"/datasets/{dataset}"),
+            partial(second.patch, f"/tune/{job}", json={"budget": {"max_trials": 9}}),
+            partial(first.delete, f"/datasets/{dataset}"),
         )
         answers = raised.status_code, deleted.status_code
         assert answers in {(202, 409), (409, 204)}, (raised.text, deleted.text)
@@ -143,8 +144,8 @@ def test_a_job_that_is_narrowed_is_deleted_or_has_its_successor(
         source = make_job()
         request = {"model": "m", "narrow_from": {"job": source}, "budget": {"max_trials": 2}}
         started, deleted = together(
-            lambda request=request: second.post("/tune", json=request),
-            lambda source=source: first.delete(f"/tune/{source}"),
+            partial(second.post, "/tune", json=request),
+            partial(first.delete, f"/tune/{source}"),
         )
         answers = started.status_code, deleted.status_code
         # 422: the trials went between two looks at them.
@@ -163,8 +164,8 @@ def test_an_alias_and_the_deletion_of_its_version_never_both_succeed(
         assert publish() == version
         first.put("/models/m/aliases/champion", json={"version": 1})
         pointed, deleted = together(
-            lambda v=version: second.put("/models/m/aliases/new", json={"version": v}),
-            lambda v=version: first.delete(f"/models/m/versions/{v}"),
+            partial(second.put, "/models/m/aliases/new", json={"version": version}),
+            partial(first.delete, f"/models/m/versions/{version}"),
         )
         answers = pointed.status_code, deleted.status_code
         assert answers in {(200, 409), (404, 204)}, (pointed.text, deleted.text)
