@@ -41,6 +41,9 @@ from models.jobs.submission import Submission
 from models.registry.catalog import ModelCatalog
 from models.registry.files import FileCache, VersionFiles
 from models.reports.reports import Reports
+from models.retention.deletion import Deletion
+from models.retention.remover import Remover
+from models.retention.usage import disk_usage
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -124,11 +127,12 @@ def _build_services(settings: Settings) -> Services:
         forecaster=Forecaster(settings, library.catalog),
         jobs=reader,
         job_commands=job_commands,
+        deletion=Deletion(database, job_commands, Remover(database, artifacts)),
         models=models,
         version_files=files,
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
-        metrics=ApiMetrics(partial(job_statistics, database)),
+        metrics=ApiMetrics(partial(job_statistics, database), partial(disk_usage, database)),
         readiness=Readiness(database, artifacts),
     )

@@ -45,6 +45,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "datasets.show": Operation(Scope.READ, "getDataset"),
     "datasets.preview": Operation(Scope.READ, "previewDataset"),
     "datasets.remove": Operation(Scope.ADMIN, "deleteDataset"),
+    "datasets.remove_many": Operation(Scope.ADMIN, "deleteDatasets"),
     "tune.start": Operation(Scope.TUNE, "startTuning"),
     "tune.index": Operation(Scope.READ, "listJobs"),
     "tune.show": Operation(Scope.READ, "getJob"),
@@ -58,6 +59,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "tune.requeue": Operation(Scope.ADMIN, "requeueJob"),
     "tune.finish": Operation(Scope.TUNE, "finishJob"),
     "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
+    "tune.remove_many": Operation(Scope.ADMIN, "deleteJobs"),
     "events.events": Operation(Scope.READ, "followEvents"),
     "reports.importance": Operation(Scope.READ, "getImportance"),
     "reports.report": Operation(Scope.READ, "getReport"),
@@ -69,6 +71,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "models.download": Operation(Scope.READ, "downloadFile"),
     "models.point": Operation(Scope.ADMIN, "setAlias"),
     "models.rollback": Operation(Scope.ADMIN, "rollBack"),
+    "models.remove": Operation(Scope.ADMIN, "deleteModel"),
+    "models.remove_version": Operation(Scope.ADMIN, "deleteVersion"),
+    "models.remove_alias": Operation(Scope.ADMIN, "deleteAlias"),
     "audit.index": Operation(Scope.ADMIN, "listAudit"),
 }
 

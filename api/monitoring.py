@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.jobs.reader import JobStatistics
+from models.retention.usage import Usage
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.readiness import artifacts_trouble, database_trouble
@@ -63,7 +64,7 @@ class ApiMetrics:
     the service knows: routes, methods of HTTP, and versions that have answered.
     """
 
-    def __init__(self, statistics: Callable[[], JobStatistics]) -> None:
+    def __init__(self, statistics: Callable[[], JobStatistics], usage: Callable[[], Usage]) -> None:
         own = CollectorRegistry()
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._requests = Counter(
@@ -95,7 +96,7 @@ class ApiMetrics:
         if folder is not None:
             self._shown = CollectorRegistry()
             self._shown.register(_AllProcesses(Path(folder)))
-        self._shown.register(_StatisticsCollector(statistics))
+        self._shown.register(_StatisticsCollector(statistics, usage))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request of `route` that was answered after `seconds`."""
@@ -130,14 +131,15 @@ class _AllProcesses(Collector):
 class _StatisticsCollector(Collector):
     """Figures that are the same whichever process or replica is asked."""
 
-    def __init__(self, statistics: Callable[[], JobStatistics]) -> None:
+    def __init__(self, statistics: Callable[[], JobStatistics], usage: Callable[[], Usage]) -> None:
         self._statistics = statistics
+        self._usage = usage
 
     def collect(self) -> Iterator[Metric]:
         """Query the database once; if it does not answer, return only that."""
         up = GaugeMetricFamily("luthier_database_up", "Whether the database answers: 1 or 0.")
         try:
-            statistics = self._statistics()
+            statistics, usage = self._statistics(), self._usage()
         except SQLAlchemyError as error:
             log.warning("no figures from the database: %s", error)
             up.add_metric([], 0)
@@ -159,6 +161,7 @@ class _StatisticsCollector(Collector):
             "trainer",
             statistics.trainer_seconds,
         )
+        yield _labelled("luthier_bytes", "Bytes stored, by kind.", "kind", usage.bytes)
         for name, text, value in (
             (
                 "queue_age_seconds",
@@ -167,6 +170,7 @@ class _StatisticsCollector(Collector):
             ),
             ("jobs_without_worker", "Begun jobs that no worker holds.", statistics.without_worker),
             ("versions", "Published versions of all models.", statistics.versions),
+            ("removals", "Folders listed for the removal of files.", usage.removals),
         ):
             yield GaugeMetricFamily(f"luthier_{name}", text, value)
 

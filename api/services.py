@@ -17,6 +17,7 @@ from models.jobs.submission import Submission
 from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.reports import Reports
+from models.retention.deletion import Deletion
 from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -38,6 +39,7 @@ class Services:
     forecaster: Forecaster
     jobs: JobReader
     job_commands: JobCommands
+    deletion: Deletion
     models: ModelCatalog
     version_files: VersionFiles
     predictions: PredictionEngine

@@ -11,6 +11,7 @@ import click
 
 from luthier import __version__
 from luthier.keys import keys
+from luthier.storage import fsck, gc
 from models.errors import LuthierError
 from models.settings import Settings
 from models.telemetry import configure_logging
@@ -35,7 +36,8 @@ def main(context: click.Context) -> None:
     configure_logging(context.obj.log_level, context.obj.log_format)
 
 
-main.add_command(keys)
+for command in (keys, gc, fsck):
+    main.add_command(command)
 
 
 @main.command()
@@ -65,12 +67,13 @@ def worker(settings: Settings) -> None:
     from luthier.worker_endpoint import serve_health
     from models.jobs.worker.context import WorkerHealth
     from models.jobs.worker.worker import run_worker
+    from models.retention.sweep import sweeping
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     health = WorkerHealth(settings.resolved_trial_slots)
-    with serve_health(settings, health):
+    with serve_health(settings, health), sweeping(settings):
         run_worker(settings, stop, health)
 
 

@@ -107,6 +107,24 @@ class Settings:
     dataset_url_hosts: str = _setting(
         "", "Hosts that datasets are fetched from, `*.` for all below one; empty means none."
     )
+    sweep_seconds: float = _setting(
+        60.0, "Seconds between two sweeps, which one of the workers makes; 0 means none.", 0
+    )
+    keep_jobs_days: float = _setting(
+        0.0, "Days after its end until a sweep deletes a job; 0 means never.", 0
+    )
+    keep_versions: int = _setting(
+        0, "Newest versions without an alias that a sweep keeps of each model; 0 means all.", 0
+    )
+    keep_versions_days: float = _setting(
+        0.0, "Days until a sweep deletes a version without an alias; 0 means never.", 0
+    )
+    keep_events_days: float = _setting(
+        0.0, "Days after a job's end until its events of trials are deleted; 0 means never.", 0
+    )
+    keep_weights_days: float = _setting(
+        0.0, "Days after a job's end until its best trial's weights are deleted; 0 means never.", 0
+    )
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
     file_cache: int = _setting(
         1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0

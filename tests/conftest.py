@@ -59,6 +59,8 @@ _SLOW_PATHS = {
         "oracles/test_oracle_contract.py",
         "oracles/test_sampling.py",
         "registry",
+        "retention/test_commands.py",
+        "retention/test_sweep.py",
         "reports/test_report_pages.py",
         "space/test_narrowing.py",
         "space/test_space_properties.py",

@@ -38,6 +38,12 @@ BAD_VALUES = {
     "max_trials_per_job": ["0", "2.5"],
     "idempotency_hours": ["0.5", "soon"],
     "dataset_url_hosts": [],  # any text is a list of hosts: tests/api/test_dataset_urls.py
+    "sweep_seconds": ["-1", "never"],
+    "keep_jobs_days": ["-1", "nan", "30d"],
+    "keep_versions": ["-1", "1.5", "all"],
+    "keep_versions_days": ["-1", "inf"],
+    "keep_events_days": ["-1", ""],
+    "keep_weights_days": ["-1", "week"],
     "model_cache": ["0", "none"],
     "file_cache": ["-1", "1GB"],
     "log_level": ["info", "LOUD", ""],

@@ -14,9 +14,11 @@ from api.schemas.datasets import (
     PreviewSchema,
     UploadSchema,
 )
+from api.schemas.deletion import DeleteDatasetsQuery, DeletedSchema
 from api.schemas.fields import PageQuery, page
 from api.services import services
 from models.data.library.catalog import DatasetRecord
+from models.retention.deletion import Deleted
 
 blueprint = Blueprint("datasets", __name__, url_prefix="/datasets", description="Datasets")
 
@@ -71,7 +73,15 @@ def show(dataset: str) -> DatasetRecord:
 @blueprint.response(204)
 def remove(dataset: str) -> None:
     """Delete a dataset that no unfinished job needs."""
-    services().datasets.delete(dataset)
+    services().deletion.dataset(dataset)
+
+
+@blueprint.route("", methods=["DELETE"])
+@blueprint.arguments(DeleteDatasetsQuery, location="query")
+@blueprint.response(200, DeletedSchema)
+def remove_many(query: dict[str, Any]) -> Deleted:
+    """Delete datasets that match a filter and that no unfinished job needs."""
+    return services().deletion.datasets(**query)
 
 
 @blueprint.route("/<dataset>/preview", methods=["GET"])

@@ -22,7 +22,7 @@ from api.schemas.models import (
 from api.services import services
 from models.errors import Invalid
 from models.fields import ALIAS_NAME, LARGEST_NUMBER
-from models.registry.catalog import ModelRecord, VersionRecord
+from models.registry.records import ModelRecord, VersionRecord
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
@@ -120,3 +120,24 @@ def rollback(wanted: dict[str, Any], model: str) -> ModelRecord:
     """Point `champion` back at the version before."""
     services().models.rollback(model, wanted["from_"])
     return services().models.model(model)
+
+
+@blueprint.route("/<model>", methods=["DELETE"])
+@blueprint.response(204)
+def remove(model: str) -> None:
+    """Delete a model with its aliases, versions and their files."""
+    services().deletion.model(model)
+
+
+@blueprint.route(f"/<model>/versions/<int(max={LARGEST_NUMBER}):version>", methods=["DELETE"])
+@blueprint.response(204)
+def remove_version(model: str, version: int) -> None:
+    """Delete a version that no alias points at; its number is not used again."""
+    services().deletion.version(model, version)
+
+
+@blueprint.route("/<model>/aliases/<alias>", methods=["DELETE"])
+@blueprint.response(204)
+def remove_alias(model: str, alias: str) -> None:
+    """Delete an alias and its history."""
+    services().deletion.alias(model, alias)

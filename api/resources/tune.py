@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from api import forms
 from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import Blueprint, StrictParser
+from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
 from api.schemas.fields import page
 from api.schemas.tune import (
     EnqueueTrialsSchema,
@@ -27,6 +28,7 @@ from models.fields import LARGEST_NUMBER
 from models.jobs.model import Job, Trial
 from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
+from models.retention.deletion import Deleted, JobFilter
 from models.telemetry import add_about
 
 # Making a schema takes as long as loading a request by it.
@@ -83,7 +85,16 @@ def show(query: dict[str, Any], job: str) -> tuple[Job, int, dict[str, str]]:
 @blueprint.response(204)
 def remove(job: str) -> None:
     """Delete a job that is not being worked on; its registered versions stay."""
-    services().job_commands.delete(job)
+    services().deletion.job(job)
+
+
+@blueprint.route("", methods=["DELETE"])
+@blueprint.arguments(DeleteJobsQuery, location="query")
+@blueprint.response(200, DeletedSchema)
+def remove_many(query: dict[str, Any]) -> Deleted:
+    """Delete jobs that match a filter, ended ones unless `state` says otherwise."""
+    wanted = JobFilter(query["state"], query["before"], query["model"])
+    return services().deletion.jobs(wanted, query["limit"], dry_run=query["dry_run"])
 
 
 @blueprint.route("/<job>", methods=["PATCH"])

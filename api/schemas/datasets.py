@@ -115,6 +115,9 @@ class DatasetSchema(ma.Schema):
     )
     warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema))
     created = ma.fields.DateTime(format="iso")
+    bytes = ma.fields.Integer(
+        allow_none=True, metadata=described("Of its files; null until a sweep has counted them.")
+    )
     error = ma.fields.String(
         allow_none=True,
         metadata=described("Why this version cannot read the columns; null if it can."),

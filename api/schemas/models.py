@@ -34,6 +34,7 @@ class VersionSummarySchema(ma.Schema):
     created_by = ma.fields.String(
         allow_none=True, metadata=described("As in its job: the name of an API key.")
     )
+    bytes = ma.fields.Integer(metadata=described("Of its files."))
 
 
 class ModelSchema(ma.Schema):
@@ -47,6 +48,7 @@ class ModelSchema(ma.Schema):
         metadata=described("Version by alias; `champion` answers predictions by default."),
     )
     created = ma.fields.DateTime(format="iso", metadata=described("Of its newest version."))
+    bytes = ma.fields.Integer(metadata=described("Of the files of all versions."))
 
 
 class ModelDetailSchema(ModelSchema):

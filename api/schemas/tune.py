@@ -231,6 +231,10 @@ class JobSchema(ma.Schema):
         )
     )
     seconds = ma.fields.Float(metadata=described("Seconds of searching so far."))
+    bytes = ma.fields.Integer(
+        allow_none=True,
+        metadata=described("Of the weights that it keeps; null until a sweep after its end."),
+    )
     created = ma.fields.DateTime()
     created_by = ma.fields.String(
         allow_none=True,

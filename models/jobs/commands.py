@@ -8,8 +8,17 @@ from typing import Any
 from marshmallow import ValidationError
 from sqlalchemy import Connection, delete, func, insert, select
 
+from models.data.library.catalog import hold_datasets, needed_datasets
 from models.errors import Conflict, Invalid, NotFound, TooMany
-from models.jobs.model import ENQUEUED_PREFIX, Job, JobState, Trial, TrialState, enqueued_key
+from models.jobs.model import (
+    ENQUEUED_PREFIX,
+    FINAL_STATES,
+    Job,
+    JobState,
+    Trial,
+    TrialState,
+    enqueued_key,
+)
 from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
@@ -17,7 +26,9 @@ from models.jobs.store.rows import SCORED
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
+    artifact_folder,
     locked,
+    release_files,
     unit_of_work,
 )
 from models.oracles.strategy import Bayesian, Hyperband, Random, plan
@@ -65,7 +76,8 @@ class JobCommands:
         """Queue a job.
 
         `enqueued` are the full values of trials to begin with; `planned_trials` counts them.
-        `data_notes` holds `warnings` and `columns` in JSON. Raises TooMany when the queue is full.
+        `data_notes` holds `warnings` and `columns` in JSON. Raises TooMany when the queue is full,
+        NotFound if a dataset, or the job that it narrows, was deleted meanwhile.
         """
         row = {
             "id": f"job_{secrets.token_hex(8)}",
@@ -92,6 +104,8 @@ class JobCommands:
         epochs: int,
     ) -> Job:
         connection.execute(insert(jobs).values(row))
+        hold_datasets(connection, needed_datasets(row["dataset"], row["spec"]))
+        _hold_narrowed(connection, row["spec"])
         self._check_queue(connection)
         written = locked(connection, row["id"])
         assert written is not None
@@ -174,7 +188,8 @@ class JobCommands:
     def delete(self, job: str) -> None:
         """Remove a job that no worker holds, with its trials and files; its versions stay.
 
-        Raises Conflict while the job is running, paused or being cancelled.
+        Raises Conflict while the job is running, paused or being cancelled, and while an
+        unfinished job narrows it.
         """
         with self._database.write() as connection:
             row = locked(connection, job)
@@ -184,8 +199,10 @@ class JobCommands:
             is_held = row.state not in set(JobState) and row.owner is not None
             if is_held or row.state in _HELD_STATES:
                 raise Conflict(f"Job {job} is {row.state}; cancel it before deleting it.")
+            _check_not_narrowed(connection, job)
+            release_files(connection, job)
             connection.execute(delete(jobs).where(jobs.c.id == job))
-        self._artifacts.delete(f"jobs/{job}")
+        self._artifacts.try_delete(artifact_folder(job))
 
     def enqueue(
         self, job: str, wanted: Mapping[str, object] | Sequence[Mapping[str, object]]
@@ -261,6 +278,31 @@ def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> li
 def _has_scores(unit: UnitOfWork) -> bool:
     query = select(func.count()).where(trials.c.job == unit.job_id, trials.c.state.in_(SCORED))
     return bool(unit.connection.execute(query).scalar_one())
+
+
+def _narrowed_job(document: Any) -> str | None:
+    """Return the job that a stored request narrows; None if there is none."""
+    found = document.get("narrow_from") if isinstance(document, Mapping) else None
+    name = found.get("job") if isinstance(found, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _hold_narrowed(connection: Connection, document: Any) -> None:
+    """Keep the job that a request narrows until the transaction ends; NotFound if it is gone."""
+    name = _narrowed_job(document)
+    if name is None:
+        return
+    query = select(jobs.c.id).where(jobs.c.id == name).with_for_update(read=True)
+    if connection.execute(query).one_or_none() is None:
+        raise NotFound("job", name)
+
+
+def _check_not_narrowed(connection: Connection, job: str) -> None:
+    """Raise Conflict if an unfinished job reuses the trials of `job`."""
+    query = select(jobs.c.id, jobs.c.spec).where(jobs.c.state.not_in(FINAL_STATES))
+    for row in connection.execute(query):
+        if _narrowed_job(row.spec) == job and row.id != job:
+            raise Conflict(f"Job {job} is in use by job {row.id}, which narrows it.")
 
 
 def _count_enqueued(unit: UnitOfWork) -> int:

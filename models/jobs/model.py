@@ -30,6 +30,9 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+FINAL_STATES = tuple(state for state in JobState if state.is_final)
+
+
 class TrialState(StrEnum):
     """The state of a trial; a `stopped` one was ended early by a pruning rule and has a score."""
 
@@ -128,6 +131,7 @@ class Job:
     claims: int = 0  # times that a worker took it, by which a run is told from those before it
     waiting_for: str | None = None  # what keeps it from going on, in a sentence
     data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
+    bytes: int | None = None  # of the weights that it keeps; None until they are counted
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it
 

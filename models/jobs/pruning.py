@@ -155,7 +155,7 @@ class Pruner:
         self.add(trial, first_run.get(self.metric, []))
 
     def add_reused(self, trial: int, result: TrialResult) -> None:
-        """Add the curve of a trial that was answered by an equal one and so reported nothing."""
+        """Add the curve of a trial of which there are no reports, out of its result."""
         if len(result.folds) == 1:
             self.add(trial, (result.history or {}).get(self.metric, []))
 

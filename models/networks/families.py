@@ -21,6 +21,17 @@ Build = Callable[[TrialValues, tuple[int, ...], Outputs, int], keras.Model]
 FAMILIES: Mapping[str, Build] = {"mlp": mlp.build, "cnn": cnn.build}
 
 
+def create(
+    network: str,
+    values: TrialValues,
+    input_shape: tuple[int, ...],
+    outputs: Outputs,
+    seed: int,
+) -> keras.Model:
+    """Create the network that `build` compiles: it predicts, but cannot be trained yet."""
+    return FAMILIES[network](values, input_shape, outputs, seed)
+
+
 def build(
     network: str,
     values: TrialValues,
@@ -38,7 +49,7 @@ def build(
     does not, and `outputs.companion`. Row weights apply to the first two: `task_loss` is then
     divided by their sum, and the loss by the number of rows.
     """
-    model = FAMILIES[network](values, input_shape, outputs, seed)
+    model = create(network, values, input_shape, outputs, seed)
     model.compile(
         optimizer=create_optimizer(values, steps or Steps(total=1)),
         loss=outputs.loss,

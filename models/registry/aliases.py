@@ -23,7 +23,7 @@ def point(
     Raises PreconditionFailed unless `expects`, if it is given, is true of the version that the
     alias points at.
     """
-    _lock(connection, model)
+    lock_aliases(connection, model)
     query = select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
     present = connection.execute(query).scalar_one_or_none()
     if expects is not None and (present is None or not expects(present)):
@@ -48,7 +48,7 @@ def roll_back(connection: Connection, model: str, expected: int | None = None) -
 
     Raises Conflict if there is none, or if `champion` does not point at `expected`.
     """
-    _lock(connection, model)
+    lock_aliases(connection, model)
     history = connection.execute(
         select(alias_history.c.id, alias_history.c.version)
         .where(alias_history.c.model == model, alias_history.c.alias == CHAMPION)
@@ -68,7 +68,11 @@ def roll_back(connection: Connection, model: str, expected: int | None = None) -
     return int(earlier.version)
 
 
-def _lock(connection: Connection, model: str) -> None:
+def lock_aliases(connection: Connection, model: str) -> None:
     """Keep other transactions from moving an alias of a model until this one ends."""
     first = select(versions.c.version).where(versions.c.model == model)
-    connection.execute(first.order_by(versions.c.version).limit(1).with_for_update())
+    first = first.order_by(versions.c.version).limit(1)
+    # PostgreSQL answers nothing if the row was deleted while this transaction waited for it.
+    while connection.execute(first.with_for_update()).one_or_none() is None:
+        if connection.execute(first).one_or_none() is None:
+            return

@@ -195,11 +195,14 @@ def _join_validation(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
 
 
 def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Model:
-    # A learning-rate schedule belongs to the training that is over; whoever trains model.keras on
-    # starts from the rate itself.
-    values = {**trial.values, "lr_schedule": "constant"}
+    """Create the network without an optimizer, whose state would make its file thrice as large.
+
+    That state belongs to a training that is over; whoever trains `model.keras` on compiles it.
+    """
     data = fold.training
-    network = families.build(trial.network, values, data.input_shape, data.outputs, trial.seed)
+    network = families.create(
+        trial.network, trial.values, data.input_shape, data.outputs, trial.seed
+    )
     network.set_weights(list(weights))
     return network
 
@@ -207,7 +210,7 @@ def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Mo
 def _measure_saving(network: str, values: TrialValues, fold: PreparedFold) -> Saving:
     started = time.perf_counter()
     data = fold.training
-    built = families.build(network, values, data.input_shape, data.outputs, seed=0)
+    built = families.create(network, values, data.input_shape, data.outputs, seed=0)
     graph = merge(fold.preprocessor, fold.encoder, built)
     OnnxAnswers.load(graph)
     size = len(graph) + len(_keras_file(built))

@@ -2,25 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache, cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import NotFound, Unreadable
-from models.registry.aliases import CHAMPION, point, roll_back
-from models.registry.documents import (
-    Document,
-    Figures,
-    VersionDocumentsSchema,
-    check_document,
-    parse_json,
-)
+from models.errors import NotFound
+from models.registry.aliases import CHAMPION, lock_aliases, point, roll_back
+from models.registry.documents import Document
+from models.registry.records import ModelRecord, VersionRecord
 from models.store.engine import Database
-from models.store.tables import aliases, jobs, now, versions
+from models.store.removals import remove_later
+from models.store.tables import aliases, jobs, now, version_numbers, versions
 
 # Built once: every prediction runs one of them.
 _BY_NUMBER = select(versions.c.version).where(
@@ -31,110 +24,6 @@ _BY_NUMBER = select(versions.c.version).where(
 _BY_ALIAS = select(aliases.c.version).where(
     aliases.c.model == bindparam("model"), aliases.c.alias == bindparam("alias")
 )
-
-
-@dataclass(frozen=True)
-class VersionRecord:
-    """One row of `versions`, with the aliases that point at it.
-
-    Its JSON columns are parsed when they are first asked for. One that this version of Luthier
-    cannot read raises Unreadable then, so that other versions can still be listed.
-    """
-
-    model: str
-    version: int
-    task: str
-    job: str | None
-    trial: int | None
-    created: datetime
-    created_by: str | None  # that of its job
-    aliases: tuple[str, ...]
-    files_json: str
-    details_json: str
-
-    @cached_property
-    def files(self) -> dict[str, Document]:
-        """The registered entry of each file, by name: "sha256", "bytes" and "path"."""
-        files: dict[str, Document] = parse_json(self.files_json, f"the files of {self._name}")
-        self._check({"files": files}, "files")
-        return files
-
-    @cached_property
-    def details(self) -> Document:
-        """Results of the export: metrics, baseline, signature, evidence, layers, summary."""
-        details: Document = parse_json(self.details_json, f"the details of {self._name}")
-        self._check(details, "metrics", "baseline")
-        return details
-
-    @property
-    def unreadable(self) -> str | None:
-        """The reason why its files, metrics or baseline cannot be read; None if they can."""
-        try:
-            _ = self.files, self.details
-        except Unreadable as error:
-            return str(error)
-        return None
-
-    @property
-    def metrics(self) -> Figures | None:
-        """Metrics on the test rows, in the target's units; None without any or if unreadable."""
-        return None if self.unreadable else self.details["metrics"]
-
-    @property
-    def baseline(self) -> Figures | None:
-        """The same of always giving the training rows' mean or class shares."""
-        return None if self.unreadable else self.details["baseline"]
-
-    @property
-    def signature(self) -> Document:
-        """Inputs and outputs of the version, as in signature.json."""
-        signature: Document = self._detail("signature")
-        return signature
-
-    @property
-    def evidence(self) -> Document:
-        """The reasons to trust the version, as in evidence.json."""
-        evidence: Document = self._detail("evidence")
-        return evidence
-
-    @property
-    def layers(self) -> list[Document]:
-        """Name, type, output_shape and parameters of each layer."""
-        layers: list[Document] = self._detail("layers")
-        return layers
-
-    @property
-    def summary(self) -> str:
-        """The layers as text."""
-        summary: str = self._detail("summary")
-        return summary
-
-    @property
-    def parameters(self) -> int:
-        """The number of weights of the network."""
-        parameters: int = self._detail("parameters")
-        return parameters
-
-    @property
-    def _name(self) -> str:
-        return f"version {self.version} of model {self.model!r}"
-
-    def _detail(self, name: str) -> Any:
-        self._check(self.details, name)
-        return self.details[name]
-
-    def _check(self, document: Any, *fields: str) -> None:
-        check_document(document, _schema(fields), self._name)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
-    """A model with the versions that its aliases point at."""
-
-    name: str
-    latest_version: int
-    aliases: dict[str, int]
-    created: datetime  # of its newest version
 
 
 class ModelCatalog:
@@ -175,24 +64,33 @@ class ModelCatalog:
         files: dict[str, Any],
         details: dict[str, Any],
     ) -> None:
-        """Make a reserved version visible and the champion, within the caller's transaction."""
+        """Make a reserved version visible and the champion, within the caller's transaction.
+
+        Its folder is listed for removal: an earlier export that failed may have left files there.
+        """
+        size = sum(entry["bytes"] for entry in files.values())
+        values = {"trial": trial, "files": files, "details": details, "bytes": size}
         connection.execute(
             update(versions)
             .where(versions.c.model == model, versions.c.version == version)
-            .values(trial=trial, files=files, details=details, ready=True, created=now())
+            .values(ready=True, created=now(), **values)
         )
+        remove_later(connection, [artifact_folder(model, version)])
         point(connection, model, CHAMPION, version)
 
     def discard(self, connection: Connection, model: str, version: int) -> bool:
-        """Free a reserved number within the caller's transaction; return whether there was one.
+        """Release a reserved number within the caller's transaction; return whether there was one.
 
-        A published version stays.
+        Its folder is listed for removal, and no later version gets the number. A published
+        version stays.
         """
         freed = connection.execute(
             delete(versions).where(
                 versions.c.model == model, versions.c.version == version, ~versions.c.ready
             )
         )
+        if freed.rowcount == 1:
+            remove_later(connection, [artifact_folder(model, version)])
         return freed.rowcount == 1
 
     def resolve(self, model: str, version: int | None = None, alias: str | None = None) -> int:
@@ -241,7 +139,7 @@ class ModelCatalog:
         """List every version of a model, newest first."""
         query = _versions(model).order_by(versions.c.version.desc())
         with self._database.read() as connection:
-            pointing = _aliases_by_version(connection, model)
+            pointing = aliases_by_version(connection, model)
             return [_version(row, pointing) for row in connection.execute(query).all()]
 
     def version(self, model: str, version: int) -> VersionRecord:
@@ -251,7 +149,7 @@ class ModelCatalog:
             row = connection.execute(query).one_or_none()
             if row is None:
                 raise NotFound(f"version of model {model!r}", version)
-            return _version(row, _aliases_by_version(connection, model))
+            return _version(row, aliases_by_version(connection, model))
 
     def files(self, model: str, version: int) -> dict[str, Document]:
         """Return what is registered of a version's files; raises NotFound or Unreadable."""
@@ -267,6 +165,12 @@ class ModelCatalog:
         """
         self.version(model, version)
         with self._database.write() as connection:
+            lock_aliases(connection, model)
+            known = select(versions.c.version).where(
+                versions.c.model == model, versions.c.version == version, versions.c.ready
+            )
+            if connection.execute(known).one_or_none() is None:
+                raise NotFound(f"version of model {model!r}", version)  # deleted just now
             point(connection, model, alias, version, expects)
 
     def rollback(self, model: str, expected: int | None = None) -> int:
@@ -284,11 +188,6 @@ def artifact_folder(model: str, version: int) -> str:
     return f"models/{model}/{version}"
 
 
-@cache
-def _schema(fields: tuple[str, ...]) -> VersionDocumentsSchema:
-    return VersionDocumentsSchema(only=fields)
-
-
 def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bool]:
     """Return the number for a job's version, and whether the job has reserved it already."""
     mine = connection.execute(
@@ -301,7 +200,23 @@ def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bo
     last = connection.execute(
         select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.model == model)
     ).scalar_one()
-    return int(last) + 1, False
+    return _new_number(connection, model, int(last)), False
+
+
+def _new_number(connection: Connection, model: str, last: int) -> int:
+    """Return a number above `last` and above those that deleted versions had, and keep it.
+
+    A number must not come to mean another version: processes hold loaded versions by number.
+    """
+    of_model = version_numbers.c.model == model
+    query = select(version_numbers.c.last).where(of_model).with_for_update()
+    kept = connection.execute(query).scalar_one_or_none()
+    number = max(last, kept or 0) + 1
+    if kept is None:
+        connection.execute(insert(version_numbers).values(model=model, last=number))
+    else:
+        connection.execute(update(version_numbers).where(of_model).values(last=number))
+    return number
 
 
 def _models() -> Any:
@@ -310,6 +225,7 @@ def _models() -> Any:
             versions.c.model,
             func.max(versions.c.version).label("latest"),
             func.max(versions.c.created).label("created"),
+            func.sum(versions.c.bytes).label("bytes"),
         )
         .where(versions.c.ready)
         .group_by(versions.c.model)
@@ -325,7 +241,10 @@ def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
         .order_by(aliases.c.alias)
     ):
         pointing[row.model][row.alias] = row.version
-    return [ModelRecord(row.model, row.latest, pointing[row.model], row.created) for row in rows]
+    return [
+        ModelRecord(row.model, row.latest, pointing[row.model], row.created, int(row.bytes))
+        for row in rows
+    ]
 
 
 def _versions(model: str) -> Any:
@@ -338,12 +257,14 @@ def _versions(model: str) -> Any:
         versions.c.trial,
         versions.c.created,
         versions.c.created_by,
+        versions.c.bytes,
         cast(versions.c.files, Text).label("files_json"),
         cast(versions.c.details, Text).label("details_json"),
     ).where(versions.c.model == model, versions.c.ready)
 
 
-def _aliases_by_version(connection: Connection, model: str) -> dict[int, list[str]]:
+def aliases_by_version(connection: Connection, model: str) -> dict[int, list[str]]:
+    """Return the aliases that point at each version of a model, by name."""
     found = defaultdict(list)
     query = select(aliases.c.version, aliases.c.alias).where(aliases.c.model == model)
     for version, alias in connection.execute(query.order_by(aliases.c.alias)):

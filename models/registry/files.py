@@ -118,6 +118,7 @@ class VersionFiles:
                 f"{artifact_folder(model, version)}/{path}", sha256
             )
         except ArtifactError as error:
+            self.entry(model, version, name)  # raises NotFound if it was deleted meanwhile
             raise ArtifactError(
                 f"{name} of version {version} of model {model!r} cannot be used: {error}"
             ) from None

@@ -16,7 +16,7 @@ from models.data.preparation.tasks import Task
 from models.jobs.model import Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
-from models.registry.catalog import VersionRecord
+from models.registry.records import VersionRecord
 from models.reports.drawing import INK, FigureKind, explain, printable, render
 from models.reports.held_out_figures import CONFUSION, PREDICTED, ROC
 from models.reports.job_report import JobReport, Missing, present, reason_of

@@ -6,7 +6,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
@@ -55,6 +57,15 @@ def _patient(
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     return wait
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as the store lists it."""
+
+    name: str
+    bytes: int
+    modified: datetime  # in UTC, by the clock of the store
 
 
 class Artifacts:
@@ -130,10 +141,21 @@ class Artifacts:
             found = self._filesystem.find(path)
         return sorted(found_path.removeprefix(f"{self._base}/") for found_path in found)
 
+    def files(self, folder: str = "") -> list[StoredFile]:
+        """Return all files below `folder`, or below the root, sorted by name."""
+        path = self._path(folder) if folder else self._base
+        with self._answering():
+            found = self._filesystem.find(path, detail=True)
+        return [
+            StoredFile(name.removeprefix(f"{self._base}/"), int(entry["size"]), _modified(entry))
+            for name, entry in sorted(found.items())
+        ]
+
     def size(self, name: str) -> int:
         """Return the bytes of a file, or of all files in a folder; 0 if there is none."""
         path = self._path(name)
-        return int(self._filesystem.du(path)) if self._filesystem.exists(path) else 0
+        with self._answering():
+            return int(self._filesystem.du(path)) if self._filesystem.exists(path) else 0
 
     def delete(self, name: str) -> None:
         """Remove a file or a whole folder; do nothing if there is none."""
@@ -150,6 +172,11 @@ class Artifacts:
                     if error.errno != errno.ENOTEMPTY:
                         raise
             # Files that are there now were written after this call began.
+
+    def try_delete(self, name: str) -> None:
+        """Remove a file or folder if the store answers; for names that `removals` lists, too."""
+        with suppress(Unavailable):
+            self.delete(name)
 
     def check(self) -> None:
         """Raise ArtifactError or Unavailable unless files can be read and written."""
@@ -197,3 +224,11 @@ class Artifacts:
         if not parts or name.startswith("/") or ".." in parts:
             raise ArtifactError(f"{name!r} is not a name inside the artifact root.")
         return f"{self._base}/{'/'.join(parts)}"
+
+
+def _modified(entry: dict[str, Any]) -> datetime:
+    """Return when a listed file was written: folders say seconds, object storage a datetime."""
+    found = entry.get("LastModified", entry.get("mtime"))
+    if isinstance(found, datetime):
+        return found.astimezone(UTC)
+    return datetime.fromtimestamp(float(found or 0), UTC)

@@ -44,6 +44,8 @@ _PSYCOPG = {
         " -c idle_in_transaction_session_timeout=5min"
     ),
 }
+_INCREMENTAL = 2  # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+_PAGES_AT_ONCE = 2000  # of 4 KiB, given back in one short transaction
 _POSTGRESQL_READS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -109,6 +111,41 @@ class Database:
     def is_current(self) -> bool:
         """Whether every migration of this version has been run."""
         return self.revision() == SCHEMA_REVISION
+
+    def bytes(self) -> int:
+        """Return the size of the database, on disk."""
+        if self.is_postgresql:
+            query = "SELECT pg_database_size(current_database())"
+        else:
+            query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        with self.read() as connection:
+            return int(connection.execute(text(query)).scalar_one())
+
+    def give_space_back(self, *, whole: bool = False) -> None:
+        """Return free pages of SQLite to the file system: some of them, or all if `whole`.
+
+        A database made before 0.3.0 is rewritten once for that, if `whole`; it cannot be written
+        meanwhile. PostgreSQL uses freed space again by itself.
+        """
+        if self.is_postgresql:
+            return
+        # Outside of a transaction, where these statements have an effect.
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            (mode,) = cursor.execute("PRAGMA auto_vacuum").fetchone()
+            if mode == _INCREMENTAL:
+                limit = "" if whole else f"({_PAGES_AT_ONCE})"
+                # As a script, which steps to the end: each step frees one page.
+                cursor.executescript(f"PRAGMA incremental_vacuum{limit}")
+            elif whole:
+                cursor.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
+                cursor.execute("VACUUM")
+            if whole:
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            cursor.close()
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -238,6 +275,7 @@ def _finite(value: Any) -> Any:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling starts write transactions too late.
     connection.isolation_level = None
+    connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")  # counts before the first table only
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA busy_timeout=30000")

@@ -90,6 +90,8 @@ datasets = Table(
     Column("source", JSON(none_as_null=True)),  # the file that it was read from
     Column("reading", JSON(none_as_null=True)),  # how that was done
     Column("warnings", JSON(none_as_null=True)),
+    Column("bytes", BigInteger),  # of its files; null until they are counted
+    Index("ix_datasets_bytes", "bytes"),  # sums are read from it, as the rows are large
 )
 
 jobs = Table(
@@ -123,8 +125,10 @@ jobs = Table(
     Column("created_by", String(64)),  # name of a key, as in `audit`
     Column("taken_from", String(64)),  # the worker whose lease had lapsed at the last claim
     Column("waiting_for", Text),  # what keeps the job from going on, in a sentence
+    Column("bytes", BigInteger),  # of the weights that it keeps; null until its end
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
+    Index("ix_jobs_bytes", "bytes"),
 )
 
 trials = Table(
@@ -163,7 +167,7 @@ events = Table(
     "events",
     metadata,
     Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("id", Integer, primary_key=True),  # from 1 in each job, without gaps
+    Column("id", Integer, primary_key=True),  # from 1 in each job; the sweep leaves gaps
     Column("kind", String(16), nullable=False),
     Column("trial", Integer),
     Column("data", JSON, nullable=False),
@@ -183,7 +187,16 @@ versions = Table(
     Column("details", JSON, nullable=False),
     Column("ready", Boolean, nullable=False, default=False),
     Column("created_by", String(64)),  # that of its job
+    Column("bytes", BigInteger, nullable=False, default=0, server_default="0"),  # of its files
     Index("ix_versions_ready", "ready"),
+    Index("ix_versions_bytes", "bytes"),
+)
+
+version_numbers = Table(
+    "version_numbers",
+    metadata,
+    Column("model", _name(128), primary_key=True),
+    Column("last", Integer, nullable=False),  # no version gets this number, or one below, again
 )
 
 aliases = Table(
@@ -249,4 +262,20 @@ idempotency_keys = Table(
     Column("body", Text),
     Column("location", Text),
     Index("ix_idempotency_keys_created", "created"),
+)
+
+removals = Table(
+    "removals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(255), nullable=False),  # folder of a dataset, a job or a version
+    Column("created", UtcDateTime, nullable=False),
+    Index("ix_removals_name", "name"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("due", UtcDateTime, nullable=False),  # when some worker is to sweep next
 )

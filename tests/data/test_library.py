@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from models.data.library.catalog import DatasetCatalog
+from models.data.library.catalog import DatasetCatalog, artifact_folder
 from models.data.library.library import DatasetLibrary
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import ArtifactError, Invalid, NotFound
+from models.retention.remover import Remover
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -37,6 +38,12 @@ def library(database: Database, artifacts: Artifacts) -> DatasetLibrary:
     return DatasetLibrary(DatasetCatalog(database), artifacts)
 
 
+def delete(library: DatasetLibrary, artifacts: Artifacts, database: Database, dataset: str) -> None:
+    """Delete a dataset and, as the service does, its files."""
+    library.catalog.remove(dataset)
+    Remover(database, artifacts).remove_now([artifact_folder(dataset)])
+
+
 def overwrite(database: Database, **values: Any) -> None:
     with database.write() as connection:
         connection.execute(update(datasets).values(values))
@@ -44,7 +51,9 @@ def overwrite(database: Database, **values: Any) -> None:
 
 @pytest.mark.both_databases
 @pytest.mark.both_stores
-def test_a_file_is_read_anew_with_other_types(library: DatasetLibrary) -> None:
+def test_a_file_is_read_anew_with_other_types(
+    library: DatasetLibrary, artifacts: Artifacts, database: Database
+) -> None:
     first = library.add_file(CSV, "a.csv", "text/csv", {}, "towns")
     again = library.add_from(first.id, {"zip": "category"})
     assert [column.type for column in first.columns] == ["number", "number"]
@@ -52,7 +61,7 @@ def test_a_file_is_read_anew_with_other_types(library: DatasetLibrary) -> None:
     assert again.id != first.id
     assert again.name == "towns"
     # The file belongs to either dataset, and types do not carry over.
-    library.delete(first.id)
+    delete(library, artifacts, database, first.id)
     assert library.add_from(again.id, {}, "zips").id == first.id
     assert library.catalog.get(first.id).name == "zips"
 
@@ -80,10 +89,12 @@ def test_equal_rows_keep_the_file_that_came_first(
     assert artifacts.read(stored[0]) == CSV
 
 
-def test_the_file_goes_with_its_dataset(library: DatasetLibrary, artifacts: Artifacts) -> None:
+def test_the_file_goes_with_its_dataset(
+    library: DatasetLibrary, artifacts: Artifacts, database: Database
+) -> None:
     stored = library.add_file(CSV, "a.csv", None, {})
-    library.delete(stored.id)
-    assert artifacts.names() == []
+    delete(library, artifacts, database, stored.id)
+    assert artifacts.names("datasets") == []
     with pytest.raises(NotFound):
         library.add_from(stored.id, {})
 

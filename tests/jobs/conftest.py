@@ -21,7 +21,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs
 from models.trials.spec import Objective
-from tests.jobs.steps import LEASE, LINEAR, Work, manual
+from tests.jobs.steps import LEASE, LINEAR, Work, manual, store_dataset
 
 
 @pytest.fixture
@@ -75,11 +75,19 @@ def make_spec() -> Callable[..., JobSpec]:
 
 
 @pytest.fixture
-def queued(commands: JobCommands, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]:
-    """Queue a job of `make_spec`."""
+def queued(
+    commands: JobCommands, make_spec: Callable[..., JobSpec], database: Database
+) -> Callable[..., Job]:
+    """Queue a job of `make_spec`; its datasets, and `ds_1`, are recorded."""
 
     def queue(planned: int = 3, **changes: Any) -> Job:
-        return commands.create(make_spec(**changes), planned)
+        spec = make_spec(**changes)
+        evaluation = spec.evaluation
+        named = {"ds_1", spec.dataset, evaluation.validation_dataset, evaluation.test_dataset}
+        for dataset in named:
+            if isinstance(dataset, str) and dataset.startswith("ds_"):
+                store_dataset(database, dataset)
+        return commands.create(spec, planned)
 
     return queue
 
@@ -98,7 +106,10 @@ def claim(database: Database) -> Callable[..., tuple[Job, HeldJob]]:
 
 @pytest.fixture
 def take_up_work(
-    claim: Callable[..., tuple[Job, HeldJob]], reader: JobReader, artifacts: Artifacts
+    claim: Callable[..., tuple[Job, HeldJob]],
+    reader: JobReader,
+    artifacts: Artifacts,
+    database: Database,
 ) -> Callable[..., Work]:
     """Claim the next job that is free, as a new worker does, and resume its search."""
 
@@ -106,6 +117,7 @@ def take_up_work(
         owner: str = "worker-1", dataset: str = "ds_1", thread: Executor | None = None
     ) -> Work:
         job, held = claim(owner)
+        store_dataset(database, dataset)
         held.set_dataset(dataset)
         search = Search(reader.get(job.id), held, artifacts, thread)
         search.resume()

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from models.data.library.catalog import DatasetCatalog
 from models.jobs.model import JobState, Trial
 from models.jobs.search.search import Search
 from models.jobs.store.held_job import HeldJob
 from models.oracles.oracle import Proposal
 from models.oracles.strategy import Manual
+from models.store.engine import Database
 from models.trials.spec import TrialResult, TrialSpec
 
 Value = TypeVar("Value")
@@ -36,6 +38,11 @@ def best_trial(search: Search) -> Trial:
 def manual(count: int) -> Manual:
     """Trials that differ in their learning rate."""
     return Manual(tuple({**LINEAR, "learning_rate": 0.001 * (i + 1)} for i in range(count)))
+
+
+def store_dataset(database: Database, dataset: str) -> None:
+    """Record a dataset without rows, for jobs that train nothing."""
+    DatasetCatalog(database).add(dataset, 1, [], None, None)
 
 
 def propose(held: HeldJob, count: int) -> list[int]:

@@ -13,7 +13,7 @@ from models.jobs.store.events import EventFeed
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
-from tests.jobs.steps import propose, scored
+from tests.jobs.steps import propose, scored, store_dataset
 
 pytestmark = pytest.mark.both_databases
 
@@ -83,7 +83,10 @@ def test_a_document_that_cannot_be_read_is_named_with_its_field(
         load_spec(document, "the job")
 
 
-def test_the_dataset_of_a_stored_one_is_known_at_once(commands: JobCommands, make_spec) -> None:
+def test_the_dataset_of_a_stored_one_is_known_at_once(
+    commands: JobCommands, make_spec, database: Database
+) -> None:
+    store_dataset(database, "ds_1")
     assert commands.create(make_spec(dataset="ds_1"), 3).dataset == "ds_1"
 
 

@@ -20,6 +20,8 @@ from models.jobs.model import JobState
 from models.jobs.spec import JobSpec
 from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
+from models.retention.deletion import Deletion
+from models.retention.remover import Remover
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -151,10 +153,13 @@ def test_a_dataset_deleted_while_it_is_stored_again_has_its_rows_or_is_gone(
     rows = from_records([{"a": 1.0}, {"a": 2.0}])
     libraries = [DatasetLibrary(DatasetCatalog(database), artifacts) for database in databases[:3]]
 
+    commands = JobCommands(databases[0], artifacts)
+    deletion = Deletion(databases[0], commands, Remover(databases[0], artifacts))
+
     def remove() -> None:
         for _ in range(15):
             with suppress(NotFound):
-                libraries[0].delete(rows.digest())
+                deletion.dataset(rows.digest())
 
     def store(library: DatasetLibrary) -> None:
         for _ in range(10):

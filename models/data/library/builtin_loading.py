@@ -39,6 +39,7 @@ class StoredDataset:
     id: str
     rows: int
     columns: tuple[ColumnProfile, ...]
+    bytes: int  # of its files
 
 
 def load_builtin(name: str) -> Dataset:
@@ -58,8 +59,8 @@ def store_builtin(request: BuiltinRequest) -> StoredDataset:
     """Load a built-in dataset and store its rows; raises what `load_builtin` raises."""
     dataset = load_builtin(request.name)
     digest = dataset.digest()
-    write_dataset(dataset, Artifacts(request.artifacts_root), digest)
-    return StoredDataset(digest, dataset.rows, profile(dataset))
+    size = write_dataset(dataset, Artifacts(request.artifacts_root), digest)
+    return StoredDataset(digest, dataset.rows, profile(dataset), size)
 
 
 def load_or_stand_in(name: str) -> Dataset:

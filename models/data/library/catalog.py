@@ -1,13 +1,13 @@
 """The catalog of stored datasets; their rows lie in the artifact store."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from types import NoneType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from models.data.columns import dump_columns, load_columns, of_type
@@ -17,6 +17,7 @@ from models.data.warnings import DataWarning, WarningCode
 from models.errors import Conflict, NotFound, Unreadable
 from models.store.audit import tell
 from models.store.engine import Database
+from models.store.removals import lock_removals, remove_later
 from models.store.tables import datasets, jobs, now
 
 _FINAL_JOB_STATES = ("succeeded", "failed", "cancelled")
@@ -36,6 +37,7 @@ class DatasetRecord:
     source: SourceRecord | None = None  # what it was read from; None if that was not kept
     reading: Mapping[str, Any] | None = None  # how that was read, as JSON
     warnings: tuple[DataWarning, ...] = ()
+    bytes: int | None = None  # of its files; None until they are counted
 
 
 class DatasetCatalog:
@@ -59,10 +61,11 @@ class DatasetCatalog:
         source: SourceRecord | None = None,
         reading: Mapping[str, Any] | None = None,
         warnings: Sequence[DataWarning] = (),
+        size: int | None = None,
     ) -> DatasetRecord:
         """Record a dataset whose rows are stored; a dataset that is known stays as it was.
 
-        Only a source is added to a known one that has none.
+        Only a source is added to a known one that has none. `size` is the bytes of its files.
         """
         row: dict[str, Any] = {
             "id": dataset,
@@ -74,11 +77,14 @@ class DatasetCatalog:
             "source": None if source is None else dump_source(source),
             "reading": None if reading is None else dict(reading),
             "warnings": [asdict(warning) for warning in warnings],
+            "bytes": size,
         }
         tell("dataset", dataset)
         while True:
             try:
                 with self._database.write() as connection:
+                    # Files of a deleted dataset of the same rows may just be removed.
+                    lock_removals(connection, artifact_folder(dataset))
                     connection.execute(insert(datasets).values(row))
             except IntegrityError:
                 # It is known already, unless another process is deleting it.
@@ -127,23 +133,33 @@ class DatasetCatalog:
         with self._database.read() as connection:
             return [_listed(row) for row in connection.execute(query).all()]
 
-    def remove(self, dataset: str, remove_rows: Callable[[], None] = lambda: None) -> None:
-        """Remove a dataset; raise Conflict while an unfinished job needs it.
-
-        `remove_rows` is called within the transaction, so that the same dataset is not stored
-        again meanwhile.
-        """
+    def remove(self, dataset: str) -> None:
+        """Remove a dataset, and list its folder for removal; Conflict while a job needs it."""
         with self._database.write() as connection:
+            # A job that is being queued has a shared lock, or finds the dataset gone.
+            row = select(datasets.c.id).where(datasets.c.id == dataset).with_for_update()
+            if connection.execute(row).one_or_none() is None:
+                raise NotFound("dataset", dataset)
             unfinished = select(jobs.c.id, jobs.c.dataset, jobs.c.spec).where(
                 jobs.c.state.not_in(_FINAL_JOB_STATES)
             )
             for job in connection.execute(unfinished).all():
-                if dataset in (job.dataset, *_evaluation_datasets(job.spec)):
+                if dataset in needed_datasets(job.dataset, job.spec):
                     raise Conflict(f"Dataset {dataset} is in use by job {job.id}.")
-            gone = connection.execute(delete(datasets).where(datasets.c.id == dataset))
-            if gone.rowcount == 0:
-                raise NotFound("dataset", dataset)
-            remove_rows()
+            connection.execute(delete(datasets).where(datasets.c.id == dataset))
+            remove_later(connection, [artifact_folder(dataset)])
+
+    def unused(self) -> Iterable[str]:
+        """Return the datasets that no job names, ended or not, the oldest first."""
+        with self._database.read() as connection:
+            needed = {
+                name
+                for job in connection.execute(select(jobs.c.dataset, jobs.c.spec))
+                for name in needed_datasets(job.dataset, job.spec)
+            }
+            query = select(datasets.c.id).order_by(datasets.c.created, datasets.c.id)
+            known = connection.execute(query).scalars().all()
+        return [dataset for dataset in known if dataset not in needed]
 
     def _find(self, condition: ColumnElement[bool]) -> Row[Any] | None:
         with self._database.read() as connection:
@@ -155,7 +171,10 @@ class DatasetCatalog:
             for name, value in values.items():
                 if value is not None:
                     lacks_it = and_(datasets.c.id == dataset, datasets.c[name].is_(None))
-                    connection.execute(update(datasets).where(lacks_it).values({name: value}))
+                    # Its files are counted again, by the next sweep.
+                    recount = {"bytes": None} if name == "source" else {}
+                    changed = update(datasets).where(lacks_it).values({name: value, **recount})
+                    connection.execute(changed)
 
 
 def _record(row: Row[Any]) -> DatasetRecord:
@@ -195,9 +214,33 @@ def _load_warnings(stored: Any) -> Iterator[DataWarning]:
             )
 
 
-def _evaluation_datasets(spec: Any) -> list[Any]:
-    """Return the datasets that a stored request validates and tests on; none if it is damaged."""
+def artifact_folder(dataset: str) -> str:
+    """Return the folder of a dataset's files, below the artifact root."""
+    return f"datasets/{dataset}"
+
+
+def needed_datasets(dataset: str | None, spec: Any) -> list[str]:
+    """Return the stored datasets that a job needs: its own, and those it validates or tests on.
+
+    `dataset` is None until a built-in one is loaded; `spec` is the stored request, perhaps damaged.
+    """
     evaluation = spec.get("evaluation") if isinstance(spec, Mapping) else None
-    if not isinstance(evaluation, Mapping):
-        return []
-    return [evaluation.get(name) for name in ("validation_dataset", "test_dataset")]
+    found = [dataset]
+    if isinstance(evaluation, Mapping):
+        found += [evaluation.get(name) for name in ("validation_dataset", "test_dataset")]
+    return [name for name in found if isinstance(name, str)]
+
+
+def hold_datasets(connection: Connection, needed: Iterable[str]) -> None:
+    """Keep datasets from being deleted until the transaction ends; raise NotFound for a gone one.
+
+    Called by the transaction that queues a job: from its end on, the job's row holds them.
+    """
+    wanted = sorted(set(needed))
+    if not wanted:
+        return
+    query = select(datasets.c.id).where(datasets.c.id.in_(wanted)).order_by(datasets.c.id)
+    found = set(connection.execute(query.with_for_update(read=True)).scalars())
+    for name in wanted:
+        if name not in found:
+            raise NotFound("dataset", name)

@@ -5,7 +5,8 @@ and more than 100 MB, which a process that only predicts does not need.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from models.data.library.profile import preview, profile
 from models.data.library.sources import Source, read_source
 from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning
-from models.errors import Invalid, NotFound
+from models.errors import ArtifactError, Invalid, NotFound
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 
@@ -105,7 +106,8 @@ class DatasetLibrary:
                 f"The file of dataset {dataset} is not stored: a built-in one has none, and older"
                 " versions kept none. Upload it again.",
             )
-        source = read_source(self._artifacts, dataset, known.source)
+        with self._or_not_found(dataset):
+            source = read_source(self._artifacts, dataset, known.source)
         return self._add_source(source, types, name or known.name, options)
 
     def add(
@@ -120,25 +122,27 @@ class DatasetLibrary:
     ) -> DatasetRecord:
         """Store the rows and the source, then the record, so that every record has both."""
         digest = dataset.digest()
-        self._write(digest, dataset, source)
         kept = None if source is None else source.record
-        record = self.catalog.add(
-            digest,
-            dataset.rows,
-            profile(dataset),
-            name,
-            builtin,
-            source=kept,
-            reading=reading,
-            warnings=warnings,
-        )
-        if kept is not None and (record.source is None or record.source.sha256 != kept.sha256):
-            # The rows are known, out of another file.
-            self._artifacts.delete(kept.stored_name(digest))
-            source = None
-        if not self._is_stored(digest, dataset, source):
-            # Another process deleted the same dataset, with its files, in between.
-            self._write(digest, dataset, source)
+        while True:
+            size = self._write(digest, dataset, source)
+            record = self.catalog.add(
+                digest,
+                dataset.rows,
+                profile(dataset),
+                name,
+                builtin,
+                source=kept,
+                reading=reading,
+                warnings=warnings,
+                size=size,
+            )
+            if kept is not None and (record.source is None or record.source.sha256 != kept.sha256):
+                # The rows are known, out of another file.
+                self._artifacts.delete(kept.stored_name(digest))
+                source = None
+            if self._is_stored(digest, dataset, source):
+                break
+            # The same dataset was deleted, with its files or before them, in between.
         if reading is None:
             return record
         # Told of the file that was sent, though its rows may have been stored before.
@@ -162,15 +166,22 @@ class DatasetLibrary:
 
         if not self.catalog.exists(dataset):
             raise NotFound("dataset", dataset)
-        return read_dataset(self._artifacts, dataset)
+        with self._or_not_found(dataset):
+            return read_dataset(self._artifacts, dataset)
 
     def preview(self, dataset: str, rows: int) -> Sequence[Mapping[str, Any]]:
         """Return the first rows of a stored dataset as JSON objects."""
         return preview(self.open(dataset), rows)
 
-    def delete(self, dataset: str) -> None:
-        """Remove a dataset and its rows; raise Conflict while an unfinished job needs it."""
-        self.catalog.remove(dataset, lambda: self._artifacts.delete(f"datasets/{dataset}"))
+    @contextmanager
+    def _or_not_found(self, dataset: str) -> Iterator[None]:
+        """Raise NotFound in place of ArtifactError for a dataset that was deleted meanwhile."""
+        try:
+            yield
+        except ArtifactError:
+            if not self.catalog.exists(dataset):
+                raise NotFound("dataset", dataset) from None
+            raise
 
     def _add_source(
         self,
@@ -199,12 +210,15 @@ class DatasetLibrary:
             typed.dataset, name, source=source, reading=typed.reading, warnings=typed.warnings
         )
 
-    def _write(self, digest: str, dataset: "Dataset", source: Source | None) -> None:
+    def _write(self, digest: str, dataset: "Dataset", source: Source | None) -> int:
+        """Store the files and return their bytes."""
         from models.data.library.storage import write_dataset
 
+        size = 0
         if source is not None:
             self._artifacts.write(source.record.stored_name(digest), source.content)
-        write_dataset(dataset, self._artifacts, digest)
+            size = len(source.content)
+        return size + write_dataset(dataset, self._artifacts, digest)
 
     def _is_stored(self, digest: str, dataset: "Dataset", source: Source | None) -> bool:
         from models.data.library.storage import is_stored

@@ -21,15 +21,16 @@ def folder(dataset_id: str) -> str:
     return f"datasets/{dataset_id}"
 
 
-def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> None:
-    """Store the dataset under its id; the Parquet file is written last."""
-    tabular = {}
+def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> int:
+    """Store the dataset under its id and return its bytes; the Parquet file is written last."""
+    tabular, size = {}, 0
     for number, column in enumerate(dataset.columns):
         values = dataset.values[column.name]
         if column.type is ColumnType.IMAGE:
             buffer = io.BytesIO()
             np.save(buffer, values, allow_pickle=False)
             artifacts.write(_image_file(dataset_id, number), buffer.getvalue())
+            size += buffer.tell()
         else:
             tabular[column.name] = pa.array(
                 values, pa.string() if column.type.is_text else pa.float64()
@@ -39,6 +40,7 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> No
     sink = io.BytesIO()
     pa.parquet.write_table(table, sink)
     artifacts.write(_table_file(dataset_id), sink.getvalue())
+    return size + sink.tell()
 
 
 def is_stored(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> bool:

@@ -94,6 +94,7 @@ class Search:
             return replace(trial, state=TrialState.WAITING, retries=trial.retries + 1)
         state = self._oracle.state
         self._held.fail(trial.number, _DIED, None, state, self._job.seconds, is_progress=False)
+        self._drop_weights(trial)
         return _failed(trial, _DIED)
 
     def _oracle_thread(self, state: Mapping[str, Any]) -> OracleThread:
@@ -116,11 +117,11 @@ class Search:
         for trial in self._trials.values():
             if trial.state not in (TrialState.RUNNING, *SCORED):
                 continue
-            if trial.reused_from is not None:
-                self._pruner.add_reused(trial.number, trial.stored_result())
-            else:
-                first = runs.get(trial.number, {}).get(FIRST_RUN, {})
+            first = runs.get(trial.number, {}).get(FIRST_RUN)
+            if first is not None:
                 self._pruner.restore(trial.number, first)
+            elif trial.state in SCORED:  # reused, or from before the job last ended
+                self._pruner.add_reused(trial.number, trial.stored_result())
             if trial.state == TrialState.COMPLETED:
                 self._pruner.complete(trial.number)
 
@@ -277,7 +278,7 @@ class Search:
         """Remove the weights of every trial but the best, once none can be continued."""
         for trial in self._trials.values():
             if trial.state in SCORED and trial.number != (self.best and self.best.number):
-                self._artifacts.delete(self.weights_of(trial.number))
+                self._artifacts.try_delete(self.weights_of(trial.number))
 
     def data(self) -> DataRef:
         """Return which rows the trials of this job train on."""
@@ -350,7 +351,7 @@ class Search:
 
     def _drop_weights(self, trial: Trial) -> None:
         folder = self.weights_of(trial.number)
-        self._held.on_commit(partial(self._artifacts.delete, folder))
+        self._held.on_commit(partial(self._artifacts.try_delete, folder))
 
     def _set(self, number: int, **changes: Any) -> Trial:
         return self._replace(replace(self._trials[number], **changes))

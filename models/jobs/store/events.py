@@ -1,12 +1,12 @@
 """Events of a job, in order: written with the rows that changed, read by any process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from models.jobs.model import JobState, TrialState
 from models.store.engine import Database
@@ -38,7 +38,7 @@ class NewEvent:
 class Event:
     """One row of `events`."""
 
-    id: int  # from 1 in each job, without gaps
+    id: int  # from 1 in each job; `compact` leaves gaps
     kind: str  # an EventKind, or one that a newer version writes
     data: dict[str, Any]
 
@@ -120,6 +120,27 @@ def _epoch_event(trial: int, reports: Sequence[EpochReport]) -> NewEvent:
     return NewEvent(EventKind.EPOCH, data, trial)
 
 
+def compact(connection: Connection, job: str, document: Any, kinds: Collection[EventKind]) -> None:
+    """Remove events of the given kinds from an ended job, whose row must be locked.
+
+    `document` is its stored request. The curves of epochs are in the results of the trials, as the
+    mean of their runs. Where a pruning rule compares single runs, they are kept: the job may go on.
+    """
+    removed = delete(events).where(events.c.job == job, events.c.kind.in_(list(kinds)))
+    if _compares_runs(document):
+        removed = removed.where(events.c.kind != EventKind.EPOCH)
+    connection.execute(removed)
+
+
+def _compares_runs(document: Any) -> bool:
+    """Whether a request has a pruning rule and trials of several runs."""
+    if not isinstance(document, Mapping) or document.get("pruning") is None:
+        return False
+    evaluation = document.get("evaluation")
+    method = evaluation.get("method") if isinstance(evaluation, Mapping) else None
+    return method == "cv" or document.get("executions_per_trial", 1) != 1
+
+
 class EventFeed:
     """Reads events; each method is one short transaction."""
 
@@ -136,7 +157,6 @@ class EventFeed:
             .limit(limit)
         )
         with self._database.read() as connection:
-            # The job first: an event that comes between the two questions is then not missed.
             row = connection.execute(of_job).one_or_none()
             if row is None:
                 return News([], is_all=True)
@@ -144,8 +164,10 @@ class EventFeed:
             if row.last_event > seen:
                 rows = connection.execute(newer).all()
                 found = [Event(event.id, event.kind, event.data) for event in rows]
+        # Both queries see one moment; the last event may have been removed after the job's end.
         last = found[-1].id if found else seen
-        return News(found, is_all=row.state in _FINAL and last >= row.last_event)
+        is_all = last >= row.last_event or len(found) < limit
+        return News(found, is_all=row.state in _FINAL and is_all)
 
     def history(self, job: str, trial: int) -> dict[str, list[float | None]] | None:
         """The curves of a trial as far as it has come, the mean of its runs; None before any."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from models.data.library.catalog import hold_datasets
 from models.errors import Conflict, LeaseLost, Unreadable
 from models.jobs.model import Job, JobState, Trial, TrialRef, TrialState
 from models.jobs.store.events import Runs, epoch_events, runs_of
@@ -250,8 +251,9 @@ class HeldJob:
     # The job
 
     def set_dataset(self, dataset: str) -> None:
-        """Record under which id the builtin dataset is stored."""
+        """Record under which id the builtin dataset is stored; NotFound if it was just deleted."""
         with self.unit_of_work() as unit:
+            hold_datasets(unit.connection, [dataset])
             unit.set(dataset=dataset)
 
     def resume(self) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Result, Row, func, insert, select, update
+from sqlalchemy import Connection, Result, Row, delete, func, insert, select, update
 
+from models.data.library.catalog import hold_datasets, needed_datasets
 from models.errors import Conflict, NotFound
 from models.jobs.model import (
     JOB_TRANSITIONS,
@@ -18,7 +19,8 @@ from models.jobs.model import (
 from models.jobs.store.events import NewEvent, record, state_event, trial_event
 from models.jobs.store.rows import job_from_row, job_state, trial_from_row
 from models.store.engine import Database
-from models.store.tables import jobs, now, trials
+from models.store.removals import remove_later
+from models.store.tables import jobs, now, trials, versions
 
 OPEN = (TrialState.WAITING, TrialState.RUNNING)
 
@@ -56,6 +58,8 @@ class UnitOfWork:
         """
         if target not in JOB_TRANSITIONS[self.state]:
             raise Conflict(f"Job {self.job_id} is {self.state}; it cannot become {target}.")
+        if self.state.is_final:
+            self._hold_data()
         self.state = target
         self.columns["state"] = target
         if target == JobState.QUEUED:
@@ -67,6 +71,7 @@ class UnitOfWork:
                 "lease_until": None,
                 "waiting_for": None,
             }
+            release_files(self.connection, self.job_id)
         self.events.append(state_event(target, **details))
 
     def change_trials(
@@ -132,6 +137,18 @@ class UnitOfWork:
         query = select(last).where(trials.c.job == self.job_id)
         return int(self.connection.execute(query).scalar_one())
 
+    def _hold_data(self) -> None:
+        """Keep the datasets of an ended job that goes on; Conflict if one was deleted."""
+        query = select(jobs.c.dataset, jobs.c.spec).where(jobs.c.id == self.job_id)
+        row = self.connection.execute(query).one()
+        try:
+            hold_datasets(self.connection, needed_datasets(row.dataset, row.spec))
+        except NotFound as gone:
+            raise Conflict(
+                f"Dataset {gone.name} of job {self.job_id} was deleted. Store the same rows again,"
+                " which get the same id, and the job can go on."
+            ) from None
+
     def flush(self) -> None:
         """Write the columns and events that were collected."""
         record(self.connection, self.job_id, self.events, self.columns)
@@ -162,6 +179,26 @@ def locked(connection: Connection, job: str) -> Row[Any] | None:
     )
     rows: Result[Any] = connection.execute(query.where(jobs.c.id == job).with_for_update())
     return rows.one_or_none()
+
+
+def release_files(connection: Connection, job: str) -> None:
+    """Free the version number that a job has reserved, and list what it may have left in files.
+
+    Called in the transaction that ends or deletes the job: of its trials only the best one's
+    weights are needed then.
+    """
+    reserved = (
+        delete(versions)
+        .where(versions.c.job == job, ~versions.c.ready)
+        .returning(versions.c.model, versions.c.version)
+    )
+    folders = [f"models/{row.model}/{row.version}" for row in connection.execute(reserved)]
+    remove_later(connection, [artifact_folder(job), *folders])
+
+
+def artifact_folder(job: str) -> str:
+    """Return the folder of a job's files, below the artifact root."""
+    return f"jobs/{job}"
 
 
 def _event_details(columns: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from models.data.library.catalog import DatasetCatalog
-from models.errors import Unavailable
 from models.executors.executor import Executor
 from models.registry.catalog import ModelCatalog
 from models.store.artifacts import Artifacts
@@ -110,8 +108,7 @@ class DrainingTasks:
     def _kill(self, task: "Future[Any]") -> None:
         draining = self._tasks.pop(task)
         self._executor.cancel(task)
-        with suppress(Unavailable):
-            draining.clean_up()
+        draining.clean_up()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,8 @@ class Saving(Phase):
         model, context = self.state.job.model, self.state.context
         with self.state.held.unit_of_work() as unit:
             if context.models.discard(unit.connection, model, self._version):
-                context.artifacts.delete(artifact_folder(model, self._version))
+                folder = artifact_folder(model, self._version)
+                self.state.held.on_commit(partial(context.artifacts.try_delete, folder))
         self._version = self._exported = None
 
     def _why_no_winner(self) -> str:

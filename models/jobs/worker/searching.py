@@ -7,7 +7,7 @@ from functools import partial
 
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.library.builtin_loading import BuiltinRequest, store_builtin
-from models.errors import Unavailable
+from models.errors import NotFound, Unavailable
 from models.jobs.search.search import Search
 from models.jobs.worker.phases import JobFailed, Phase, Retries, RunState, Task
 from models.jobs.worker.saving import Saving
@@ -49,7 +49,9 @@ class Loading(Phase):
                 return self
             state.show_wait(None)
             source = f"{BUILTIN_PREFIX}{name}"
-            record = datasets.add(stored.id, stored.rows, stored.columns, source, name)
+            record = datasets.add(
+                stored.id, stored.rows, stored.columns, source, name, size=stored.bytes
+            )
             return self._use(record.id)
         known = datasets.find_builtin(name)
         if known is not None:
@@ -59,7 +61,10 @@ class Loading(Phase):
         return self
 
     def _use(self, dataset: str) -> Phase:
-        self.state.held.set_dataset(dataset)
+        try:
+            self.state.held.set_dataset(dataset)
+        except NotFound:
+            return self  # deleted just now: it is loaded again
         self.state.job = replace(self.state.job, dataset=dataset)
         return Searching(self.state)
 
@@ -240,6 +245,6 @@ class Searching(Phase):
     def _drain(self) -> None:
         context, search = self.state.context, self._search
         for task, number in self._numbers.items():
-            clean_up = partial(context.artifacts.delete, search.weights_of(number))
+            clean_up = partial(context.artifacts.try_delete, search.weights_of(number))
             context.draining.add(self.state.job.id, task, clean_up)
         self.in_flight, self._numbers = [], {}

@@ -1,0 +1,126 @@
+"""Records of models and versions, as the catalog returns them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, cached_property
+from typing import Any
+
+from models.errors import Unreadable
+from models.registry.documents import (
+    Document,
+    Figures,
+    VersionDocumentsSchema,
+    check_document,
+    parse_json,
+)
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """One row of `versions`, with the aliases that point at it.
+
+    Its JSON columns are parsed when they are first asked for. One that this version of Luthier
+    cannot read raises Unreadable then, so that other versions can still be listed.
+    """
+
+    model: str
+    version: int
+    task: str
+    job: str | None
+    trial: int | None
+    created: datetime
+    created_by: str | None  # that of its job
+    aliases: tuple[str, ...]
+    files_json: str
+    details_json: str
+    bytes: int  # of its files
+
+    @cached_property
+    def files(self) -> dict[str, Document]:
+        """The registered entry of each file, by name: "sha256", "bytes" and "path"."""
+        files: dict[str, Document] = parse_json(self.files_json, f"the files of {self._name}")
+        self._check({"files": files}, "files")
+        return files
+
+    @cached_property
+    def details(self) -> Document:
+        """Results of the export: metrics, baseline, signature, evidence, layers, summary."""
+        details: Document = parse_json(self.details_json, f"the details of {self._name}")
+        self._check(details, "metrics", "baseline")
+        return details
+
+    @property
+    def unreadable(self) -> str | None:
+        """The reason why its files, metrics or baseline cannot be read; None if they can."""
+        try:
+            _ = self.files, self.details
+        except Unreadable as error:
+            return str(error)
+        return None
+
+    @property
+    def metrics(self) -> Figures | None:
+        """Metrics on the test rows, in the target's units; None without any or if unreadable."""
+        return None if self.unreadable else self.details["metrics"]
+
+    @property
+    def baseline(self) -> Figures | None:
+        """The same of always giving the training rows' mean or class shares."""
+        return None if self.unreadable else self.details["baseline"]
+
+    @property
+    def signature(self) -> Document:
+        """Inputs and outputs of the version, as in signature.json."""
+        signature: Document = self._detail("signature")
+        return signature
+
+    @property
+    def evidence(self) -> Document:
+        """The reasons to trust the version, as in evidence.json."""
+        evidence: Document = self._detail("evidence")
+        return evidence
+
+    @property
+    def layers(self) -> list[Document]:
+        """Name, type, output_shape and parameters of each layer."""
+        layers: list[Document] = self._detail("layers")
+        return layers
+
+    @property
+    def summary(self) -> str:
+        """The layers as text."""
+        summary: str = self._detail("summary")
+        return summary
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights of the network."""
+        parameters: int = self._detail("parameters")
+        return parameters
+
+    @property
+    def _name(self) -> str:
+        return f"version {self.version} of model {self.model!r}"
+
+    def _detail(self, name: str) -> Any:
+        self._check(self.details, name)
+        return self.details[name]
+
+    def _check(self, document: Any, *fields: str) -> None:
+        check_document(document, _schema(fields), self._name)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model with the versions that its aliases point at."""
+
+    name: str
+    latest_version: int
+    aliases: dict[str, int]
+    created: datetime  # of its newest version
+    bytes: int  # of the files of all versions
+
+
+@cache
+def _schema(fields: tuple[str, ...]) -> VersionDocumentsSchema:
+    return VersionDocumentsSchema(only=fields)

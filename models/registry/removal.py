@@ -1,0 +1,98 @@
+"""Removal of versions, aliases and whole models.
+
+Each method is one transaction, which lists the folders of what it removes; `models.retention`
+deletes the files. Processes that hold a version loaded ask the catalog before every prediction.
+"""
+
+from sqlalchemy import Connection, delete, select, update
+
+from models.errors import Conflict, NotFound
+from models.registry.aliases import lock_aliases
+from models.registry.catalog import aliases_by_version, artifact_folder
+from models.store.engine import Database
+from models.store.removals import remove_later
+from models.store.tables import alias_history, aliases, jobs, versions
+
+
+class ModelRemoval:
+    """Removes parts of the catalog of models."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def remove_version(self, model: str, version: int) -> None:
+        """Remove a version and list its files for removal.
+
+        Raises NotFound, and Conflict, which names them, if aliases point at it.
+        """
+        with self._database.write() as connection:
+            _forget_in_jobs(connection, model, version)
+            lock_aliases(connection, model)
+            mine = (versions.c.model == model, versions.c.version == version, versions.c.ready)
+            if connection.execute(select(versions.c.version).where(*mine)).one_or_none() is None:
+                raise NotFound(f"version of model {model!r}", version)
+            if pointing := aliases_by_version(connection, model).get(version):
+                names = ", ".join(pointing)
+                raise Conflict(
+                    f"Aliases point at version {version} of model {model!r}: {names}."
+                    " Point them elsewhere or delete them first."
+                )
+            _forget_in_history(connection, model, version)
+            connection.execute(delete(versions).where(*mine))
+            remove_later(connection, [artifact_folder(model, version)])
+
+    def remove_model(self, model: str) -> list[int]:
+        """Remove a model with its aliases and versions; return the numbers of these.
+
+        A version that a job is just making appears later all the same. Raises NotFound.
+        """
+        with self._database.write() as connection:
+            _forget_in_jobs(connection, model)
+            lock_aliases(connection, model)
+            for table in (aliases, alias_history):
+                connection.execute(delete(table).where(table.c.model == model))
+            mine = (versions.c.model == model, versions.c.ready)
+            gone = delete(versions).where(*mine).returning(versions.c.version)
+            numbers = sorted(connection.execute(gone).scalars())
+            if not numbers:
+                raise NotFound("model", model)
+            remove_later(connection, [artifact_folder(model, number) for number in numbers])
+        return numbers
+
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Remove an alias and its history; the version that it points at stays. Raises NotFound."""
+        with self._database.write() as connection:
+            lock_aliases(connection, model)
+            mine = (aliases.c.model == model, aliases.c.alias == alias)
+            if connection.execute(delete(aliases).where(*mine)).rowcount == 0:
+                raise NotFound(f"alias of model {model!r}", alias)
+            of_alias = (alias_history.c.model == model, alias_history.c.alias == alias)
+            connection.execute(delete(alias_history).where(*of_alias))
+
+
+def _forget_in_jobs(connection: Connection, model: str, version: int | None = None) -> None:
+    """Let jobs name a version, or any of a model, no more.
+
+    Jobs are locked before versions, in the order in which a job that ends locks them.
+    """
+    named = jobs.c.version.is_not(None) if version is None else jobs.c.version == version
+    query = select(jobs.c.id).where(jobs.c.model == model, named).order_by(jobs.c.id)
+    found = connection.execute(query.with_for_update()).scalars().all()
+    connection.execute(update(jobs).where(jobs.c.id.in_(found)).values(version=None))
+
+
+def _forget_in_history(connection: Connection, model: str, version: int) -> None:
+    """Drop a version from the history of aliases, and what then repeats the entry before."""
+    query = (
+        select(alias_history.c.id, alias_history.c.alias, alias_history.c.version)
+        .where(alias_history.c.model == model)
+        .order_by(alias_history.c.id)
+    )
+    before: dict[str, int] = {}
+    dropped = []
+    for entry in connection.execute(query).all():
+        if entry.version in (version, before.get(entry.alias)):
+            dropped.append(entry.id)
+        else:
+            before[entry.alias] = entry.version
+    connection.execute(delete(alias_history).where(alias_history.c.id.in_(dropped)))

@@ -1,0 +1,123 @@
+"""What the settings let go: jobs, versions, events and weights, by age and number."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, exists, select
+
+from models.errors import Conflict, NotFound
+from models.jobs.model import FINAL_STATES
+from models.jobs.store.events import EventKind, compact
+from models.jobs.store.unit_of_work import artifact_folder as job_folder
+from models.retention.deletion import Deletion, JobFilter
+from models.settings import Settings
+from models.store.engine import Database
+from models.store.removals import remove_later
+from models.store.tables import aliases, datasets, events, jobs, now, versions
+
+_AT_ONCE = 100  # jobs or datasets of one sweep and rule; the next goes on
+
+log = logging.getLogger(__name__)
+
+
+class Rules:
+    """Applies the settings `keep_…`; each is a number of days or versions, 0 for all."""
+
+    def __init__(self, database: Database, deletion: Deletion, settings: Settings) -> None:
+        self._database = database
+        self._deletion = deletion
+        self._settings = settings
+
+    def apply(self) -> None:
+        """Delete what is too old or too much, in many short transactions."""
+        self._delete_jobs()
+        self._delete_versions()
+        self._drop_events()
+        self._list_weights()
+        self._list_uncounted()
+
+    def _delete_jobs(self) -> None:
+        days = self._settings.keep_jobs_days
+        if days:
+            deleted = self._deletion.jobs(JobFilter(before=_ago(days)), _AT_ONCE)
+            if deleted.ids:
+                log.info("deleted jobs that ended %g days ago: %s", days, ", ".join(deleted.ids))
+
+    def _delete_versions(self) -> None:
+        for model, version in self._old_versions():
+            try:
+                self._deletion.version(model, version)
+            except (Conflict, NotFound):
+                continue  # an alias was pointed at it, or it was deleted, just now
+            log.info("deleted version %s of model %s, which is too old", version, model)
+
+    def _old_versions(self) -> Iterator[tuple[str, int]]:
+        """Yield the versions without an alias that are too old, or beyond the number to keep."""
+        most, days = self._settings.keep_versions, self._settings.keep_versions_days
+        if not most and not days:
+            return
+        pointing = and_(
+            aliases.c.model == versions.c.model, aliases.c.version == versions.c.version
+        )
+        query = (
+            select(versions.c.model, versions.c.version, versions.c.created)
+            .where(versions.c.ready, ~exists().where(pointing))
+            .order_by(versions.c.model, versions.c.version.desc())
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        seen: dict[str, int] = defaultdict(int)
+        for row in rows:
+            seen[row.model] += 1
+            is_too_many = bool(most) and seen[row.model] > most
+            if is_too_many or (days and row.created < _ago(days)):
+                yield row.model, row.version
+
+    def _drop_events(self) -> None:
+        """Remove all events but the changes of state from jobs that ended long ago."""
+        days = self._settings.keep_events_days
+        if not days:
+            return
+        has_some = exists().where(events.c.job == jobs.c.id, events.c.kind == EventKind.TRIAL)
+        for job in self._ended(and_(jobs.c.finished < _ago(days), has_some)):
+            with self._database.write() as connection:
+                query = select(jobs.c.spec).where(jobs.c.id == job, jobs.c.state.in_(FINAL_STATES))
+                row = connection.execute(query.with_for_update()).one_or_none()
+                if row is not None:
+                    compact(connection, job, row.spec, [EventKind.TRIAL, EventKind.EPOCH])
+
+    def _list_weights(self) -> None:
+        """List the folders of jobs whose weights are too old; the remover then drops them."""
+        days = self._settings.keep_weights_days
+        if days:
+            self._list(
+                self._ended(and_(jobs.c.finished < _ago(days), jobs.c.bytes > 0)), job_folder
+            )
+
+    def _list_uncounted(self) -> None:
+        """List datasets whose bytes were not counted yet."""
+        query = select(datasets.c.id).where(datasets.c.bytes.is_(None)).limit(_AT_ONCE)
+        with self._database.read() as connection:
+            found = list(connection.execute(query).scalars())
+        self._list(found, "datasets/{}".format)
+
+    def _ended(self, condition: ColumnElement[bool]) -> list[str]:
+        """Return some ended jobs that fulfil a condition, the oldest first."""
+        query = (
+            select(jobs.c.id)
+            .where(jobs.c.state.in_(FINAL_STATES), condition)
+            .order_by(jobs.c.finished)
+            .limit(_AT_ONCE)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def _list(self, names: list[str], folder: Callable[[str], str]) -> None:
+        with self._database.write() as connection:
+            remove_later(connection, map(folder, names))
+
+
+def _ago(days: float) -> datetime:
+    return now() - timedelta(days=days)
