@@ -3,8 +3,8 @@
 from typing import Any
 
 from api.parsing import Blueprint
-from api.schemas.audit import AuditPageSchema, AuditQuery
 from api.schemas.fields import page
+from api.schemas.operations import AuditPageSchema, AuditQuery
 from api.services import services
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit", description="Who changed what")

@@ -1,4 +1,4 @@
-"""Queries of tuning jobs and trials."""
+"""Queries and headers of requests about tuning jobs, trials and events."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -73,3 +73,19 @@ class TrialsQuery(ma.Schema):
         validate=OneOf(["number", "score"]),
         metadata=described("By `number`, or by `score` with the best first."),
     )
+
+
+class EventsHeaders(ma.Schema):
+    """The place where a stream goes on."""
+
+    last_event_id = ma.fields.Integer(
+        data_key="Last-Event-ID",
+        load_default=0,
+        validate=Range(0, LARGEST_NUMBER),
+        metadata=described("Id of the last event already seen; only later ones are sent."),
+    )
+
+    class Meta:
+        """Every request has headers that are not ours."""
+
+        unknown = ma.EXCLUDE

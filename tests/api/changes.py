@@ -103,6 +103,11 @@ CHANGES = {
     "tune.requeue": Change("POST /tune/{}/requeue", World.held),
     "tune.finish": Change("POST /tune/{}/finish", World.failed),
     "tune.remove": Change("DELETE /tune/{}", lambda world: world.job("cancel")),
+    "tune.remove_many": Change("DELETE /tune?state=cancelled", lambda w: w.job("cancel") and ""),
+    "datasets.remove_many": Change("DELETE /datasets?unused=true", lambda w: w.dataset() and ""),
+    "models.remove": Change("DELETE /models/{}", World.model),
+    "models.remove_version": Change("DELETE /models/{}/versions/2", World.model),
+    "models.remove_alias": Change("DELETE /models/{}/aliases/champion", World.model),
     "models.point": Change("PUT /models/{}/aliases/stable", World.model, {"version": 2}),
     "models.rollback": Change("POST /models/{}/rollback", World.model),
 }

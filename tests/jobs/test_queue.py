@@ -243,7 +243,7 @@ def test_a_claim_is_told_from_an_earlier_one_of_the_same_worker(
     again = present(one.claim())
     with pytest.raises(LeaseLost):
         before.set_dataset("ds_1")
-    HeldJob(database, job.id, one.owner, again.claims).set_dataset("ds_2")
+    HeldJob(database, job.id, one.owner, again.claims).set_dataset("ds_1")
 
 
 def test_a_worker_that_was_taken_for_dead_takes_the_count_back(
