@@ -141,6 +141,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     worker = free_bind()
     # A forecast may take as long as a busy machine needs to start its process.
     settings = {"data": data, "trial_slots": 2, "forecast_seconds": PATIENCE / 2}
+    settings["sweep_seconds"] = 0  # events of ended jobs are looked at, at any time
     with running("serve", log, bind=bind, worker_bind=worker, **settings) as process:
         wait_until(lambda: process.poll() is not None or "Luthier is ready" in log.read_text())
         assert process.poll() is None, log.read_text()

@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import insert, update
 
+from models.data.library.catalog import DatasetCatalog
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.search.reuse import training_digest
@@ -74,6 +75,7 @@ def ended(app_client: FlaskClient, database: Database) -> Callable[..., str]:
                     "created": now(),
                 }
             )
+        DatasetCatalog(database).add("ds_1", 1, [], None, None)
         ending = {"state": state, "dataset": "ds_1", "stop_reason": "max_trials"}
         with database.write() as connection:
             if rows:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from luthier.client import FINAL_STATES
+from models.registry.catalog import ModelCatalog
+from models.store.engine import Database
 from tests.processes import environment, free_bind, running
 from tests.waiting import PATIENCE, wait_until
 
@@ -61,7 +63,7 @@ def main() -> int:
         folder = Path(name)
         stored = train(folder)
         with service(folder, "api") as http:
-            stored |= add_spare(http, stored)
+            stored |= add_spare(http, stored) | {"spare_models": add_models(folder)}
             check_events(http, stored["ended_jobs"][0])
             cases, failures = fuzz(folder, str(http.base_url), stored, wanted.examples)
             answers, silent = answered(http)
@@ -149,6 +151,19 @@ def add_spare(http: httpx.Client, stored: dict[str, Any]) -> dict[str, Any]:
         "spare_jobs": spare,
         "spare_datasets": datasets,
     }
+
+
+def add_models(folder: Path) -> list[str]:
+    """Models of two versions without files, of which the first has no alias; to be deleted."""
+    names = [f"spare-{number}" for number in range(SPARE)]
+    with closing(Database(f"sqlite:///{folder / 'data' / 'luthier.db'}")) as database:
+        catalog = ModelCatalog(database)
+        for name in names:
+            for job in ("job_1", "job_2"):
+                version = catalog.reserve(name, "regression", job, 1)
+                with database.write() as connection:
+                    catalog.publish(connection, name, version, 1, {}, {})
+    return names
 
 
 def sent(http: httpx.Client, method: str, path: str, body: Any = None) -> dict[str, Any]:

@@ -11,7 +11,18 @@ from schemathesis import GenerationMode
 
 STORED = json.loads(Path(os.environ["FUZZ_STORED"]).read_text())
 _SPARE = {"job": cycle(STORED["spare_jobs"]), "dataset": cycle(STORED["spare_datasets"])}
-_KEPT = {*STORED["jobs"], *STORED["live_jobs"], *STORED["datasets"]}
+_KEPT = {*STORED["jobs"], *STORED["live_jobs"], *STORED["datasets"], *STORED["models"]}
+# Each operation has models of its own: one that deletes a model must not take those of the others.
+_SPARE_MODELS = {
+    label: cycle(STORED["spare_models"][start::3])
+    for start, label in enumerate(
+        (
+            "DELETE /models/{model}",
+            "DELETE /models/{model}/versions/{version}",
+            "DELETE /models/{model}/aliases/{alias}",
+        )
+    )
+}
 _calls, _numbers = count(), count(13)
 
 
@@ -22,7 +33,11 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         for name, spare in _SPARE.items():
             if case.path_parameters.get(name) in _KEPT:
                 case.path_parameters[name] = next(spare)
+        if case.path_parameters.get("model") in _KEPT:
+            case.path_parameters["model"] = next(_SPARE_MODELS[case.operation.label])
     valid = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if case.operation.label in ("DELETE /tune", "DELETE /datasets") and valid:
+        case.query["dry_run"] = "true"  # a filter would reach what the run needs
     if valid and next(_calls) % 2:
         _fill_in(case)
 
@@ -35,5 +50,9 @@ def _fill_in(case: Any) -> None:
             case.body = {"values": {"units": next(_numbers)}}
         case "PATCH /tune/{job}":
             case.body = {"budget": {"max_trials": next(_numbers)}}
+        case "DELETE /tune":
+            case.query |= {"model": "flats", "state": "succeeded"}
+        case "DELETE /datasets":
+            case.query["unused"] = "true"
         case "GET /compare":
             case.query["jobs"] = ",".join(STORED["ended_jobs"])

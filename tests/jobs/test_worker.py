@@ -24,7 +24,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
 from models.store.migrate import migrate
 from models.store.tables import jobs, versions
-from tests.jobs.steps import LINEAR, manual, present
+from tests.jobs.steps import LINEAR, manual, present, store_dataset
 from tests.processes import STOP_WITHIN, Process, descendants, running
 from tests.waiting import PATIENCE, Found, wait_until
 
@@ -284,8 +284,9 @@ def test_a_job_whose_trials_all_diverge_has_failed_and_says_why(plane: Plane, st
 
 
 def test_a_dataset_that_cannot_be_loaded_fails_the_job(plane: Plane, start) -> None:
-    job = plane.until(start(dataset="ds_gone"), JobState.FAILED)
-    assert "ds_gone" in present(job.error)
+    store_dataset(plane.database, "ds_lost")  # without its files
+    job = plane.until(start(dataset="ds_lost"), JobState.FAILED)
+    assert "ds_lost" in present(job.error)
 
 
 def test_a_job_survives_the_death_of_a_trial_process(plane: Plane, start) -> None:
