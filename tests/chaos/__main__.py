@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.lanes import run_lanes
+from tests.chaos.lanes import opened, run_lanes
 from tests.chaos.plan import DATABASES, RoundPlan, plan_round
 from tests.chaos.reference import run_references
 from tests.chaos.rounds import Outcome
@@ -39,10 +39,11 @@ def main() -> int:
         outcomes.append(outcome)
         print(described(outcome), flush=True)
 
-    reference = run_references(plans, folder / "reference")
+    with opened(folder / "reference", "sqlite") as lane:
+        reference = run_references(plans, lane.started())
     print(f"{len(reference)} jobs without faults: {time.monotonic() - began:.0f} s", flush=True)
     try:
-        run_lanes(_in_lanes(plans, wanted.lanes), reference, folder, report)
+        run_lanes(in_lanes(plans, wanted.lanes), reference, folder, report)
     finally:
         if outcomes:
             print(f"\n{rendered(outcomes)}")
@@ -58,7 +59,7 @@ def main() -> int:
     return 1
 
 
-def _in_lanes(plans: Sequence[RoundPlan], most: int) -> list[tuple[str, list[RoundPlan]]]:
+def in_lanes(plans: Sequence[RoundPlan], most: int) -> list[tuple[str, list[RoundPlan]]]:
     """Divide rounds among lanes; each has the rounds of one database."""
     kinds = [name for name in DATABASES if any(plan.database == name for plan in plans)]
     lanes: list[tuple[str, list[RoundPlan]]] = []

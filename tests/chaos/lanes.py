@@ -25,36 +25,28 @@ _LOOK_EVERY = 1.0  # seconds
 class Lane:
     """Runs rounds of one kind of database; `close` ends its service."""
 
-    def __init__(self, folder: Path, database: str, reference: Reference) -> None:
+    def __init__(self, folder: Path, database: str) -> None:
         self._folder = folder
         self._database = database
-        self._reference = reference
         self._postgres: PostgresServer | None = None
         self._deployment: Deployment | None = None
         self._known = Known()
         self._rounds = 0  # of the present service
         self._services = 0
 
-    def run(self, plan: RoundPlan, is_last: bool = False) -> Outcome:
+    def run(self, plan: RoundPlan, reference: Reference, is_last: bool = False) -> Outcome:
         """Run a round; after a breach, or enough rounds, the service is ended and checked."""
-        deployment = self._deployment or self._start()
-        outcome = run_round(plan, deployment, self._reference, self._known)
+        deployment = self.started()
+        outcome = run_round(plan, deployment, reference, self._known)
         self._rounds += 1
         if outcome.breaches or is_last or self._rounds >= ROUNDS_OF_A_SERVICE:
             self._end(deployment, outcome)
         return outcome
 
-    def close(self) -> None:
-        """End what still runs."""
+    def started(self) -> Deployment:
+        """Return the service, which is started unless it runs."""
         if self._deployment is not None:
-            self._deployment.close()
-            self._deployment.release(keep=True)
-            self._deployment = None
-        if self._postgres is not None:
-            self._postgres.remove()
-            self._postgres = None
-
-    def _start(self) -> Deployment:
+            return self._deployment
         if self._database == "postgresql" and self._postgres is None:
             self._postgres = PostgresServer()
         self._services += 1
@@ -63,6 +55,16 @@ class Lane:
         self._deployment.start()
         self._known, self._rounds = Known(), 0
         return self._deployment
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self._deployment is not None:
+            self._deployment.close()
+            self._deployment.release(keep=False)
+            self._deployment = None
+        if self._postgres is not None:
+            self._postgres.remove()
+            self._postgres = None
 
     def _end(self, deployment: Deployment, outcome: Outcome) -> None:
         """Stop the service; what it leaves then counts as a breach of its last round."""
@@ -80,9 +82,9 @@ class Lane:
 
 
 @contextmanager
-def opened(folder: Path, database: str, reference: Reference) -> Iterator[Lane]:
+def opened(folder: Path, database: str) -> Iterator[Lane]:
     """A lane that is closed at the end."""
-    lane = Lane(folder, database, reference)
+    lane = Lane(folder, database)
     try:
         yield lane
     finally:
@@ -131,9 +133,9 @@ def _run_lane(
     folder: Path, database: str, plans: Sequence[RoundPlan], reference: Reference, outcomes: Any
 ) -> None:
     try:
-        with opened(folder, database, reference) as lane:
+        with opened(folder, database) as lane:
             for number, plan in enumerate(plans, 1):
-                outcomes.put(lane.run(plan, is_last=number == len(plans)))
+                outcomes.put(lane.run(plan, reference, number == len(plans)))
         outcomes.put(None)
     except KeyboardInterrupt:
         outcomes.put(None)

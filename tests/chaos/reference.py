@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.chaos.calls import Calls, NoAnswer
@@ -41,18 +41,11 @@ def alone(job: JobPlan) -> JobPlan:
     return JobPlan(job.strategy, 1, job.seed)
 
 
-def run_references(plans: Iterable[RoundPlan], folder: Path) -> dict[JobPlan, Expected]:
-    """Run each distinct job of these rounds once, under a service without faults."""
+def run_references(plans: Iterable[RoundPlan], deployment: Deployment) -> dict[JobPlan, Expected]:
+    """Run each distinct job of these rounds once, under a service that nothing happens to."""
     wanted = sorted({alone(job) for plan in plans for job in plan.jobs}, key=str)
-    deployment = Deployment(folder, "sqlite", None)
-    deployment.start()
-    calls = Calls(deployment.urls, _PATIENCE)
-    try:
+    with closing(Calls(deployment.urls, _PATIENCE)) as calls:
         return {job: _expected(calls, job) for job in wanted}
-    finally:
-        calls.close()
-        deployment.close()
-        deployment.release(keep=False)
 
 
 def _expected(calls: Calls, job: JobPlan) -> Expected:
