@@ -86,7 +86,7 @@ def run_round(
         done=faults.done,
         skipped=faults.skipped,
         deaths=faults.deaths,
-        jobs={} if watch is None else {job.id: job.state for job in watch.jobs},
+        jobs={} if watch is None else {job.id: job.last_state for job in watch.jobs},
         statuses=calls.statuses,
         breaches={column: texts for column, texts in breaches.items() if texts},
     )

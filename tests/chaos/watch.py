@@ -30,6 +30,11 @@ class WatchedJob:
         self.changed: list[str] = []  # ended trials that changed nevertheless
         self._trials: dict[int, dict[str, Any]] = {}
 
+    @property
+    def last_state(self) -> str:
+        """Its state as it was last seen, or that it is gone."""
+        return "deleted" if self.is_deleted else self.state
+
     def take(self, document: dict[str, Any]) -> bool:
         """Keep what `GET /tune/{id}` answered; return whether trials have ended since."""
         progress, before = document["progress"], self.ended
