@@ -32,7 +32,8 @@ class Calls:
     def __post_init__(self) -> None:
         self._turns = itertools.count()
         self._lock = threading.Lock()
-        self._http = httpx.Client(timeout=TIMEOUT)
+        # A connection that is kept may be closed by the server just when it is used again.
+        self._http = httpx.Client(timeout=TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
 
     def close(self) -> None:
         """Close the connections."""

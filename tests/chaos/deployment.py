@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -154,7 +155,8 @@ class Deployment:
             if process is None:
                 continue
             if part.command == command:
-                found.append((part, psutil.Process(process.pid)))
+                with suppress(psutil.NoSuchProcess):  # it ended just now
+                    found.append((part, psutil.Process(process.pid)))
             elif part.command == "serve":
                 child = subcommand(process, command)
                 found += [(part, child)] if child is not None else []

@@ -103,14 +103,25 @@ def run_lanes(
     """
     context = multiprocessing.get_context("spawn")
     outcomes: Any = context.Queue()
+    stop = context.Event()
     processes = [
         context.Process(
-            target=_run_lane, args=(folder / f"lane-{number}", *lane, dict(reference), outcomes)
+            target=_run_lane,
+            args=(folder / f"lane-{number}", *lane, dict(reference), outcomes, stop),
         )
         for number, lane in enumerate(lanes)
     ]
     for process in processes:
         process.start()
+    try:
+        _collect(processes, outcomes, report)
+    finally:
+        stop.set()  # after their present rounds
+        for process in processes:
+            process.join()
+
+
+def _collect(processes: Sequence[Any], outcomes: Any, report: Callable[[Outcome], None]) -> None:
     left = len(processes)
     while left:
         try:
@@ -125,16 +136,21 @@ def run_lanes(
             left -= 1
         else:
             raise RuntimeError(f"The harness failed:\n{found}")
-    for process in processes:
-        process.join()
 
 
 def _run_lane(
-    folder: Path, database: str, plans: Sequence[RoundPlan], reference: Reference, outcomes: Any
+    folder: Path,
+    database: str,
+    plans: Sequence[RoundPlan],
+    reference: Reference,
+    outcomes: Any,
+    stop: Any,
 ) -> None:
     try:
         with opened(folder, database) as lane:
             for number, plan in enumerate(plans, 1):
+                if stop.is_set():
+                    break
                 outcomes.put(lane.run(plan, reference, number == len(plans)))
         outcomes.put(None)
     except KeyboardInterrupt:
