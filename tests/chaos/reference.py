@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.chaos.calls import Calls, NoAnswer
 from tests.chaos.deployment import Deployment
-from tests.chaos.plan import ENQUEUED, EPOCHS, RAISABLE, RAISED_BY, STRATEGIES, JobPlan, RoundPlan
+from tests.chaos.plan import ENQUEUED, RAISABLE, RAISED_BY, ROWS, STRATEGIES, JobPlan, RoundPlan
 from tests.chaos.watch import trials_of
 
 _PATIENCE = 600.0  # seconds
@@ -17,10 +17,12 @@ _SCORED = frozenset({"completed", "stopped"})
 
 @dataclass(frozen=True)
 class Expected:
-    """A job's proposals in order, and the result of each of its trials and the enqueued ones."""
+    """A job's proposals in order, the results of its trials, and what its winner predicts."""
 
     proposals: tuple[str, ...]
-    results: Mapping[str, Any]
+    results: Mapping[str, Any]  # also those of the trials that users enqueue
+    winner: str
+    predictions: tuple[float, ...]  # of the rows `ROWS`
 
 
 Reference = Mapping[JobPlan, Expected]
@@ -48,32 +50,36 @@ def run_references(plans: Iterable[RoundPlan], deployment: Deployment) -> dict[J
         return {job: _expected(calls, job) for job in wanted}
 
 
-def _expected(calls: Calls, job: JobPlan) -> Expected:
+def _expected(calls: Calls, plan: JobPlan) -> Expected:
     from tests.chaos.rounds import upload
 
     dataset = upload(calls)
-    raised_by = RAISED_BY if job.strategy in RAISABLE else 0
-    searched = _trials(calls, job.request(f"reference-{job.strategy}", dataset, raised_by))
-    given = JobPlan("manual", 1, job.seed).request("reference-enqueued", dataset)
-    epochs = STRATEGIES[job.strategy]["budget"].get("epochs", EPOCHS)
+    raised_by = RAISED_BY if plan.strategy in RAISABLE else 0
+    job, searched = _run(calls, plan.request(f"reference-{plan.strategy}", dataset, raised_by))
+    given = JobPlan("manual", 1, plan.seed).request("reference-enqueued", dataset)
+    epochs = STRATEGIES[plan.strategy]["budget"]["epochs"]
     given["strategy"] = {"name": "manual", "trials": ENQUEUED}
     given["budget"] = {"epochs": epochs}
-    enqueued = _trials(calls, given)
+    _, enqueued = _run(calls, given)
+    body = {"model": job["model"], "version": job["version"], "instances": ROWS}
+    answer = calls.until_answered("POST", "/predict", json=body)
     return Expected(
-        tuple(map(key_of, searched)),
-        {key_of(trial): result_of(trial) for trial in (*searched, *enqueued)},
+        proposals=tuple(map(key_of, searched)),
+        results={key_of(trial): result_of(trial) for trial in (*searched, *enqueued)},
+        winner=key_of(job["best_trial"]),
+        predictions=tuple(answer.json()["predictions"]),
     )
 
 
-def _trials(calls: Calls, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _run(calls: Calls, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run a job to its end; return it and its trials; raises NoAnswer unless all succeed."""
     queued = calls.until_answered("POST", "/tune", json=request)
     if not queued.is_success:
         raise NoAnswer(f"The reference was refused: {queued.text}")
-    job = queued.json()["id"]
-    ended = calls.document(f"/tune/{job}", params={"wait": 60})
-    while ended["state"] in ("queued", "running"):
-        ended = calls.document(f"/tune/{job}", params={"wait": 60})
-    trials = trials_of(calls, job)
-    if ended["state"] != "succeeded" or not {trial["state"] for trial in trials} <= _SCORED:
-        raise NoAnswer(f"The reference did not succeed: {json.dumps(ended)[:1000]}")
-    return trials
+    path = f"/tune/{queued.json()['id']}"
+    while (job := calls.document(path, params={"wait": 60}))["state"] in ("queued", "running"):
+        continue
+    trials = trials_of(calls, job["id"])
+    if job["state"] != "succeeded" or not {trial["state"] for trial in trials} <= _SCORED:
+        raise NoAnswer(f"The reference did not succeed: {json.dumps(job)[:1000]}")
+    return job, trials
