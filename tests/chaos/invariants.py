@@ -16,10 +16,10 @@ from luthier.cli import main
 from luthier.client import FINAL_STATES
 from models.serving.signature import Signature
 from tests.chaos.calls import Calls, NoAnswer
-from tests.chaos.deployment import Deployment
-from tests.chaos.faults import Faults
 from tests.chaos.plan import ENQUEUED, LEARNING, RAISABLE, RAISED_BY, ROWS, RoundPlan
 from tests.chaos.reference import Expected, Reference, alone, key_of, result_of
+from tests.chaos.service.deployment import Deployment
+from tests.chaos.service.faults import Faults
 from tests.chaos.users import Asked
 from tests.chaos.watch import TRIAL_ENDED, WatchedJob, trials_of
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from tests.chaos.deployment import Deployment
 from tests.chaos.plan import RoundPlan
 from tests.chaos.reference import Reference
 from tests.chaos.rounds import Known, Outcome, run_round
+from tests.chaos.service.deployment import Deployment
 from tests.postgres import PostgresServer
 
 ROUNDS_OF_A_SERVICE = 25

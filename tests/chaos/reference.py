@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.calls import Calls, NoAnswer
-from tests.chaos.deployment import Deployment
 from tests.chaos.plan import ENQUEUED, RAISABLE, RAISED_BY, ROWS, STRATEGIES, JobPlan, RoundPlan
+from tests.chaos.service.deployment import Deployment
 from tests.chaos.watch import trials_of
 
 _PATIENCE = 600.0  # seconds

@@ -11,10 +11,10 @@ from typing import Any
 from luthier.client import FINAL_STATES
 from tests.chaos import invariants
 from tests.chaos.calls import Calls, NoAnswer
-from tests.chaos.deployment import Deployment
-from tests.chaos.faults import Faults
 from tests.chaos.plan import CSV, Fault, RoundPlan
 from tests.chaos.reference import Reference
+from tests.chaos.service.deployment import Deployment
+from tests.chaos.service.faults import Faults
 from tests.chaos.users import Asked, User
 from tests.chaos.watch import Watch, WatchedJob
 

@@ -22,9 +22,9 @@ from pathlib import Path
 import psutil
 
 from tests.chaos.calls import Calls
-from tests.chaos.deployment import Deployment
 from tests.chaos.plan import ROWS, JobPlan
 from tests.chaos.rounds import start_job, upload
+from tests.chaos.service.deployment import Deployment
 
 _PATIENCE = 120.0  # seconds
 _THINK_SECONDS = 0.05  # between a client's calls

@@ -94,7 +94,7 @@ def test_a_clock_is_moved_without_a_change_of_types(tmp_path: Path) -> None:
         "assert type(found) is datetime and abs(found.timestamp() - time.time()) < 60;"
         "print(found.year, datetime(2020, 1, 1).year)"
     )
-    path = os.pathsep.join([str(Path(__file__).parent / "clock"), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parent / "service" / "clock"), *sys.path])
     variables = {**os.environ, "CHAOS_CLOCK": str(clock), "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True

@@ -15,9 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from models.store.engine import Database
-from tests.chaos.deployment import Deployment, Part
-from tests.chaos.disk import Disk
 from tests.chaos.plan import Fault
+from tests.chaos.service.deployment import Deployment, Part
+from tests.chaos.service.disk import Disk
 
 _METRICS = "luthier-metrics-"
 _SERVICE = "luthier-"

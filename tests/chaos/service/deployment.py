@@ -20,8 +20,8 @@ from sqlalchemy import text
 
 from models.settings import Settings
 from models.store.engine import Database
-from tests.chaos.disk import Disk
 from tests.chaos.plan import LEASE_SECONDS
+from tests.chaos.service.disk import Disk
 from tests.postgres import PostgresServer
 from tests.processes import answers, descendants, environment, free_bind, subcommand
 from tests.waiting import wait_until
@@ -239,7 +239,7 @@ class Deployment:
             self.urls.append(f"http://{settings['bind']}")
 
     def _launch(self, part: Part) -> None:
-        paths = [str(_CLOCK), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(_CLOCK), str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
         own: dict[str, str] = {
             MARKER: self.marker,
             "TMPDIR": str(part.temporary),
