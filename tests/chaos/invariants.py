@@ -217,7 +217,7 @@ class Found:
         deployment = self.deployment
         deployment.end_orphans(_SETTLED_WITHIN)
         found["orphans"] += deployment.orphans
-        found["exits"] += deployment.exits
+        found["exits"] += [*deployment.exits, *deployment.ended_workers()]
         found["temporary"] += _settled(lambda: deployment.temporary_files(only_of_dead=True))
         if self.plan.corrupts:
             return

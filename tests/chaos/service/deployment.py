@@ -29,6 +29,7 @@ from tests.waiting import wait_until
 MARKER = "CHAOS_DEPLOYMENT"  # in the environment of every process of a deployment
 _OF_ONNX_RUNTIME = ".ses"  # 51 bytes that all its processes share, written anew by each
 _CLOCK = Path(__file__).parent / "clock"
+_WORKER_ENDED = "the worker ended with status "
 _LOOK_EVERY = 0.05  # seconds
 _GONE_WITHIN = 30.0  # seconds until nothing is left of a process that was killed
 _STOP_WITHIN = 60.0  # seconds
@@ -161,6 +162,14 @@ class Deployment:
                 child = subcommand(process, command)
                 found += [(part, child)] if child is not None else []
         return found
+
+    def ended_workers(self) -> list[str]:
+        """Return what `luthier serve` says about workers that ended, but not by SIGKILL."""
+        logs = [self.folder / f"{part.name}.log" for part in self.parts if part.command == "serve"]
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        return [
+            line for line in lines if _WORKER_ENDED in line and f"{_WORKER_ENDED}-9" not in line
+        ]
 
     def marked(self) -> list[psutil.Process]:
         """Return every process that this deployment started, directly or not."""
