@@ -128,6 +128,11 @@ class RoundPlan:
         """Whether it damages files, so that a job may rightly fail."""
         return any(fault.kind.startswith("corrupt") for fault in self.faults)
 
+    def enqueues(self, index: int) -> bool:
+        """Return whether a client enqueues trials to a job."""
+        actions = [action for several in self.actions for action in several]
+        return any(action.kind == "enqueue" and action.job == index for action in actions)
+
     def __str__(self) -> str:
         jobs = ", ".join(f"{job.strategy}x{job.parallelism}" for job in self.jobs)
         faults = ", ".join(map(str, self.faults)) or "no fault"
