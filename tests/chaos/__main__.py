@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.lanes import opened, run_lanes
+from tests.chaos.lanes import opened, run_lanes, stop_on_signals
 from tests.chaos.plan import DATABASES, RoundPlan, plan_round
 from tests.chaos.reference import run_references
 from tests.chaos.rounds import Outcome
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=2, help="rounds at once")
     parser.add_argument("--json", type=Path, help="file for the outcome of every round")
     wanted = parser.parse_args()
+    stop_on_signals()
     seeds = range(wanted.seed, wanted.seed + wanted.rounds)
     plans = [plan_round(seed, wanted.database or "") for seed in seeds]
     folder = Path(tempfile.mkdtemp(prefix="luthier-chaos-"))

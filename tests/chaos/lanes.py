@@ -5,6 +5,7 @@ nothing but the cores.
 """
 
 import multiprocessing
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,19 @@ def opened(folder: Path, database: str) -> Iterator[Lane]:
         lane.close()
 
 
+def stop_on_signals() -> None:
+    """Let the first SIGTERM or SIGINT raise KeyboardInterrupt, so that services are ended."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+
+
 def run_lanes(
     lanes: Sequence[tuple[str, Sequence[RoundPlan]]],
     reference: Reference,
@@ -115,6 +129,10 @@ def run_lanes(
         process.start()
     try:
         _collect(processes, outcomes, report)
+    except KeyboardInterrupt:
+        for process in processes:
+            process.terminate()
+        raise
     finally:
         stop.set()  # after their present rounds
         for process in processes:
@@ -146,6 +164,7 @@ def _run_lane(
     outcomes: Any,
     stop: Any,
 ) -> None:
+    stop_on_signals()
     try:
         with opened(folder, database) as lane:
             for number, plan in enumerate(plans, 1):

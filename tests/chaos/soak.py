@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from tests.chaos.calls import Calls
+from tests.chaos.lanes import stop_on_signals
 from tests.chaos.plan import ROWS, JobPlan
 from tests.chaos.rounds import start_job, upload
 from tests.chaos.service.deployment import Deployment
@@ -198,6 +199,7 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between measures")
     parser.add_argument("--json", type=Path, help="file for every measure")
     wanted = parser.parse_args()
+    stop_on_signals()
     folder = Path(tempfile.mkdtemp(prefix="luthier-soak-"))
     deployment = Deployment(folder / "service", "sqlite", None)
     deployment.start()
