@@ -44,6 +44,7 @@ _SLOW_PATHS = {
     for path in (
         "api/test_dry_run.py",
         "api/test_startup.py",
+        "chaos/test_slice.py",
         "executors",
         "fuzzing",
         "jobs/test_forecast_points.py",
