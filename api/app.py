@@ -10,7 +10,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, openapi, parsing, request_log
+from api import auth, limits, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
@@ -21,6 +21,7 @@ from models.access.catalog import KeyCatalog, KeyRing
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
+from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader, job_statistics
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> Flask:
     register_error_handlers(app)
     parsing.register(app)
     auth.register(app)
+    limits.register(app)
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
     for module in (tune, events, reports, compare, datasets, predict, models, operations):
         api.register_blueprint(module.blueprint)
@@ -90,9 +92,12 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
 
 
 def _build_services(settings: Settings) -> Services:
-    database = Database(settings.resolved_database_url, settings.api_threads)
+    # One more for the check of readiness, and one for each upload.
+    threads = settings.api_threads + settings.upload_threads + 1
+    database = Database(settings.resolved_database_url, threads, settings.database_wait)
     artifacts = Artifacts(settings.resolved_artifacts)
-    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
+    turns = Turns(settings.upload_threads)
+    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings, turns)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
     commands = JobCommands(
@@ -114,6 +119,7 @@ def _build_services(settings: Settings) -> Services:
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
+        turns=turns,
         metrics=ApiMetrics(partial(job_statistics, database)),
         readiness=Readiness(database, artifacts),
     )

@@ -8,6 +8,7 @@ from api.monitoring import ApiMetrics, Readiness
 from api.streams import EventStreams
 from models.access.catalog import KeyRing
 from models.data.library.library import DatasetLibrary
+from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader
@@ -39,6 +40,7 @@ class Services:
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams
+    turns: Turns
     metrics: ApiMetrics
     readiness: Readiness
 

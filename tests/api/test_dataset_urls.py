@@ -140,7 +140,7 @@ def refusal(fetcher: Fetcher, url: str) -> str:
 
 def test_a_file_is_fetched_from_a_named_host(host: Host) -> None:
     found = host.fetcher().fetch(f"{host.url}/a.csv?x=1")
-    assert (found.content, found.filename, found.content_type) == (CSV, "a.csv", "text/csv")
+    assert (found.content.read(), found.filename, found.content_type) == (CSV, "a.csv", "text/csv")
     ((path, headers),) = host.asked
     assert path == "/a.csv?x=1"
     assert headers["Host"] == f"{NAME}:{host.port}"
@@ -187,8 +187,8 @@ def test_other_addresses_are_not_even_looked_up(url: str, message: str) -> None:
 
 def test_names_below_one_are_allowed_by_a_star(host: Host) -> None:
     starred = host.fetcher(hosts=(f"*.luthier.test:{host.port}",))
-    assert starred.fetch(f"{host.url}/a.csv").content == CSV
-    assert starred.fetch(f"https://DATA.luthier.test:{host.port}/a.csv").content == CSV
+    assert starred.fetch(f"{host.url}/a.csv").content.read() == CSV
+    assert starred.fetch(f"https://DATA.luthier.test:{host.port}/a.csv").content.read() == CSV
     bare = f"https://luthier.test:{host.port}/a.csv"
     assert "LUTHIER_DATASET_URL_HOSTS" in refusal(starred, bare)
     assert parse_hosts(" A.test, *.b.test:8443\n") == ("a.test", "*.b.test:8443")
@@ -208,14 +208,14 @@ def test_the_address_that_was_checked_is_the_one_that_is_used(host: Host) -> Non
     """A name that means another address when it is asked again gains nothing."""
     answers = iter([["127.0.0.1"], ["127.0.0.2"]])
     found = host.fetcher(resolve=lambda *_: next(answers)).fetch(f"{host.url}/a.csv")
-    assert found.content == CSV
+    assert found.content.read() == CSV
     assert next(answers) == ["127.0.0.2"]  # it was asked once
 
 
 def test_redirects_are_followed_so_far(host: Host) -> None:
     last = MAX_REDIRECTS - 1
     found = host.fetcher().fetch(f"{host.url}/hop/{last}")
-    assert (found.content, found.filename) == (CSV, "a.csv")
+    assert (found.content.read(), found.filename) == (CSV, "a.csv")
     assert f"more than {MAX_REDIRECTS} times" in refusal(
         host.fetcher(), f"{host.url}/hop/{last + 1}"
     )
@@ -261,7 +261,7 @@ def test_the_environment_s_proxies_are_not_asked(
 ) -> None:
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert host.fetcher().fetch(f"{host.url}/a.csv").content == CSV
+    assert host.fetcher().fetch(f"{host.url}/a.csv").content.read() == CSV
 
 
 @pytest.mark.parametrize(
