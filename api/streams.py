@@ -69,7 +69,8 @@ class EventStreams:
     ) -> Iterator[str]:
         """Yield the events of `job` with ids above `seen` as they come, until the job has ended.
 
-        Ends, too, once `client` has hung up, which is noticed at once. The pieces are in the `text/event-stream` format (HTML Living Standard, section 9.2).
+        Ends, too, once `client` has hung up, which is noticed at once. The pieces are in the
+        `text/event-stream` format (HTML Living Standard, section 9.2).
         """
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         spoken = time.monotonic()

@@ -139,7 +139,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             return False
         # The parser found the same end of the request, or what follows is no request.
         unreader = conn.parser.unreader
-        return bool(unreader.buf.getvalue() + unreader.chunk() == b"")
+        left: bytes = unreader.buf.getvalue() + unreader.chunk()
+        return not left
 
     def _begin(self, conn: "_Connection") -> None:
         """Begin to read a request, of which a part may be here already."""
