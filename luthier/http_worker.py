@@ -139,7 +139,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             return False
         # The parser found the same end of the request, or what follows is no request.
         unreader = conn.parser.unreader
-        left: bytes = unreader.buf.getvalue() + unreader.chunk()
+        left: bytes = unreader.buf.getvalue() or unreader.chunk()
         return not left
 
     def _begin(self, conn: "_Connection") -> None:
@@ -204,6 +204,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(conn.sock)
         with contextlib.suppress(OSError):
             conn.sock.send(_answer(refusal, conn.incoming.path))
+        conn.incoming.close()
         self._linger(conn)
 
     def _linger(self, conn: "_Connection") -> None:

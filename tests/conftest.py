@@ -65,6 +65,9 @@ _SLOW_PATHS = {
         "test_api_processes.py",
         "test_cli.py",
         "test_images.py",
+        "test_slow_clients.py",
+        "test_upload_memory.py",
+        "test_storage_faults.py",
         "test_strategies.py",
         "trials",
     )
