@@ -138,7 +138,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not keepalive or not conn.parser.finish_body():
             return False
         # The parser found the same end of the request, or what follows is no request.
-        unreader = conn.parser.unreader
+        unreader: Any = conn.parser.unreader
         left: bytes = unreader.buf.getvalue() or unreader.chunk()
         return not left
 
