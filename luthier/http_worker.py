@@ -16,6 +16,7 @@ from gunicorn import http
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from luthier.incoming import Incoming, Refused, Spool
+from models.settings import Settings
 
 _RECEIVE_BYTES = 256 * 1024
 _LINGER_SECONDS = 2.0  # in which a client may read an answer before its connection is closed
@@ -35,7 +36,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._settings = self.app.settings
+        self._settings: Settings = self.app.settings
         self._spool = Spool(self._settings.max_spool_bytes)
         # In the order in which they began; the values are not used.
         self._reading: dict[_Connection, None] = {}

@@ -27,23 +27,12 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from models.errors import LuthierError, SettingError
 from models.store.faults import explain, is_lock, try_writing
+from models.store.postgresql import LOCK_SECONDS, connect_arguments, give_up_on_silence
 from models.store.tables import SCHEMA_REVISION, now
 
-# A lost server is noticed, and a statement that waits for one times out, within seconds.
-_STATEMENT_SECONDS = 30
-_LOCK_SECONDS = 10
-_CONNECT_SECONDS = 5
 _RECYCLE_SECONDS = 1800  # proxies forget connections that are older
 _SQLITE_SECONDS = 30
 _OVERFLOW = 10  # connections to SQLite beside those of the threads
-_PSYCOPG = {
-    "connect_timeout": _CONNECT_SECONDS,
-    "tcp_user_timeout": 10_000,  # milliseconds
-    "keepalives_idle": 30,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "application_name": "luthier",
-}
 _POSTGRESQL_READS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
@@ -233,17 +222,20 @@ def _normalised(url: str) -> URL:
 
 def _create_engine(url: URL, connections: int, wait: float | None) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=_LOCK_SECONDS if wait is None else wait,
+            pool_timeout=LOCK_SECONDS if wait is None else wait,
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
-            connect_args={**_PSYCOPG, **_options(wait), **url.query},
+            connect_args={**connect_arguments(wait), **url.query},
             json_serializer=strict_json,
             json_deserializer=_parsed_json,
         )
+        if wait is not None:
+            give_up_on_silence(engine, wait)
+        return engine
     seconds = _SQLITE_SECONDS if wait is None else wait
     pool: dict[str, Any] = {}
     if url.database:
@@ -255,16 +247,6 @@ def _create_engine(url: URL, connections: int, wait: float | None) -> Engine:
     event.listen(engine, "connect", partial(_prepare_sqlite, seconds))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _options(wait: float | None) -> dict[str, str]:
-    lock = round(1000 * (_LOCK_SECONDS if wait is None else wait))  # milliseconds
-    return {
-        "options": (
-            f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout={lock}ms"
-            " -c idle_in_transaction_session_timeout=5min"
-        )
-    }
 
 
 def strict_json(value: Any) -> str:
