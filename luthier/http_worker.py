@@ -85,6 +85,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         for conn in [conn for conn in self._lingering if conn.deadline <= now]:
             self._close(conn)
         for conn in [conn for conn in self._reading if self._is_late(conn, now)]:
+            self._on_readable(conn, conn.sock)  # less may have arrived than it wakes for
+            if conn not in self._reading or not self._is_late(conn, now):
+                continue
             if not conn.incoming.is_begun:
                 self._close(conn)
                 continue
@@ -186,8 +189,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if incoming.is_complete:
             del self._reading[conn]
             self.poller.unregister(conn.sock)
+            conn.wake_at(1)
             self.enqueue_req(conn)
-        elif incoming.head and not had_head:
+            return
+        if incoming.head:
+            conn.wake_at(min(incoming.missing, _RECEIVE_BYTES // 2))
+        if incoming.head and not had_head:
             conn.deadline = conn.heard + self._settings.body_timeout
             if incoming.wants_continue:
                 with contextlib.suppress(OSError):
@@ -264,6 +271,17 @@ class _Connection(TConn):  # type: ignore[misc]
     deadline = 0.0  # by the monotonic clock: of the present head, body, or end
     heard = 0.0  # when the last byte arrived
     is_closed = False
+    wakes_at = 1  # bytes
+
+    def wake_at(self, size: int) -> None:
+        """Let the loop wake once so many bytes have arrived.
+
+        Each time that it wakes, the loop waits for the interpreter's lock, up to 5 ms.
+        """
+        if size != self.wakes_at:
+            self.wakes_at = size
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
 def _answer(refusal: Refused, path: bytes) -> bytes:

@@ -10,7 +10,8 @@ from models.data.library.turns import LARGE_BYTES
 from models.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 1024
-MEMORY_BYTES = 128 * 1024  # of a body; a longer one goes to disk
+MEMORY_BYTES = 128 * 1024  # of a body, which is kept in memory in any case
+HELD_BYTES = 64 * 1024**2  # of all longer ones, up to LARGE_BYTES each; others go to disk
 PIECE_BYTES = 256 * 1024  # in which a body is read back
 _LINE_BYTES = 8192  # of a chunk's size, and of all trailers
 
@@ -35,11 +36,18 @@ class Refused(Exception):
 
 
 class Spool:
-    """The bytes on disk that the bodies of one process may take, and take now."""
+    """The bytes on disk, and in memory, that the bodies of one process take while they arrive."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.held = 0  # in memory
+
+    def hold(self, size: int) -> bool:
+        """Reserve `size` bytes of memory if they are free; return whether they were."""
+        is_free = self.held + size <= HELD_BYTES
+        self.held += size if is_free else 0
+        return is_free
 
     def take(self, size: int) -> None:
         """Reserve `size` bytes; raise Refused where they are not free."""
@@ -77,10 +85,16 @@ class Incoming:
         self._max_body = settings.max_body_bytes
         self._spool = spool
         self._reserved = 0
+        self._held = 0
         self._file: IO[bytes] | None = None
         self._memory = bytearray()
         self._left = 0  # bytes until the end of the body or of the present chunk
         self._chunks: _Chunks | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many bytes follow for certain; 1 where that is not known."""
+        return 1 if self._chunks is not None else max(1, self._left)
 
     def feed(self, data: bytes) -> None:
         """Take what has arrived; raise Refused if it cannot be taken."""
@@ -120,7 +134,8 @@ class Incoming:
     def close(self) -> None:
         """Forget the body."""
         self._spool.give_back(self._reserved)
-        self._reserved = 0
+        self._spool.held -= self._held
+        self._reserved = self._held = 0
         self._memory.clear()
         if self._file is not None:
             self._file.close()
@@ -147,6 +162,8 @@ class Incoming:
         if self._left > self._max_body:
             self.is_cut = self.is_complete = True
             self.is_large = False  # the application refuses it by its head
+        elif MEMORY_BYTES < self._left <= LARGE_BYTES and self._spool.hold(self._left):
+            self._held = self._left
         elif self._left > MEMORY_BYTES:
             self._reserve(self._left)
         if values.get(b"expect", b"").lower() == b"100-continue":
@@ -169,7 +186,7 @@ class Incoming:
     def _store(self, data: bytes) -> None:
         if self._file is None:
             self._memory += data
-            if len(self._memory) <= MEMORY_BYTES:
+            if len(self._memory) <= max(MEMORY_BYTES, self._held):
                 return
             data = bytes(self._memory)
         if self._chunks is not None:

@@ -69,7 +69,7 @@ def patient(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterato
 def hasty(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Api]:
     """An API that gives its clients a second."""
     limits = {"header_timeout": 1, "body_timeout": 1, "idle_timeout": 1}
-    limits |= {"max_spool_bytes": 300_000, "max_body_bytes": 400_000}
+    limits |= {"max_spool_bytes": 3_000_000, "max_body_bytes": 4_000_000}
     yield from _api(tmp_path_factory.mktemp("hasty"), migrated, **limits)
 
 
@@ -148,17 +148,17 @@ def test_a_trickling_body_ends_at_the_total_time(hasty: Api) -> None:
 
 
 def test_bodies_on_disk_are_bounded_and_told_apart_from_one_that_is_too_large(hasty: Api) -> None:
-    full = hasty.send(hasty.post(b"{", "Content-Length: 350000"))
+    full = hasty.send(hasty.post(b"{", "Content-Length: 3500000"))
     assert full.startswith(b"HTTP/1.1 503 ")
     assert b"LUTHIER_MAX_SPOOL_BYTES" in full
     assert b"\r\nRetry-After: " in full
-    large = hasty.send(hasty.post(b"{", "Content-Length: 400001", "Expect: 100-continue"))
+    large = hasty.send(hasty.post(b"{", "Content-Length: 4000001", "Expect: 100-continue"))
     assert large.startswith(b"HTTP/1.1 413 ")
     assert b"LUTHIER_MAX_BODY_BYTES" in large
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
     endless = hasty.send(hasty.post(4 * chunk, "Transfer-Encoding: chunked"))
     assert endless.startswith(b"HTTP/1.1 408 "), "it is within the limit, but has no end"
-    body = json.dumps(WANTED).encode() + b" " * 200_000
+    body = json.dumps(WANTED).encode() + b" " * 2_000_000
     whole = hasty.send(hasty.post(body, f"Content-Length: {len(body)}", "Connection: close"))
     assert whole.startswith(b"HTTP/1.1 202 "), "and nothing of the others is still counted"
 
