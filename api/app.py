@@ -10,7 +10,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, commands, openapi, parsing, request_log
+from api import auth, commands, limits, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
@@ -33,6 +33,7 @@ from models.access.idempotency import IdempotencyKeys
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
+from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader, job_statistics
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> Flask:
     register_error_handlers(app)
     parsing.register(app)
     auth.register(app)
+    limits.register(app)
     commands.register(app)
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
     for module in (tune, events, reports, compare, datasets, predict, models, audit, operations):
@@ -106,9 +108,12 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
 
 
 def _build_services(settings: Settings) -> Services:
-    database = Database(settings.resolved_database_url, settings.api_threads)
+    # One more for the check of readiness, and one for each upload.
+    threads = settings.api_threads + settings.upload_threads + 1
+    database = Database(settings.resolved_database_url, threads, settings.database_wait)
     artifacts = Artifacts(settings.resolved_artifacts)
-    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
+    turns = Turns(settings.upload_threads)
+    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings, turns)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
     job_commands = JobCommands(
@@ -133,6 +138,7 @@ def _build_services(settings: Settings) -> Services:
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
+        turns=turns,
         metrics=ApiMetrics(partial(job_statistics, database), partial(disk_usage, database)),
         readiness=Readiness(database, artifacts),
     )

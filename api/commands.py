@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import forms
 from api.auth import Operation, changing_operation, present_caller
+from api.limits import current_body
 from api.request_log import request_id
 from api.schemas.datasets import DatasetSchema
 from api.schemas.models import ModelSchema
@@ -86,9 +87,7 @@ def _claim(actor: Actor) -> Claim | Finished:
     if not 1 <= len(key) <= MAX_LENGTH:
         raise Invalid.at(HEADER, f"Must have 1 to {MAX_LENGTH} characters.")
     is_form = request.mimetype == forms.MEDIA_TYPE
-    body = (
-        forms.form_digest() if is_form else hashlib.sha256(request.get_data(cache=True)).hexdigest()
-    )
+    body = forms.form_digest() if is_form else hashlib.sha256(current_body()).hexdigest()
     parts = [request.method, request.path, sorted(_query().items()), body]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     caller = f"key:{actor.key_id}" if actor.key_id else f"name:{actor.name}"

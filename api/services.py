@@ -10,6 +10,7 @@ from models.access.audit import AuditLog
 from models.access.catalog import KeyRing
 from models.access.idempotency import IdempotencyKeys
 from models.data.library.library import DatasetLibrary
+from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader
@@ -45,6 +46,7 @@ class Services:
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams
+    turns: Turns
     metrics: ApiMetrics
     readiness: Readiness
 

@@ -3,6 +3,7 @@
 import logging
 import mmap
 import os
+import resource
 import signal
 import socket
 import time
@@ -18,6 +19,7 @@ from gunicorn.glogging import Logger
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
+from luthier.http_worker import BufferingWorker
 from models.access.catalog import KeyCatalog
 from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
@@ -28,6 +30,9 @@ from models.store.readiness import check_schema
 from models.store.tables import api_keys
 
 log = logging.getLogger(__name__)
+
+_MAX_CONNECTIONS, _MIN_CONNECTIONS = 1000, 64  # of one process
+_OTHER_FILES = 200  # that a process may have open beside connections
 
 
 def run_api(settings: Settings) -> None:
@@ -163,17 +168,18 @@ class _Logger(Logger):  # type: ignore[misc]
 
 class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._draining = _SharedFlag()
         super().__init__()
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
-            "bind": self._settings.bind,
-            "workers": self._settings.api_processes,
-            "threads": self._settings.api_threads,
-            "worker_class": "gthread",
-            "loglevel": self._settings.log_level.lower(),
+            "bind": self.settings.bind,
+            "workers": self.settings.api_processes,
+            "threads": self.settings.api_threads,
+            "worker_class": BufferingWorker,
+            "worker_connections": _connections(),
+            "loglevel": self.settings.log_level.lower(),
             "errorlog": None,
             "logger_class": _Logger,
             "graceful_timeout": 10,
@@ -194,10 +200,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
         # had imported it aborts when it ends. So only gunicorn's worker processes import it.
         from api.app import create_app
 
-        return create_app(self._settings)
+        return create_app(self.settings)
 
     def run(self) -> None:
-        _Arbiter(self, self._draining, self._settings.drain_seconds).run()
+        _Arbiter(self, self._draining, self.settings.drain_seconds).run()
 
     def _prepare_to_end(self, worker: Any) -> None:
         services = worker.wsgi.extensions["luthier"]
@@ -209,6 +215,14 @@ class _Server(BaseApplication):  # type: ignore[misc]
         """Close kept connections, so that clients send their next request to another process."""
         if self._draining.is_set():
             request.force_close()
+
+
+def _connections() -> int:
+    """Return how many connections a process may keep: each may need a file for its body too."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    return max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, (files - _OTHER_FILES) // 2))
 
 
 def _forget_process(_arbiter: Any, worker: Any) -> None:

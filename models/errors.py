@@ -90,6 +90,10 @@ class Unavailable(LuthierError):
     """A part that the request needs does not answer now; trying again may help."""
 
 
+class StorageFull(Unavailable):
+    """The disk of the database or of the artifacts has no room for what is to be written."""
+
+
 class ArtifactError(LuthierError):
     """A stored file is missing, unreadable or not the one that was written."""
 

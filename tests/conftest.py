@@ -69,6 +69,9 @@ _SLOW_PATHS = {
         "test_cli.py",
         "test_client_retries.py",
         "test_images.py",
+        "test_slow_clients.py",
+        "test_upload_memory.py",
+        "test_storage_faults.py",
         "test_strategies.py",
         "trials",
     )

@@ -6,7 +6,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,19 @@ class PostgresServer:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(processes, PATIENCE)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let no process of the server run while the block does; their sockets stay open."""
+        main = psutil.Process(self.pid)
+        processes = [main, *main.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def remove(self) -> None:
         """Stop it and remove its files."""

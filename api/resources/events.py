@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from api.errors import problem
@@ -35,7 +35,10 @@ def events(headers: dict[str, Any], job: str) -> ResponseReturnValue:
         refusal = problem(503, "Too many clients follow events; ask again, or poll the job.")
         refusal.headers["Retry-After"] = RETRY_AFTER
         return refusal
-    response = Response(streams.stream(job, seen), mimetype=MEDIA_TYPE)
+    response = Response(
+        streams.stream(job, seen, client=request.environ.get("gunicorn.socket")),
+        mimetype=MEDIA_TYPE,
+    )
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events back
     response.call_on_close(streams.give_back_place)

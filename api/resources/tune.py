@@ -7,6 +7,7 @@ from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import forms
+from api.limits import current_body, give_back_turn
 from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import Blueprint, StrictParser
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
@@ -173,7 +174,7 @@ def trial(job: str, number: int) -> Trial:
 
 def _read_body() -> JobSpec:
     """Return the job that a JSON body asks for."""
-    if not request.is_json and request.get_data(cache=True):
+    if not request.is_json and current_body():
         raise forms.other_media_type()
     wanted: JobSpec = _PARSER.parse(_SCHEMA, request, location="json")
     return wanted
@@ -184,7 +185,7 @@ def _read_form() -> JobSpec:
     form = load_form(forms.form_values(TuneFormSchema()))
     name = form.file.filename
     record = services().datasets.add_file(
-        form.file.read(), name, form.file.mimetype, form.types, options=form.options
+        form.file.stream, name, form.file.mimetype, form.types, options=form.options
     )
     return replace(form.spec, dataset=record.id)
 
@@ -193,7 +194,10 @@ def _awaited(job: Job, seconds: float) -> tuple[Job, dict[str, str]]:
     """Return the job when it has ended or `seconds` are over, and headers for the answer."""
     headers = {}
     if seconds:
-        if not services().streams.wait(job.id, seconds):
+        give_back_turn()
+        if not services().streams.wait(
+            job.id, seconds, client=request.environ.get("gunicorn.socket")
+        ):
             headers = {"Retry-After": RETRY_AFTER}
         job = services().jobs.get(job.id)
     return _shown(job), headers

@@ -197,7 +197,8 @@ class Submission:
                 record = self._library.add_inline(request.dataset, {})
             except Invalid as error:
                 raise error.under("dataset") from None
-        return self._resolve_stored(request, record, self._library.open(record.id))
+        with self._library.opened(record) as dataset:
+            return self._resolve_stored(request, record, dataset)
 
     def _resolve_stored(self, request: JobSpec, record: DatasetRecord, dataset: Dataset) -> Data:
         target, evaluation = request.target, request.evaluation

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import fsspec
 
 from models.errors import ArtifactError, Unavailable
+from models.store.faults import explain_os, try_writing
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,12 @@ class Artifacts:
         self.root = root
         options = _S3_OPTIONS if root.startswith("s3://") else {}
         try:
-            self._filesystem, self._base = fsspec.core.url_to_fs(root, **options)
+            if "://" in root:
+                self._filesystem, self._base = fsspec.core.url_to_fs(root, **options)
+            else:
+                # A path may hold characters that mean something else in a URL.
+                self._filesystem = fsspec.filesystem("file")
+                self._base = str(Path(root).expanduser().absolute())
         except (ImportError, ValueError) as error:
             raise ArtifactError(f"LUTHIER_ARTIFACTS={root!r}: {error}") from None
 
@@ -178,12 +184,18 @@ class Artifacts:
         with suppress(Unavailable):
             self.delete(name)
 
-    def check(self) -> None:
-        """Raise ArtifactError or Unavailable unless files can be read and written."""
+    def check(self, writes: bool = True) -> None:
+        """Raise ArtifactError or Unavailable unless files can be read and, if asked, written."""
         try:
             self.read(_MARKER)
+            is_marked = True
         except ArtifactError:
+            is_marked = False
+        if not is_marked or (writes and not self.is_folder):
             self.write(_MARKER, b"The root of Luthier's artifacts.\n")
+        if writes and self.is_folder:
+            with self._answering():
+                try_writing(Path(self._base))
 
     def _write_to_folder(self, target: str, content: bytes) -> None:
         temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
@@ -210,14 +222,21 @@ class Artifacts:
             raise
         except FileNotFoundError as error:
             raise Unavailable(f"The artifact root {self.root} does not exist: {error}") from error
-        except PermissionError as error:
+        except OSError as error:
+            if found := explain_os(error, f"the artifact root {self.root}"):
+                raise found from error
+            if not isinstance(error, PermissionError):
+                raise self._unusable(error) from error
             raise Unavailable(
                 f"The artifact root {self.root} refuses these credentials: {error}"
             ) from error
         except Exception as error:
-            raise Unavailable(
-                f"The artifact root {self.root} cannot be used: {type(error).__name__}: {error}"
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"The artifact root {self.root} cannot be used: {type(error).__name__}: {error}"
+        )
 
     def _path(self, name: str) -> str:
         parts = PurePosixPath(name).parts

@@ -15,6 +15,7 @@ from models.settings import Settings
 from models.store.engine import Database
 from tests.jobs.steps import LEASE
 from tests.postgres import PostgresServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
@@ -36,6 +37,33 @@ def test_a_server_that_was_restarted_is_used_again_at_once(
     assert alive.status_code == 200
     assert app_client.get("/tune").status_code == 200
     assert app_client.get("/readyz").get_json()["status"] == "ready"
+
+
+def test_a_frozen_server_is_given_up_and_told(
+    postgres: PostgresServer, app_client: FlaskClient
+) -> None:
+    assert app_client.get("/tune").status_code == 200
+    with postgres.frozen():
+        probe = app_client.get("/readyz")
+        away = app_client.get("/tune")
+    assert probe.get_json()["checks"]["database"] == "The database does not answer."
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
+    assert app_client.get("/tune").status_code == 200
+    wait_until(lambda: app_client.get("/readyz").status_code == 200)
+
+
+def test_a_row_that_another_holds_is_not_waited_for_for_long(
+    database: Database, app_client: FlaskClient, connect: Callable[[Settings], FlaskClient]
+) -> None:
+    url = database.engine.url.render_as_string()
+    client = connect(Settings(database_url=url, database_wait=0.2))
+    with database.write() as connection:
+        connection.execute(text("LOCK TABLE jobs"))
+        assert client.get("/readyz").status_code == 200
+        answer = client.get("/tune")
+    assert answer.status_code == 503
+    assert "locked" in answer.get_json()["detail"]
+    assert client.get("/tune").status_code == 200
 
 
 def test_a_connection_that_was_killed_is_replaced(database: Database) -> None:
