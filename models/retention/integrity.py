@@ -83,7 +83,7 @@ class Integrity:
         if source is None:
             return
         try:
-            read_source(self._artifacts, row.id, source)
+            read_source(self._artifacts, source.stored_name(row.id), source)
         except ArtifactError as error:
             yield Fault("source", source.stored_name(row.id), str(error))
 
