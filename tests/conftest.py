@@ -47,6 +47,7 @@ _SLOW_PATHS = {
         "chaos/test_slice.py",
         "executors",
         "fuzzing",
+        "jobs/test_absent_parts.py",
         "jobs/test_forecast_points.py",
         "jobs/test_oracle_thread.py",
         "jobs/test_reuse.py",

@@ -319,7 +319,9 @@ def _prepare_sqlite(seconds: float, connection: Any, _record: Any) -> None:
     # The driver's own transaction handling starts write transactions too late.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
-    connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")  # counts before the first table only
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # It counts before the first table only, and takes the write lock.
+        connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")

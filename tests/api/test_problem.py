@@ -47,10 +47,10 @@ def test_an_unknown_route_is_not_found(app_client: FlaskClient, refused: Refused
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/tune", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("PUT", "/tune", {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
         ("POST", "/tune/job_0", {"GET", "HEAD", "OPTIONS", "DELETE", "PATCH"}),
         ("GET", "/predict", {"OPTIONS", "POST"}),
-        ("DELETE", "/models/m", {"GET", "HEAD", "OPTIONS"}),
+        ("PUT", "/models/m", {"GET", "HEAD", "OPTIONS", "DELETE"}),
         ("GET", "/tune/job_0/cancel", {"OPTIONS", "POST"}),
     ],
 )
