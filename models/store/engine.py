@@ -272,7 +272,9 @@ def _finite(value: Any) -> Any:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling starts write transactions too late.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")  # counts before the first table only
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # Counts in a new file only, and would wait for a writer in any other.
+        connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA busy_timeout=30000")
