@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning test test-fast image-test fuzz lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning test test-fast image-test fuzz chaos soak lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -33,6 +33,18 @@ image-test: $(VENV)/.dev
 # Thousands of calls that nobody would write by hand, to a real service, over its own contract.
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzzing.fuzz_service
+
+# Random kills, pauses, clock jumps, locks and damaged files; docs/reliability.md has the promises.
+ROUNDS ?= 100
+SEED ?= 1
+CHAOS_ARGS ?=
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED) $(CHAOS_ARGS)
+
+# The service under use for a while: nothing may grow.
+MINUTES ?= 30
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -10,17 +10,30 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, openapi, parsing, request_log
+from api import auth, commands, limits, openapi, parsing, request_log
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
-from api.resources import compare, datasets, events, models, operations, predict, reports, tune
+from api.resources import (
+    audit,
+    compare,
+    datasets,
+    events,
+    models,
+    operations,
+    predict,
+    reports,
+    tune,
+)
 from api.services import Services
 from api.streams import EventStreams
+from models.access.audit import AuditLog
 from models.access.catalog import KeyCatalog, KeyRing
+from models.access.idempotency import IdempotencyKeys
 from models.access.keys import parse_static_keys
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
+from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader, job_statistics
@@ -70,8 +83,10 @@ def create_app(settings: Settings) -> Flask:
     register_error_handlers(app)
     parsing.register(app)
     auth.register(app)
+    limits.register(app)
+    commands.register(app)
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
-    for module in (tune, events, reports, compare, datasets, predict, models, operations):
+    for module in (tune, events, reports, compare, datasets, predict, models, audit, operations):
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
@@ -93,12 +108,15 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
 
 
 def _build_services(settings: Settings) -> Services:
-    database = Database(settings.resolved_database_url, settings.api_threads)
+    # One more for the check of readiness, and one for each upload.
+    threads = settings.api_threads + settings.upload_threads + 1
+    database = Database(settings.resolved_database_url, threads, settings.database_wait)
     artifacts = Artifacts(settings.resolved_artifacts)
-    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings)
+    turns = Turns(settings.upload_threads)
+    library = DatasetLibrary(DatasetCatalog(database), artifacts, settings, turns)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
-    commands = JobCommands(
+    job_commands = JobCommands(
         database, artifacts, settings.max_queued_jobs, settings.max_trials_per_job
     )
     reader = JobReader(database, settings.resolved_trial_slots)
@@ -107,17 +125,20 @@ def _build_services(settings: Settings) -> Services:
         database=database,
         artifacts=artifacts,
         keys=KeyRing(KeyCatalog(database), parse_static_keys(settings.api_keys)),
+        idempotency=IdempotencyKeys(database, settings.idempotency_hours),
+        audit=AuditLog(database),
         datasets=library,
-        submission=Submission(library, commands, reader, settings.max_trials_per_job),
+        submission=Submission(library, job_commands, reader, settings.max_trials_per_job),
         forecaster=Forecaster(settings, library.catalog),
         jobs=reader,
-        job_commands=commands,
-        deletion=Deletion(database, commands, Remover(database, artifacts)),
+        job_commands=job_commands,
+        deletion=Deletion(database, job_commands, Remover(database, artifacts)),
         models=models,
         version_files=files,
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
+        turns=turns,
         metrics=ApiMetrics(partial(job_statistics, database), partial(disk_usage, database)),
         readiness=Readiness(database, artifacts),
     )

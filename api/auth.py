@@ -10,13 +10,14 @@ from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 
 from api.errors import problem
 from api.services import services
-from models.access.keys import Scope
+from models.access.keys import Caller, Scope
 from models.settings import is_loopback
+from models.telemetry import add_about
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Operation(NamedTuple):
 
     scope: Scope | None  # None is open to everyone
     id: str = ""  # stays when views are renamed; pages for people have none
+    changes: bool = True  # whether an unsafe method may change something
 
 
 # The one place where an endpoint says what it needs. One that is not named here needs `admin`.
@@ -54,13 +56,15 @@ OPERATIONS: Mapping[str, Operation] = {
     "tune.cancel": Operation(Scope.TUNE, "cancelJob"),
     "tune.pause": Operation(Scope.TUNE, "pauseJob"),
     "tune.resume": Operation(Scope.TUNE, "resumeJob"),
+    "tune.requeue": Operation(Scope.ADMIN, "requeueJob"),
+    "tune.finish": Operation(Scope.TUNE, "finishJob"),
     "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
     "tune.remove_many": Operation(Scope.ADMIN, "deleteJobs"),
     "events.events": Operation(Scope.READ, "followEvents"),
     "reports.importance": Operation(Scope.READ, "getImportance"),
     "reports.report": Operation(Scope.READ, "getReport"),
     "compare.compare": Operation(Scope.READ, "compareJobs"),
-    "predict.predict": Operation(Scope.PREDICT, "predict"),
+    "predict.predict": Operation(Scope.PREDICT, "predict", changes=False),
     "models.index": Operation(Scope.READ, "listModels"),
     "models.show": Operation(Scope.READ, "getModel"),
     "models.show_version": Operation(Scope.READ, "getVersion"),
@@ -70,6 +74,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "models.remove": Operation(Scope.ADMIN, "deleteModel"),
     "models.remove_version": Operation(Scope.ADMIN, "deleteVersion"),
     "models.remove_alias": Operation(Scope.ADMIN, "deleteAlias"),
+    "audit.index": Operation(Scope.ADMIN, "listAudit"),
 }
 
 SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {
@@ -120,12 +125,28 @@ def check_caller() -> ResponseReturnValue | None:
     if not caller.may(scope):
         log.warning("%s: key %r lacks %s", request.endpoint, caller.name, scope)
         return problem(HTTPStatus.FORBIDDEN, f"This key lacks the scope {scope!r}.")
+    g.caller = caller
+    add_about(key=caller.name)
     return None
 
 
 def scope_of(endpoint: str | None) -> Scope | None:
     """Return the scope that an endpoint needs; None for one that is open, or where none is."""
     return None if endpoint is None else OPERATIONS.get(endpoint, _UNNAMED).scope
+
+
+def changing_operation() -> Operation | None:
+    """Return the operation of the present request if it may change something."""
+    if request.method in _SAFE_METHODS or request.endpoint is None:
+        return None
+    operation = OPERATIONS.get(request.endpoint, _UNNAMED)
+    return operation if operation.changes else None
+
+
+def present_caller() -> Caller | None:
+    """Return the caller whose key came with the present request; None without keys."""
+    caller: Caller | None = g.get("caller")
+    return caller
 
 
 def _key_of_request() -> str | None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.request_log import request_id
+from api.services import services
 from models import errors
 from models.fields import flatten
 
@@ -23,10 +24,12 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Malformed: HTTPStatus.BAD_REQUEST,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Unreadable: HTTPStatus.CONFLICT,
     errors.ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -88,6 +91,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(ma.ValidationError, _on_validation_error)
     app.register_error_handler(DBAPIError, _on_database_error)
     app.register_error_handler(PoolTimeout, _on_database_error)
+    app.register_error_handler(MemoryError, _on_memory_error)
     app.register_error_handler(HTTPException, on_http_exception)
 
 
@@ -127,8 +131,10 @@ def _on_luthier_error(error: errors.LuthierError) -> Response:
         log.error("%s %s: %s", request.method, request.path, error)
     field_errors = error.errors if isinstance(error, errors.Invalid) else None
     response = problem(status, str(error), field_errors)
-    if isinstance(error, errors.TooMany):
+    if isinstance(error, errors.TooMany | errors.InProgress):
         response.headers["Retry-After"] = str(error.retry_after)
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "1"
     return response
 
 
@@ -137,7 +143,12 @@ def _on_database_error(error: DBAPIError | PoolTimeout) -> Response:
     if isinstance(error, DataError | IntegrityError):
         # The database works but cannot store these values, so a retry would not help.
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The database refused what it was given.")
-    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer; try again.")
+    return _on_luthier_error(services().database.explain(error))
+
+
+def _on_memory_error(error: MemoryError) -> Response:
+    log.error("%s %s: out of memory: %s", request.method, request.path, error)
+    response = problem(HTTPStatus.SERVICE_UNAVAILABLE, "There is no memory for this request now.")
     response.headers["Retry-After"] = "1"
     return response
 

@@ -2,16 +2,48 @@
 
 import io
 import zlib
+from contextlib import ExitStack
 from typing import IO, Any
 
 import flask
+from flask import Flask, g, request
 from werkzeug.utils import cached_property
 
 from api.services import services
+from models.data.library.turns import LARGE_BYTES
 from models.errors import Malformed, TooLarge, UnsupportedMediaType
 
 _PIECE = 64 * 1024  # bytes
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+def register(app: Flask) -> None:
+    """Let requests to `app` that may take much memory wait for each other."""
+    app.before_request(_take_turn)
+    app.teardown_request(lambda _: give_back_turn())
+
+
+def current_body() -> bytes:
+    """Return the whole body of the present request; raise TooLarge as `read_whole`."""
+    sent: Any = request  # a proxy
+    return bytes(sent.read_whole())
+
+
+def give_back_turn() -> None:
+    """Let the next large request begin; the present one needs little memory from now on."""
+    turn: ExitStack | None = g.pop("turn", None)
+    if turn is not None:
+        turn.close()
+
+
+def _take_turn() -> None:
+    length = request.content_length
+    is_packed = "HTTP_CONTENT_ENCODING" in request.environ
+    is_unknown = length is None and "HTTP_TRANSFER_ENCODING" in request.environ
+    is_large = LARGE_BYTES < (length or 0) <= services().settings.max_body_bytes
+    if is_large or is_packed or is_unknown:
+        g.turn = ExitStack()
+        g.turn.enter_context(services().turns.take())
 
 
 class LimitedRequest(flask.Request):
@@ -35,6 +67,27 @@ class LimitedRequest(flask.Request):
             return io.BufferedReader(_Inflated(packed, settings.max_inflated_bytes))
         # Servers read no further than the length that a request names.
         return io.BufferedReader(_Counted(sent, limit)) if self.content_length is None else sent
+
+    def read_whole(self) -> bytes:
+        """Return the body, inflated, of a request that is read in memory.
+
+        Raises TooLarge for more than LUTHIER_MAX_JSON_BYTES.
+        """
+        limit = services().settings.max_json_bytes
+        if "_cached_data" in self.__dict__:
+            return self.get_data()
+        pieces: list[bytes] = []
+        size = 0
+        while piece := self.stream.read(_PIECE):
+            size += len(piece)
+            if size > limit:
+                raise TooLarge(
+                    f"The body has more than {limit:,} bytes, the most that LUTHIER_MAX_JSON_BYTES"
+                    " allows for JSON and for rows to predict. Send a dataset as a file, in a form."
+                )
+            pieces.append(piece)
+        self._cached_data = b"".join(pieces)
+        return self._cached_data
 
 
 class _Counted(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +22,10 @@ from models.store.engine import Database
 from models.store.readiness import artifacts_trouble, database_trouble
 
 OK = "ok"
-ARTIFACTS_EVERY = 10.0  # seconds between two tests of artifacts that were found well
+WRITE_EVERY = 10.0  # seconds between two tests of writing, where the last one went well
+CHECK_SECONDS = 2.0  # that all checks may take; the probe of Kubernetes gives up after 3
+
+_PARTS = {"database": "The database", "artifacts": "The artifact root"}
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -35,25 +39,52 @@ class Readiness:
         self.is_draining: Callable[[], bool] = lambda: False  # whether the process is to end soon
         self._database = database
         self._artifacts = artifacts
-        self._tested_again_at = 0.0  # by the monotonic clock
+        self._lock = threading.Lock()
+        self._test: _Test | None = None  # that has begun and not ended
+        self._written_until = 0.0  # by the monotonic clock: when to try to write again
 
     def checks(self) -> dict[str, str]:
         """Return every check by its name: `ok`, or what is wrong.
 
-        A process that is to end makes no other checks.
+        A process that is to end makes no other checks. What does not answer within seconds counts
+        as wrong; its test goes on, and nothing waits for it.
         """
         if self.is_draining():
             return {"process": "The process is draining: it ends soon."}
-        database = database_trouble(self._database) or OK
-        return {"process": OK, "database": database, "artifacts": self._test_artifacts() or OK}
+        with self._lock:
+            test = self._test
+            if test is None or not test.is_alive():
+                test = self._test = _Test(self._run_test)
+                test.start()
+        test.join(CHECK_SECONDS)
+        found = {"process": OK, **test.found}
+        for part, what in _PARTS.items():
+            if part not in found:
+                found[part] = f"{what} does not answer."
+                break
+        return {part: found.get(part, "It was not tested.") for part in ("process", *_PARTS)}
 
-    def _test_artifacts(self) -> str | None:
-        if time.monotonic() < self._tested_again_at:
-            return None
-        trouble = artifacts_trouble(self._artifacts)
-        if trouble is None:
-            self._tested_again_at = time.monotonic() + ARTIFACTS_EVERY
-        return trouble
+    def _run_test(self, found: dict[str, str]) -> None:
+        """Test the parts one after the other; whether they can be written, every few seconds."""
+        writes = time.monotonic() >= self._written_until
+        found["database"] = database_trouble(self._database, writes) or OK
+        found["artifacts"] = artifacts_trouble(self._artifacts, writes) or OK
+        if writes and set(found.values()) == {OK}:
+            self._written_until = time.monotonic() + WRITE_EVERY
+        elif set(found.values()) != {OK}:
+            self._written_until = 0.0
+
+
+class _Test(threading.Thread):
+    """A run of the checks, and what it has found so far."""
+
+    def __init__(self, run: Callable[[dict[str, str]], None]) -> None:
+        super().__init__(name="readiness", daemon=True)
+        self._run = run
+        self.found: dict[str, str] = {}
+
+    def run(self) -> None:
+        self._run(self.found)
 
 
 class ApiMetrics:

@@ -16,8 +16,10 @@ from flask_smorest import Api
 from marshmallow.validate import Range
 
 from api.auth import OPERATIONS, SECURITY_SCHEMES, scope_of
+from api.commands import takes_key
 from api.errors import PROBLEM_TYPE
 from models import __version__
+from models.access.idempotency import HEADER, MAX_LENGTH
 
 CONFIGURATION: dict[str, Any] = {
     "API_TITLE": "Luthier",
@@ -71,6 +73,15 @@ _PROPERTIES = {
     "maxItems": "maxProperties",
     "minLength": "minProperties",
     "maxLength": "maxProperties",
+}
+
+_IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": HEADER,
+    "description": "The request changes something once, however often it is sent with this key; the"
+    " first answer is sent again. 409 with `Retry-After` while the first is under way, 422 with"
+    " another request.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH},
 }
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -134,7 +145,7 @@ class OperationsPlugin(BasePlugin):
         """Complete the operations of one route."""
         endpoint = details["rule"].endpoint
         scope = scope_of(endpoint)
-        for operation in (operations or {}).values():
+        for method, operation in (operations or {}).items():
             operation["operationId"] = OPERATIONS[endpoint].id
             operation["security"] = []
             refusals = [HTTPStatus.BAD_REQUEST]  # an address with control characters
@@ -142,6 +153,8 @@ class OperationsPlugin(BasePlugin):
                 operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
                 operation["x-scope"] = str(scope)
                 refusals += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN]
+            if takes_key(method, OPERATIONS[endpoint]):
+                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
             responses = operation["responses"]
             for status, response in responses.items():
                 if str(status)[0] in "45" and isinstance(response, dict):

@@ -12,6 +12,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 
+from api.limits import LimitedRequest
 from api.services import services
 from models.data.columns import NUL, NUL_RULE
 from models.errors import Invalid, Malformed, UnsupportedMediaType
@@ -32,7 +33,8 @@ class StrictParser(FlaskParser):
     }
 
     def _raw_load_json(self, req: flask.Request) -> Any:
-        body = req.get_data(cache=True)
+        assert isinstance(req, LimitedRequest)
+        body = req.read_whole()
         if not body:
             return missing
         if not req.is_json:
@@ -56,7 +58,14 @@ def register(app: Flask) -> None:
 
 
 def check_address() -> None:
-    """Raise Malformed for control characters in path or query, which no name of ours has."""
+    """Raise Malformed for control characters in path or query, which no name of ours has.
+
+    Also for a request of HTTP/1.1 that does not name one host (RFC 9112, section 3.2).
+    """
+    environ = request.environ
+    host = environ.get("HTTP_HOST", "")
+    if "," in host or (not host and environ["SERVER_PROTOCOL"] == "HTTP/1.1"):
+        raise Malformed("A request of HTTP/1.1 needs one Host header.")
     if request.path.isprintable() and not request.query_string:
         return
     query = chain.from_iterable(request.args.items(multi=True))

@@ -6,8 +6,11 @@ from flask import current_app
 
 from api.monitoring import ApiMetrics, Readiness
 from api.streams import EventStreams
+from models.access.audit import AuditLog
 from models.access.catalog import KeyRing
+from models.access.idempotency import IdempotencyKeys
 from models.data.library.library import DatasetLibrary
+from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader
@@ -30,6 +33,8 @@ class Services:
     database: Database
     artifacts: Artifacts
     keys: KeyRing
+    idempotency: IdempotencyKeys
+    audit: AuditLog
     datasets: DatasetLibrary
     submission: Submission
     forecaster: Forecaster
@@ -41,6 +46,7 @@ class Services:
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams
+    turns: Turns
     metrics: ApiMetrics
     readiness: Readiness
 

@@ -1,6 +1,8 @@
 """Clients that follow a job or wait for its end, and how many may do so at once."""
 
 import json
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,8 +36,14 @@ class EventStreams:
         """Free the thread of what has ended."""
         self._places.release()
 
-    def wait(self, job: str, seconds: float, look_seconds: float = LOOK_SECONDS) -> bool:
-        """Wait until `job` has ended, is deleted, or `seconds` are over.
+    def wait(
+        self,
+        job: str,
+        seconds: float,
+        look_seconds: float = LOOK_SECONDS,
+        client: socket.socket | None = None,
+    ) -> bool:
+        """Wait until `job` has ended, is deleted, `client` has hung up, or `seconds` are over.
 
         Returns False, at once, if no thread is free for it.
         """
@@ -45,9 +53,8 @@ class EventStreams:
         try:
             while not (self.is_closing() or self.feed.after(job, LARGEST_NUMBER).is_all):
                 left = end - time.monotonic()
-                if left <= 0:
+                if left <= 0 or has_hung_up(client, min(left, look_seconds)):
                     break
-                time.sleep(min(left, look_seconds))
         finally:
             self.give_back_place()
         return True
@@ -58,10 +65,12 @@ class EventStreams:
         seen: int,
         look_seconds: float = LOOK_SECONDS,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        client: socket.socket | None = None,
     ) -> Iterator[str]:
         """Yield the events of `job` with ids above `seen` as they come, until the job has ended.
 
-        The pieces are in the `text/event-stream` format (HTML Living Standard, section 9.2).
+        Ends, too, once `client` has hung up, which is noticed at once. The pieces are in the
+        `text/event-stream` format (HTML Living Standard, section 9.2).
         """
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         spoken = time.monotonic()
@@ -78,9 +87,33 @@ class EventStreams:
             if time.monotonic() - spoken >= keep_alive_seconds:
                 spoken = time.monotonic()
                 yield ": keep-alive\n\n"
-            time.sleep(look_seconds)
+            if has_hung_up(client, look_seconds):
+                return
         # The client reconnects with `Last-Event-ID` and another process continues.
         yield ": this process ends\n\n"
+
+
+def has_hung_up(client: socket.socket | None, seconds: float) -> bool:
+    """Wait for `seconds`; return True, at once, if the client closes its connection meanwhile.
+
+    None stands for a client whose connection is not known.
+    """
+    if client is None:
+        time.sleep(seconds)
+        return False
+    poll = select.poll()
+    poll.register(client, select.POLLIN)
+    if not poll.poll(round(1000 * seconds)):
+        return False
+    try:
+        if client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":
+            return True
+    except BlockingIOError:
+        pass
+    except OSError:
+        return True
+    time.sleep(seconds)  # its next request is here already
+    return False
 
 
 def as_text(event: Event) -> str:

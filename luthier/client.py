@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 from models.settings import CLIENT_KEY
 
 _RECONNECT_AFTER = 1.0  # seconds
+_TRIES = 3  # of one request
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -28,7 +30,8 @@ class Client:
     """A client of one Luthier service.
 
     Every method raises RequestRefused if the service answers with an error. `api_key` is sent with
-    each request and defaults to the environment variable LUTHIER_API_KEY.
+    each request and defaults to the environment variable LUTHIER_API_KEY. A request whose
+    connection breaks is sent twice more, which does not start a second job.
     """
 
     def __init__(
@@ -148,6 +151,10 @@ class Client:
         """Raise limits of a job's budget, such as `max_trials`; a job that has ended continues."""
         return self._call("PATCH", f"/tune/{job}", json={"budget": limits})
 
+    def requeue(self, job: str) -> dict[str, Any]:
+        """Take a job from the worker that holds it, for any worker to go on with."""
+        return self._call("POST", f"/tune/{job}/requeue")
+
     def cancel(self, job: str) -> dict[str, Any]:
         """Cancel a job."""
         return self._call("POST", f"/tune/{job}/cancel")
@@ -184,11 +191,30 @@ class Client:
             return self._call("POST", address, files=files, data=form, **arguments)
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        response = self._http.request(method, path, **arguments)
+        response = self._request(method, path, **arguments)
         if response.is_error:
             raise RequestRefused(response.status_code, response.json())
         body: dict[str, Any] = response.json()
         return body
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send a request; again if the connection broke, or while the first one is under way.
+
+        Its key keeps the service from carrying it out twice.
+        """
+        headers = {"Idempotency-Key": secrets.token_hex(16)} if method in ("POST", "PATCH") else {}
+        for left in reversed(range(_TRIES)):
+            try:
+                response = self._http.request(method, path, headers=headers, **arguments)
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                if not left:
+                    raise
+            else:
+                is_busy = response.status_code == httpx.codes.CONFLICT
+                if not left or not (is_busy and "Retry-After" in response.headers):
+                    return response
+            time.sleep(_RECONNECT_AFTER)
+        raise AssertionError("the last try returns or raises")
 
 
 def _form(types: Mapping[str, str] | None, options: Mapping[str, Any] | None) -> dict[str, str]:

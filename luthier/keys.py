@@ -10,6 +10,7 @@ from models.access.catalog import KeyCatalog
 from models.access.keys import Scope
 from models.errors import Unavailable
 from models.settings import Settings
+from models.store.audit import Actor, Command, carrying_out
 from models.store.engine import Database
 
 
@@ -26,7 +27,7 @@ def keys() -> None:
 def create(settings: Settings, name: str, scopes: str, expires: str | None) -> None:
     """Make a key and print it; it is not stored and cannot be shown again."""
     moment = None if expires is None else _moment(expires)
-    with _catalog(settings) as catalog:
+    with _catalog(settings) as catalog, carrying_out(_command("createKey")):
         record, key = catalog.create(name, [each.strip() for each in scopes.split(",")], moment)
     click.echo(key)
     click.echo(
@@ -55,7 +56,7 @@ def list_keys(settings: Settings) -> None:
 @click.pass_obj
 def revoke(settings: Settings, key_id: str) -> None:
     """Revoke the key that `luthier keys list` shows as ID."""
-    with _catalog(settings) as catalog:
+    with _catalog(settings) as catalog, carrying_out(_command("revokeKey")):
         record = catalog.revoke(key_id)
     click.echo(f"The key {record.name!r} is revoked.")
 
@@ -66,6 +67,10 @@ def _catalog(settings: Settings) -> Iterator[KeyCatalog]:
         if not database.is_current:
             raise Unavailable("The database lacks migrations; run: luthier migrate")
         yield KeyCatalog(database)
+
+
+def _command(operation: str) -> Command:
+    return Command(Actor("luthier keys"), operation, "key")
 
 
 def _moment(text: str) -> datetime:

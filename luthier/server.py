@@ -1,13 +1,11 @@
 """The API under gunicorn."""
 
-import fcntl
 import logging
 import mmap
 import os
-import shutil
+import resource
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,9 +19,11 @@ from gunicorn.glogging import Logger
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
+from luthier.http_worker import BufferingWorker
 from models.access.catalog import KeyCatalog
 from models.access.keys import parse_static_keys
 from models.errors import SettingError, Unavailable
+from models.folders import owned_folder
 from models.settings import Settings, is_loopback
 from models.store.engine import Database
 from models.store.readiness import check_schema
@@ -31,7 +31,8 @@ from models.store.tables import api_keys
 
 log = logging.getLogger(__name__)
 
-_METRICS_PREFIX = "luthier-metrics-"
+_MAX_CONNECTIONS, _MIN_CONNECTIONS = 1000, 64  # of one process
+_OTHER_FILES = 200  # that a process may have open beside connections
 
 
 def run_api(settings: Settings) -> None:
@@ -102,41 +103,14 @@ def check_free(settings: Settings) -> None:
 
 @contextmanager
 def _metrics_folder() -> Iterator[None]:
-    """Give the API's processes a private folder for their metrics, removed at the end.
+    """Give the API's processes a private folder for their metrics.
 
     Sets PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads when it is imported, so that must
-    happen inside the block. Also removes folders of killed processes: nobody holds their lock.
+    happen inside the block.
     """
-    root = Path(tempfile.gettempdir())
-    for folder in root.glob(f"{_METRICS_PREFIX}*"):
-        _remove_if_unlocked(folder)
-    new = Path(tempfile.mkdtemp(prefix=".luthier-"))
-    lock = os.open(new, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    # Other processes that start find the folder only now that it is locked.
-    folder = new.rename(root / f"{_METRICS_PREFIX}{new.name.removeprefix('.luthier-')}")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    owner = os.getpid()
-    try:
+    with owned_folder("metrics") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         yield
-    finally:
-        if os.getpid() == owner:  # a process that was forked in the block leaves it too
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-
-
-def _remove_if_unlocked(folder: Path) -> None:
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-    except OSError:
-        return  # it belongs to another user, or was just removed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        pass  # its processes are alive
-    finally:
-        os.close(lock)
 
 
 class _SharedFlag:
@@ -194,17 +168,18 @@ class _Logger(Logger):  # type: ignore[misc]
 
 class _Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._draining = _SharedFlag()
         super().__init__()
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
-            "bind": self._settings.bind,
-            "workers": self._settings.api_processes,
-            "threads": self._settings.api_threads,
-            "worker_class": "gthread",
-            "loglevel": self._settings.log_level.lower(),
+            "bind": self.settings.bind,
+            "workers": self.settings.api_processes,
+            "threads": self.settings.api_threads,
+            "worker_class": BufferingWorker,
+            "worker_connections": _connections(),
+            "loglevel": self.settings.log_level.lower(),
             "errorlog": None,
             "logger_class": _Logger,
             "graceful_timeout": 10,
@@ -225,10 +200,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
         # had imported it aborts when it ends. So only gunicorn's worker processes import it.
         from api.app import create_app
 
-        return create_app(self._settings)
+        return create_app(self.settings)
 
     def run(self) -> None:
-        _Arbiter(self, self._draining, self._settings.drain_seconds).run()
+        _Arbiter(self, self._draining, self.settings.drain_seconds).run()
 
     def _prepare_to_end(self, worker: Any) -> None:
         services = worker.wsgi.extensions["luthier"]
@@ -240,6 +215,14 @@ class _Server(BaseApplication):  # type: ignore[misc]
         """Close kept connections, so that clients send their next request to another process."""
         if self._draining.is_set():
             request.force_close()
+
+
+def _connections() -> int:
+    """Return how many connections a process may keep: each may need a file for its body too."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    return max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, (files - _OTHER_FILES) // 2))
 
 
 def _forget_process(_arbiter: Any, worker: Any) -> None:

@@ -10,6 +10,7 @@ import click
 
 from models.settings import Settings
 from models.store.artifacts import Artifacts
+from models.store.audit import Actor, Command, carrying_out
 from models.store.engine import Database
 
 MIN_AGE = 3600.0  # seconds; younger files may belong to a row that is yet to be written
@@ -32,7 +33,8 @@ def gc(settings: Settings, dry_run: bool, older_than: float, as_json: bool) -> N
     from models.retention.collection import Collection
     from models.retention.remover import Remover
 
-    with _parts(settings) as (database, artifacts):
+    command = Command(Actor("luthier gc"), "collectGarbage", "storage")
+    with carrying_out(command), _parts(settings) as (database, artifacts):
         remover = Remover(database, artifacts, settings.keep_weights_days)
         collection = Collection(artifacts, remover)
         found = collection.find(older_than)

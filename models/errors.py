@@ -48,6 +48,21 @@ class Conflict(LuthierError):
     """The request is well formed, but the present state forbids it."""
 
 
+class PreconditionFailed(Conflict):
+    """The present state is not the one that the request names as its condition."""
+
+
+class InProgress(Conflict):
+    """An equal request is being carried out; `retry_after` seconds later it may have an answer."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (InProgress, (str(self), self.retry_after))
+
+
 class TooLarge(LuthierError):
     """The caller's input has, or unpacks to, more bytes than a setting allows."""
 
@@ -73,6 +88,10 @@ class UnsupportedMediaType(LuthierError):
 
 class Unavailable(LuthierError):
     """A part that the request needs does not answer now; trying again may help."""
+
+
+class StorageFull(Unavailable):
+    """The disk of the database or of the artifacts has no room for what is to be written."""
 
 
 class ArtifactError(LuthierError):

@@ -57,6 +57,21 @@ class StrictFloat(fields.Float):
         return number
 
 
+class KeyedField(fields.Dict):
+    """A dictionary whose messages lie under its keys, without a level "value" or "key" between."""
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the dictionary; raise ValidationError with messages by key."""
+        try:
+            return super().deserialize(value, *args, **kwargs)
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            raise ValidationError(
+                {key: found.get("value", found.get("key")) for key, found in error.messages.items()}
+            ) from None
+
+
 class StrictBoolean(fields.Boolean):
     """`true` or `false`, not words or numbers that might mean them."""
 

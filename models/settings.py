@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import URL
+
 from models.errors import SettingError
 
 PREFIX = "LUTHIER_"
@@ -51,10 +53,38 @@ class Settings:
     )
     api_processes: int = _setting(1, "Number of gunicorn worker processes.", 1)
     api_threads: int = _setting(8, "Threads in each gunicorn worker process.", 1)
+    upload_threads: int = _setting(
+        1,
+        "Uploads and other large requests that each of these processes reads at once.",
+        1,
+    )
+    header_timeout: float = _setting(
+        10.0, "Seconds in which the head of a request must have arrived.", 1
+    )
+    body_timeout: float = _setting(
+        600.0, "Seconds in which the body of a request must have arrived.", 1
+    )
+    idle_timeout: float = _setting(
+        30.0,
+        "Seconds without a byte after which a request that arrives, or a client that does not read"
+        " its answer, is given up.",
+        1,
+    )
+    database_wait: float = _setting(
+        5.0,
+        "Seconds that a request waits for a lock or a connection of the database before it is"
+        " answered 503.",
+        0.1,
+    )
     trial_slots: int = _setting(0, "Trials run at once by one worker; 0 means one per core.", 0)
     trial_timeout: float = _setting(3600.0, "Seconds after which one trial is ended.", 1)
     trial_memory: int = _setting(
         8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
+    )
+    trial_growth: int = _setting(
+        1024**3,
+        "Bytes of memory by which a trial's process may grow, until a new one takes its place.",
+        0,
     )
     forecast_seconds: float = _setting(
         45.0, "Seconds that the forecast of a dry run may take; 0 leaves it out.", 0
@@ -85,9 +115,27 @@ class Settings:
         " at once.",
         0.01,
     )
-    max_body_bytes: int = _setting(256 * 1024**2, "Largest request body in bytes.", 1024)
+    # The next six, and the memory and the disk of the API's pod, belong together: decision 0035.
+    max_body_bytes: int = _setting(100 * 1024**2, "Largest request body in bytes.", 1024)
+    max_json_bytes: int = _setting(
+        16 * 1024**2,
+        "Largest body of JSON, and of a table to predict, in bytes, unpacked.",
+        1024,
+    )
     max_inflated_bytes: int = _setting(
-        1024**3, "Most bytes that a compressed body, an archive or a table may unpack to.", 1024
+        512 * 1024**2,
+        "Most bytes that a compressed body, an archive or a table may unpack to.",
+        1024,
+    )
+    max_spool_bytes: int = _setting(
+        512 * 1024**2,
+        "Bytes of request bodies that may lie on disk while they arrive, in each process.",
+        1024,
+    )
+    upload_memory: int = _setting(
+        1536 * 1024**2,
+        "Bytes of memory that the process which reads an uploaded file may take.",
+        256 * 1024**2,
     )
     max_json_depth: int = _setting(64, "Deepest nesting of a JSON body.", 8)
     max_rows: int = _setting(5_000_000, "Most rows of a dataset.", 1)
@@ -96,6 +144,9 @@ class Settings:
     max_instances: int = _setting(10_000, "Most rows of one prediction request.", 1)
     max_queued_jobs: int = _setting(1000, "Most jobs that wait for a worker.", 1)
     max_trials_per_job: int = _setting(10_000, "Most trials of one job.", 1)
+    idempotency_hours: float = _setting(
+        24.0, "Hours in which a request that is sent again with its `Idempotency-Key` is known.", 1
+    )
     dataset_url_hosts: str = _setting(
         "", "Hosts that datasets are fetched from, `*.` for all below one; empty means none."
     )
@@ -155,7 +206,11 @@ class Settings:
     @property
     def resolved_database_url(self) -> str:
         """The database to open: the one given, or SQLite under `data`."""
-        return self.database_url or f"sqlite:///{Path(self.data).absolute() / 'luthier.db'}"
+        if self.database_url:
+            return self.database_url
+        # A path may hold characters that mean something else in a URL.
+        path = str(Path(self.data).absolute() / "luthier.db")
+        return URL.create("sqlite", database=path).render_as_string()
 
     @property
     def resolved_artifacts(self) -> str:

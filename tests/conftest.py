@@ -44,6 +44,7 @@ _SLOW_PATHS = {
     for path in (
         "api/test_dry_run.py",
         "api/test_startup.py",
+        "chaos/test_slice.py",
         "executors",
         "fuzzing",
         "jobs/test_forecast_points.py",
@@ -66,7 +67,11 @@ _SLOW_PATHS = {
         "space/test_space_properties.py",
         "test_api_processes.py",
         "test_cli.py",
+        "test_client_retries.py",
         "test_images.py",
+        "test_slow_clients.py",
+        "test_upload_memory.py",
+        "test_storage_faults.py",
         "test_strategies.py",
         "trials",
     )

@@ -6,8 +6,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.processes import free_bind
 from tests.waiting import PATIENCE
@@ -72,6 +76,33 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop it, whoever is connected; what was committed is there after `start`."""
         self._control("stop", "-m", "fast")
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    def kill(self) -> None:
+        """Kill the server and its backends with SIGKILL; `start` recovers what was committed."""
+        server = psutil.Process(self.pid)
+        processes = [server, *server.children()]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, PATIENCE)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let no process of the server run while the block does; their sockets stay open."""
+        main = psutil.Process(self.pid)
+        processes = [main, *main.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def remove(self) -> None:
         """Stop it and remove its files."""

@@ -169,10 +169,11 @@ def _half_a_request(api: Api) -> tuple[socket.socket, bytes]:
     body = json.dumps(WANTED).encode()
     head = (
         f"POST /tune HTTP/1.1\r\nHost: {api.bind}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
     )
     host, port = api.bind.split(":")
     begun = socket.create_connection((host, int(port)), timeout=PATIENCE)
-    begun.sendall(head.encode() + body[:20])
-    wait_until(lambda: _scraped(api, "luthier_http_requests_in_flight") == 3)
+    begun.sendall(head.encode())
+    assert begun.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    begun.sendall(body[:20])
     return begun, body[20:]

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -180,6 +181,28 @@ def test_a_narrowed_job_begins_with_what_is_known(http, client, ended):
     assert all(bounds["min"] <= rate <= bounds["max"] for rate in rates)
     assert done["best_trial"]["score"] <= wide["best_trial"]["score"]
     assert predictions(client, done)
+
+
+def test_a_job_goes_on_after_an_operator_took_it_from_its_worker(client):
+    # No machine trains that during the test.
+    long = {"budget": {"epochs": 100_000, "max_trials": 2}, "executions_per_trial": 10}
+    job = client.tune(TINY | long | {"search_space": SPACE, "reuse": False})["id"]
+    wait_until(lambda: client.job(job)["progress"]["running"] == 2)
+    held = client.job(job)
+    assert held["held_by"]
+    assert datetime.fromisoformat(held["lease_until"]) > datetime.fromisoformat(held["started"])
+    taken = client.requeue(job)
+    assert (taken["held_by"], taken["state"]) == (None, "queued")
+    wait_until(lambda: client.job(job)["progress"]["running"] == 2)
+    assert client.job(job)["state"] == "running"
+    assert [trial["retries"] for trial in client.trials(job)] == [0, 0]
+    client.cancel(job)
+    assert client.wait(job, every=0.1)["held_by"] is None
+    told = [event["data"] for event in client.events(job)]
+    states = [each["state"] for each in told if "state" in each and "trial" not in each]
+    assert states == ["queued", "running", "queued", "running", "cancelling", "cancelled"]
+    first = [each["state"] for each in told if each.get("trial") == 1 and "state" in each]
+    assert first == ["waiting", "running", "waiting", "running", "cancelled"]
 
 
 def told(trial):

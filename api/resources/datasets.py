@@ -5,6 +5,7 @@ from typing import Any
 from flask import request, url_for
 
 from api.forms import MEDIA_TYPE, form_values, other_media_type
+from api.limits import current_body
 from api.parsing import Blueprint, parse_json
 from api.schemas.datasets import (
     DatasetPageSchema,
@@ -97,12 +98,12 @@ def _from_form() -> DatasetRecord:
     form = schema.load(form_values(schema))
     file = form["file"]
     return services().datasets.add_file(
-        file.read(), file.filename, file.mimetype, form["types"], form["name"], form["options"]
+        file.stream, file.filename, file.mimetype, form["types"], form["name"], form["options"]
     )
 
 
 def _from_body() -> DatasetRecord:
-    body = InlineDatasetSchema().load(parse_json(request.get_data(cache=False)))
+    body = InlineDatasetSchema().load(parse_json(current_body()))
     how = {name: body.pop(name) for name in ("types", "name", "options")}
     if "url" in body:
         return services().datasets.add_url(body["url"], **how)

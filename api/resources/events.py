@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask.typing import ResponseReturnValue
 
 from api.errors import problem
 from api.parsing import Blueprint
-from api.schemas.events import EventsHeaders
+from api.schemas.tune_queries import EventsHeaders
 from api.services import services
 from api.streams import MEDIA_TYPE, RETRY_AFTER
 
@@ -35,7 +35,10 @@ def events(headers: dict[str, Any], job: str) -> ResponseReturnValue:
         refusal = problem(503, "Too many clients follow events; ask again, or poll the job.")
         refusal.headers["Retry-After"] = RETRY_AFTER
         return refusal
-    response = Response(streams.stream(job, seen), mimetype=MEDIA_TYPE)
+    response = Response(
+        streams.stream(job, seen, client=request.environ.get("gunicorn.socket")),
+        mimetype=MEDIA_TYPE,
+    )
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events back
     response.call_on_close(streams.give_back_place)

@@ -4,8 +4,9 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask.typing import ResponseReturnValue
+from werkzeug.http import quote_etag
 
 from api.parsing import Blueprint
 from api.schemas.fields import page
@@ -15,6 +16,7 @@ from api.schemas.models import (
     ModelPageSchema,
     ModelSchema,
     ModelsQuery,
+    RollbackSchema,
     VersionSchema,
 )
 from api.services import services
@@ -25,6 +27,18 @@ from models.registry.records import ModelRecord, VersionRecord
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
 _MEDIA_TYPES = {"json": "application/json"}
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The version that the alias is to point at until now, in quotes; else 412.",
+    "schema": {"type": "string", "example": '"3"'},
+}
+_ALIAS_TAG = {
+    "ETag": {
+        "description": "The version that the alias points at, in quotes.",
+        "schema": {"type": "string"},
+    }
+}
 
 
 @blueprint.route("", methods=["GET"])
@@ -80,24 +94,31 @@ def download(model: str, version: int, file: str) -> ResponseReturnValue:
             "name": "alias",
             "description": ALIAS_NAME.rule,
             "schema": {"type": "string", "pattern": ALIAS_NAME.pattern},
-        }
+        },
     ],
 )
 @blueprint.arguments(AliasSchema)
-@blueprint.response(200, ModelSchema)
-def point(wanted: dict[str, Any], model: str, alias: str) -> ModelRecord:
+@blueprint.response(200, ModelSchema, headers=_ALIAS_TAG)
+@blueprint.alt_response(412, description="The alias points at another version than `If-Match`")
+@blueprint.doc(parameters=[_IF_MATCH])
+def point(
+    wanted: dict[str, Any], model: str, alias: str
+) -> tuple[ModelRecord, int, dict[str, str]]:
     """Point an alias at a version."""
     if not re.fullmatch(ALIAS_NAME.pattern, alias):
         raise Invalid.at("alias", ALIAS_NAME.rule)
-    services().models.set_alias(model, alias, wanted["version"])
-    return services().models.model(model)
+    tags = request.if_match
+    expects = (lambda version: tags.contains(str(version))) if tags else None
+    services().models.set_alias(model, alias, wanted["version"], expects)
+    return services().models.model(model), 200, {"ETag": quote_etag(str(wanted["version"]))}
 
 
 @blueprint.route("/<model>/rollback", methods=["POST"])
+@blueprint.arguments(RollbackSchema, required=False)
 @blueprint.response(200, ModelSchema)
-def rollback(model: str) -> ModelRecord:
+def rollback(wanted: dict[str, Any], model: str) -> ModelRecord:
     """Point `champion` back at the version before."""
-    services().models.rollback(model)
+    services().models.rollback(model, wanted["from_"])
     return services().models.model(model)
 
 

@@ -6,6 +6,7 @@ import marshmallow as ma
 from flask import Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from api.limits import current_body
 from api.openapi import PREDICT_EXAMPLE
 from api.parsing import Blueprint, StrictParser, wanted_format
 from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
@@ -82,7 +83,7 @@ def _read() -> tuple[Any, dict[str, Any]]:
 def _read_table(query: dict[str, Any]) -> Table:
     if "model" not in query:
         raise Invalid.at("model", _REQUIRED)
-    content = request.get_data(cache=False)
+    content = current_body()
     try:
         return services().datasets.read_table(content, None, request.mimetype, EVERY_ROW)
     except Invalid as error:

@@ -1,6 +1,5 @@
 """Tuning jobs."""
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +7,7 @@ from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import forms
+from api.limits import current_body, give_back_turn
 from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import Blueprint, StrictParser
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
@@ -22,7 +22,7 @@ from api.schemas.tune import (
     TrialSchema,
 )
 from api.schemas.tune_form import TuneFormSchema, load_form
-from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneHeaders, TuneQuery
+from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneQuery
 from api.services import services
 from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER
@@ -40,7 +40,6 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
 
 @blueprint.route("", methods=["POST"])
 @blueprint.arguments(TuneQuery, location="query")
-@blueprint.arguments(TuneHeaders, location="headers")
 @blueprint.response(202, JobSchema)
 @blueprint.alt_response(200, schema=PlanSchema, description="The plan, with `dry_run`")
 @blueprint.alt_response(429, description="Too many jobs are queued; see `Retry-After`")
@@ -53,12 +52,12 @@ blueprint = Blueprint("tune", __name__, url_prefix="/tune", description="Tuning 
         },
     }
 )
-def start(query: dict[str, Any], headers: dict[str, Any]) -> Any:
+def start(query: dict[str, Any]) -> Any:
     """Start a tuning job; with a form, store its file as the dataset first."""
-    wanted, digest = _read_form() if request.mimetype == forms.MEDIA_TYPE else _read_body()
+    wanted = _read_form() if request.mimetype == forms.MEDIA_TYPE else _read_body()
     if query["dry_run"]:
         return _plan(wanted)
-    job = services().submission.submit(wanted, headers["idempotency_key"], digest)
+    job = services().submission.submit(wanted)
     add_about(job=job.id, model=job.model)
     shown, more = _awaited(job, query["wait"])
     return shown, 202, {"Location": url_for("tune.show", job=job.id), **more}
@@ -128,6 +127,20 @@ def resume(job: str) -> Job:
     return _shown(services().job_commands.resume(job))
 
 
+@blueprint.route("/<job>/requeue", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def requeue(job: str) -> Job:
+    """Take a job from its worker, such as one that hangs, and queue it for any worker."""
+    return _shown(services().job_commands.requeue(job))
+
+
+@blueprint.route("/<job>/finish", methods=["POST"])
+@blueprint.response(202, JobSchema)
+def finish(job: str) -> Job:
+    """Build the version of a failed job again, from the best of its trials."""
+    return _shown(services().job_commands.finish(job))
+
+
 @blueprint.route("/<job>/trials", methods=["GET"])
 @blueprint.arguments(TrialsQuery, location="query")
 @blueprint.response(200, TrialPageSchema)
@@ -159,30 +172,32 @@ def trial(job: str, number: int) -> Trial:
     return services().jobs.trial(services().jobs.get(job), number)
 
 
-def _read_body() -> tuple[JobSpec, str]:
-    """Return the job that a JSON body asks for, and the digest of the body."""
-    if not request.is_json and request.get_data(cache=True):
+def _read_body() -> JobSpec:
+    """Return the job that a JSON body asks for."""
+    if not request.is_json and current_body():
         raise forms.other_media_type()
     wanted: JobSpec = _PARSER.parse(_SCHEMA, request, location="json")
-    return wanted, hashlib.sha256(request.get_data(cache=True)).hexdigest()
+    return wanted
 
 
-def _read_form() -> tuple[JobSpec, str]:
-    """Return the job that a form asks for, its file stored, and the digest of the form."""
+def _read_form() -> JobSpec:
+    """Return the job that a form asks for; its file is stored."""
     form = load_form(forms.form_values(TuneFormSchema()))
-    digest = forms.form_digest()
     name = form.file.filename
     record = services().datasets.add_file(
-        form.file.read(), name, form.file.mimetype, form.types, options=form.options
+        form.file.stream, name, form.file.mimetype, form.types, options=form.options
     )
-    return replace(form.spec, dataset=record.id), digest
+    return replace(form.spec, dataset=record.id)
 
 
 def _awaited(job: Job, seconds: float) -> tuple[Job, dict[str, str]]:
     """Return the job when it has ended or `seconds` are over, and headers for the answer."""
     headers = {}
     if seconds:
-        if not services().streams.wait(job.id, seconds):
+        give_back_turn()
+        if not services().streams.wait(
+            job.id, seconds, client=request.environ.get("gunicorn.socket")
+        ):
             headers = {"Retry-After": RETRY_AFTER}
         job = services().jobs.get(job.id)
     return _shown(job), headers

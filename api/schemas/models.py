@@ -31,6 +31,9 @@ class VersionSummarySchema(ma.Schema):
         metadata=described("Why its files or metrics cannot be read; null if they can."),
     )
     created = ma.fields.DateTime(format="iso")
+    created_by = ma.fields.String(
+        allow_none=True, metadata=described("As in its job: the name of an API key.")
+    )
     bytes = ma.fields.Integer(metadata=described("Of its files."))
 
 
@@ -94,4 +97,15 @@ class AliasSchema(ma.Schema):
 
     version = StrictInteger(
         required=True, validate=Range(1, LARGEST_NUMBER), metadata={"example": 2}
+    )
+
+
+class RollbackSchema(ma.Schema):
+    """The condition of a rollback, which makes it safe to send twice."""
+
+    from_ = StrictInteger(
+        data_key="from",
+        load_default=None,
+        validate=Range(1, LARGEST_NUMBER),
+        metadata=described("The present champion; 409 if it is another version.", example=4),
     )

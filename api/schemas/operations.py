@@ -1,8 +1,9 @@
-"""Probes."""
+"""Probes, and entries of the audit log."""
 
 import marshmallow as ma
+from marshmallow.validate import Length, Range
 
-from models.fields import described
+from models.fields import LARGEST_NUMBER, described
 
 
 class ProbeSchema(ma.Schema):
@@ -20,3 +21,57 @@ class ReadySchema(ma.Schema):
         values=ma.fields.String(),
         metadata=described("`ok` by the name of each check: `process`, `database`, `artifacts`."),
     )
+
+
+def _filter(text: str, length: int) -> ma.fields.String:
+    return ma.fields.String(load_default=None, validate=Length(1, length), metadata=described(text))
+
+
+def _moment(text: str) -> ma.fields.AwareDateTime:
+    return ma.fields.AwareDateTime(load_default=None, format="iso", metadata=described(text))
+
+
+class AuditQuery(ma.Schema):
+    """The entries to return."""
+
+    limit = ma.fields.Integer(
+        load_default=100, validate=Range(1, 1000), metadata=described("Most items to return.")
+    )
+    after = ma.fields.Integer(
+        load_default=None,
+        validate=Range(1, LARGEST_NUMBER),
+        metadata=described("`next` of the page before."),
+    )
+    key = _filter("Only changes of the key of this id or name.", 64)
+    operation = _filter("Only this operation, by its `operationId`.", 64)
+    kind = _filter("Only changes of such things: `job`, `dataset`, `model`, `key`.", 32)
+    id = _filter("Only changes of the thing of this id.", 128)
+    since = _moment("Only changes from this moment on, with its offset from UTC.")
+    until = _moment("Only changes before this moment, with its offset from UTC.")
+
+
+class AuditEntrySchema(ma.Schema):
+    """One request, or one call of the command line, that changed something."""
+
+    entry = ma.fields.Integer(metadata=described("Later entries have higher numbers."))
+    time = ma.fields.DateTime()
+    key_id = ma.fields.String(
+        allow_none=True, metadata=described("Of a key of `luthier keys`; null otherwise.")
+    )
+    key_name = ma.fields.String(
+        metadata=described("Of the key; `anonymous` without keys, `luthier keys` for that command.")
+    )
+    operation = ma.fields.String(metadata=described("The `operationId`."))
+    kind = ma.fields.String(metadata=described("Of the thing that was changed, such as `job`."))
+    id = ma.fields.String(allow_none=True, metadata=described("Of that thing."))
+    details = ma.fields.Dict(metadata=described("What was changed in it, by operation."))
+    request_id = ma.fields.String(
+        allow_none=True, metadata=described("The `X-Request-ID`, which is in the logs too.")
+    )
+
+
+class AuditPageSchema(ma.Schema):
+    """A part of the entries, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(AuditEntrySchema))
+    next = ma.fields.String(allow_none=True)

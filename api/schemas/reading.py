@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from api.parsing import check_printable
 from models.data.columns import ColumnType
 from models.data.table import ReadOptions
-from models.fields import LARGEST_NUMBER, Reference, StrictInteger, described
+from models.fields import LARGEST_NUMBER, KeyedField, Reference, StrictInteger, described
 
 _NO_DELIMITERS = frozenset("\"'\r\n")
 _THOUSANDS = (",", ".", " ", "'", "_", "\u2019", "\u00a0", "\u202f", "\u2009")
@@ -30,7 +30,7 @@ class FileField(Upload):  # type: ignore[misc]
         return value
 
 
-class TypesField(ma.fields.Dict):
+class TypesField(KeyedField):
     """Column types by name."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -117,7 +117,7 @@ class ReadOptionsSchema(ma.Schema):
     skip_rows = StrictInteger(
         validate=Range(0, LARGEST_NUMBER), metadata=described("Lines to leave out at the top.")
     )
-    date_formats = ma.fields.Dict(
+    date_formats = KeyedField(
         keys=ma.fields.String(),
         values=ma.fields.String(validate=Length(1, 100)),
         metadata=described("Formats of dates by column.", example={"sold": "%d.%m.%Y"}),

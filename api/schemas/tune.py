@@ -213,9 +213,13 @@ class JobSchema(ma.Schema):
     stop_reason = ma.fields.String(
         allow_none=True,
         metadata=described(
-            "Why the search ended: `max_trials`, `max_seconds`, `max_failed_trials`, `target`"
-            " or `exhausted` (nothing is left to try)."
+            "Why the search ended: `max_trials`, `max_seconds`, `max_failed_trials`, `target`,"
+            " `exhausted` (nothing is left to try), or `finish` (it was asked to)."
         ),
+    )
+    waiting_for = ma.fields.String(
+        allow_none=True,
+        metadata=described("What keeps it from going on now, such as storage that is away."),
     )
     error = ma.fields.String(allow_none=True)
     version = ma.fields.Integer(
@@ -232,8 +236,21 @@ class JobSchema(ma.Schema):
         metadata=described("Of the weights that it keeps; null until a sweep after its end."),
     )
     created = ma.fields.DateTime()
+    created_by = ma.fields.String(
+        allow_none=True,
+        metadata=described("Name of the API key; `anonymous` without keys, null if unknown."),
+    )
     started = ma.fields.DateTime(allow_none=True)
     finished = ma.fields.DateTime(allow_none=True)
+    held_by = ma.fields.String(
+        attribute="owner",
+        allow_none=True,
+        metadata=described("The worker that holds the job; null if none does."),
+    )
+    lease_until = ma.fields.DateTime(
+        allow_none=True,
+        metadata=described("When that ends, unless the worker renews it, as it does until then."),
+    )
     warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema), metadata=_WARNINGS)
     columns = ma.fields.Nested(ColumnUseSchema, allow_none=True, metadata=_COLUMNS)
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))

@@ -1,10 +1,10 @@
-"""Queries and headers of tuning jobs and trials."""
+"""Queries and headers of requests about tuning jobs, trials and events."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
-from marshmallow.validate import Length, OneOf, Range
+from marshmallow.validate import OneOf, Range
 
 from api.schemas.fields import PageQuery
 from models.fields import LARGEST_NUMBER, described
@@ -40,22 +40,6 @@ class TuneQuery(ma.Schema):
             raise ma.ValidationError("With dry_run there is no job to wait for.", "wait")
 
 
-class TuneHeaders(ma.Schema):
-    """Headers of a tuning request."""
-
-    idempotency_key = ma.fields.String(
-        data_key="Idempotency-Key",
-        load_default=None,
-        validate=Length(1, 255),
-        metadata=described("A request sent again with the same key answers the same job."),
-    )
-
-    class Meta:
-        """Every request has headers that are not ours."""
-
-        unknown = ma.EXCLUDE
-
-
 class JobQuery(ma.Schema):
     """When to answer."""
 
@@ -89,3 +73,19 @@ class TrialsQuery(ma.Schema):
         validate=OneOf(["number", "score"]),
         metadata=described("By `number`, or by `score` with the best first."),
     )
+
+
+class EventsHeaders(ma.Schema):
+    """The place where a stream goes on."""
+
+    last_event_id = ma.fields.Integer(
+        data_key="Last-Event-ID",
+        load_default=0,
+        validate=Range(0, LARGEST_NUMBER),
+        metadata=described("Id of the last event already seen; only later ones are sent."),
+    )
+
+    class Meta:
+        """Every request has headers that are not ours."""
+
+        unknown = ma.EXCLUDE

@@ -19,6 +19,7 @@ from models.access.keys import (
     new_key,
 )
 from models.errors import Invalid, NotFound
+from models.store.audit import tell
 from models.store.engine import Database
 from models.store.tables import api_keys, now
 
@@ -69,6 +70,7 @@ class KeyCatalog:
             "created": now(),
             "expires": expires,
         }
+        tell("key", key_id, name=name, scopes=row["scopes"])
         with self._database.write() as connection:
             connection.execute(insert(api_keys).values(row))
         return self.get(key_id), key
@@ -99,6 +101,7 @@ class KeyCatalog:
 
     def revoke(self, key_id: str) -> KeyRecord:
         """Revoke a key; raise NotFound if there is none."""
+        tell("key", key_id)
         with self._database.write() as connection:
             connection.execute(
                 update(api_keys)
@@ -158,7 +161,7 @@ class KeyRing:
         record = None if key_id is None else self._catalog.find(key_id)
         if record is None or not is_same(record.digest, digest) or record.state != "active":
             return None
-        caller = Caller(record.name, record.scopes)
+        caller = Caller(record.name, record.scopes, record.id)
         seconds = REMEMBERED_SECONDS
         if record.expires is not None:
             seconds = min(seconds, (record.expires - now()).total_seconds())

@@ -32,6 +32,7 @@ class Caller:
 
     name: str
     scopes: frozenset[Scope]
+    key_id: str | None = None  # None for a key of the settings
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller has the permission `scope`."""

@@ -15,9 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +25,7 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from models.executors.executor import Payload, Result, TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.folders import owned_folder
 
 OUT_OF_MEMORY_EXIT = 86
 _WATCH_SECONDS = 0.2
@@ -148,32 +148,42 @@ class LocalExecutor:
     """A pool of spawned processes that stay warm across jobs.
 
     `prepare` runs once in every new process before its first task. `memory_limit` is in bytes
-    of resident memory. A process that dies, times out or exceeds the limit is replaced.
+    of resident memory. A process that dies, times out or exceeds the limit is replaced, and
+    between two tasks also one that has grown by `growth_limit` bytes since it was prepared.
     """
 
     def __init__(
-        self, slots: int, memory_limit: int, prepare: Callable[[], None] | None = None
+        self,
+        slots: int,
+        memory_limit: int,
+        prepare: Callable[[], None] | None = None,
+        growth_limit: int = 1024**3,
     ) -> None:
         self.slots = slots
-        self._folder = tempfile.mkdtemp(prefix="luthier-")
+        self._stack = ExitStack()  # of what is closed at the end
+        self._folder = str(self._stack.enter_context(owned_folder("tasks")))
         self._tasks = itertools.count()
         self._initargs = (memory_limit, os.getpid(), self._folder, prepare)
+        self._lifetime = _Lifetime(growth_limit)
         self._pool = self._open_pool()
-        self._unfinished: set[Future[Any]] = set()
+        self._unfinished: set[_LinkedFuture[Any]] = set()
+        self._is_closed = threading.Event()
+        threading.Thread(target=self._end_late_tasks, daemon=True).start()
 
     def submit(
         self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None
     ) -> "Future[Result]":
         """Start `function(payload)` in a free process, or queue it until one is free."""
         channel = Channel(f"{self._folder}/{next(self._tasks)}")
-        inner = self._working_pool().schedule(
-            run_task, args=[channel, function, payload], timeout=timeout
-        )
-        outer: Future[Result] = _LinkedFuture(inner, Listener(channel))
-        self._unfinished.add(inner)
-        inner.add_done_callback(self._unfinished.discard)
-        inner.add_done_callback(lambda done: _settle(done, outer, timeout))
+        inner = self._working_pool().schedule(run_task, args=[channel, function, payload])
+        outer: _LinkedFuture[Result] = _LinkedFuture(inner, Listener(channel), timeout)
+        self._unfinished.add(outer)
+        inner.add_done_callback(lambda done: self._settle(done, outer))
         return outer
+
+    def _settle(self, done: "Future[Result]", outer: "_LinkedFuture[Result]") -> None:
+        self._unfinished.discard(outer)
+        _settle(done, outer)
 
     def cancel(self, future: "Future[Result]") -> None:
         """End the task; the process that runs it is killed and replaced."""
@@ -200,11 +210,22 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Kill every process and cancel every task."""
+        self._is_closed.set()
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
         for future in tuple(self._unfinished):
-            future.cancel()
-        shutil.rmtree(self._folder, ignore_errors=True)
+            future.inner.cancel()
+        self._stack.close()
+
+    def _end_late_tasks(self) -> None:
+        """Kill the processes of tasks that run for too long.
+
+        Pebble's own limit is by the clock, which may jump.
+        """
+        while not self._is_closed.wait(_WATCH_SECONDS):
+            for future in tuple(self._unfinished):
+                if future.is_late():
+                    future.inner.cancel()
 
     def _working_pool(self) -> ProcessPool:
         """Return the pool. Pebble gives a pool up when an idle process of it dies; reopen it."""
@@ -216,6 +237,7 @@ class LocalExecutor:
     def _open_pool(self) -> ProcessPool:
         return ProcessPool(
             max_workers=self.slots,
+            max_tasks=self._lifetime,
             initializer=_start_process,
             initargs=self._initargs,
             context=multiprocessing.get_context("spawn"),
@@ -223,26 +245,52 @@ class LocalExecutor:
 
 
 class _LinkedFuture(Future[Result]):
-    """A future that raises this package's errors instead of the pool's."""
+    """A future that raises this package's errors instead of the pool's.
 
-    def __init__(self, inner: "Future[Result]", listener: Listener) -> None:
+    `timeout` is in seconds of the monotonic clock, from when a process has the task.
+    """
+
+    def __init__(self, inner: "Future[Result]", listener: Listener, timeout: float | None) -> None:
         super().__init__()
         self.inner = inner
         self.listener = listener
+        self.timeout = timeout
+        self.timed_out = False
+        self._started: float | None = None
+
+    def is_late(self) -> bool:
+        """Note whether the task has begun; return whether it runs for longer than its limit."""
+        if self.timeout is None or not self.inner.running():
+            return False
+        if self._started is None:
+            self._started = time.monotonic()
+        self.timed_out = time.monotonic() - self._started > self.timeout
+        return self.timed_out
 
 
-def _settle(done: "Future[Result]", outer: "Future[Result]", timeout: float | None) -> None:
-    if done.cancelled():
-        outer.cancel()
-        outer.set_running_or_notify_cancel()
-        return
+class _Lifetime(int):
+    """The bytes by which a process may grow, in the place of Pebble's `max_tasks`.
+
+    In the process, Pebble compares it with the number of tasks before it takes another one.
+    """
+
+    def __gt__(self, tasks: int) -> bool:
+        """Whether the process may take another task; its first call notes its size."""
+        size = psutil.Process().memory_info().rss
+        if tasks == 0:
+            self._first_size = size
+        return size - self._first_size <= self
+
+
+def _settle(done: "Future[Result]", outer: "_LinkedFuture[Result]") -> None:
     try:
         outer.set_result(done.result())
     except CancelledError:
+        if outer.timed_out:
+            outer.set_exception(TaskTimedOut(f"Ended after its limit of {outer.timeout:g} s."))
+            return
         outer.cancel()
         outer.set_running_or_notify_cancel()
-    except FutureTimeout:
-        outer.set_exception(TaskTimedOut(f"Ended after its limit of {timeout:g} s."))
     except ProcessExpired as expired:
         outer.set_exception(_explain(expired))
     except BrokenProcessPool:
@@ -261,14 +309,25 @@ def _start_process(
     memory_limit: int, parent: int, folder: str, prepare: Callable[[], None] | None
 ) -> None:
     threading.Thread(target=_watch, args=(memory_limit, parent, folder), daemon=True).start()
+    _keep_temporary_files(Path(folder))
     if prepare is not None:
         prepare()
+
+
+def _keep_temporary_files(folder: Path) -> None:
+    """Keep this process's temporary files below `folder`; remove those of dead siblings."""
+    for other in folder.glob("files-*"):
+        if not psutil.pid_exists(int(other.name.removeprefix("files-"))):
+            shutil.rmtree(other, ignore_errors=True)
+    own = folder / f"files-{os.getpid()}"
+    own.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(own)
 
 
 def _watch(memory_limit: int, parent: int, folder: str) -> None:
     """End this process when it exceeds its memory limit or its parent is gone.
 
-    A killed parent could not remove the folder of its tasks' reports.
+    A killed parent could not remove the folder of its tasks' files.
     """
     process = psutil.Process()
     pause = threading.Event()

@@ -7,7 +7,6 @@ from typing import Any
 
 from marshmallow import ValidationError
 from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from models.data.library.catalog import hold_datasets, needed_datasets
 from models.errors import Conflict, Invalid, NotFound, TooMany
@@ -23,7 +22,7 @@ from models.jobs.model import (
 from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
-from models.jobs.store.rows import job_from_row
+from models.jobs.store.rows import SCORED
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
@@ -36,6 +35,7 @@ from models.oracles.strategy import Bayesian, Hyperband, Random, plan
 from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
 from models.store.artifacts import Artifacts
+from models.store.audit import actor_name, tell
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
 
@@ -70,17 +70,14 @@ class JobCommands:
         self,
         spec: JobSpec,
         planned_trials: int,
-        idempotency_key: str | None = None,
-        request_digest: str | None = None,
         enqueued: Sequence[TrialValues] = (),
         data_notes: Mapping[str, Any] | None = None,
     ) -> Job:
-        """Queue a job; a key that was used before returns the job that it made.
+        """Queue a job.
 
         `enqueued` are the full values of trials to begin with; `planned_trials` counts them.
-        `data_notes` holds `warnings` and `columns` in JSON. Raises Invalid if the key came with
-        another request, TooMany when the queue is full, NotFound if a dataset, or the job that it
-        narrows, was deleted meanwhile.
+        `data_notes` holds `warnings` and `columns` in JSON. Raises TooMany when the queue is full,
+        NotFound if a dataset, or the job that it narrows, was deleted meanwhile.
         """
         row = {
             "id": f"job_{secrets.token_hex(8)}",
@@ -89,24 +86,15 @@ class JobCommands:
             "spec": dump_spec(spec),
             "dataset": None if spec.dataset.startswith("builtin:") else spec.dataset,
             "planned_trials": planned_trials,
-            "idempotency_key": idempotency_key,
-            "request_digest": request_digest,
             "created": (moment := now()),
+            "created_by": actor_name(),
             "queued": moment,
             "seconds": 0.0,
             "data_notes": data_notes,
         }
-        while True:
-            try:
-                with self._database.write() as connection:
-                    return self._insert(connection, row, enqueued, spec.budget.epochs)
-            except IntegrityError:
-                if idempotency_key is None:
-                    raise
-            same = self._same_request(idempotency_key, request_digest)
-            if same is not None:
-                return same
-            # Its job was deleted in this very moment: the key is free again.
+        tell("job", str(row["id"]), model=spec.model)
+        with self._database.write() as connection:
+            return self._insert(connection, row, enqueued, spec.budget.epochs)
 
     def _insert(
         self,
@@ -127,10 +115,7 @@ class JobCommands:
         return unit.job()
 
     def _check_queue(self, connection: Connection) -> None:
-        """Raise TooMany when the queue, with the job just written, is too long.
-
-        It is checked after writing, so that a repeated request is answered as before.
-        """
+        """Raise TooMany when the queue, with the job just written, is too long."""
         waiting = select(func.count()).where(jobs.c.state == JobState.QUEUED)
         limit = self._max_queued
         if limit is not None and connection.execute(waiting).scalar_one() > limit:
@@ -138,17 +123,6 @@ class JobCommands:
                 f"{limit:,} jobs wait already, the most that LUTHIER_MAX_QUEUED_JOBS allows.",
                 RETRY_AFTER,
             )
-
-    def _same_request(self, key: str, digest: str | None) -> Job | None:
-        """Return the job that a request with this key made; None if there is none any more."""
-        with self._database.read() as connection:
-            query = select(jobs).where(jobs.c.idempotency_key == key)
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        if row.request_digest != digest:
-            raise Invalid.at("Idempotency-Key", "This key was used with another request.")
-        return job_from_row(row)
 
     def pause(self, job: str) -> Job:
         """Start no more trials of a job; those under way are finished."""
@@ -161,6 +135,45 @@ class JobCommands:
     def cancel(self, job: str) -> Job:
         """End a job and its trials, at once if no worker holds it."""
         return self._change(job, _cancelled_or_cancelling)
+
+    def requeue(self, job: str) -> Job:
+        """Take a job from its worker, which stops to work on it; return the job.
+
+        Its running trials wait again, without a retry, for any worker that claims the job. One that
+        is being cancelled stays so until then. Raises Conflict if no worker holds it or it is
+        paused.
+        """
+        with unit_of_work(self._database, job) as unit:
+            if unit.owner is None or unit.state == JobState.PAUSED:
+                held = "" if unit.owner else ", and no worker holds it"
+                raise Conflict(f"Job {job} is {unit.state}{held}.")
+            tell(held_by=unit.owner)
+            unit.change_trials(TrialState.WAITING, source=[TrialState.RUNNING])
+            if unit.state == JobState.RUNNING:
+                unit.change_state(JobState.QUEUED)
+            unit.set(owner=None, lease_until=None, waiting_for=None)
+            return unit.job()
+
+    def finish(self, job: str) -> Job:
+        """Let a failed job build its version again, of its best trial.
+
+        Raises Conflict for a job that has not failed, or none of whose trials has a score.
+        """
+        with unit_of_work(self._database, job) as unit:
+            found = unit.job()
+            if found.state != JobState.FAILED:
+                raise Conflict(f"Job {job} is {found.state}; only a failed job can be finished.")
+            if not _has_scores(unit):
+                raise Conflict(f"No trial of job {job} has a score.")
+            unit.set(
+                stop_reason=found.stop_reason or "finish",
+                error=None,
+                finished=None,
+                attempts=0,
+                changes=found.changes + 1,
+            )
+            unit.change_state(JobState.QUEUED)
+            return unit.job()
 
     def _change(self, job: str, target_of: Callable[[UnitOfWork], JobState]) -> Job:
         """Move a job; Conflict if its state forbids that; asking twice changes nothing."""
@@ -209,7 +222,9 @@ class JobCommands:
             planned = found.planned_trials + len(listed)
             check_trials(planned, self._max_trials, "trials")
             unit.set(planned_trials=planned, changes=found.changes + 1)
-            return _enqueue(unit, listed, found.spec.budget.epochs)
+            enqueued = _enqueue(unit, listed, found.spec.budget.epochs)
+            tell(trials=[trial.number for trial in enqueued])
+            return enqueued
 
     def raise_budget(self, job: str, limits: Limits) -> Job:
         """Raise limits of a job's budget, by name; None takes a limit away.
@@ -232,11 +247,14 @@ class JobCommands:
                 unit.set(stop_reason=None, error=None, finished=None, attempts=0)
             if found.state.is_final:
                 unit.change_state(JobState.QUEUED)
+            tell(budget=dict(limits))
             unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
             return unit.job()
 
 
 def _queued_again(unit: UnitOfWork) -> JobState:
+    if unit.state == JobState.RUNNING:
+        raise Conflict(f"Job {unit.job_id} is running; only a paused one can be resumed.")
     if unit.state.is_final:
         raise Conflict(f"Job {unit.job_id} is {unit.state}; only a raised budget lets it go on.")
     return JobState.QUEUED
@@ -255,6 +273,11 @@ def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> li
     return unit.add_trials(
         [{"key": enqueued_key, "values": dict(values), "epochs": epochs} for values in listed]
     )
+
+
+def _has_scores(unit: UnitOfWork) -> bool:
+    query = select(func.count()).where(trials.c.job == unit.job_id, trials.c.state.in_(SCORED))
+    return bool(unit.connection.execute(query).scalar_one())
 
 
 def _narrowed_job(document: Any) -> str | None:
@@ -329,6 +352,8 @@ def _check_goes_on(job: Job, spec: JobSpec, limits: Limits) -> None:
     reason = job.stop_reason
     if reason is None:
         raise Conflict(f"Job {job.id} did not end by a limit, but because: {job.error}")
+    if reason == "finish":
+        return
     if reason == "exhausted":
         if spec.strategy == job.spec.strategy:
             raise Conflict(f"The search of job {job.id} has tried all that its strategy has.")

@@ -54,7 +54,13 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
         {JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING, JobState.CANCELLED}
     ),
     JobState.RUNNING: frozenset(
-        {JobState.PAUSED, JobState.CANCELLING, JobState.SUCCEEDED, JobState.FAILED}
+        {
+            JobState.QUEUED,  # an operator took it from its worker
+            JobState.PAUSED,
+            JobState.CANCELLING,
+            JobState.SUCCEEDED,
+            JobState.FAILED,
+        }
     ),
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.CANCELLED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
@@ -119,6 +125,11 @@ class Job:
     version: int | None  # registered version of the winner
     oracle_state: Mapping[str, Any] | None
     changes: int  # times that its user changed it while it could be worked on
+    owner: str | None = None  # worker that holds it
+    lease_until: datetime | None = None  # end of that, unless the worker renews it
+    created_by: str | None = None  # name of a key; None in jobs of versions before 0.3
+    claims: int = 0  # times that a worker took it, by which a run is told from those before it
+    waiting_for: str | None = None  # what keeps it from going on, in a sentence
     data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
     bytes: int | None = None  # of the weights that it keeps; None until they are counted
     progress: Progress | None = None  # where a reader asked for it

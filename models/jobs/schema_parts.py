@@ -15,7 +15,7 @@ from models.data.preparation.weighting import (
     class_weight_from_json,
     class_weight_to_json,
 )
-from models.fields import Reference, StrictFloat, StrictInteger, described
+from models.fields import KeyedField, Reference, StrictFloat, StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import Budget, NarrowFrom
 from models.oracles.strategy import DEFAULT_TRIALS
@@ -76,13 +76,10 @@ class ClassWeightField(ma.fields.Field[Any]):
             raise self.make_error("form")
         if not value:
             raise self.make_error("empty")
-        factors = ma.fields.Dict(
+        factors = KeyedField(
             keys=ma.fields.String(), values=StrictFloat(validate=Range(MIN_WEIGHT, MAX_WEIGHT))
         )
-        try:
-            return class_weight_from_json(factors.deserialize(value))
-        except ma.ValidationError as error:
-            raise ma.ValidationError(_by_label(error.messages)) from None
+        return class_weight_from_json(factors.deserialize(value))
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return class_weight_to_json(value)
@@ -101,11 +98,6 @@ class ClassWeightField(ma.fields.Field[Any]):
                 },
             ]
         }
-
-
-def _by_label(messages: Any) -> Any:
-    """Drop the level "value" that marshmallow's Dict puts between a key and its messages."""
-    return {label: found.get("value", found) for label, found in messages.items()}
 
 
 class ObjectiveSchema(ma.Schema):

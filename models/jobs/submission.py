@@ -124,14 +124,14 @@ class Submission:
         self._reader = reader
         self._max_trials = max_trials
 
-    def submit(self, request: JobSpec, key: str | None, digest: str) -> Job:
-        """Queue a job. `key` is the caller's idempotency key, `digest` that of the whole request.
+    def submit(self, request: JobSpec) -> Job:
+        """Queue a job.
 
         Raises Invalid with the path of the field, NotFound for an unknown dataset.
         """
         decision = self.decide(request)
         return self._commands.create(
-            decision.spec, decision.trials, key, digest, decision.enqueued, decision.notes
+            decision.spec, decision.trials, decision.enqueued, decision.notes
         )
 
     def decide(self, request: JobSpec) -> Decision:
@@ -197,7 +197,8 @@ class Submission:
                 record = self._library.add_inline(request.dataset, {})
             except Invalid as error:
                 raise error.under("dataset") from None
-        return self._resolve_stored(request, record, self._library.open(record.id))
+        with self._library.opened(record) as dataset:
+            return self._resolve_stored(request, record, dataset)
 
     def _resolve_stored(self, request: JobSpec, record: DatasetRecord, dataset: Dataset) -> Data:
         target, evaluation = request.target, request.evaluation

@@ -1,19 +1,19 @@
 """Models, their versions, and the aliases that point at them."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.errors import Conflict, NotFound
+from models.errors import NotFound
+from models.registry.aliases import CHAMPION, lock_aliases, point, roll_back
 from models.registry.documents import Document
 from models.registry.records import ModelRecord, VersionRecord
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import alias_history, aliases, now, version_numbers, versions
-
-CHAMPION = "champion"
+from models.store.tables import aliases, jobs, now, version_numbers, versions
 
 # Built once: every prediction runs one of them.
 _BY_NUMBER = select(versions.c.version).where(
@@ -40,6 +40,7 @@ class ModelCatalog:
             "job": job,
             "trial": trial,
             "created": now(),
+            "created_by": select(jobs.c.created_by).where(jobs.c.id == job).scalar_subquery(),
             "files": {},
             "details": {},
             "ready": False,
@@ -75,7 +76,7 @@ class ModelCatalog:
             .values(ready=True, created=now(), **values)
         )
         remove_later(connection, [artifact_folder(model, version)])
-        _point(connection, model, CHAMPION, version)
+        point(connection, model, CHAMPION, version)
 
     def discard(self, connection: Connection, model: str, version: int) -> bool:
         """Release a reserved number within the caller's transaction; return whether there was one.
@@ -154,8 +155,14 @@ class ModelCatalog:
         """Return what is registered of a version's files; raises NotFound or Unreadable."""
         return self.version(model, version).files
 
-    def set_alias(self, model: str, alias: str, version: int) -> None:
-        """Point `alias` at a version; NotFound if the model has no such version."""
+    def set_alias(
+        self, model: str, alias: str, version: int, expects: Callable[[int], bool] | None = None
+    ) -> None:
+        """Point `alias` at a version; NotFound if the model has no such version.
+
+        Raises PreconditionFailed unless `expects`, if it is given, is true of the version that the
+        alias points at.
+        """
         self.version(model, version)
         with self._database.write() as connection:
             lock_aliases(connection, model)
@@ -164,31 +171,16 @@ class ModelCatalog:
             )
             if connection.execute(known).one_or_none() is None:
                 raise NotFound(f"version of model {model!r}", version)  # deleted just now
-            _point(connection, model, alias, version)
+            point(connection, model, alias, version, expects)
 
-    def rollback(self, model: str) -> int:
+    def rollback(self, model: str, expected: int | None = None) -> int:
         """Point `champion` at the version it pointed at before, and return that version.
 
-        Raises Conflict if there is none.
+        Raises Conflict if there is none, or if `champion` does not point at `expected`.
         """
         self.model(model)
         with self._database.write() as connection:
-            lock_aliases(connection, model)
-            history = connection.execute(
-                select(alias_history.c.id, alias_history.c.version)
-                .where(alias_history.c.model == model, alias_history.c.alias == CHAMPION)
-                .order_by(alias_history.c.id.desc())
-                .limit(2)
-            ).all()
-            if len(history) < 2:
-                raise Conflict(f"Model {model!r} has no earlier champion to go back to.")
-            present, earlier = history
-            # Both entries go: pointing at the earlier one writes it anew, as the newest.
-            connection.execute(
-                delete(alias_history).where(alias_history.c.id.in_([present.id, earlier.id]))
-            )
-            _point(connection, model, CHAMPION, earlier.version)
-            return int(earlier.version)
+            return roll_back(connection, model, expected)
 
 
 def artifact_folder(model: str, version: int) -> str:
@@ -225,34 +217,6 @@ def _new_number(connection: Connection, model: str, last: int) -> int:
     else:
         connection.execute(update(version_numbers).where(of_model).values(last=number))
     return number
-
-
-def lock_aliases(connection: Connection, model: str) -> None:
-    """Keep other transactions from moving an alias of a model until this one ends."""
-    first = select(versions.c.version).where(versions.c.model == model)
-    first = first.order_by(versions.c.version).limit(1)
-    # PostgreSQL answers nothing if the row was deleted while this transaction waited for it.
-    while connection.execute(first.with_for_update()).one_or_none() is None:
-        if connection.execute(first).one_or_none() is None:
-            return
-
-
-def _point(connection: Connection, model: str, alias: str, version: int) -> None:
-    lock_aliases(connection, model)
-    at = connection.execute(
-        select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
-    ).scalar_one_or_none()
-    if at == version:
-        return  # a second entry would make the next rollback lead nowhere
-    values = {"version": version, "updated": now()}
-    moved = connection.execute(
-        update(aliases).where(aliases.c.model == model, aliases.c.alias == alias).values(values)
-    )
-    if moved.rowcount == 0:
-        connection.execute(insert(aliases).values(model=model, alias=alias, **values))
-    connection.execute(
-        insert(alias_history).values(model=model, alias=alias, version=version, created=now())
-    )
 
 
 def _models() -> Any:
@@ -292,6 +256,7 @@ def _versions(model: str) -> Any:
         versions.c.job,
         versions.c.trial,
         versions.c.created,
+        versions.c.created_by,
         versions.c.bytes,
         cast(versions.c.files, Text).label("files_json"),
         cast(versions.c.details, Text).label("details_json"),

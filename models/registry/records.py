@@ -29,6 +29,7 @@ class VersionRecord:
     job: str | None
     trial: int | None
     created: datetime
+    created_by: str | None  # that of its job
     aliases: tuple[str, ...]
     files_json: str
     details_json: str

@@ -7,7 +7,8 @@ deletes the files. Processes that hold a version loaded ask the catalog before e
 from sqlalchemy import Connection, delete, select, update
 
 from models.errors import Conflict, NotFound
-from models.registry.catalog import aliases_by_version, artifact_folder, lock_aliases
+from models.registry.aliases import lock_aliases
+from models.registry.catalog import aliases_by_version, artifact_folder
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import alias_history, aliases, jobs, versions

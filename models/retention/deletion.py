@@ -14,6 +14,7 @@ from models.jobs.model import FINAL_STATES, JobState
 from models.registry.catalog import artifact_folder as version_folder
 from models.registry.removal import ModelRemoval
 from models.retention.remover import Remover
+from models.store.audit import tell
 from models.store.engine import Database
 from models.store.tables import datasets, jobs
 
@@ -116,6 +117,7 @@ def _delete_each(found: Iterable[str], delete: Callable[[str], None], *, dry_run
     for name in found:
         try:
             if not dry_run:
+                tell(ids=[*deleted.ids, name])
                 delete(name)
             deleted.ids.append(name)
         except Conflict as conflict:

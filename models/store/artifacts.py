@@ -2,20 +2,31 @@
 
 import errno
 import hashlib
+import logging
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import fsspec
 
 from models.errors import ArtifactError, Unavailable
+from models.store.faults import explain_os, try_writing
+
+log = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _MARKER = ".luthier"  # read to check whether the root can be used
 _TRIES = 10  # of a change that other processes may disturb
+_FIRST_PAUSE = 0.5  # seconds between two tries of a patient process; each is twice as long
+_LONGEST_PAUSE = 15.0  # seconds
 _S3_OPTIONS = {
     # Other processes change the listings.
     "use_listings_cache": False,
@@ -25,6 +36,28 @@ _S3_OPTIONS = {
         "retries": {"mode": "standard", "max_attempts": 2},
     },
 }
+
+
+def _patient(
+    method: Callable[Concatenate["Artifacts", Arguments], Result],
+) -> Callable[Concatenate["Artifacts", Arguments], Result]:
+    """Try a method again until the root answers, or the patience of this process has ended."""
+
+    @wraps(method)
+    def wait(self: "Artifacts", /, *args: Arguments.args, **options: Arguments.kwargs) -> Result:
+        deadline = time.monotonic() + Artifacts.patience
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return method(self, *args, **options)
+            except Unavailable as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                log.warning("%s Trying again in %g s.", error, pause)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    return wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +77,20 @@ class Artifacts:
     method raises Unavailable where the root does not answer.
     """
 
+    # Seconds that this process waits for a root that does not answer, before it gives up. A trial
+    # waits, since it would lose its training; a server answers its client, and a worker has others.
+    patience: ClassVar[float] = 0.0
+
     def __init__(self, root: str) -> None:
         self.root = root
         options = _S3_OPTIONS if root.startswith("s3://") else {}
         try:
-            self._filesystem, self._base = fsspec.core.url_to_fs(root, **options)
+            if "://" in root:
+                self._filesystem, self._base = fsspec.core.url_to_fs(root, **options)
+            else:
+                # A path may hold characters that mean something else in a URL.
+                self._filesystem = fsspec.filesystem("file")
+                self._base = str(Path(root).expanduser().absolute())
         except (ImportError, ValueError) as error:
             raise ArtifactError(f"LUTHIER_ARTIFACTS={root!r}: {error}") from None
 
@@ -60,6 +102,7 @@ class Artifacts:
         """Whether the root is a folder, local or mounted."""
         return "file" in self._filesystem.protocol
 
+    @_patient
     def write(self, name: str, content: bytes) -> str:
         """Store `content` under `name`, replacing any other; return its SHA-256 in hex."""
         target = self._path(name)
@@ -70,6 +113,7 @@ class Artifacts:
                 self._filesystem.pipe_file(target, content)
         return hashlib.sha256(content).hexdigest()
 
+    @_patient
     def read(self, name: str) -> bytes:
         """Return the content of `name`; raise ArtifactError if there is none."""
         path = self._path(name)
@@ -89,6 +133,7 @@ class Artifacts:
             )
         return content
 
+    @_patient
     def exists(self, name: str) -> bool:
         """Whether a file or folder is stored under `name`."""
         path = self._path(name)
@@ -139,12 +184,18 @@ class Artifacts:
         with suppress(Unavailable):
             self.delete(name)
 
-    def check(self) -> None:
-        """Raise ArtifactError or Unavailable unless files can be read and written."""
+    def check(self, writes: bool = True) -> None:
+        """Raise ArtifactError or Unavailable unless files can be read and, if asked, written."""
         try:
             self.read(_MARKER)
+            is_marked = True
         except ArtifactError:
+            is_marked = False
+        if not is_marked or (writes and not self.is_folder):
             self.write(_MARKER, b"The root of Luthier's artifacts.\n")
+        if writes and self.is_folder:
+            with self._answering():
+                try_writing(Path(self._base))
 
     def _write_to_folder(self, target: str, content: bytes) -> None:
         temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
@@ -171,14 +222,21 @@ class Artifacts:
             raise
         except FileNotFoundError as error:
             raise Unavailable(f"The artifact root {self.root} does not exist: {error}") from error
-        except PermissionError as error:
+        except OSError as error:
+            if found := explain_os(error, f"the artifact root {self.root}"):
+                raise found from error
+            if not isinstance(error, PermissionError):
+                raise self._unusable(error) from error
             raise Unavailable(
                 f"The artifact root {self.root} refuses these credentials: {error}"
             ) from error
         except Exception as error:
-            raise Unavailable(
-                f"The artifact root {self.root} cannot be used: {type(error).__name__}: {error}"
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"The artifact root {self.root} cannot be used: {type(error).__name__}: {error}"
+        )
 
     def _path(self, name: str) -> str:
         parts = PurePosixPath(name).parts

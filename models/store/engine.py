@@ -2,9 +2,11 @@
 
 import json
 import math
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +22,33 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from models.errors import SettingError
+from models.errors import LuthierError, SettingError
+from models.store.audit import recorded
+from models.store.faults import explain, is_lock, try_writing
+from models.store.postgresql import LOCK_SECONDS, connect_arguments, give_up_on_silence
 from models.store.tables import SCHEMA_REVISION, now
 
-# A lost server is noticed, and a statement that waits for one times out, within seconds.
-_STATEMENT_SECONDS = 30
-_LOCK_SECONDS = 10
-_CONNECT_SECONDS = 5
 _RECYCLE_SECONDS = 1800  # proxies forget connections that are older
-_PSYCOPG = {
-    "connect_timeout": _CONNECT_SECONDS,
-    "tcp_user_timeout": 10_000,  # milliseconds
-    "keepalives_idle": 30,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "application_name": "luthier",
-    "options": (
-        f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout={_LOCK_SECONDS}s"
-        " -c idle_in_transaction_session_timeout=5min"
-    ),
-}
 _INCREMENTAL = 2  # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
 _PAGES_AT_ONCE = 2000  # of 4 KiB, given back in one short transaction
+_SQLITE_SECONDS = 30
+_OVERFLOW = 10  # connections to SQLite beside those of the threads
 _POSTGRESQL_READS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 class Database:
     """Short transactions over one engine; may be shared between threads, not between processes.
 
-    `connections` is the number of threads that use it at once. Nothing is opened before the first
-    transaction. Raises SettingError for a URL that names neither SQLite nor PostgreSQL.
+    `connections` is the number of threads that use it at once. `wait` is how many seconds a
+    transaction waits for a lock or a connection. Nothing is opened before the first transaction.
+    Raises SettingError for a URL that names neither SQLite nor PostgreSQL.
     """
 
-    def __init__(self, url: str, connections: int = 5) -> None:
-        self.engine = _create_engine(_normalised(url), connections)
+    def __init__(self, url: str, connections: int = 5, wait: float | None = None) -> None:
+        self.engine = _create_engine(_normalised(url), connections, wait)
         self._reading = self.engine
         if self.is_postgresql:
             self._reading = self.engine.execution_options(**_POSTGRESQL_READS)
@@ -79,9 +71,11 @@ class Database:
         SQLite takes its write lock at the start, so that two writers queue up instead of failing
         half-way. On PostgreSQL writers conflict only at rows that both lock or change: rows that
         must not change after they were read have to be read `with_for_update`.
+
+        What it changes for a command is recorded in the same transaction; see `models.store.audit`.
         """
         options = self.engine.execution_options(luthier_writes=True)
-        with options.begin() as connection:
+        with recorded(options.begin()) as connection:
             yield connection
 
     @contextmanager
@@ -143,6 +137,51 @@ class Database:
             cursor.close()
         finally:
             connection.close()
+
+    def check_writable(self) -> None:
+        """Commit a small change; raise the driver's error if that fails.
+
+        Returns, too, where another connection holds the lock for some time: that one can write.
+        """
+        try:
+            if self.is_postgresql:
+                with self.write() as connection:
+                    connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
+                    connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+            else:
+                self._write_to_file()
+        except (DBAPIError, sqlite3.Error) as error:
+            if not is_lock(error):
+                raise
+
+    def _write_to_file(self) -> None:
+        """Change the number that SQLite keeps for applications, and write more to its disk."""
+        connection = self.engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            before = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+            cursor.execute("PRAGMA busy_timeout=500")
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                number = cursor.execute("PRAGMA user_version").fetchone()[0]
+                cursor.execute(f"PRAGMA user_version={number % 1000 + 1}")
+                cursor.execute("COMMIT")
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={before}")
+        finally:
+            connection.close()
+        if self.path:
+            # A log that has room for one more page says nothing of the next.
+            try_writing(Path(self.path).parent)
+
+    def explain(self, error: Exception) -> LuthierError:
+        """Return what an error of the driver, or of the disk, means."""
+        return explain(error, self.path)
+
+    @property
+    def path(self) -> str | None:
+        """The file of an SQLite database; None for any other."""
+        return None if self.is_postgresql else self.engine.url.database
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -221,24 +260,31 @@ def _normalised(url: str) -> URL:
     return parsed
 
 
-def _create_engine(url: URL, connections: int) -> Engine:
+def _create_engine(url: URL, connections: int, wait: float | None) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=_LOCK_SECONDS,
+            pool_timeout=LOCK_SECONDS if wait is None else wait,
             pool_pre_ping=True,
             pool_recycle=_RECYCLE_SECONDS,
-            connect_args={**_PSYCOPG, **url.query},
+            connect_args={**connect_arguments(wait), **url.query},
             json_serializer=strict_json,
             json_deserializer=_parsed_json,
         )
-    engine = create_engine(url, json_serializer=strict_json, json_deserializer=_parsed_json)
+        if wait is not None:
+            give_up_on_silence(engine, wait)
+        return engine
+    seconds = _SQLITE_SECONDS if wait is None else wait
+    pool: dict[str, Any] = {}
+    if url.database:
+        pool = {"pool_size": connections, "max_overflow": _OVERFLOW, "pool_timeout": seconds}
+    engine = create_engine(url, json_serializer=strict_json, json_deserializer=_parsed_json, **pool)
     if url.database:
         folder = Path(url.database).parent
         event.listen(engine, "do_connect", lambda *_: folder.mkdir(parents=True, exist_ok=True))
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_prepare_sqlite, seconds))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -269,15 +315,15 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(seconds: float, connection: Any, _record: Any) -> None:
     # The driver's own transaction handling starts write transactions too late.
     connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
         # Counts in a new file only, and would wait for a writer in any other.
         connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA busy_timeout=30000")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

@@ -23,7 +23,7 @@ def migrate(database: Database) -> None:
     has no room.
     """
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     try:
         _upgrade(database, config)
     except OperationalError as error:

@@ -1,7 +1,9 @@
 """Checks of the database's schema, and whether database and artifacts can be used now."""
 
+import sqlite3
+
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import ArtifactError, SchemaError, Unavailable
 from models.store.artifacts import Artifacts
@@ -41,8 +43,10 @@ def missing_part(database: Database, artifacts: Artifacts) -> str | None:
     return database_trouble(database) or artifacts_trouble(artifacts)
 
 
-def database_trouble(database: Database) -> str | None:
+def database_trouble(database: Database, writes: bool = True) -> str | None:
     """Return why the database cannot be used, in a sentence; None if it can.
+
+    With `writes`, something is written to it.
 
     A newer schema can be used: migrations keep what the previous version reads, so that processes
     of that version serve until those of the new one have taken over.
@@ -50,17 +54,19 @@ def database_trouble(database: Database) -> str | None:
     try:
         with database.read() as connection:
             check_not_older(connection)
+        if writes:
+            database.check_writable()
     except SchemaError as error:
         return str(error)
-    except DBAPIError:
-        return "The database does not answer."
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        return str(database.explain(error))
     return None
 
 
-def artifacts_trouble(artifacts: Artifacts) -> str | None:
+def artifacts_trouble(artifacts: Artifacts, writes: bool = True) -> str | None:
     """Return why the artifacts cannot be used, in a sentence; None if they can."""
     try:
-        artifacts.check()
+        artifacts.check(writes)
     except (ArtifactError, Unavailable) as error:
         return str(error)
     return None

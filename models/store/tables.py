@@ -103,6 +103,7 @@ jobs = Table(
     Column("spec", JSON, nullable=False),
     Column("dataset", String(64)),
     Column("planned_trials", Integer, nullable=False),
+    # Written by versions before 0.3 only, and read for as long as keys are kept.
     Column("idempotency_key", String(255), unique=True),
     Column("request_digest", String(64)),
     Column("created", UtcDateTime, nullable=False),
@@ -121,6 +122,9 @@ jobs = Table(
     Column("attempts", Integer, nullable=False, default=0, server_default="0"),
     Column("data_notes", JSON),  # warnings and columns, as decided at submission
     Column("claims", Integer, nullable=False, default=0, server_default="0"),
+    Column("created_by", String(64)),  # name of a key, as in `audit`
+    Column("taken_from", String(64)),  # the worker whose lease had lapsed at the last claim
+    Column("waiting_for", Text),  # what keeps the job from going on, in a sentence
     Column("bytes", BigInteger),  # of the weights that it keeps; null until its end
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_dataset", "dataset"),
@@ -182,6 +186,7 @@ versions = Table(
     Column("files", JSON, nullable=False),
     Column("details", JSON, nullable=False),
     Column("ready", Boolean, nullable=False, default=False),
+    Column("created_by", String(64)),  # that of its job
     Column("bytes", BigInteger, nullable=False, default=0, server_default="0"),  # of its files
     Index("ix_versions_ready", "ready"),
     Index("ix_versions_bytes", "bytes"),
@@ -225,6 +230,38 @@ api_keys = Table(
     Column("created", UtcDateTime, nullable=False),
     Column("expires", UtcDateTime),
     Column("revoked", UtcDateTime),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry", Integer, primary_key=True),
+    Column("time", UtcDateTime, nullable=False),
+    Column("key_id", String(16)),  # of `api_keys`; null for other callers
+    Column("key_name", String(64), nullable=False),
+    Column("operation", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("id", String(128)),  # of the thing that was changed
+    Column("details", JSON, nullable=False),
+    Column("request_id", String(128)),
+    Index("ix_audit_kind", "kind", "id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("caller", String(80), primary_key=True),  # keys of two callers do not meet
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the request
+    Column("created", UtcDateTime, nullable=False),
+    Column("token", String(32), nullable=False),  # of the request that works on it
+    Column("busy_until", UtcDateTime, nullable=False),
+    Column("id", String(128)),  # of the thing that was changed; null before that
+    Column("details", JSON(none_as_null=True)),  # as in `audit`
+    Column("status", Integer),  # of the answer; null before that
+    Column("body", Text),
+    Column("location", Text),
+    Index("ix_idempotency_keys_created", "created"),
 )
 
 removals = Table(

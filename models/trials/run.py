@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import psutil
 
-from models.errors import ArtifactError
+from models.errors import ArtifactError, Unavailable
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
 from models.trials.scoring import combine, diverged, report_run
@@ -33,7 +33,8 @@ def run_trial(
     the runs it had finished, or by the best epoch of its first. `trainer` is the one that suits
     the trial unless it is given. A trial with a `parent` continues, run by run, from the best
     weights of the parent, which is trained again if they are gone; the optimizer's own state
-    starts anew. Any error becomes the result's `failure`. The process should be one that
+    starts anew. Any error becomes the result's `failure`, except that Unavailable is raised where
+    the artifacts do not answer: the trial is not to blame. The process should be one that
     `prepare_process` has prepared.
     """
     memory = PeakMemory(report)
@@ -41,6 +42,8 @@ def run_trial(
         result = _train_and_score(spec, memory, trainer)
     except MemoryError as error:
         return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
+    except Unavailable:
+        raise
     except Exception as error:
         logger.error("Trial %s of job %s failed.", spec.number, spec.job, exc_info=error)
         return _failed(FailureKind.ERROR, f"{type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,3 +206,21 @@ def test_one_long_text_does_not_make_every_cell_long(
     client = connect(Settings(data=settings.data, max_inflated_bytes=1_000_000))
     body = {"x": [0] * 1000, "y": ["x" * 1000] + [""] * 999}
     refused(client.post("/datasets", json=body), 413)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_long_cell_is_one_that_the_setting_allows(
+    settings: Settings, connect: Connect, refused: Refused, quote: str
+) -> None:
+    """The limit of Python's own reader of CSV, 131,072 characters, means nothing here."""
+    client = connect(replace(settings, max_cell_length=200_000))
+    for length in (131_073, 200_000):
+        content = f"n,words\n1,{quote}{'w' * length}{quote}\n2,short\n"
+        stored = client.post("/datasets", **file(content.encode(), "a.csv"))
+        assert stored.status_code == 201, stored.get_json()
+        assert stored.get_json()["rows"] == 2
+    content = f"n,words\n1,{quote}{'w' * 200_001}{quote}\n2,short\n"
+    response = client.post("/datasets", **file(content.encode(), "a.csv"))
+    (message,) = refused(response, 422)["file"]
+    assert "200,001 characters" in message
+    assert "LUTHIER_MAX_CELL_LENGTH" in message

@@ -139,8 +139,9 @@ def refusal(fetcher: Fetcher, url: str) -> str:
 
 
 def test_a_file_is_fetched_from_a_named_host(host: Host) -> None:
-    found = host.fetcher().fetch(f"{host.url}/a.csv?x=1")
-    assert (found.content, found.filename, found.content_type) == (CSV, "a.csv", "text/csv")
+    with host.fetcher().fetch(f"{host.url}/a.csv?x=1") as found:
+        assert found.content.read() == CSV
+    assert (found.filename, found.content_type) == ("a.csv", "text/csv")
     ((path, headers),) = host.asked
     assert path == "/a.csv?x=1"
     assert headers["Host"] == f"{NAME}:{host.port}"
@@ -187,8 +188,9 @@ def test_other_addresses_are_not_even_looked_up(url: str, message: str) -> None:
 
 def test_names_below_one_are_allowed_by_a_star(host: Host) -> None:
     starred = host.fetcher(hosts=(f"*.luthier.test:{host.port}",))
-    assert starred.fetch(f"{host.url}/a.csv").content == CSV
-    assert starred.fetch(f"https://DATA.luthier.test:{host.port}/a.csv").content == CSV
+    for name in (NAME, "DATA.luthier.test"):
+        with starred.fetch(f"https://{name}:{host.port}/a.csv") as found:
+            assert found.content.read() == CSV
     bare = f"https://luthier.test:{host.port}/a.csv"
     assert "LUTHIER_DATASET_URL_HOSTS" in refusal(starred, bare)
     assert parse_hosts(" A.test, *.b.test:8443\n") == ("a.test", "*.b.test:8443")
@@ -207,15 +209,15 @@ def test_a_name_that_means_an_inner_address_is_refused(host: Host) -> None:
 def test_the_address_that_was_checked_is_the_one_that_is_used(host: Host) -> None:
     """A name that means another address when it is asked again gains nothing."""
     answers = iter([["127.0.0.1"], ["127.0.0.2"]])
-    found = host.fetcher(resolve=lambda *_: next(answers)).fetch(f"{host.url}/a.csv")
-    assert found.content == CSV
+    with host.fetcher(resolve=lambda *_: next(answers)).fetch(f"{host.url}/a.csv") as found:
+        assert found.content.read() == CSV
     assert next(answers) == ["127.0.0.2"]  # it was asked once
 
 
 def test_redirects_are_followed_so_far(host: Host) -> None:
     last = MAX_REDIRECTS - 1
-    found = host.fetcher().fetch(f"{host.url}/hop/{last}")
-    assert (found.content, found.filename) == (CSV, "a.csv")
+    with host.fetcher().fetch(f"{host.url}/hop/{last}") as found:
+        assert (found.content.read(), found.filename) == (CSV, "a.csv")
     assert f"more than {MAX_REDIRECTS} times" in refusal(
         host.fetcher(), f"{host.url}/hop/{last + 1}"
     )
@@ -261,7 +263,8 @@ def test_the_environment_s_proxies_are_not_asked(
 ) -> None:
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert host.fetcher().fetch(f"{host.url}/a.csv").content == CSV
+    with host.fetcher().fetch(f"{host.url}/a.csv") as found:
+        assert found.content.read() == CSV
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_options_of_reading_are_those_of_the_contract(options: dict[str, Any]) -
         ({"skip_rows": -1}, "skip_rows"),
         ({"skip_rows": "1"}, "skip_rows"),
         ({"date_formats": "%Y"}, "date_formats"),
-        ({"date_formats": {"a": ""}}, "date_formats.a.value"),
+        ({"date_formats": {"a": ""}}, "date_formats.a"),
         ({"sheet": 0}, "sheet"),
         ({"sheet": ""}, "sheet"),
         ({"quote": "'"}, "quote"),

@@ -125,7 +125,7 @@ UPLOADS = [
     upload("types that are no JSON", b"a\n1\n", "types", types="a=number"),
     upload("types nested too deeply", b"a\n1\n", "types", types="[" * 100_000),
     upload("types as list", b"a\n1\n", "types", types="[]"),
-    upload("unknown type", b"a\n1\n", "types.a.value", types='{"a": "money"}'),
+    upload("unknown type", b"a\n1\n", "types.a", types='{"a": "money"}'),
     upload("type of no column", b"a\n1\n", "types.b", types='{"b": "number"}'),
     upload("type that a cell denies", b"a\n1\nx\n", "types.a", types='{"a": "number"}'),
     upload("empty name", b"a\n1\n", "name", name=""),

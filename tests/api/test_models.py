@@ -1,10 +1,13 @@
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
+from werkzeug.test import TestResponse
 
 from luthier.client import RequestRefused
 from models.registry.catalog import ModelCatalog
@@ -127,6 +130,60 @@ def test_a_rollback_goes_back_step_by_step(
     refused(app_client.post("/models/a/rollback"), 409)
     publish("a")
     assert app_client.post("/models/a/rollback").get_json()["aliases"] == {"champion": 1}
+
+
+def test_a_rollback_from_a_version_goes_back_once(
+    app_client: FlaskClient, publish, refused: Refused
+) -> None:
+    for _ in range(3):
+        publish("a")
+    first, second = (app_client.post("/models/a/rollback", json={"from": 3}) for _ in range(2))
+    assert first.get_json()["aliases"] == {"champion": 2}
+    refused(second, 409)
+    assert second.get_json()["detail"] == "The champion of model 'a' is version 2."
+    assert app_client.get("/models/a").get_json()["aliases"] == {"champion": 2}
+    for body, path in (({"from": "3"}, "from"), ({"from": 0}, "from"), ({"to": 1}, "to")):
+        assert list(refused(app_client.post("/models/a/rollback", json=body), 422)) == [path]
+
+
+def test_an_alias_moves_only_from_the_version_that_is_named(
+    app_client: FlaskClient, publish, refused: Refused
+) -> None:
+    for _ in range(3):
+        publish("a")
+
+    def point(version: int, condition: str | None, alias: str = "stable") -> TestResponse:
+        headers = {} if condition is None else {"If-Match": condition}
+        path = f"/models/a/aliases/{alias}"
+        return app_client.put(path, json={"version": version}, headers=headers)
+
+    refused(point(1, "*"), 412)  # there is none
+    made = point(1, None)
+    assert made.headers["ETag"] == '"1"'
+    assert point(2, made.headers["ETag"]).get_json()["aliases"]["stable"] == 2
+    refused(point(3, made.headers["ETag"]), 412)
+    assert point(3, '"1", "2"').status_code == 200
+    assert point(1, "*").status_code == 200
+    refused(point(2, '"1"', alias="none"), 412)
+    assert app_client.get("/models/a").get_json()["aliases"] == {"champion": 3, "stable": 1}
+
+
+@pytest.mark.both_databases
+def test_of_two_that_move_an_alias_from_a_version_one_does(
+    app_client: FlaskClient, publish, database: Database
+) -> None:
+    for _ in range(5):
+        publish("a")
+    together = threading.Barrier(4)
+
+    def move(version: int) -> int:
+        client = app_client.application.test_client()
+        together.wait()
+        sent = {"json": {"version": version}, "headers": {"If-Match": '"5"'}}
+        return client.put("/models/a/aliases/champion", **sent).status_code
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(move, range(1, 5))) == [200, 412, 412, 412]
 
 
 def test_pointing_the_champion_where_it_is_costs_no_rollback(

@@ -78,7 +78,8 @@ def ended(app_client: FlaskClient, database: Database) -> Callable[..., str]:
         DatasetCatalog(database).add("ds_1", 1, [], None, None)
         ending = {"state": state, "dataset": "ds_1", "stop_reason": "max_trials"}
         with database.write() as connection:
-            connection.execute(insert(trials), rows)
+            if rows:
+                connection.execute(insert(trials), rows)
             connection.execute(update(jobs).where(jobs.c.id == job.id).values(ending))
         return job.id
 
@@ -326,3 +327,32 @@ def test_a_narrowed_job_learns_from_the_same_columns_by_the_same_split(
         response = app_client.post("/tune", json=body | changes)
         assert response.status_code == 422
         assert list(response.get_json()["errors"]) == [path]
+
+
+def test_a_failed_job_with_scores_is_finished(app_client: FlaskClient, ended) -> None:
+    job = ended(state=JobState.FAILED)
+    answer = app_client.post(f"/tune/{job}/finish")
+    assert answer.status_code == 202
+    found = answer.get_json()
+    assert (found["state"], found["stop_reason"]) == ("queued", "max_trials")
+    again = app_client.post(f"/tune/{job}/finish")
+    assert again.status_code == 409
+    assert "only a failed job" in again.get_json()["detail"]
+
+
+def test_a_job_without_a_score_cannot_be_finished(app_client: FlaskClient, ended) -> None:
+    answer = app_client.post(f"/tune/{ended(count=0, state=JobState.FAILED)}/finish")
+    assert answer.status_code == 409
+    assert "has a score" in answer.get_json()["detail"]
+
+
+def test_a_search_that_failed_can_go_on_after_it_was_finished(
+    app_client: FlaskClient, ended, database: Database
+) -> None:
+    job = ended(state=JobState.FAILED)
+    with database.write() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job).values(stop_reason=None))
+    assert app_client.post(f"/tune/{job}/finish").get_json()["stop_reason"] == "finish"
+    raised = app_client.patch(f"/tune/{job}", json={"budget": {"max_trials": 30}})
+    assert raised.status_code == 202
+    assert raised.get_json()["stop_reason"] is None

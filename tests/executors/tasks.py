@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -81,6 +82,23 @@ def grow(size: int) -> NoReturn:
     while kept:
         time.sleep(0.01)
     raise AssertionError("nothing kept")
+
+
+_kept: list[bytearray] = []
+
+
+def keep(size: int) -> int:
+    """Keep `size` more bytes of memory after the task; return the process's id."""
+    kept = bytearray(size)
+    kept[::4096] = b"x" * len(range(0, size, 4096))
+    _kept.append(kept)
+    return os.getpid()
+
+
+def write_and_die(_: None) -> NoReturn:
+    """Leave a temporary file behind."""
+    tempfile.mkstemp()
+    die(None)
 
 
 def tell_numbers(count: int) -> str:

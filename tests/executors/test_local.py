@@ -51,3 +51,55 @@ def test_nothing_is_left_in_the_folder_of_temporary_files(
     finally:
         executor.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_has_grown_is_replaced_between_two_tasks() -> None:
+    size = 64 * 2**20
+    executor = LocalExecutor(1, 2**32, growth_limit=2 * size)
+    try:
+        pids = [executor.submit(tasks.keep, size, None).result(PATIENCE) for _ in range(8)]
+    finally:
+        executor.close()
+    assert len(set(pids)) > 1
+    assert pids[0] == pids[1], "it had not grown by so much"
+    assert pids == sorted(pids, key=pids.index), "each process ran its tasks one after the other"
+    assert max(pids.count(pid) for pid in pids) <= 4
+
+
+def test_a_process_that_does_not_grow_is_kept() -> None:
+    executor = LocalExecutor(1, 2**32, growth_limit=256 * 2**20)
+    try:
+        pids = {executor.submit(tasks.process_id, None, None).result(PATIENCE) for _ in range(20)}
+    finally:
+        executor.close()
+    assert len(pids) == 1
+
+
+def test_temporary_files_of_a_killed_process_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    executor = LocalExecutor(1, 2**30)
+    try:
+        executor.submit(tasks.write_and_die, None, None).exception(PATIENCE)
+        assert [path for path in tmp_path.rglob("tmp*") if path.is_file()]
+        executor.submit(tasks.double, 1, None).result(PATIENCE)
+        assert [path for path in tmp_path.rglob("tmp*") if path.is_file()] == []
+    finally:
+        executor.close()
+
+
+def test_the_folder_of_a_killed_worker_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / "luthier-tasks-left" / "files-1"
+    left.mkdir(parents=True)
+    other = LocalExecutor(1, 2**30)
+    try:
+        assert not left.parent.exists()
+        (folder,) = tmp_path.iterdir()
+        LocalExecutor(1, 2**30).close()
+        assert list(tmp_path.iterdir()) == [folder], "its worker is alive"
+    finally:
+        other.close()

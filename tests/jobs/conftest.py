@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
-from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
@@ -20,7 +19,7 @@ from models.settings import Settings
 from models.space.schema import load_space
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import jobs, now
+from models.store.tables import jobs
 from models.trials.spec import Objective
 from tests.jobs.steps import LEASE, LINEAR, Work, manual, store_dataset
 
@@ -160,6 +159,6 @@ def crash(database: Database) -> Callable[[], None]:
 
     def lapse() -> None:
         with database.write() as connection:
-            connection.execute(update(jobs).values(lease_until=now() - timedelta(seconds=1)))
+            connection.execute(update(jobs).values(lease_until=None))
 
     return lapse

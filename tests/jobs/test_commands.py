@@ -1,14 +1,15 @@
-import threading
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
 
-from models.errors import Conflict, Invalid, NotFound, Unreadable
+from models.errors import Conflict, LeaseLost, NotFound, Unreadable
 from models.jobs.commands import JobCommands
-from models.jobs.model import Job, JobState, TrialState
+from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.schema import dump_spec, load_spec
+from models.jobs.store.events import EventFeed
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
@@ -87,53 +88,6 @@ def test_the_dataset_of_a_stored_one_is_known_at_once(
 ) -> None:
     store_dataset(database, "ds_1")
     assert commands.create(make_spec(dataset="ds_1"), 3).dataset == "ds_1"
-
-
-def test_a_request_sent_again_returns_the_same_job(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    first = commands.create(make_spec(), 3, "key", "digest")
-    again = commands.create(make_spec(), 3, "key", "digest")
-    assert again == first
-    assert count(database, jobs) == 1
-
-
-def test_a_key_used_with_another_request_is_refused(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    commands.create(make_spec(), 3, "key", "digest")
-    with pytest.raises(Invalid) as refusal:
-        commands.create(make_spec(seed=9), 3, "key", "other digest")
-    assert list(refusal.value.errors) == ["Idempotency-Key"]
-    assert count(database, jobs) == 1
-
-
-def test_requests_without_a_key_are_never_the_same(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    for _ in range(2):
-        commands.create(make_spec(), 3, None, "digest")
-    assert count(database, jobs) == 2
-
-
-def test_equal_requests_at_the_same_moment_make_one_job(
-    commands: JobCommands, database: Database, make_spec
-) -> None:
-    made: list[Job] = []
-    together = threading.Barrier(4)
-
-    def ask() -> None:
-        together.wait()
-        made.append(commands.create(make_spec(), 3, "key", "digest"))
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({job.id for job in made}) == 1
-    assert len(made) == 4
-    assert count(database, jobs) == 1
 
 
 def test_cancelling_a_queued_job_ends_it_at_once(queued, commands: JobCommands) -> None:
@@ -219,7 +173,7 @@ def test_a_cancelled_job_cannot_be_resumed(queued, commands: JobCommands) -> Non
 def test_resuming_a_running_job_is_refused(queued, claim, commands: JobCommands) -> None:
     queued()
     job, _ = claim()
-    with pytest.raises(Conflict, match="running; it cannot become queued"):
+    with pytest.raises(Conflict, match="running; only a paused one can be resumed"):
         commands.resume(job.id)
 
 
@@ -266,3 +220,55 @@ def test_an_unknown_job_is_not_found(
     for change in (commands.enqueue, commands.raise_budget):
         with pytest.raises(NotFound, match="job 'job_nowhere'"):
             change("job_nowhere", {})
+
+
+def test_a_job_is_taken_from_its_worker(
+    queued, claim, commands: JobCommands, database: Database, reader: JobReader
+) -> None:
+    queued()
+    job, held = claim()
+    for number in propose(held, 2):
+        held.start(number)
+    requeued = commands.requeue(job.id)
+    assert (requeued.state, requeued.owner, requeued.lease_until) == (JobState.QUEUED, None, None)
+    found = [(trial.state, trial.retries) for trial in reader.trials(requeued)]
+    assert found == [(TrialState.WAITING, 0)] * 2
+    for write in (partial(held.start, 1), held.resume, held.release):
+        with pytest.raises(LeaseLost):
+            write()
+    again, other = claim("worker-2")
+    assert (again.id, again.state, again.owner) == (job.id, JobState.RUNNING, "worker-2")
+    other.start(1)
+    states = [
+        event.data["state"]
+        for event in EventFeed(database).after(job.id, 0).events
+        if event.kind == "state"
+    ]
+    assert states == ["queued", "running", "queued", "running"]
+
+
+def test_a_job_that_is_being_cancelled_is_taken_for_another_worker_to_end(
+    queued, claim, commands: JobCommands
+) -> None:
+    queued()
+    job, _ = claim()
+    commands.cancel(job.id)
+    assert commands.requeue(job.id).state == JobState.CANCELLING
+    assert claim("worker-2")[0].state == JobState.CANCELLING
+
+
+@pytest.mark.parametrize("case", ["queued", "paused", "held and paused", "ended"])
+def test_what_no_worker_works_on_cannot_be_taken(
+    queued, claim, commands: JobCommands, reader: JobReader, case: str
+) -> None:
+    job = queued()
+    if case == "held and paused":
+        claim()
+    if "paused" in case:
+        commands.pause(job.id)
+    if case == "ended":
+        claim()[1].finish(JobState.SUCCEEDED)
+    before = reader.get(job.id)
+    with pytest.raises(Conflict, match=f"Job {job.id} is {before.state}"):
+        commands.requeue(job.id)
+    assert reader.get(job.id) == before

@@ -2,25 +2,20 @@
 
 import multiprocessing
 from collections.abc import Callable
-from datetime import timedelta
 from itertools import chain
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from models.jobs.commands import JobCommands
 from models.jobs.model import Job
-from models.jobs.spec import JobSpec
 from models.jobs.store.queue import JobQueue
 from models.settings import Settings
-from models.store import engine, tables
-from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import jobs
 from tests.jobs.steps import LEASE
 from tests.postgres import PostgresServer
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
@@ -42,6 +37,33 @@ def test_a_server_that_was_restarted_is_used_again_at_once(
     assert alive.status_code == 200
     assert app_client.get("/tune").status_code == 200
     assert app_client.get("/readyz").get_json()["status"] == "ready"
+
+
+def test_a_frozen_server_is_given_up_and_told(
+    postgres: PostgresServer, app_client: FlaskClient
+) -> None:
+    assert app_client.get("/tune").status_code == 200
+    with postgres.frozen():
+        probe = app_client.get("/readyz")
+        away = app_client.get("/tune")
+    assert probe.get_json()["checks"]["database"] == "The database does not answer."
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "1")
+    assert app_client.get("/tune").status_code == 200
+    wait_until(lambda: app_client.get("/readyz").status_code == 200)
+
+
+def test_a_row_that_another_holds_is_not_waited_for_for_long(
+    database: Database, app_client: FlaskClient, connect: Callable[[Settings], FlaskClient]
+) -> None:
+    url = database.engine.url.render_as_string()
+    client = connect(Settings(database_url=url, database_wait=0.2))
+    with database.write() as connection:
+        connection.execute(text("LOCK TABLE jobs"))
+        assert client.get("/readyz").status_code == 200
+        answer = client.get("/tune")
+    assert answer.status_code == 503
+    assert "locked" in answer.get_json()["detail"]
+    assert client.get("/tune").status_code == 200
 
 
 def test_a_connection_that_was_killed_is_replaced(database: Database) -> None:
@@ -69,31 +91,6 @@ def test_a_statement_waits_for_a_lock_for_a_limited_time(database: Database) -> 
 def test_reading_cannot_write(database: Database) -> None:
     with pytest.raises(DBAPIError, match="read-only"), database.read() as connection:
         connection.execute(text("DELETE FROM jobs"))
-
-
-@pytest.mark.parametrize("hours", [-1, 1])
-def test_a_worker_whose_clock_is_wrong_takes_no_job_that_is_held(
-    settings: Settings,
-    database: Database,
-    make_spec: Callable[..., JobSpec],
-    monkeypatch: pytest.MonkeyPatch,
-    hours: int,
-) -> None:
-    JobCommands(database, Artifacts(settings.resolved_artifacts)).create(make_spec(), 3)
-    wrong = tables.now() + timedelta(hours=hours)
-    one, other = JobQueue(database, "one", LEASE), JobQueue(database, "other", 30.0)
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "now", lambda: wrong)
-        assert one.claim() is not None
-    assert other.claim() is None
-    with monkeypatch.context() as patch:
-        patch.setattr(engine, "now", lambda: wrong)
-        one.renew()
-        assert other.claim() is None
-    lapsed = tables.now() - timedelta(seconds=1)
-    with database.write() as connection:
-        connection.execute(update(jobs).values(lease_until=lapsed))
-    assert other.claim() is not None
 
 
 def test_names_that_others_use_for_the_driver_are_taken(

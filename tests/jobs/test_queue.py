@@ -10,7 +10,7 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.queue import JobQueue
+from models.jobs.store.queue import JobQueue, Wanted
 from models.store.engine import Database
 from models.store.tables import jobs, now
 from models.trials.spec import Failure, FailureKind
@@ -31,12 +31,11 @@ def other(database: Database) -> JobQueue:
 
 @pytest.fixture
 def lapse(database: Database) -> Callable[[str], None]:
-    """Let the lease of a job have ended a second ago."""
+    """Let the lease of a job have ended, without waiting for it."""
 
     def end(job: str) -> None:
         with database.write() as connection:
-            moment = now() - timedelta(seconds=1)
-            connection.execute(update(jobs).where(jobs.c.id == job).values(lease_until=moment))
+            connection.execute(update(jobs).where(jobs.c.id == job).values(lease_until=None))
 
     return end
 
@@ -87,7 +86,7 @@ def test_a_job_whose_lease_has_lapsed_is_claimed_by_another(
     assert taken.id == job.id
     assert taken.started == started
     assert one.held() == {}
-    assert other.held() == {job.id: (JobState.RUNNING, 0)}
+    assert other.held() == {job.id: Wanted(JobState.RUNNING, changes=0, claim=2)}
 
 
 def test_renewing_keeps_a_job(queued, one: JobQueue, other: JobQueue, lapse) -> None:
@@ -104,9 +103,9 @@ def test_renewing_does_not_take_a_job_back(queued, one: JobQueue, other: JobQueu
     one.claim()
     lapse(job.id)
     other.claim()
-    lapse(job.id)
     one.renew()
-    assert present(one.claim()).id == job.id
+    assert one.held() == {}
+    assert set(other.held()) == {job.id}
 
 
 def test_a_released_job_is_free_for_all(
@@ -147,24 +146,126 @@ def test_a_job_that_gets_on_may_lose_its_worker_any_number_of_times(
         lapse(job.id)
 
 
-def test_a_worker_that_was_only_late_counts_no_attempt(queued, database: Database, lapse) -> None:
-    job = queued()
-    queue = JobQueue(database, "worker-1", LEASE)
-    for _ in range(5):
-        assert present(queue.claim()).id == job.id
-        lapse(job.id)
+class Clock:
+    """A clock that stands still unless it is told to go on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
-def test_a_worker_that_was_held_up_does_not_claim_what_it_runs(
-    queued, one: JobQueue, other: JobQueue, lapse
-) -> None:
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watcher(database: Database, clock: Clock) -> JobQueue:
+    """Another worker, whose time goes on as `clock` says."""
+    return JobQueue(database, "watcher", LEASE, clock)
+
+
+def test_a_worker_never_claims_what_it_holds(queued, one: JobQueue, other: JobQueue, lapse) -> None:
     job, later = queued(), queued()
     assert present(one.claim()).id == job.id
     lapse(job.id)
-    assert present(one.claim(besides=[job.id])).id == later.id
-    assert one.claim(besides=[job.id, later.id]) is None
+    assert present(one.claim()).id == later.id
+    assert one.claim() is None
     assert set(one.held()) == {job.id, later.id}
     assert present(other.claim()).id == job.id, "any other worker may take it"
+
+
+def test_a_lease_lapses_when_another_worker_has_seen_no_renewal_for_so_long(
+    queued, one: JobQueue, watcher: JobQueue, clock: Clock
+) -> None:
+    job = queued()
+    one.claim()
+    for _ in range(10):
+        assert watcher.claim() is None
+        clock.seconds += LEASE / 10
+    assert present(watcher.claim()).id == job.id
+
+
+def test_a_renewal_begins_the_lease_anew(
+    queued, one: JobQueue, watcher: JobQueue, clock: Clock
+) -> None:
+    queued()
+    one.claim()
+    for step in range(50):
+        assert watcher.claim() is None
+        clock.seconds += LEASE / 10
+        if step % 5 == 4:
+            one.renew()
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=1), -timedelta(days=1)])
+def test_the_time_in_the_database_says_nothing_of_a_lease(
+    queued, one: JobQueue, watcher: JobQueue, database: Database, clock: Clock, jump: timedelta
+) -> None:
+    job = queued()
+    one.claim()
+    with database.write() as connection:
+        connection.execute(update(jobs).values(lease_until=now() + jump))
+    assert watcher.claim() is None
+    for _ in range(10):
+        clock.seconds += LEASE / 10
+    assert watcher.claim() is None, "nobody looked in between"
+    for _ in range(10):
+        clock.seconds += LEASE / 10
+        claimed = watcher.claim()
+        if claimed is not None:
+            break
+    assert present(claimed).id == job.id
+
+
+def test_time_in_which_nobody_could_look_is_no_evidence(
+    queued, one: JobQueue, watcher: JobQueue, clock: Clock
+) -> None:
+    """The database was away, from the job's worker as well."""
+    queued()
+    one.claim()
+    for _ in range(5):
+        assert watcher.claim() is None
+        clock.seconds += 10 * LEASE
+        assert watcher.claim() is None
+        one.renew()
+
+
+def test_a_claim_is_told_from_an_earlier_one_of_the_same_worker(
+    queued, one: JobQueue, database: Database
+) -> None:
+    job = queued()
+    first = present(one.claim())
+    before = HeldJob(database, job.id, one.owner, first.claims)
+    before.release()
+    again = present(one.claim())
+    with pytest.raises(LeaseLost):
+        before.set_dataset("ds_1")
+    HeldJob(database, job.id, one.owner, again.claims).set_dataset("ds_1")
+
+
+def test_a_worker_that_was_taken_for_dead_takes_the_count_back(
+    queued, one: JobQueue, other: JobQueue, database: Database, reader: JobReader, lapse
+) -> None:
+    job = queued()
+    first = present(one.claim())
+    held = HeldJob(database, job.id, one.owner)
+    for number in propose(held, 2):
+        held.start(number)
+    lapse(job.id)
+    second = present(other.claim())
+    held = HeldJob(database, job.id, other.owner)
+    for number in (1, 2):
+        held.requeue(number, retry=True)
+    one.survived(job.id, first.claims, [1])
+    one.survived(job.id, first.claims - 1, [2])  # of a claim that was not taken over
+    assert [trial.retries for trial in reader.trials(job)] == [0, 1]
+    other.survived(job.id, second.claims, [1, 2])  # it holds the job
+    assert [trial.retries for trial in reader.trials(job)] == [0, 1]
+    with database.read() as connection:
+        assert connection.execute(select(jobs.c.attempts)).scalar_one() == 0
 
 
 def test_a_paused_or_ended_job_is_not_claimed(queued, commands: JobCommands, one: JobQueue) -> None:

@@ -103,7 +103,7 @@ def test_a_number_reserved_for_a_version_goes_with_its_job_and_its_files(
             assert catalog.discard(unit.connection, "m", number)
     else:
         with database.write() as connection:
-            past = {"attempts": MAX_ATTEMPTS, "lease_until": now() - timedelta(days=1)}
+            past = {"attempts": MAX_ATTEMPTS, "lease_until": None}
             connection.execute(update(jobs).values(past))
         assert JobQueue(database, "worker-2", 60).claim() is None
     with database.read() as connection:

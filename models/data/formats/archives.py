@@ -47,9 +47,9 @@ def unpack(content: bytes, filename: str | None, limits: TableLimits) -> Unpacke
             return found
         try:
             inside = _unzip(found, limits) if kind == "zip" else _inflate(found, kind, limits)
-        except TooLarge:
+        except (TooLarge, MemoryError):
             raise
-        except (*_FAULTS, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+        except (*_FAULTS, zipfile.BadZipFile, NotImplementedError) as error:
             raise Invalid.at("file", f"The file is damaged {kind}: {error}") from None
         if not inside.content:
             raise Invalid.at("file", f"The file inside the {kind} is empty.")

@@ -32,6 +32,8 @@ def read_parquet(content: bytes, limits: TableLimits) -> dict[str, Any]:
         _check_footer(file, limits)
         _check_fields(file.schema_arrow, file.metadata.num_rows)
         table = _gather(file.iter_batches(_BATCH_ROWS, use_threads=False), limits)
+    except MemoryError:  # that of Arrow is an ArrowException too
+        raise
     except (pa.ArrowException, OSError) as error:
         raise Invalid.at("file", f"The file is not Parquet: {error}") from None
     return _columns(table)
@@ -50,6 +52,8 @@ def read_arrow(content: bytes, limits: TableLimits) -> dict[str, Any]:
         else:
             _check_messages(content, limits)
             table = _gather(_batches(content), limits)
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, struct.error, ValueError, EOFError) as error:
         raise Invalid.at("file", f"The file is not Arrow or Feather: {error}") from None
     _check_fields(table.schema, len(table))

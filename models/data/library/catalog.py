@@ -15,6 +15,7 @@ from models.data.library.profile import ColumnProfile
 from models.data.library.sources import SourceRecord, dump_source, load_source
 from models.data.warnings import DataWarning, WarningCode
 from models.errors import Conflict, NotFound, Unreadable
+from models.store.audit import tell
 from models.store.engine import Database
 from models.store.removals import lock_removals, remove_later
 from models.store.tables import datasets, jobs, now
@@ -78,6 +79,7 @@ class DatasetCatalog:
             "warnings": [asdict(warning) for warning in warnings],
             "bytes": size,
         }
+        tell("dataset", dataset)
         while True:
             try:
                 with self._database.write() as connection:

@@ -4,11 +4,12 @@ import ipaddress
 import re
 import socket
 import ssl
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import httpx
 
@@ -22,11 +23,17 @@ _HTTPS_PORT = 443
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A fetched file."""
+    """A fetched file; its content is gone when the block that it is used in is left."""
 
-    content: bytes
+    content: IO[bytes]
     filename: str
     content_type: str | None
+
+    def __enter__(self) -> "Fetched":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.content.close()
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -117,8 +124,18 @@ class Fetcher:
             _refuse("Its host has an address that is not public.")
         return addresses[0]
 
-    def _read(self, response: httpx.Response, deadline: float) -> bytes:
-        pieces, size = [], 0
+    def _read(self, response: httpx.Response, deadline: float) -> IO[bytes]:
+        file = tempfile.TemporaryFile(prefix="luthier-fetched-")  # noqa: SIM115  # the caller's
+        try:
+            self._copy(response, deadline, file)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _copy(self, response: httpx.Response, deadline: float, file: IO[bytes]) -> None:
+        size = 0
         for piece in response.iter_raw():
             size += len(piece)
             if size > self.max_bytes:
@@ -128,8 +145,7 @@ class Fetcher:
                 )
             if time.monotonic() > deadline:
                 _refuse(f"It takes longer than {_MAX_SECONDS:g} seconds.")
-            pieces.append(piece)
-        return b"".join(pieces)
+            file.write(piece)
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:

@@ -4,18 +4,22 @@ pandas, pyarrow and scikit-learn are imported inside the methods that use them: 
 and more than 100 MB, which a process that only predicts does not need.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any
 
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
-from models.data.library.profile import preview, profile
-from models.data.library.sources import Source, read_source
+from models.data.library.profile import preview
+from models.data.library.sources import Source, SourceRecord, read_source
+from models.data.library.turns import LARGE_BYTES, LARGE_CELLS, Turns
+from models.data.library.upload_process import UploadTask, store_in_process
 from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning
-from models.errors import ArtifactError, Invalid, NotFound
+from models.errors import ArtifactError, Invalid, NotFound, TooLarge
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 
@@ -23,23 +27,30 @@ if TYPE_CHECKING:
     from models.data.dataset import Dataset
     from models.data.formats.limits import TableLimits
     from models.data.library.fetching import Fetcher
+    from models.data.library.storing import StoredRows
 
 AS_DETECTED = ReadOptions()
+_SMALL_INFLATED = 32 * 1024**2  # bytes that a file may unpack to which is read in this process
 
 
 class DatasetLibrary:
     """The catalog of datasets together with their rows."""
 
     def __init__(
-        self, catalog: DatasetCatalog, artifacts: Artifacts, settings: Settings | None = None
+        self,
+        catalog: DatasetCatalog,
+        artifacts: Artifacts,
+        settings: Settings | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.catalog = catalog
         self._artifacts = artifacts
         self._settings = settings or Settings()
+        self._turns = turns or Turns()
 
     def add_file(
         self,
-        content: bytes,
+        content: bytes | IO[bytes],
         filename: str | None,
         content_type: str | None,
         types: Mapping[str, str],
@@ -48,10 +59,21 @@ class DatasetLibrary:
     ) -> DatasetRecord:
         """Read an uploaded file and store both; equal content is one dataset.
 
-        Raises Invalid at the fault in the file, UnsupportedMediaType for another format.
+        A large file, or one that unpacks to much, is read by a process of its own. Raises Invalid
+        at the fault in the file, UnsupportedMediaType for another format.
         """
-        source = Source(content, filename, content_type)
-        return self._add_source(source, types, name or filename, options)
+        stream = io.BytesIO(content) if isinstance(content, bytes) else content
+        size = stream.seek(0, os.SEEK_END)
+        name = name or filename
+        if size <= LARGE_BYTES:
+            stream.seek(0)
+            source = Source(stream.read(), filename, content_type)
+            try:
+                return self._add_source(source, types, name, options, limits=self._small_limits())
+            except TooLarge:
+                pass  # the process may take more memory
+        task = self._task(filename, content_type, types, options)
+        return self._store(partial(self._in_process, task, stream), name)
 
     def add_inline(
         self,
@@ -82,10 +104,10 @@ class DatasetLibrary:
             if not hosts:
                 raise Invalid.at("url", "No host is named in LUTHIER_DATASET_URL_HOSTS.")
             fetcher = Fetcher(hosts, self._settings.max_body_bytes)
-        found = fetcher.fetch(url)
-        return self.add_file(
-            found.content, found.filename, found.content_type, types, name, options
-        )
+        with fetcher.fetch(url) as found:
+            return self.add_file(
+                found.content, found.filename, found.content_type, types, name, options
+            )
 
     def add_from(
         self,
@@ -106,9 +128,21 @@ class DatasetLibrary:
                 f"The file of dataset {dataset} is not stored: a built-in one has none, and older"
                 " versions kept none. Upload it again.",
             )
-        with self._or_not_found(dataset):
-            source = read_source(self._artifacts, dataset, known.source)
-        return self._add_source(source, types, name or known.name, options)
+        source, name = known.source, name or known.name
+        stored = source.stored_name(dataset)
+        if self._artifacts.size(stored) <= LARGE_BYTES:
+            with self._or_not_found(dataset):
+                read = read_source(self._artifacts, stored, source)
+            try:
+                return self._add_source(read, types, name, options, limits=self._small_limits())
+            except TooLarge:
+                pass
+        task = replace(
+            self._task(source.filename, source.content_type, types, options),
+            stored=(stored, source.sha256),
+            is_inline=source.is_inline,
+        )
+        return self._store(partial(self._in_process, task, None), name)
 
     def add(
         self,
@@ -121,32 +155,13 @@ class DatasetLibrary:
         warnings: Sequence[DataWarning] = (),
     ) -> DatasetRecord:
         """Store the rows and the source, then the record, so that every record has both."""
-        digest = dataset.digest()
-        kept = None if source is None else source.record
-        while True:
-            size = self._write(digest, dataset, source)
-            record = self.catalog.add(
-                digest,
-                dataset.rows,
-                profile(dataset),
-                name,
-                builtin,
-                source=kept,
-                reading=reading,
-                warnings=warnings,
-                size=size,
-            )
-            if kept is not None and (record.source is None or record.source.sha256 != kept.sha256):
-                # The rows are known, out of another file.
-                self._artifacts.delete(kept.stored_name(digest))
-                source = None
-            if self._is_stored(digest, dataset, source):
-                break
-            # The same dataset was deleted, with its files or before them, in between.
-        if reading is None:
-            return record
-        # Told of the file that was sent, though its rows may have been stored before.
-        return replace(record, reading=reading, warnings=tuple(warnings))
+        from models.data.library.storing import store_rows
+
+        def store() -> "StoredRows":
+            found = store_rows(dataset, self._artifacts, source)
+            return replace(found, reading=reading, warnings=tuple(warnings))
+
+        return self._store(store, name, builtin)
 
     def read_table(
         self,
@@ -155,10 +170,10 @@ class DatasetLibrary:
         content_type: str | None,
         options: ReadOptions = AS_DETECTED,
     ) -> Table:
-        """Read the table in a file within the limits of the settings, and store nothing."""
+        """Read a table that fits into memory, such as rows to predict, and store nothing."""
         from models.data.formats.reading import read_table
 
-        return read_table(content, filename, content_type, options, self._limits())
+        return read_table(content, filename, content_type, options, self._small_limits())
 
     def open(self, dataset: str) -> "Dataset":
         """Read the rows of a stored dataset; raise NotFound if there is none, or Unreadable."""
@@ -169,9 +184,18 @@ class DatasetLibrary:
         with self._or_not_found(dataset):
             return read_dataset(self._artifacts, dataset)
 
+    @contextmanager
+    def opened(self, record: DatasetRecord) -> "Iterator[Dataset]":
+        """Hold the rows of a stored dataset while the block runs; few hold large ones at once."""
+        with self._turn(record):
+            yield self.open(record.id)
+
     def preview(self, dataset: str, rows: int) -> Sequence[Mapping[str, Any]]:
         """Return the first rows of a stored dataset as JSON objects."""
-        return preview(self.open(dataset), rows)
+        from models.data.library.storage import read_dataset
+
+        with self._turn(self.catalog.find(dataset)):
+            return preview(read_dataset(self._artifacts, dataset, rows), rows)
 
     @contextmanager
     def _or_not_found(self, dataset: str) -> Iterator[None]:
@@ -190,45 +214,89 @@ class DatasetLibrary:
         name: str | None,
         options: ReadOptions,
         document: Any = None,
+        limits: "TableLimits | None" = None,
     ) -> DatasetRecord:
-        """Read a source and store it; `document` is that of inline rows, parsed."""
-        from models.data.formats.reading import read_file, read_rows
+        """Read a source in this process and store it; `document` is that of inline rows."""
+        from models.data.library.storing import store_source
 
-        if source.is_inline:
-            document = json.loads(source.content) if document is None else document
-            typed = read_rows(document, types, options, self._limits())
-        else:
-            typed = read_file(
-                source.content,
-                source.filename,
-                source.content_type,
-                types,
-                options,
-                self._limits(),
+        limits = limits or self._limits()
+        store = partial(store_source, source, types, options, limits, self._artifacts, document)
+        return self._store(store, name)
+
+    def _store(
+        self, store: Callable[[], "StoredRows"], name: str | None, builtin: str | None = None
+    ) -> DatasetRecord:
+        """Store files by `store`, then the record."""
+        while True:
+            stored = store()
+            record = self.catalog.add(
+                stored.id,
+                stored.rows,
+                stored.columns,
+                name,
+                builtin,
+                source=stored.source,
+                reading=stored.reading,
+                warnings=stored.warnings,
+                size=stored.bytes,
             )
-        return self.add(
-            typed.dataset, name, source=source, reading=typed.reading, warnings=typed.warnings
+            kept = stored.source
+            if kept is not None and (record.source is None or record.source.sha256 != kept.sha256):
+                # The rows are known, out of another file.
+                self._artifacts.delete(kept.stored_name(stored.id))
+                kept = None
+            if self._is_stored(stored, kept):
+                break
+            # The same dataset was deleted, with its files or before them, in between.
+        if stored.reading is None:
+            return record
+        # Told of the file that was sent, though its rows may have been stored before.
+        return replace(record, reading=stored.reading, warnings=stored.warnings)
+
+    def _in_process(self, task: UploadTask, content: IO[bytes] | None) -> "StoredRows":
+        with self._turns.take():
+            return store_in_process(task, content)
+
+    def _task(
+        self,
+        filename: str | None,
+        content_type: str | None,
+        types: Mapping[str, str],
+        options: ReadOptions,
+    ) -> UploadTask:
+        return UploadTask(
+            self._artifacts.root,
+            self._settings.upload_memory,
+            asdict(self._limits()),
+            filename,
+            content_type,
+            types,
+            options,
         )
 
-    def _write(self, digest: str, dataset: "Dataset", source: Source | None) -> int:
-        """Store the files and return their bytes."""
-        from models.data.library.storage import write_dataset
-
-        size = 0
-        if source is not None:
-            self._artifacts.write(source.record.stored_name(digest), source.content)
-            size = len(source.content)
-        return size + write_dataset(dataset, self._artifacts, digest)
-
-    def _is_stored(self, digest: str, dataset: "Dataset", source: Source | None) -> bool:
+    def _is_stored(self, stored: "StoredRows", source: SourceRecord | None) -> bool:
         from models.data.library.storage import is_stored
 
-        names = [] if source is None else [source.record.stored_name(digest)]
+        names = [] if source is None else [source.stored_name(stored.id)]
         return all(map(self._artifacts.exists, names)) and is_stored(
-            dataset, self._artifacts, digest
+            stored.columns, self._artifacts, stored.id
         )
+
+    @contextmanager
+    def _turn(self, record: DatasetRecord) -> Iterator[None]:
+        """Hold a turn for a dataset that takes much memory."""
+        if record.rows * max(1, len(record.columns)) <= LARGE_CELLS:
+            yield
+        else:
+            with self._turns.take():
+                yield
 
     def _limits(self) -> "TableLimits":
         from models.data.formats.limits import TableLimits
 
         return TableLimits.of(self._settings)
+
+    def _small_limits(self) -> "TableLimits":
+        """Return limits with which a file takes little memory, whatever it unpacks to."""
+        limits = self._limits()
+        return replace(limits, inflated_bytes=min(limits.inflated_bytes, _SMALL_INFLATED))

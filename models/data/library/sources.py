@@ -41,6 +41,11 @@ class Source:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         return cls(text.encode(), None, "application/json", is_inline=True)
 
+    @property
+    def document(self) -> Any:
+        """The rows of an inline source, parsed."""
+        return json.loads(self.content)
+
     @cached_property
     def record(self) -> SourceRecord:
         """What is to be kept in the catalog."""
@@ -48,9 +53,9 @@ class Source:
         return SourceRecord(self.filename, self.content_type, self.is_inline, digest)
 
 
-def read_source(artifacts: Artifacts, dataset: str, record: SourceRecord) -> Source:
-    """Read the source of a dataset; raise ArtifactError if it is missing or another one."""
-    content = artifacts.read_checked(record.stored_name(dataset), record.sha256)
+def read_source(artifacts: Artifacts, name: str, record: SourceRecord) -> Source:
+    """Read a source stored under `name`; raise ArtifactError if it is missing or another one."""
+    content = artifacts.read_checked(name, record.sha256)
     return Source(content, record.filename, record.content_type, record.is_inline)
 
 

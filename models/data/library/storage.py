@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,18 +44,18 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> in
     return size + sink.tell()
 
 
-def is_stored(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> bool:
-    """Whether every file of the dataset is there."""
+def is_stored(columns: Iterable[Column], artifacts: Artifacts, dataset_id: str) -> bool:
+    """Whether every file of a dataset with these columns is there."""
     images = [
         _image_file(dataset_id, number)
-        for number, column in enumerate(dataset.columns)
+        for number, column in enumerate(columns)
         if column.type is ColumnType.IMAGE
     ]
     return all(artifacts.exists(name) for name in [*images, _table_file(dataset_id)])
 
 
-def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
-    """Read the dataset stored under an id.
+def read_dataset(artifacts: Artifacts, dataset_id: str, rows: int | None = None) -> Dataset:
+    """Read the dataset stored under an id, or only its first `rows` rows.
 
     Raises ArtifactError for a file that is missing, and Unreadable, naming the dataset and the
     column, for one whose content this version cannot read.
@@ -62,13 +63,13 @@ def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
     what = f"the stored dataset {dataset_id!r}"
     content = artifacts.read(_table_file(dataset_id))
     try:
-        table = pa.parquet.read_table(io.BytesIO(content))
+        table = _read_table(content, rows)
         columns = load_columns(Column, json.loads(table.schema.metadata[_METADATA]), what)
         values = {}
         for number, column in enumerate(columns):
             if column.type is ColumnType.IMAGE:
                 images = artifacts.read(_image_file(dataset_id, number))
-                values[column.name] = np.load(io.BytesIO(images), allow_pickle=False)
+                values[column.name] = np.load(io.BytesIO(images), allow_pickle=False)[:rows]
             else:
                 values[column.name] = table.column(column.name).to_numpy()
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, EOFError) as error:
@@ -81,6 +82,14 @@ def read_dataset(artifacts: Artifacts, dataset_id: str) -> Dataset:
                 what, f"columns.{number}.type: The values of {column.name!r} are no {column.type}."
             )
     return Dataset(columns, values)
+
+
+def _read_table(content: bytes, rows: int | None) -> Any:
+    if rows is None:
+        return pa.parquet.read_table(io.BytesIO(content))
+    file = pa.parquet.ParquetFile(io.BytesIO(content))
+    first = next(file.iter_batches(max(1, rows), use_threads=False), None)
+    return pa.Table.from_batches([] if first is None else [first], file.schema_arrow)
 
 
 def _fits(column: Column, values: np.ndarray[Any, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
@@ -53,11 +53,21 @@ class Search:
         self._oracle = self._oracle_thread(job.oracle_state or {})
         self.best: Trial | None = None  # as `models.jobs.store.rows` says
 
-    def resume(self) -> None:
-        """Read the trials that there are, restore the oracle, and go on from there."""
+    def resume(self, training: Collection[int] | None = None) -> None:
+        """Read the trials that there are, restore the oracle, and go on from there.
+
+        `training` are the numbers of trials that this worker trains; None after a claim. Then the
+        worker before is dead, and what it trained is lost.
+        """
         with self._held.batch():
             for trial in self._held.trials():
-                self._add(trial)
+                if trial.state != TrialState.RUNNING or trial.number in (training or ()):
+                    self._add(trial)
+                elif training is None:
+                    self._add(self._lost_with_worker(trial))
+                else:  # it was about to begin
+                    self._held.requeue(trial.number, retry=False)
+                    self._add(replace(trial, state=TrialState.WAITING))
         self._oracle = self._oracle_thread(self._job.oracle_state or {})
         self._oracle.start()
         self.take_proposals()
@@ -65,14 +75,14 @@ class Search:
             self._restore_curves()
 
     def _add(self, trial: Trial) -> None:
-        if trial.state == TrialState.RUNNING:
-            trial = self._lost_with_worker(trial)
         self._trials[trial.number] = trial
         self._own += not trial.is_enqueued
         if trial.state == TrialState.WAITING:
             self._waiting.append(trial.number)
         elif trial.state == TrialState.FAILED:
             self._failures += 1
+        elif trial.state == TrialState.RUNNING:
+            self._equal.note(trial)
         elif trial.state in SCORED:
             self._equal.note(trial)
             self._offer(trial)
@@ -105,13 +115,13 @@ class Search:
     def _restore_curves(self) -> None:
         runs = self._held.runs()
         for trial in self._trials.values():
-            if trial.state not in SCORED:
+            if trial.state not in (TrialState.RUNNING, *SCORED):
                 continue
             first = runs.get(trial.number, {}).get(FIRST_RUN)
-            if first is None:  # reused, or from before the job last ended
-                self._pruner.add_reused(trial.number, trial.stored_result())
-            else:
+            if first is not None:
                 self._pruner.restore(trial.number, first)
+            elif trial.state in SCORED:  # reused, or from before the job last ended
+                self._pruner.add_reused(trial.number, trial.stored_result())
             if trial.state == TrialState.COMPLETED:
                 self._pruner.complete(trial.number)
 
@@ -149,6 +159,11 @@ class Search:
             return None
         last = max(failed, key=lambda trial: trial.number)
         return f"{last.failure_kind}: {last.failure_message}"
+
+    @property
+    def running(self) -> list[int]:
+        """The numbers of the trials that are being trained."""
+        return [t.number for t in self._trials.values() if t.state == TrialState.RUNNING]
 
     def look_ahead(self, count: int) -> None:
         """Ask the oracle until `count` trials wait or are on their way."""

@@ -25,16 +25,18 @@ from models.trials.trainers.base import EpochReport
 
 
 class HeldJob:
-    """The stored job that `owner` holds. Not thread-safe.
+    """The stored job that `owner` holds by its `claim`. Not thread-safe.
 
     Every write is a unit of work of its own, or part of the open `batch`. It first checks that
-    `owner` still holds the job and raises LeaseLost otherwise; nothing is written then.
+    `owner` still holds the job, by the same claim, and raises LeaseLost otherwise; nothing is
+    written then. None stands for any claim of the owner.
     """
 
-    def __init__(self, database: Database, job: str, owner: str) -> None:
+    def __init__(self, database: Database, job: str, owner: str, claim: int | None = None) -> None:
         self._database = database
         self._job = job
         self._owner = owner
+        self._claim = claim
         self._stack: ExitStack | None = None  # of the open batch
         self._unit: UnitOfWork | None = None  # of the open batch, once something was written
         self._actions: list[Callable[[], None]] = []
@@ -77,7 +79,7 @@ class HeldJob:
     def _open(self) -> Iterator[UnitOfWork]:
         with self._database.write() as connection:
             row = locked(connection, self._job)
-            if row is None or row.owner != self._owner:
+            if row is None or row.owner != self._owner or self._claim not in (None, row.claims):
                 raise LeaseLost(f"Job {self._job} is no longer held by {self._owner}.")
             yield UnitOfWork(connection, row)
 
@@ -307,7 +309,12 @@ class HeldJob:
         spent = {} if seconds is None else {"seconds": seconds}
         with self.unit_of_work() as unit:
             unit.change_trials(TrialState.WAITING, source=[TrialState.RUNNING])
-            unit.set(owner=None, lease_until=None, attempts=0, **spent)
+            unit.set(owner=None, lease_until=None, attempts=0, waiting_for=None, **spent)
+
+    def wait_for(self, what: str | None) -> None:
+        """Show what the job waits for, in a sentence; None once it goes on."""
+        with self.unit_of_work() as unit:
+            unit.set(waiting_for=what)
 
     def _move(self, unit: UnitOfWork, number: int, target: TrialState, **columns: Any) -> None:
         if unit.change_trials(target, number=number, **columns) != 1:

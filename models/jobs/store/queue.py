@@ -1,53 +1,107 @@
 """The queue that workers take jobs from: an atomic claim, and a lease that a heartbeat renews.
 
-Leases are written and compared by the clock of the database: those of two machines may differ.
+Workers never compare clocks. One takes a job over once it has itself seen, for as long as a lease
+lasts, that nobody renewed the lease. A clock that jumps, a suspended machine, or a database that
+does not answer for a while therefore costs no worker its jobs.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from models.jobs.model import Job, JobState, TrialState
-from models.jobs.store.unit_of_work import OPEN, UnitOfWork
+from models.jobs.store.unit_of_work import OPEN, UnitOfWork, locked
 from models.store.engine import Database, moment
-from models.store.tables import jobs
+from models.store.tables import jobs, trials
 
 MAX_ATTEMPTS = 3  # times that a job may end its worker before any of its trials ends
+RENEWALS = 3  # in the time that a lease lasts
+
+
+class Lease(NamedTuple):
+    """The hold of a worker on a job."""
+
+    owner: str
+    claim: int
+    until: datetime | None
 
 
 class Wanted(NamedTuple):
-    """The state that a job's user wants, and how often the user has changed the job."""
+    """The state that a job's user wants, how often the user has changed the job, and its claim."""
 
     state: JobState
     changes: int
+    claim: int
+
+
+class LeaseWatch:
+    """Finds the leases that have not been renewed for `seconds` of this process's own time.
+
+    Time in which this process did not look is no evidence, as it may not have run, or the database
+    may have been away from all workers: of such a gap only a fraction counts.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._looked: float | None = None
+        self._unchanged: dict[str, tuple[Lease, float]] = {}  # by job, with seconds
+
+    def lapsed(self, leases: Mapping[str, Lease]) -> dict[str, Lease]:
+        """Look at the present leases of other workers, by job; return those that have lapsed."""
+        now = self._clock()
+        passed = 0.0 if self._looked is None else now - self._looked
+        passed, self._looked = min(passed, self._seconds / RENEWALS), now
+        before = self._unchanged
+        self._unchanged = {
+            job: (
+                lease,
+                before[job][1] + passed if job in before and before[job][0] == lease else 0,
+            )
+            for job, lease in leases.items()
+        }
+        return {
+            job: lease
+            for job, (lease, seconds) in self._unchanged.items()
+            if lease.until is None or seconds >= self._seconds
+        }
 
 
 class JobQueue:
     """One worker's view of the queue.
 
-    `owner` names the worker; its leases last `lease_seconds` seconds.
+    `owner` names the worker; its leases last `lease_seconds` seconds. `clock` counts seconds and
+    never goes back.
     """
 
-    def __init__(self, database: Database, owner: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
+        self._watch = LeaseWatch(lease_seconds, clock)
         self.owner = owner
         self.lease_seconds = lease_seconds
 
-    def claim(self, besides: Collection[str] = ()) -> Job | None:
-        """Take the oldest job that is queued, or whose worker's lease has ended.
+    def claim(self) -> Job | None:
+        """Take the oldest job that is queued, or whose worker's lease has lapsed.
 
         Of two workers that claim the same job, one gets it and the other None. A job that has
         ended its worker MAX_ATTEMPTS times in a row is failed instead, and the next one taken.
-        The jobs `besides`, which this worker runs, are left alone: it may have been held up for
-        longer than its lease.
+        A worker never claims what it holds.
         """
         with self._database.write() as connection:
             present = moment(connection)
+            lapsed = self._watch.lapsed(self._leases_of_others(connection))
             query = (
                 select(jobs)
-                .where(_claimable(present), jobs.c.id.not_in(besides))
+                .where(or_(_FREE, *(_held_by(job, lease) for job, lease in lapsed.items())))
                 .order_by(jobs.c.created, jobs.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -64,17 +118,55 @@ class JobQueue:
                 unit.flush()
         return None
 
+    def _leases_of_others(self, connection: Connection) -> dict[str, Lease]:
+        # A pause or resume may have reached a job whose worker then died.
+        unfinished = [JobState.RUNNING, JobState.CANCELLING, JobState.QUEUED, JobState.PAUSED]
+        query = select(jobs.c.id, jobs.c.owner, jobs.c.claims, jobs.c.lease_until).where(
+            jobs.c.state.in_(unfinished), jobs.c.owner != self.owner
+        )
+        return {
+            row.id: Lease(row.owner, row.claims, row.lease_until)
+            for row in connection.execute(query).all()
+        }
+
     def _has_ended_its_worker(self, row: Row[Any]) -> bool:
-        """Return whether another worker held the running job and has not been heard of since."""
-        return row.state == JobState.RUNNING and row.owner not in (None, self.owner)
+        """Return whether a worker held the running job and has not been heard of since."""
+        return row.state == JobState.RUNNING and row.owner is not None
 
     def _take(self, unit: UnitOfWork, row: Row[Any], attempts: int, present: datetime) -> Job:
-        unit.set(owner=self.owner, lease_until=self._lease(present), attempts=attempts)
+        unit.set(
+            owner=self.owner,
+            lease_until=self._lease(present),
+            attempts=attempts,
+            claims=row.claims + 1,
+            taken_from=row.owner,
+        )
         if row.started is None:
             unit.set(started=present)
         if unit.state == JobState.QUEUED:
             unit.change_state(JobState.RUNNING)
         return unit.job()
+
+    def survived(self, job: str, claim: int, running: Collection[int]) -> None:
+        """Report that this worker lives, though its `claim` of a job was taken over.
+
+        What was counted against the job, and against its `running` trials, is taken back.
+        """
+        with self._database.write() as connection:
+            row = locked(connection, job)
+            if row is None or (row.taken_from, row.claims) != (self.owner, claim + 1):
+                return
+            connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job, jobs.c.attempts > 0)
+                .values(attempts=jobs.c.attempts - 1)
+            )
+            connection.execute(
+                update(trials)
+                .where(trials.c.job == job, trials.c.number.in_(running), trials.c.retries > 0)
+                .where(trials.c.state.in_(OPEN))
+                .values(retries=trials.c.retries - 1)
+            )
 
     def renew(self) -> None:
         """Extend the lease of every job that this worker holds."""
@@ -89,24 +181,29 @@ class JobQueue:
 
         One in a state that only a newer version knows is left out.
         """
-        query = select(jobs.c.id, jobs.c.state, jobs.c.changes).where(
+        query = select(jobs.c.id, jobs.c.state, jobs.c.changes, jobs.c.claims).where(
             jobs.c.owner == self.owner, jobs.c.state.in_(list(JobState))
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return {row.id: Wanted(JobState(row.state), row.changes) for row in rows}
+        return {row.id: Wanted(JobState(row.state), row.changes, row.claims) for row in rows}
 
     def _lease(self, present: datetime) -> datetime:
         return present + timedelta(seconds=self.lease_seconds)
 
 
-def _claimable(present: datetime) -> ColumnElement[bool]:
-    """Return the condition for jobs that are queued, or whose worker's lease has ended."""
-    queued = and_(jobs.c.state == JobState.QUEUED, jobs.c.owner.is_(None))
-    lapsed = or_(jobs.c.lease_until.is_(None), jobs.c.lease_until < present)
-    unfinished = or_(
-        jobs.c.state.in_([JobState.RUNNING, JobState.CANCELLING]),
-        # A pause or resume may have reached a job whose worker then died.
-        and_(jobs.c.state.in_([JobState.QUEUED, JobState.PAUSED]), jobs.c.owner.is_not(None)),
+# Nobody holds it; a paused job waits for its user.
+_FREE = and_(
+    jobs.c.owner.is_(None),
+    jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING]),
+)
+
+
+def _held_by(job: str, lease: Lease) -> ColumnElement[bool]:
+    """Return the condition that a job is still held under the lease that was seen."""
+    return and_(
+        jobs.c.id == job,
+        jobs.c.owner == lease.owner,
+        jobs.c.claims == lease.claim,
+        jobs.c.lease_until.is_not_distinct_from(lease.until),
     )
-    return or_(queued, and_(unfinished, lapsed))

@@ -65,7 +65,12 @@ class UnitOfWork:
         if target == JobState.QUEUED:
             self.columns["queued"] = now()
         if target.is_final:
-            self.columns |= {"finished": now(), "owner": None, "lease_until": None}
+            self.columns |= {
+                "finished": now(),
+                "owner": None,
+                "lease_until": None,
+                "waiting_for": None,
+            }
             release_files(self.connection, self.job_id)
         self.events.append(state_event(target, **details))
 
@@ -164,7 +169,14 @@ def unit_of_work(database: Database, job: str) -> Iterator[UnitOfWork]:
 
 def locked(connection: Connection, job: str) -> Row[Any] | None:
     """Lock the row of a job and return what decides over it; None if there is no such job."""
-    query = select(jobs.c.id, jobs.c.state, jobs.c.changes, jobs.c.owner)
+    query = select(
+        jobs.c.id,
+        jobs.c.state,
+        jobs.c.changes,
+        jobs.c.owner,
+        jobs.c.claims,
+        jobs.c.taken_from,
+    )
     rows: Result[Any] = connection.execute(query.where(jobs.c.id == job).with_for_update())
     return rows.one_or_none()
 

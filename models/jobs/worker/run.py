@@ -9,7 +9,8 @@ from models.errors import Conflict
 from models.jobs.model import Job, JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.worker.context import WorkerContext
-from models.jobs.worker.phases import JobFailed, Loading, Phase, RunState, Searching
+from models.jobs.worker.phases import JobFailed, Phase, RunState
+from models.jobs.worker.searching import Loading, Searching
 
 
 class JobRun:
@@ -19,11 +20,12 @@ class JobRun:
         self._state = RunState(
             job=job,
             context=context,
-            held=HeldJob(context.database, job.id, context.owner),
+            held=HeldJob(context.database, job.id, context.owner, job.claims),
             thread=ThreadPoolExecutor(1, "oracle"),
             is_paused=job.state == JobState.PAUSED,
         )
         self._phase: Phase = Loading(self._state)
+        self._is_interrupted = False
         self.is_over = False
 
     @property
@@ -42,6 +44,11 @@ class JobRun:
         return list(self._phase.awaited)
 
     @property
+    def running(self) -> list[int]:
+        """The numbers of the trials under way."""
+        return self._phase.running
+
+    @property
     def room(self) -> int:
         """The number of tasks that it would start, as far as is known before it is advanced."""
         return 0 if self.is_over or self._state.is_paused else self._phase.room
@@ -50,6 +57,7 @@ class JobRun:
         """Take the results of the tasks that are `done`, and start up to `slots` new ones."""
         if self.is_over:
             return
+        self._recover()
         slots = 0 if self._state.is_paused else slots
         try:
             while self._enter(self._phase.advance(done, slots)):
@@ -60,10 +68,21 @@ class JobRun:
     def check(self) -> None:
         """Look at the time and at the reports of running trials."""
         if not self.is_over:
+            self._recover()
             self._enter(self._phase.check())
+
+    def interrupt(self) -> None:
+        """Go on from what is stored, as database or artifacts did not answer; tasks run on."""
+        self._is_interrupted = True
+
+    def _recover(self) -> None:
+        if self._is_interrupted:
+            self._phase = self._phase.recovered()
+            self._is_interrupted = False
 
     def take_changes(self) -> None:
         """Apply a raised budget and enqueued trials, also after the search has ended."""
+        self._recover()
         had_ended = self.job.stop_reason is not None
         self._state.job = self._state.held.job()
         if had_ended:
@@ -94,7 +113,6 @@ class JobRun:
 
     def requeue(self) -> None:
         """Interrupt the job; another worker goes on from the last committed trial."""
-        self._phase.requeue()
         self._cancel_tasks()
         self._state.held.release(self._seconds)
         self._end()

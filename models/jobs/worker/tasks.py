@@ -1,5 +1,6 @@
 """The functions that a worker runs in its trial processes, and the preparation of a process."""
 
+import errno
 import gc
 import logging
 import tempfile
@@ -12,6 +13,7 @@ import numpy as np
 from models.data.formats.reading import from_arrays
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
+from models.errors import Unavailable
 from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.local import tell
 from models.registry.export import ExportResult, ExportSpec
@@ -29,6 +31,8 @@ _FAILURES: dict[type[Exception], FailureKind] = {
     TaskTimedOut: FailureKind.TIMEOUT,
     TaskOutOfMemory: FailureKind.OUT_OF_MEMORY,
 }
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_PATIENCE = 600.0  # seconds that a task waits for artifacts that do not answer
 _WARM_UP_ROWS = 20
 
 
@@ -39,11 +43,19 @@ def train(spec: TrialSpec) -> TrialResult:
 
 
 def export(spec: ExportSpec) -> ExportResult:
-    """Make a version of a trial, as `models.registry.building.build_version` does."""
+    """Make a version of a trial, as `models.registry.building.build_version` does.
+
+    Raises Unavailable also where the disk of its temporary files is full or read-only.
+    """
     # The worker sends this function by name; TensorFlow is imported by the process that calls it.
     from models.registry.building import build_version
 
-    return build_version(spec)
+    try:
+        return build_version(spec)
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise Unavailable(f"The folder for temporary files cannot be used: {error}") from error
+        raise
 
 
 def failure_of(error: Exception) -> Failure:
@@ -59,6 +71,7 @@ def prepare_tasks(settings: Settings) -> Callable[[], None]:
 
 
 def _prepare(settings: Settings) -> None:
+    Artifacts.patience = _PATIENCE
     prepare_trials(settings)
     try:
         with tempfile.TemporaryDirectory() as folder:

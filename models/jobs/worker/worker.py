@@ -20,7 +20,7 @@ from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.queue import JobQueue, Wanted
+from models.jobs.store.queue import RENEWALS, JobQueue, Wanted
 from models.jobs.worker.context import DrainingTasks, WorkerContext, WorkerHealth
 from models.jobs.worker.run import JobRun
 from models.jobs.worker.tasks import prepare_tasks
@@ -48,7 +48,9 @@ def run_worker(settings: Settings, stop: threading.Event, health: WorkerHealth) 
     if not _wait_for_parts(database, artifacts, stop):
         return
     slots = settings.resolved_trial_slots
-    executor = LocalExecutor(slots, settings.trial_memory, prepare_tasks(settings))
+    executor = LocalExecutor(
+        slots, settings.trial_memory, prepare_tasks(settings), settings.trial_growth
+    )
     try:
         gpus = _look_for_gpus(executor, settings)
         health.gpus = Counter(gpus)
@@ -126,6 +128,7 @@ class Worker:
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
         self._turn = 0
         self._next_look = 0.0  # by the monotonic clock
+        self._is_interrupted = False  # some job, as artifacts do not answer
 
     def work(self, stop: threading.Event) -> None:
         """Claim and drive jobs until `stop` is set."""
@@ -133,10 +136,13 @@ class Worker:
         heartbeat.start()
         log.info("worker %s takes jobs", self.owner)
         while not stop.is_set():
+            self._is_interrupted = False
             try:
                 self._step(stop)
             except (DBAPIError, Unavailable) as error:
                 log.error("database or artifacts do not answer; trying again: %s", error)
+                self._is_interrupted = True
+            if self._is_interrupted:
                 stop.wait(_LOOK_AGAIN)
         self._requeue()
         self._changes.close()
@@ -206,10 +212,10 @@ class Worker:
             with suppress(LeaseLost):
                 HeldJob(self._context.database, job, self.owner).release()
         for job, run in self._runs.items():
-            if job in wanted:
+            if job in wanted and wanted[job].claim == run.job.claims:
                 self._follow(run, wanted[job])
             else:
-                run.abandon()
+                self._lose(run)
         self._forget_ended()
 
     def _follow(self, run: JobRun, wanted: Wanted) -> None:
@@ -224,7 +230,7 @@ class Worker:
 
     def _claim(self) -> None:
         while len(self._runs) < JOBS_AT_ONCE:
-            job = self._queue.claim(besides=self._runs)
+            job = self._queue.claim()
             if job is None:
                 return
             log.info("claimed job %s", job.id, extra={"fields": {"job": job.id}})
@@ -280,11 +286,14 @@ class Worker:
             action()
         except LeaseLost as lost:
             log.warning("%s", lost)
-            run.abandon()
-        except (DBAPIError, Unavailable):
-            # What was not committed is done again once database and artifacts answer.
-            run.abandon()
-            raise
+            self._lose(run)
+        except DBAPIError:
+            run.interrupt()
+            raise  # no other job can go on either
+        except Unavailable as error:
+            log.error("artifacts do not answer; trying again: %s", error)
+            run.interrupt()
+            self._is_interrupted = True
         except Unreadable as error:
             log.error("job %s failed: %s", run.job.id, error)
             self._fail(run, str(error))
@@ -292,16 +301,24 @@ class Worker:
             log.exception("job %s failed inside the worker", run.job.id)
             self._fail(run, f"Internal error: {type(error).__name__}: {error}")
 
+    def _lose(self, run: JobRun) -> None:
+        """Leave a job to whoever holds it now."""
+        running = run.running
+        run.abandon()
+        self._queue.survived(run.job.id, run.job.claims, running)
+
     def _fail(self, run: JobRun, error: str) -> None:
         run.abandon()
         # A job that was just paused, cancelled or lost is let go at the next look instead.
         with suppress(Conflict, LeaseLost):
-            HeldJob(self._context.database, run.job.id, self.owner).finish(
-                JobState.FAILED, error=error
-            )
+            held = HeldJob(self._context.database, run.job.id, self.owner, run.job.claims)
+            held.finish(JobState.FAILED, error=error)
 
     def _keep_leases(self, stop: threading.Event) -> None:
-        while not stop.wait(min(self._queue.lease_seconds / 3, MAX_HEARTBEAT_SECONDS)):
+        pause = min(self._queue.lease_seconds / RENEWALS, MAX_HEARTBEAT_SECONDS)
+        renewed = True
+        # After a failure the others must see a renewal as soon as there can be one.
+        while not stop.wait(pause if renewed else min(pause, _LOOK_AGAIN)):
             renewed = False
             try:
                 self._queue.renew()

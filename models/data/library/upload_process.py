@@ -1,0 +1,201 @@
+"""A short-lived process that reads one file, so that only it dies of a file that takes too much.
+
+Task and answer are JSON on its standard input and output; the file is inherited, open. This module
+imports nothing heavy: the limit on memory is set before pandas and pyarrow are loaded.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from shutil import copyfileobj
+from typing import IO, TYPE_CHECKING, Any
+
+from models import errors
+from models.data.columns import dump_columns, load_columns
+from models.data.library.profile import ColumnProfile
+from models.data.library.sources import Source, SourceRecord, dump_source, load_source
+from models.data.table import ReadOptions
+from models.data.warnings import DataWarning, WarningCode
+
+if TYPE_CHECKING:
+    from models.data.library.storing import StoredRows
+
+_SECONDS = 600.0  # that a file may take to read
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_SHOWN = 2000  # characters of what a process that died has written
+
+# Memory is asked for as it is needed, and given back, by one thread.
+_FRUGAL = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+# What the process may answer with; anything else is a fault of ours.
+_ERRORS: tuple[type[errors.LuthierError], ...] = (
+    errors.TooLarge,
+    errors.Malformed,
+    errors.UnsupportedMediaType,
+    errors.StorageFull,
+    errors.Unavailable,
+    errors.ArtifactError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTask:
+    """A file to read and to store. Its bytes come from a stream, or are stored already."""
+
+    artifacts: str  # root
+    memory: int  # bytes that the process may take
+    limits: Mapping[str, int]  # the fields of TableLimits
+    filename: str | None
+    content_type: str | None
+    types: Mapping[str, str]
+    options: ReadOptions
+    stored: tuple[str, str] | None = None  # artifact name and SHA-256 of the file
+    is_inline: bool = False
+
+
+def store_in_process(task: UploadTask, content: IO[bytes] | None) -> "StoredRows":
+    """Read and store a file in a process of its own; `content` is at any place of its stream.
+
+    Raises what `store_source` raises, and TooLarge for a file that takes more memory than
+    LUTHIER_UPLOAD_MEMORY allows.
+    """
+    with tempfile.TemporaryFile(prefix="luthier-upload-") as copy:
+        file = _on_disk(content, copy)
+        inherited = () if file is None else (file,)
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=inherited,
+            env={**os.environ, **_FRUGAL, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        document = json.dumps(asdict(task) | {"file": file, "parent": os.getpid()}).encode()
+        try:
+            answer, told = process.communicate(document, timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise errors.Invalid.at(
+                "file", f"It takes longer than {_SECONDS:g} seconds to read."
+            ) from None
+        finally:
+            process.kill()
+            process.wait()
+    return _read_answer(task, process.returncode, answer, told)
+
+
+def _on_disk(content: IO[bytes] | None, copy: IO[bytes]) -> int | None:
+    """Return the descriptor of a file with the content, which is copied if it is in memory."""
+    if content is None:
+        return None
+    content.seek(0)
+    try:
+        descriptor = content.fileno()
+    except OSError:
+        copyfileobj(content, copy)
+        copy.flush()
+        descriptor = copy.fileno()
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _read_answer(task: UploadTask, status: int, answer: bytes, told: bytes) -> "StoredRows":
+    from models.data.library.storing import StoredRows
+
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        if status < 0 or b"MemoryError" in told or b"bad_alloc" in told:
+            raise _out_of_memory(task.memory) from None
+        shown = told.decode("utf-8", "replace")[-_SHOWN:]
+        raise RuntimeError(f"The process that reads a file ended with {status}: {shown}") from None
+    if "invalid" in found:
+        raise errors.Invalid(found["invalid"])
+    if "error" in found:
+        kind = next(kind for kind in _ERRORS if kind.__name__ == found["error"])
+        raise kind(found["message"])
+    columns = load_columns(ColumnProfile, found["columns"], "the columns of the upload")
+    warnings = tuple(
+        DataWarning(**item | {"code": WarningCode(item["code"])}) for item in found["warnings"]
+    )
+    source = load_source(found["source"])
+    return StoredRows(
+        found["id"],
+        found["rows"],
+        columns,
+        found["bytes"],
+        source,
+        found["reading"],
+        warnings,
+    )
+
+
+def _out_of_memory(memory: int) -> errors.TooLarge:
+    return errors.TooLarge(
+        f"Reading the file takes more memory than the {memory:,} bytes of LUTHIER_UPLOAD_MEMORY."
+    )
+
+
+def main() -> None:
+    """Do the task of standard input, and write the answer to standard output."""
+    task = json.load(sys.stdin)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != task["parent"]:
+        return  # it has died already
+    memory = task["memory"]
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    try:
+        answer = _store(task)
+    except errors.Invalid as error:
+        answer = {"invalid": error.errors}
+    except _ERRORS as error:
+        name = next(kind.__name__ for kind in _ERRORS if isinstance(error, kind))
+        answer = {"error": name, "message": str(error)}
+    except MemoryError:
+        answer = {"error": "TooLarge", "message": str(_out_of_memory(memory))}
+    json.dump(answer, sys.stdout)
+
+
+def _store(task: Mapping[str, Any]) -> dict[str, Any]:
+    from models.data.formats.limits import TableLimits
+    from models.data.library.sources import read_source
+    from models.data.library.storing import store_source
+    from models.store.artifacts import Artifacts
+
+    artifacts = Artifacts(task["artifacts"])
+    named = (task["filename"], task["content_type"], task["is_inline"])
+    if task["stored"] is not None:
+        name, sha256 = task["stored"]
+        source = read_source(artifacts, name, SourceRecord(*named, sha256))
+    else:
+        with open(task["file"], "rb") as file:
+            source = Source(file.read(), *named)
+    options = task["options"]
+    options["na_values"] = tuple(options["na_values"])
+    stored = store_source(
+        source, task["types"], ReadOptions(**options), TableLimits(**task["limits"]), artifacts
+    )
+    return {
+        "id": stored.id,
+        "rows": stored.rows,
+        "columns": dump_columns(stored.columns),
+        "bytes": stored.bytes,
+        "source": None if stored.source is None else dump_source(stored.source),
+        "reading": stored.reading,
+        "warnings": [asdict(warning) for warning in stored.warnings],
+    }
+
+
+if __name__ == "__main__":
+    main()

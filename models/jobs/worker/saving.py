@@ -1,0 +1,112 @@
+"""The last phase: export the winner and register it as a version of the model."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+
+from sqlalchemy import Connection
+
+from models.errors import Conflict
+from models.jobs.model import JobState
+from models.jobs.search.search import Search
+from models.jobs.worker.phases import JobFailed, Phase, Retries, RunState, Task
+from models.jobs.worker.tasks import export
+from models.registry.catalog import artifact_folder
+from models.registry.export import ExportResult, ExportSpec
+
+
+class Saving(Phase):
+    """Export the winner and register it as a version of the model."""
+
+    def __init__(self, state: RunState, search: Search) -> None:
+        super().__init__(state)
+        self._search = search
+        self._version: int | None = None  # reserved for the winner
+        self._exported: ExportResult | None = None  # written, and not registered yet
+        self._retries = Retries()
+
+    @property
+    def room(self) -> int:
+        """One export, unless it has to wait before it is tried again."""
+        return int(not self.in_flight and self._retries.is_due)
+
+    def advance(self, done: Collection[Task], slots: int) -> "Phase | None":
+        """Return None once the job has succeeded; raises JobFailed where there is no winner."""
+        if any(task in done for task in self.in_flight):
+            (task,), self.in_flight = self.in_flight, []
+            try:
+                self._exported = task.result()
+            except Exception as error:
+                if not self._retries.allow(error):
+                    raise JobFailed(f"The winner could not be saved: {error}") from error
+                self.state.show_wait(error)
+                return self
+        if self._exported is not None:
+            return self._succeed(self._version, self._exported)
+        if self._version is None:
+            best = self._search.best
+            if best is None:
+                raise JobFailed(self._why_no_winner())
+            models, job = self.state.context.models, self.state.job
+            version = models.version_of(job.id, best.number)
+            if version is not None:
+                # A search that went on with a raised budget found nothing better.
+                return self._succeed(version, None)
+            self._version = models.reserve(job.model, str(job.spec.task), job.id, best.number)
+        if slots > 0 and self.room:
+            self._submit(export, self._export_spec(self._version))
+        return self
+
+    def discard(self) -> None:
+        """Release the reserved version number and remove what was written under it.
+
+        The job must still be held: no other worker can have claimed it.
+        """
+        if self._version is None:
+            return
+        model, context = self.state.job.model, self.state.context
+        with self.state.held.unit_of_work() as unit:
+            if context.models.discard(unit.connection, model, self._version):
+                folder = artifact_folder(model, self._version)
+                self.state.held.on_commit(partial(context.artifacts.try_delete, folder))
+        self._version = self._exported = None
+
+    def _why_no_winner(self) -> str:
+        failure = self._search.last_failure
+        why = f" The last failure was {failure}" if failure else ""
+        return f"No trial has a score; the search ended by {self.state.job.stop_reason}.{why}"
+
+    def _export_spec(self, version: int) -> ExportSpec:
+        best = self._search.best
+        assert best is not None
+        job = self.state.job
+        return ExportSpec(
+            model=job.model,
+            version=version,
+            trial=self._search.spec_of(best),
+            result=self.state.held.trial(best.number).stored_result(),
+            refit=job.spec.refit,
+        )
+
+    def _succeed(self, version: int | None, exported: ExportResult | None) -> "Phase | None":
+        publish = None if exported is None else partial(self._publish, exported=exported)
+        changes = self.state.job.changes
+        with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
+            self.state.held.finish(
+                JobState.SUCCEEDED, version=version, changes=changes, publish=publish
+            )
+            self._search.drop_weights_but_best()
+            return None
+        return self
+
+    def _publish(self, connection: Connection, exported: ExportResult) -> None:
+        """Register the written version as the champion."""
+        best, job = self._search.best, self.state.job
+        assert best is not None
+        assert self._version is not None
+        details = asdict(exported)
+        files = details.pop("files")
+        self.state.context.models.publish(
+            connection, job.model, self._version, best.number, files, details
+        )

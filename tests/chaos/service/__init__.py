@@ -1,0 +1,1 @@
+"""A service under test, and what is done to it."""

@@ -1,0 +1,208 @@
+"""Real workers whose database or storage goes away while they train, and comes back."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from models.jobs.commands import JobCommands
+from models.jobs.model import Job, JobState, TrialState
+from models.jobs.reader import JobReader
+from models.jobs.spec import JobSpec
+from models.jobs.store.events import EventFeed, EventKind
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from models.store.migrate import migrate
+from tests.jobs.steps import manual
+from tests.postgres import PostgresServer
+from tests.processes import Process, descendants, running
+from tests.waiting import PATIENCE, wait_until
+
+LEASE_SECONDS = 1.0
+ENDLESS = 100_000  # epochs that no test waits for
+
+
+@dataclass(frozen=True)
+class Site:
+    """A worker, and what it needs."""
+
+    database: Database
+    artifacts: Path
+    worker: Process
+    log: Path
+
+    def create(self, spec: JobSpec, trials: int) -> Job:
+        return JobCommands(self.database, Artifacts(str(self.artifacts))).create(spec, trials)
+
+    def get(self, job: Job) -> Job:
+        return JobReader(self.database).get(job.id)
+
+    def until(self, job: Job, state: JobState) -> Job:
+        def reached() -> Job | None:
+            found = self.get(job)
+            assert found.state == state or not found.state.is_final, found
+            return found if found.state == state else None
+
+        return wait_until(reached)
+
+    def epochs(self, job: Job) -> list[int]:
+        """The epochs that the first trial has reported, in order."""
+        told = EventFeed(self.database).after(job.id, 0, limit=100_000).events
+        parts = [event.data for event in told if event.kind == EventKind.EPOCH]
+        return [epoch for part in parts for epoch in range(part["first_epoch"], part["epoch"] + 1)]
+
+    def begins(self, job: Job) -> int:
+        """How often a trial of the job has begun."""
+        told = EventFeed(self.database).after(job.id, 0, limit=100_000).events
+        return sum(
+            event.kind == EventKind.TRIAL and event.data["state"] == TrialState.RUNNING
+            for event in told
+        )
+
+    def has_logged(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def trial_processes(self) -> list[psutil.Process]:
+        found = []
+        for child in descendants(self.worker):
+            with suppress(psutil.NoSuchProcess):
+                if any("spawn_main" in arg for arg in child.cmdline()):
+                    found.append(child)
+        return found
+
+
+@contextmanager
+def opened(root: Path, url: str) -> Iterator[Site]:
+    database = Database(url)
+    migrate(database)
+    artifacts, log = root / "artifacts", root / "worker.log"
+    with ExitStack() as stack:
+        worker = stack.enter_context(
+            running(
+                "worker",
+                log,
+                data=root / "data",
+                database_url=url,
+                artifacts=artifacts,
+                lease_seconds=LEASE_SECONDS,
+                trial_slots=1,
+            )
+        )
+        yield Site(database, artifacts, worker, log)
+        worker.terminate()
+        assert worker.wait(PATIENCE) == 0, log.read_text()
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that may be stopped."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def apart(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with opened(tmp_path_factory.mktemp("apart"), server.url("postgres")) as site:
+        yield site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with opened(tmp_path, f"sqlite:///{tmp_path}/luthier.db") as site:
+        yield site
+
+
+def test_a_trial_trains_on_while_the_database_is_away_for_longer_than_the_lease(
+    apart: Site, server: PostgresServer, make_spec: Callable[..., JobSpec]
+) -> None:
+    endless = {"strategy": manual(1), "budget": {"epochs": ENDLESS}}
+    job = apart.create(make_spec(**endless), 1)
+    for _ in range(2):
+        before = wait_until(lambda: apart.epochs(job))
+        server.stop()
+        time.sleep(3 * LEASE_SECONDS)
+        server.start()
+        wait_until(lambda: len(apart.epochs(job)) > len(before))  # noqa: B023
+    assert apart.has_logged("do not answer")
+    epochs = apart.epochs(job)
+    assert epochs == list(range(1, len(epochs) + 1)), "none is missing, none told twice"
+    assert apart.begins(job) == 1
+    (trial,) = JobReader(apart.database).trials(job)
+    assert (trial.state, trial.retries) == (TrialState.RUNNING, 0)
+    JobCommands(apart.database, Artifacts(str(apart.artifacts))).cancel(job.id)
+    apart.until(job, JobState.CANCELLED)
+
+
+def test_what_ends_while_the_database_is_away_is_recorded_afterwards(
+    apart: Site, server: PostgresServer, make_spec: Callable[..., JobSpec]
+) -> None:
+    job = apart.create(make_spec(strategy=manual(3), budget={"epochs": 2_000}), 3)
+    wait_until(lambda: apart.epochs(job))
+    server.stop()
+    time.sleep(3 * LEASE_SECONDS)
+    server.start()
+    apart.until(job, JobState.SUCCEEDED)
+    trials = JobReader(apart.database).trials(job)
+    assert [(t.state, t.retries) for t in trials] == [(TrialState.COMPLETED, 0)] * 3
+    assert apart.begins(job) == 3
+    epochs = apart.epochs(job)
+    assert epochs == list(range(1, 2_001)) * 3
+
+
+def test_storage_that_is_away_costs_no_trial_and_no_job(
+    site: Site, make_spec: Callable[..., JobSpec]
+) -> None:
+    job = site.create(make_spec(strategy=manual(2), budget={"epochs": 500}), 2)
+    wait_until(lambda: site.epochs(job))
+    away = site.artifacts.rename(site.artifacts.with_name("away"))
+    site.artifacts.touch()  # no folder can be made in its place
+    wait_until(lambda: site.has_logged("Trying again in"))
+    assert not site.get(job).state.is_final
+    site.artifacts.unlink()
+    away.rename(site.artifacts)
+    site.until(job, JobState.SUCCEEDED)
+    trials = JobReader(site.database).trials(job)
+    assert [(t.state, t.retries) for t in trials] == [(TrialState.COMPLETED, 0)] * 2
+    assert site.begins(job) == 2
+
+
+def test_an_export_whose_process_is_killed_is_tried_again(
+    site: Site, make_spec: Callable[..., JobSpec]
+) -> None:
+    def interrupted() -> bool:
+        job = site.create(make_spec(strategy=manual(1), budget={"epochs": 1}), 1)
+        wait_until(lambda: site.get(job).stop_reason)
+        for process in site.trial_processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert site.until(job, JobState.SUCCEEDED).version is not None
+        return site.has_logged("is tried again")
+
+    wait_until(interrupted)
+
+
+def test_a_failed_job_can_be_told_to_build_its_version(
+    site: Site, make_spec: Callable[..., JobSpec]
+) -> None:
+    """Its export loses its process each time, as one does that is too large for the machine."""
+    job = site.create(make_spec(strategy=manual(2), budget={"epochs": 1}), 2)
+    wait_until(lambda: site.get(job).stop_reason)
+    while not site.get(job).state.is_final:
+        for process in site.trial_processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.05)
+    failed = site.get(job)
+    assert failed.state == JobState.FAILED, "the export ended before its process could be killed"
+    assert "The winner could not be saved" in str(failed.error)
+    commands = JobCommands(site.database, Artifacts(str(site.artifacts)))
+    assert commands.finish(job.id).state == JobState.QUEUED
+    finished = site.until(job, JobState.SUCCEEDED)
+    assert (finished.version, finished.error) == (1, None)
+    assert site.begins(job) == 2, "nothing was trained again"
