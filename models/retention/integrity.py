@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from models.data.library.catalog import artifact_folder as dataset_folder
-from models.data.library.sources import load_source
+from models.data.library.sources import load_source, read_source
 from models.data.library.storage import read_dataset
 from models.errors import ArtifactError, Unreadable
 from models.jobs.model import FINAL_STATES
@@ -82,11 +82,10 @@ class Integrity:
         source = load_source(row.source)
         if source is None:
             return
-        name = source.stored_name(row.id)
         try:
-            self._artifacts.read_checked(name, source.sha256)
+            read_source(self._artifacts, source.stored_name(row.id), source)
         except ArtifactError as error:
-            yield Fault("source", name, str(error))
+            yield Fault("source", source.stored_name(row.id), str(error))
 
     def _check_version(self, row: Row[Any]) -> Iterator[Fault]:
         unit = Unit(Room.MODELS, row.model, row.version)
