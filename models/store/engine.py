@@ -320,7 +320,7 @@ def _prepare_sqlite(seconds: float, connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={round(seconds * 1000)}")
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        # It counts before the first table only, and takes the write lock.
+        # Counts in a new file only, and would wait for a writer in any other.
         connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
