@@ -168,6 +168,9 @@ class Settings:
     keep_weights_days: float = _setting(
         0.0, "Days after a job's end until its best trial's weights are deleted; 0 means never.", 0
     )
+    keep_audit_days: float = _setting(
+        0.0, "Days until entries of the audit log are deleted; 0 means never.", 0
+    )
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
     file_cache: int = _setting(
         1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0

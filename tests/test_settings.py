@@ -52,6 +52,7 @@ BAD_VALUES = {
     "keep_versions_days": ["-1", "inf"],
     "keep_events_days": ["-1", ""],
     "keep_weights_days": ["-1", "week"],
+    "keep_audit_days": ["-1", "for ever"],
     "model_cache": ["0", "none"],
     "file_cache": ["-1", "1GB"],
     "log_level": ["info", "LOUD", ""],

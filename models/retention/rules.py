@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy import ColumnElement, and_, delete, exists, select
 
 from models.errors import Conflict, NotFound
 from models.jobs.model import FINAL_STATES
@@ -15,7 +15,7 @@ from models.retention.deletion import Deletion, JobFilter
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import aliases, datasets, events, jobs, now, versions
+from models.store.tables import aliases, audit, datasets, events, jobs, now, versions
 
 _AT_ONCE = 100  # jobs or datasets of one sweep and rule; the next goes on
 
@@ -37,6 +37,7 @@ class Rules:
         self._drop_events()
         self._list_weights()
         self._list_uncounted()
+        self._drop_audit()
 
     def _delete_jobs(self) -> None:
         days = self._settings.keep_jobs_days
@@ -95,6 +96,11 @@ class Rules:
             self._list(
                 self._ended(and_(jobs.c.finished < _ago(days), jobs.c.bytes > 0)), job_folder
             )
+
+    def _drop_audit(self) -> None:
+        if days := self._settings.keep_audit_days:
+            with self._database.write() as connection:
+                connection.execute(delete(audit).where(audit.c.time < _ago(days)))
 
     def _list_uncounted(self) -> None:
         """List datasets whose bytes were not counted yet."""

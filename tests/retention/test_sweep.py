@@ -15,7 +15,7 @@ from models.retention.sweep import Sweeper
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import events, jobs, now, removals, sweeps, versions
+from models.store.tables import audit, events, jobs, now, removals, sweeps, versions
 from models.trials.trainers.base import EpochReport
 from tests.jobs.steps import propose, scored
 from tests.processes import running, stop
@@ -139,6 +139,22 @@ def test_old_events_go_but_the_changes_of_state_stay(
     kinds = {event.kind for event in found.events}
     assert kinds == ({"state"} if job_has == "no rule" else {"state", "epoch"})
     assert found.is_all
+
+
+def test_old_entries_of_the_audit_log_go(
+    app_client: FlaskClient, database: Database, artifacts: Artifacts
+) -> None:
+    old, young = (
+        app_client.post("/datasets", json={"records": [{"a": n}, {"a": n + 1}]}).get_json()["id"]
+        for n in (1, 2)
+    )
+    with database.write() as connection:
+        ago = now() - timedelta(days=4)
+        connection.execute(update(audit).where(audit.c.id == old).values(time=ago))
+    sweep(database, artifacts)
+    assert len(app_client.get("/audit").get_json()["items"]) == 2
+    sweep(database, artifacts, keep_audit_days=3)
+    assert [entry["id"] for entry in app_client.get("/audit").get_json()["items"]] == [young]
 
 
 def test_a_sweep_leaves_to_others_what_was_just_listed(
