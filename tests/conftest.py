@@ -257,6 +257,11 @@ def connect() -> Iterator[Callable[[Settings], FlaskClient]]:
 
 
 @pytest.fixture
-def app_client(settings: Settings, connect: Callable[[Settings], FlaskClient]) -> FlaskClient:
+def app_client(
+    settings: Settings, connect: Callable[[Settings], FlaskClient]
+) -> Iterator[FlaskClient]:
     """A client of an API over a fresh database; what is queued is never worked on."""
-    return connect(settings)
+    client = connect(settings)
+    yield client
+    # A server has places for 60 connections, which the clients of many tests would take.
+    client.application.extensions["luthier"].database.close()
