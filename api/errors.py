@@ -31,6 +31,7 @@ STATUS_OF: dict[type[errors.LuthierError], HTTPStatus] = {
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.LoadError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Unreadable: HTTPStatus.CONFLICT,
     errors.ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -94,6 +94,10 @@ class StorageFull(Unavailable):
     """The disk of the database or of the artifacts has no room for what is to be written."""
 
 
+class LoadError(LuthierError):
+    """A built-in dataset cannot be downloaded, or what was downloaded cannot be read."""
+
+
 class ArtifactError(LuthierError):
     """A stored file is missing, unreadable or not the one that was written."""
 

@@ -13,7 +13,7 @@ import sklearn.datasets
 from models.data.library.builtin import BUILTINS
 from models.data.library.builtin_loading import load_builtin
 from models.data.preparation.tasks import infer_task, resolve_features
-from models.errors import NotFound, Unavailable
+from models.errors import LoadError, NotFound
 from tests.waiting import PATIENCE
 
 OFFLINE = [name for name, item in BUILTINS.items() if not item.source.startswith("keras")]
@@ -104,11 +104,11 @@ def test_a_keras_dataset_is_read_from_where_keras_keeps_it(tmp_path):
 def test_a_keras_dataset_without_a_network_is_unavailable(tmp_path):
     program = (
         "from models.data.library.builtin_loading import load_builtin\n"
-        "from models.errors import Unavailable\n"
+        "from models.errors import LoadError\n"
         "for name in ('mnist', 'california_housing', 'boston_housing'):\n"
         "    try:\n"
         "        load_builtin(name)\n"
-        "    except Unavailable as error:\n"
+        "    except LoadError as error:\n"
         "        print('refused:', error)\n"
     )
     printed = load_with_keras(tmp_path, program)
@@ -142,5 +142,5 @@ def test_a_broken_cached_npz_is_unavailable(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "mnist.npz").write_bytes(b"not a zip file")
-    with pytest.raises(Unavailable, match=r"mnist\.npz cannot be read"):
+    with pytest.raises(LoadError, match=r"mnist\.npz cannot be read"):
         load_builtin("mnist")

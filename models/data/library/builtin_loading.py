@@ -16,7 +16,7 @@ from models.data.formats.arrays import to_columns
 from models.data.library.builtin import BUILTINS, PREFIX, Builtin
 from models.data.library.profile import ColumnProfile, profile
 from models.data.library.storage import write_dataset
-from models.errors import NotFound, Unavailable
+from models.errors import LoadError, NotFound
 from models.store.artifacts import Artifacts
 
 Array = np.ndarray[Any, Any]
@@ -47,7 +47,7 @@ def load_builtin(name: str) -> Dataset:
 
     Classes are whole numbers, as in the source. Datasets of Keras import TensorFlow; Keras
     downloads them once and keeps them under `KERAS_HOME` or `~/.keras`. Raises NotFound for an
-    unknown name and Unavailable when a download fails.
+    unknown name and LoadError when a download fails.
     """
     name = name.removeprefix(PREFIX)
     if name not in BUILTINS:
@@ -82,7 +82,7 @@ def load_or_stand_in(name: str) -> Dataset:
 def _to_dataset(builtin: Builtin, x: Array, y: Array) -> Dataset:
     if builtin.is_image != (x.ndim > 2):
         kind = "images" if builtin.is_image else "a table"
-        raise Unavailable(
+        raise LoadError(
             f"The dataset {builtin.name!r} should be {kind}, but `x` has shape {x.shape}."
         )
     cells = to_columns(x, y)
@@ -115,7 +115,7 @@ def _load_keras(name: str) -> tuple[Array, Array]:
         parts: tuple[tuple[Array, Array], tuple[Array, Array]] = module.load_data()
     # Keras raises a bare Exception for a failed download, ValueError for a wrong checksum.
     except Exception as error:
-        raise Unavailable(
+        raise LoadError(
             f"The built-in dataset {name!r} could not be downloaded: {error}. Keras keeps it"
             " under KERAS_HOME (by default ~/.keras/datasets) once it was fetched."
         ) from error
@@ -137,4 +137,4 @@ def _read_cached(path: Path) -> tuple[Array, Array]:
             x = np.concatenate([arrays["x_train"], arrays["x_test"]])
             return x, np.concatenate([arrays["y_train"], arrays["y_test"]])
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise Unavailable(f"The cached dataset {path.name} cannot be read: {error}") from error
+        raise LoadError(f"The cached dataset {path.name} cannot be read: {error}") from error
