@@ -12,6 +12,7 @@ import httpx
 
 TIMEOUT = 90.0  # seconds; longer than any wait for a database that the service promises
 _AGAIN_AFTER = 0.2  # seconds
+_STORAGE_IS_AWAY = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.INSUFFICIENT_STORAGE)
 
 
 class NoAnswer(Exception):
@@ -56,13 +57,11 @@ class Calls:
         return answer
 
     def until_answered(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Call again until there is an answer other than 503; raises NoAnswer."""
+        """Call again until there is an answer other than 503 or 507; raises NoAnswer."""
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             answer = self.once(method, path, **arguments)
-            if answer is not None and answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
-                return answer
-            if answer is not None and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            if answer is not None and answer.status_code not in _STORAGE_IS_AWAY:
                 return answer
             time.sleep(_AGAIN_AFTER)
         raise NoAnswer(f"{method} {path} was not answered for {self.patience:g} s.")
@@ -76,13 +75,13 @@ class Calls:
         return found
 
     def _is_allowed(self, answer: httpx.Response) -> bool:
-        """Whether a status below 500, or a 503 that says why."""
+        """Whether a status below 500, or a 503 or 507 that says why."""
         if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
             return True
         kind = answer.headers.get("Content-Type", "")
         if not kind.startswith("application/problem+json"):
             return False
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        if answer.status_code in _STORAGE_IS_AWAY:
             return bool(answer.json().get("detail"))
         names_file = "stored file" in json.dumps(answer.json())
         return self.may_be_damaged and names_file

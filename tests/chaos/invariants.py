@@ -30,7 +30,7 @@ COLUMNS = {
     "equal": "values and scores are those of the run without faults",
     "lost": "a trial is `lost` only where something died",
     "failed": "no trial failed otherwise, unless a file was damaged",
-    "answers": "no 5xx but 503 with a reason; no broken connection while every API lives",
+    "answers": "no 5xx but 503 and 507 with a reason; no broken connection while every API lives",
     "version": "the winner predicts, as its ONNX file does",
     "orphans": "no process is left without its parent",
     "exits": "no process ended by itself",
@@ -39,7 +39,7 @@ COLUMNS = {
     "temporary": "no temporary file of a dead process",
     "events": "ids increase; each ended trial has one final event",
 }
-_SETTLED_WITHIN = 15.0  # seconds until nothing is left of what was killed
+_SETTLED_WITHIN = 60.0  # seconds until nothing is left of what was killed
 _EVERY = 0.2  # seconds
 _CLOSE = 1e-6  # between a prediction and its ONNX graph
 

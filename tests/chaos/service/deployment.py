@@ -218,6 +218,7 @@ class Deployment:
     def _shared(self) -> Mapping[str, object]:
         shared: dict[str, object] = {
             "lease_seconds": LEASE_SECONDS,
+            "sweep_seconds": 1,
             "data": self.disk.data,
             "artifacts": self.disk.artifacts,
         }
