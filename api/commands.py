@@ -5,7 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, json, jsonify, request, url_for
+from flask import Flask, Response, current_app, g, json, jsonify, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import forms
@@ -48,6 +48,7 @@ def _begin() -> Response | None:
     operation = changing_operation()
     if operation is None:
         return None
+    _refuse_unknown_query()
     command = _command(operation)
     add_about(key=command.actor.name)
     if takes_key(request.method, operation) and HEADER in request.headers:
@@ -58,6 +59,17 @@ def _begin() -> Response | None:
         command.on_change = found.complete
     carry_out(command)
     return None
+
+
+def _refuse_unknown_query() -> None:
+    """Raise Invalid for query parameters of an operation that has none.
+
+    Others check their own. A change that ignored `dry_run` would be carried out.
+    """
+    view = current_app.view_functions[request.endpoint or ""]
+    known = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
+    if request.args and not any(parameter.get("in") == "query" for parameter in known):
+        raise Invalid({name: ["Unknown field."] for name in request.args})
 
 
 def _command(operation: Operation) -> Command:

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import flask
 from flask import Flask, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.utils import cached_property
 
 from api.services import services
@@ -103,7 +104,10 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         # One byte past the limit tells a body that is too large from one that just fits.
-        piece = self._sent.read(min(len(buffer), self._limit - self._seen + 1))
+        try:
+            piece = self._sent.read(min(len(buffer), self._limit - self._seen + 1))
+        except ParseException as error:
+            raise Malformed(f"The body is not sent as HTTP/1.1 has it: {error}") from None
         self._seen += len(piece)
         if self._seen > self._limit:
             raise _too_large(self._limit)

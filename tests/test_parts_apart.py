@@ -137,7 +137,7 @@ def test_only_copies_of_model_files_lie_on_the_machines(apart: Apart, tuned: Any
     kept = {path.name for path in apart.root.rglob("*") if path.is_dir()}
     assert kept == {"api-1", "api-2", "cache"}
     names = apart.artifacts.names()
-    assert {name.partition("/")[0] for name in names} == {".luthier", "datasets", "jobs", "models"}
+    assert {name.partition("/")[0] for name in names} == {"datasets", "jobs", "models"}
     assert not any(name.endswith(".tmp") for name in names)
 
 

@@ -107,8 +107,9 @@ def point(
     """Point an alias at a version."""
     if not re.fullmatch(ALIAS_NAME.pattern, alias):
         raise Invalid.at("alias", ALIAS_NAME.rule)
-    tags = request.if_match
-    expects = (lambda version: tags.contains(str(version))) if tags else None
+    tags = request.if_match  # empty, too, if the header cannot be read: then nothing matches
+    is_sent = "If-Match" in request.headers
+    expects = (lambda version: tags.contains(str(version))) if is_sent else None
     services().models.set_alias(model, alias, wanted["version"], expects)
     return services().models.model(model), 200, {"ETag": quote_etag(str(wanted["version"]))}
 

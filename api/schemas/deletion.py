@@ -1,12 +1,12 @@
 """Deletion of jobs and datasets by filter."""
 
 from collections.abc import Mapping
-from datetime import UTC
 from typing import Any
 
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
+from api.schemas.fields import moment
 from models.fields import described
 from models.retention.deletion import DELETABLE
 
@@ -31,12 +31,6 @@ class DeletionQuery(ma.Schema):
             raise ma.ValidationError(f"Give at least one of: {', '.join(names)}.", names[0])
 
 
-def _before(text: str) -> ma.fields.AwareDateTime:
-    return ma.fields.AwareDateTime(
-        format="iso", default_timezone=UTC, load_default=None, metadata=described(text)
-    )
-
-
 class DeleteJobsQuery(DeletionQuery):
     """Which jobs to delete; at least one of `state`, `before` and `model`."""
 
@@ -45,7 +39,7 @@ class DeleteJobsQuery(DeletionQuery):
         validate=OneOf(DELETABLE),
         metadata=described("Only these; without it, those that have ended."),
     )
-    before = _before("Those that ended earlier; of queued ones, those that were created earlier.")
+    before = moment("Those that ended earlier; of queued ones, those that were created earlier.")
     model = ma.fields.String(load_default=None, validate=Length(1, 128))
 
     @ma.validates_schema
@@ -56,7 +50,7 @@ class DeleteJobsQuery(DeletionQuery):
 class DeleteDatasetsQuery(DeletionQuery):
     """Which datasets to delete; at least one of `before` and `unused`."""
 
-    before = _before("Those that were stored earlier.")
+    before = moment("Those that were stored earlier.")
     unused = ma.fields.Boolean(
         load_default=False, metadata=described("Only those that no job names, ended or not.")
     )

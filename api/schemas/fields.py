@@ -30,6 +30,22 @@ class DataWarningSchema(ma.Schema):
     )
 
 
+def moment(text: str) -> ma.fields.AwareDateTime:
+    """Make the field of a query for a time with a zone; `text` describes it."""
+    return ma.fields.AwareDateTime(
+        load_default=None,
+        format="iso",
+        # Any zone's time in these years has one in UTC.
+        validate=lambda found: _check_year(found.year),
+        metadata={"description": f"{text} With a zone, as in 2026-05-04T12:00:00Z."},
+    )
+
+
+def _check_year(year: int) -> None:
+    if not 1900 <= year <= 9000:
+        raise ma.ValidationError("Must lie between the years 1900 and 9000.")
+
+
 class PageQuery(ma.Schema):
     """The part of a list to return."""
 

@@ -3,6 +3,7 @@
 import marshmallow as ma
 from marshmallow.validate import Length, Range
 
+from api.schemas.fields import moment
 from models.fields import LARGEST_NUMBER, described
 
 
@@ -27,10 +28,6 @@ def _filter(text: str, length: int) -> ma.fields.String:
     return ma.fields.String(load_default=None, validate=Length(1, length), metadata=described(text))
 
 
-def _moment(text: str) -> ma.fields.AwareDateTime:
-    return ma.fields.AwareDateTime(load_default=None, format="iso", metadata=described(text))
-
-
 class AuditQuery(ma.Schema):
     """The entries to return."""
 
@@ -46,8 +43,8 @@ class AuditQuery(ma.Schema):
     operation = _filter("Only this operation, by its `operationId`.", 64)
     kind = _filter("Only changes of such things: `job`, `dataset`, `model`, `key`.", 32)
     id = _filter("Only changes of the thing of this id.", 128)
-    since = _moment("Only changes from this moment on, with its offset from UTC.")
-    until = _moment("Only changes before this moment, with its offset from UTC.")
+    since = moment("Only changes from this moment on, with its offset from UTC.")
+    until = moment("Only changes before this moment, with its offset from UTC.")
 
 
 class AuditEntrySchema(ma.Schema):

@@ -185,11 +185,11 @@ class JobCommands:
                 unit.change_state(target)
             return unit.job()
 
-    def delete(self, job: str) -> None:
+    def delete(self, job: str, *, dry_run: bool = False) -> None:
         """Remove a job that no worker holds, with its trials and files; its versions stay.
 
         Raises Conflict while the job is running, paused or being cancelled, and while an
-        unfinished job narrows it.
+        unfinished job narrows it. A dry run only raises what stands against it.
         """
         with self._database.write() as connection:
             row = locked(connection, job)
@@ -200,6 +200,8 @@ class JobCommands:
             if is_held or row.state in _HELD_STATES:
                 raise Conflict(f"Job {job} is {row.state}; cancel it before deleting it.")
             _check_not_narrowed(connection, job)
+            if dry_run:
+                return
             release_files(connection, job)
             connection.execute(delete(jobs).where(jobs.c.id == job))
         self._artifacts.try_delete(artifact_folder(job))

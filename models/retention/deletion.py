@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import func, select
 
@@ -57,14 +58,15 @@ class Deletion:
         self._models = ModelRemoval(database)
         self._remover = remover
 
-    def job(self, job: str) -> None:
-        """Delete a job; raises as `JobCommands.delete`."""
-        self._commands.delete(job)
+    def job(self, job: str, *, dry_run: bool = False) -> None:
+        """Delete a job, or only see whether it may go; raises as `JobCommands.delete`."""
+        self._commands.delete(job, dry_run=dry_run)
 
-    def dataset(self, dataset: str) -> None:
-        """Delete a dataset; raises as `DatasetCatalog.remove`."""
-        self._datasets.remove(dataset)
-        self._remover.remove_now([dataset_folder(dataset)])
+    def dataset(self, dataset: str, *, dry_run: bool = False) -> None:
+        """Delete a dataset, or only see whether it may go; raises as `DatasetCatalog.remove`."""
+        self._datasets.remove(dataset, dry_run=dry_run)
+        if not dry_run:
+            self._remover.remove_now([dataset_folder(dataset)])
 
     def version(self, model: str, version: int) -> None:
         """Delete a version; raises as `ModelRemoval.remove_version`."""
@@ -90,8 +92,8 @@ class Deletion:
         if wanted.model is not None:
             query = query.where(jobs.c.model == wanted.model)
         with self._database.read() as connection:
-            found = connection.execute(query.limit(limit)).scalars().all()
-        return _delete_each(found, self.job, dry_run=dry_run)
+            found = connection.execute(query).scalars().all()
+        return _delete_each(found, partial(self.job, dry_run=dry_run), limit, dry_run)
 
     def datasets(
         self, before: datetime | None, limit: int, *, unused: bool = False, dry_run: bool = False
@@ -108,17 +110,20 @@ class Deletion:
         if unused:
             free = set(self._datasets.unused())
             found = [dataset for dataset in found if dataset in free]
-        return _delete_each(found[:limit], self.dataset, dry_run=dry_run)
+        return _delete_each(found, partial(self.dataset, dry_run=dry_run), limit, dry_run)
 
 
-def _delete_each(found: Iterable[str], delete: Callable[[str], None], *, dry_run: bool) -> Deleted:
-    """Delete one after the other, each in a transaction of its own."""
+def _delete_each(
+    found: Iterable[str], delete: Callable[[str], None], limit: int, dry_run: bool
+) -> Deleted:
+    """Delete one after the other, each in a transaction of its own, until `limit` are gone."""
     deleted = Deleted(dry_run=dry_run)
     for name in found:
+        if deleted.count == limit:
+            break
         try:
-            if not dry_run:
-                tell(ids=[*deleted.ids, name])
-                delete(name)
+            tell(ids=[*deleted.ids, name])
+            delete(name)
             deleted.ids.append(name)
         except Conflict as conflict:
             deleted.kept[name] = str(conflict)

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_MARKER = ".luthier"  # read to check whether the root can be used
+_MARKER = ".luthier"  # without it, a root is new or away
+_MARK = b"The root of Luthier's artifacts.\n"
 _TRIES = 10  # of a change that other processes may disturb
 _FIRST_PAUSE = 0.5  # seconds between two tries of a patient process; each is twice as long
 _LONGEST_PAUSE = 15.0  # seconds
@@ -74,12 +75,14 @@ class Artifacts:
 
     In a folder a file is written under a temporary name and renamed; object storage is atomic.
     Names are relative POSIX paths such as `models/penguins/1/model.onnx`. Can be pickled. Every
-    method raises Unavailable where the root does not answer.
+    method raises Unavailable where the root does not answer. A folder that was moved away or is not
+    mounted does not: a file marks the root, and is written with the first other one.
     """
 
     # Seconds that this process waits for a root that does not answer, before it gives up. A trial
     # waits, since it would lose its training; a server answers its client, and a worker has others.
     patience: ClassVar[float] = 0.0
+    _marked: ClassVar[set[str]] = set()  # folders whose mark this process has seen
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -108,6 +111,7 @@ class Artifacts:
         target = self._path(name)
         with self._answering():
             if self.is_folder:
+                self._mark()
                 self._write_to_folder(target, content)
             else:
                 self._filesystem.pipe_file(target, content)
@@ -121,6 +125,8 @@ class Artifacts:
             try:
                 content: bytes = self._filesystem.cat_file(path)
             except FileNotFoundError:
+                if self.is_folder and not self._is_marked():
+                    raise self._absent() from None
                 raise ArtifactError(f"The stored file {name!r} is missing.") from None
         return content
 
@@ -138,23 +144,24 @@ class Artifacts:
         """Whether a file or folder is stored under `name`."""
         path = self._path(name)
         with self._answering():
-            return bool(self._filesystem.exists(path))
+            is_there = bool(self._filesystem.exists(path))
+            if not is_there and self._base in self._marked and not self._is_marked():
+                raise self._absent()
+        return is_there
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names of all files below `folder`, or below the root, sorted."""
-        path = self._path(folder) if folder else self._base
-        with self._answering():
-            found = self._filesystem.find(path)
-        return sorted(found_path.removeprefix(f"{self._base}/") for found_path in found)
+        return [file.name for file in self.files(folder)]
 
     def files(self, folder: str = "") -> list[StoredFile]:
-        """Return all files below `folder`, or below the root, sorted by name."""
+        """Return all files below `folder`, or below the root but for its mark, sorted by name."""
         path = self._path(folder) if folder else self._base
         with self._answering():
             found = self._filesystem.find(path, detail=True)
         return [
             StoredFile(name.removeprefix(f"{self._base}/"), int(entry["size"]), _modified(entry))
             for name, entry in sorted(found.items())
+            if name != f"{self._base}/{_MARKER}"
         ]
 
     def size(self, name: str) -> int:
@@ -186,16 +193,40 @@ class Artifacts:
 
     def check(self, writes: bool = True) -> None:
         """Raise ArtifactError or Unavailable unless files can be read and, if asked, written."""
+        if self.is_folder:
+            with self._answering():
+                self._mark()
+                if writes:
+                    try_writing(Path(self._base))
+            return
         try:
             self.read(_MARKER)
             is_marked = True
         except ArtifactError:
             is_marked = False
-        if not is_marked or (writes and not self.is_folder):
-            self.write(_MARKER, b"The root of Luthier's artifacts.\n")
-        if writes and self.is_folder:
-            with self._answering():
-                try_writing(Path(self._base))
+        if writes or not is_marked:
+            self.write(_MARKER, _MARK)
+
+    def _is_marked(self) -> bool:
+        """Return whether the folder of the root is there, with its mark."""
+        if (Path(self._base) / _MARKER).exists():
+            self._marked.add(self._base)
+            return True
+        return False
+
+    def _mark(self) -> None:
+        """Make and mark the folder of a new root; raise Unavailable for one that has gone away."""
+        if self._is_marked():
+            return
+        if self._base in self._marked:
+            raise self._absent()
+        self._write_to_folder(f"{self._base}/{_MARKER}", _MARK)
+        self._marked.add(self._base)
+
+    def _absent(self) -> Unavailable:
+        return Unavailable(
+            f"The artifact root {self.root} is not there: its file {_MARKER} is missing."
+        )
 
     def _write_to_folder(self, target: str, content: bytes) -> None:
         temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
@@ -218,7 +249,7 @@ class Artifacts:
         """Turn the errors of any kind of store into Unavailable, naming the root."""
         try:
             yield
-        except (ArtifactError, MemoryError):
+        except (ArtifactError, MemoryError, Unavailable):
             raise
         except FileNotFoundError as error:
             raise Unavailable(f"The artifact root {self.root} does not exist: {error}") from error

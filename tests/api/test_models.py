@@ -165,6 +165,8 @@ def test_an_alias_moves_only_from_the_version_that_is_named(
     assert point(3, '"1", "2"').status_code == 200
     assert point(1, "*").status_code == 200
     refused(point(2, '"1"', alias="none"), 412)
+    for unreadable in ("garbage garbage", '"1', '"1" garbage', ","):
+        refused(point(2, unreadable), 412)
     assert app_client.get("/models/a").get_json()["aliases"] == {"champion": 3, "stable": 1}
 
 

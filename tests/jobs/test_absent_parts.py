@@ -157,17 +157,24 @@ def test_what_ends_while_the_database_is_away_is_recorded_afterwards(
     assert epochs == list(range(1, 2_001)) * 3
 
 
+@pytest.mark.parametrize("place", ["nothing", "a file", "an empty folder"])
 def test_storage_that_is_away_costs_no_trial_and_no_job(
-    site: Site, make_spec: Callable[..., JobSpec]
+    site: Site, make_spec: Callable[..., JobSpec], place: str
 ) -> None:
     job = site.create(make_spec(strategy=manual(2), budget={"epochs": 500}), 2)
     wait_until(lambda: site.epochs(job))
     away = site.artifacts.rename(site.artifacts.with_name("away"))
-    site.artifacts.touch()  # no folder can be made in its place
+    if place == "a file":
+        site.artifacts.touch()
+    elif place == "an empty folder":  # as where a file system is mounted
+        site.artifacts.mkdir()
     before = site.logged("Trying again in")
     wait_until(lambda: site.logged("Trying again in") > before)
     assert not site.get(job).state.is_final
-    site.artifacts.unlink()
+    if place == "a file":
+        site.artifacts.unlink()
+    elif place == "an empty folder":
+        site.artifacts.rmdir()
     away.rename(site.artifacts)
     site.until(job, JobState.SUCCEEDED)
     trials = JobReader(site.database).trials(job)

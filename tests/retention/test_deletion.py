@@ -163,13 +163,14 @@ def test_datasets_are_deleted_by_filter(
 
     assert delete(unused="true", dry_run="true")["ids"] == [free["id"]]
     assert delete(unused="true")["ids"] == [free["id"]]
-    assert delete(before="2020-01-01")["ids"] == []
+    assert delete(before="2020-01-01T00:00:00Z")["ids"] == []
     with database.write() as connection:
         connection.execute(update(datasets).values(created=now() - timedelta(days=9)))
-    found = delete(before=(now() - timedelta(days=8)).isoformat())
-    assert found["ids"] == []
     held = (dataset, validates["id"])
-    assert found["kept"] == {each: f"Dataset {each} is in use by job {job}." for each in held}
+    for dry_run in ("true", "false"):
+        found = delete(before=(now() - timedelta(days=8)).isoformat(), dry_run=dry_run, limit=1)
+        assert found["ids"] == []
+        assert found["kept"] == {each: f"Dataset {each} is in use by job {job}." for each in held}
     app_client.post(f"/tune/{job}/cancel")
     assert delete(before=now().isoformat())["count"] == 2
 
@@ -196,3 +197,23 @@ def test_sizes_are_shown_and_added_up(
     assert value(scraped, "luthier_bytes", kind="database") == database.bytes() > 10_000
     assert value(scraped, "luthier_removals") == 2
     assert ModelCatalog(database).version("m", 1).bytes == model["bytes"] - own["bytes"]
+
+
+def test_a_single_deletion_takes_no_parameters(app_client: FlaskClient, dataset: str) -> None:
+    answer = app_client.delete(f"/datasets/{dataset}?dry_run=true")
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"] == {"dry_run": ["Unknown field."]}
+    assert app_client.get(f"/datasets/{dataset}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "before", ["2020-01-01", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"]
+)
+def test_times_have_a_zone_and_lie_in_years_that_every_zone_has(
+    app_client: FlaskClient, before: str
+) -> None:
+    for call in (f"/tune?before={before}", f"/datasets?before={before}"):
+        answer = app_client.delete(f"{call}&dry_run=true")
+        assert answer.status_code == 422
+        assert "before" in answer.get_json()["errors"]
+    assert app_client.get(f"/audit?since={before}").status_code == 422

@@ -104,8 +104,28 @@ def test_names_that_lead_out_of_the_root_are_refused(
 
 def test_a_missing_file_is_an_error_that_names_it(artifacts: Artifacts) -> None:
     assert not artifacts.exists("models/a")
+    artifacts.write("models/b", b"x")
     with pytest.raises(ArtifactError, match=r"'models/a' is missing"):
         artifacts.read("models/a")
+
+
+def test_a_folder_that_has_gone_is_away_and_not_made_anew(tmp_path: Path) -> None:
+    root = tmp_path / "artifacts"
+    artifacts = Artifacts(str(root))
+    artifacts.write("models/a", b"x")
+    away = root.rename(tmp_path / "away")
+    for use in (
+        lambda: artifacts.read("models/a"),
+        lambda: artifacts.exists("models/a"),
+        lambda: artifacts.write("models/b", b"x"),
+        artifacts.check,
+    ):
+        with pytest.raises(Unavailable, match="is not there"):
+            use()
+    assert not root.exists()
+    away.rename(root)
+    artifacts.check()
+    assert artifacts.names() == ["models/a"]
 
 
 def test_deleting_takes_a_file_or_a_whole_folder(artifacts: Artifacts) -> None:

@@ -133,8 +133,11 @@ class DatasetCatalog:
         with self._database.read() as connection:
             return [_listed(row) for row in connection.execute(query).all()]
 
-    def remove(self, dataset: str) -> None:
-        """Remove a dataset, and list its folder for removal; Conflict while a job needs it."""
+    def remove(self, dataset: str, *, dry_run: bool = False) -> None:
+        """Remove a dataset, and list its folder for removal; Conflict while a job needs it.
+
+        A dry run only raises what stands against it.
+        """
         with self._database.write() as connection:
             # A job that is being queued has a shared lock, or finds the dataset gone.
             row = select(datasets.c.id).where(datasets.c.id == dataset).with_for_update()
@@ -146,6 +149,8 @@ class DatasetCatalog:
             for job in connection.execute(unfinished).all():
                 if dataset in needed_datasets(job.dataset, job.spec):
                     raise Conflict(f"Dataset {dataset} is in use by job {job.id}.")
+            if dry_run:
+                return
             connection.execute(delete(datasets).where(datasets.c.id == dataset))
             remove_later(connection, [artifact_folder(dataset)])
 
