@@ -24,7 +24,6 @@ _PROGRAMS = f"{_PACKAGE}/pginstall/bin"
 # Nothing has to outlive the tests, so nothing waits for the disk.
 _OPTIONS = (
     "fsync=off",
-    "synchronous_commit=off",
     "full_page_writes=off",
     "max_connections=60",
     "shared_buffers=16MB",
@@ -40,7 +39,9 @@ class PostgresServer:
     the folders around the installed ones are closed to others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, survives_kills: bool = False) -> None:
+        """Start it. Unless it `survives_kills`, a killed server may lose its last commits."""
+        self._options = [*_OPTIONS, f"synchronous_commit={'on' if survives_kills else 'off'}"]
         installed = _installed()
         self._programs = installed / _PROGRAMS
         self._folder = Path(tempfile.mkdtemp(prefix="luthier-postgres-"))
@@ -69,7 +70,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        options = " ".join(f"-c {option}" for option in _OPTIONS)
+        options = " ".join(f"-c {option}" for option in self._options)
         where = f"-h {self._host} -p {self._port} {options}"
         self._control("start", "-l", str(self._folder / "log"), "-o", where)
 

@@ -49,7 +49,7 @@ class Lane:
         if self._deployment is not None:
             return self._deployment
         if self._database == "postgresql" and self._postgres is None:
-            self._postgres = PostgresServer()
+            self._postgres = PostgresServer(survives_kills=True)
         self._services += 1
         folder = self._folder / f"{self._database}-{self._services}"
         self._deployment = Deployment(folder, self._database, self._postgres)
