@@ -125,7 +125,9 @@ class Artifacts:
             try:
                 content: bytes = self._filesystem.cat_file(path)
             except FileNotFoundError:
-                if self.is_folder and not self._is_marked():
+                # A patient process works on a root that another one has marked.
+                is_known = self.patience > 0 or self._base in self._marked
+                if self.is_folder and is_known and not self._is_marked():
                     raise self._absent() from None
                 raise ArtifactError(f"The stored file {name!r} is missing.") from None
         return content

@@ -125,7 +125,6 @@ def test_a_key_with_another_request_is_refused(world: World, refused: Refused) -
     assert world.send("POST", f"/tune/{job}/pause", **ONCE).status_code == 202
     for path, body in (
         (f"/tune/{job}/resume", None),
-        (f"/tune/{job}/pause?x=1", None),
         ("/tune", TUNE),
         ("/datasets", ROWS),
     ):

@@ -188,7 +188,7 @@ def test_collection_finds_what_no_row_names_and_leaves_the_young_and_the_foreign
         "models/m/1/0123456789abcdef/model.onnx",
         "models/m/7/0123456789abcdef/model.onnx",
     ]
-    foreign = ["backup/of.mine", "models/README", ".luthier"]
+    foreign = ["backup/of.mine", "models/README"]
     for name in (*leftovers, *foreign):
         artifacts.write(name, b"12345")
     collection = Collection(artifacts, remover)
