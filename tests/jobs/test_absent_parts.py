@@ -170,13 +170,13 @@ def test_storage_that_is_away_costs_no_trial_and_no_job(
         site.artifacts.mkdir()
     before = site.logged("Trying again in")
     wait_until(lambda: site.logged("Trying again in") > before)
-    assert not site.get(job).state.is_final
+    assert "artifact" in wait_until(lambda: site.get(job).waiting_for)
     if place == "a file":
         site.artifacts.unlink()
     elif place == "an empty folder":
         site.artifacts.rmdir()
     away.rename(site.artifacts)
-    site.until(job, JobState.SUCCEEDED)
+    assert site.until(job, JobState.SUCCEEDED).waiting_for is None
     trials = JobReader(site.database).trials(job)
     assert [(t.state, t.retries) for t in trials] == [(TrialState.COMPLETED, 0)] * 2
     assert site.begins(job) == 2

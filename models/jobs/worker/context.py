@@ -1,5 +1,6 @@
 """The parts that the job runs of a worker share, and what its probes are told."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from models.executors.executor import Executor
 from models.registry.catalog import ModelCatalog
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+from models.store.readiness import artifacts_trouble
 
 STUCK_AFTER = 300.0  # seconds; asking an oracle with many trials may well take one minute
 # A process that is killed costs its successor's start: some seconds of one core. Trials look
@@ -111,12 +113,30 @@ class DrainingTasks:
         draining.clean_up()
 
 
+class StorageWatch:
+    """Looks from time to time, in a thread of its own, whether the artifacts can be used.
+
+    Trials that wait for them say nothing until they end.
+    """
+
+    def __init__(self, artifacts: Artifacts, every: float) -> None:
+        self.trouble: str | None = None  # in a sentence
+        self._artifacts = artifacts
+        self._every = every  # seconds
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until `stop` is set."""
+        while not stop.wait(self._every):
+            self.trouble = artifacts_trouble(self._artifacts)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
     """The parts of a worker."""
 
     database: Database
     artifacts: Artifacts
+    storage: StorageWatch  # of the artifacts
     datasets: DatasetCatalog
     models: ModelCatalog
     executor: Executor

@@ -41,6 +41,7 @@ class Retries:
     """
 
     def __init__(self) -> None:
+        self.waits_for: str | None = None  # the storage that did not answer, in a sentence
         self._failed = 0  # times in a row
         self._lost = 0
         self._next_try = 0.0  # by the monotonic clock
@@ -52,7 +53,8 @@ class Retries:
 
     def allow(self, error: Exception) -> bool:
         """Count a failure; return whether there is another try, after a pause."""
-        if not isinstance(error, Unavailable):
+        self.waits_for = str(error) if isinstance(error, Unavailable) else None
+        if self.waits_for is None:
             self._lost += 1
             if self._lost >= MAX_TRIES or not isinstance(error, TaskLost | TaskOutOfMemory):
                 return False
@@ -64,7 +66,7 @@ class Retries:
 
     def succeeded(self) -> None:
         """Forget the failures."""
-        self._failed, self._lost = 0, 0
+        self.waits_for, self._failed, self._lost = None, 0, 0
 
 
 @dataclass(slots=True)
@@ -77,9 +79,8 @@ class RunState:
     thread: ThreadPoolExecutor  # of the oracle
     is_paused: bool
 
-    def show_wait(self, error: Exception | None) -> None:
-        """Show that the job waits for storage, or with None that it goes on."""
-        what = str(error) if isinstance(error, Unavailable) else None
+    def show_wait(self, what: str | None) -> None:
+        """Show what the job waits for, in a sentence, or with None that it goes on."""
         if what != self.job.waiting_for:
             self.held.wait_for(what)
             self.job = replace(self.job, waiting_for=what)
@@ -90,12 +91,13 @@ class Phase:
 
     def __init__(self, state: RunState) -> None:
         self.state = state
+        self.retries = Retries()
         self.in_flight: list[Task] = []  # tasks under way, in the order of submission
 
     @property
     def room(self) -> int:
         """The number of tasks that it would start, as far as is known before it is advanced."""
-        return int(not self.in_flight)
+        return int(not self.in_flight and self.retries.is_due)
 
     @property
     def awaited(self) -> list[Task]:

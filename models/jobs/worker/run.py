@@ -70,6 +70,9 @@ class JobRun:
         if not self.is_over:
             self._recover()
             self._enter(self._phase.check())
+        if not self.is_over:
+            storage = self._state.context.storage
+            self._state.show_wait(self._phase.retries.waits_for or storage.trouble)
 
     def interrupt(self) -> None:
         """Go on from what is stored, as database or artifacts did not answer; tasks run on."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from models.errors import Conflict
 from models.jobs.model import JobState
 from models.jobs.search.search import Search
-from models.jobs.worker.phases import JobFailed, Phase, Retries, RunState, Task
+from models.jobs.worker.phases import JobFailed, Phase, RunState, Task
 from models.jobs.worker.tasks import export
 from models.registry.catalog import artifact_folder
 from models.registry.export import ExportResult, ExportSpec
@@ -24,12 +24,6 @@ class Saving(Phase):
         self._search = search
         self._version: int | None = None  # reserved for the winner
         self._exported: ExportResult | None = None  # written, and not registered yet
-        self._retries = Retries()
-
-    @property
-    def room(self) -> int:
-        """One export, unless it has to wait before it is tried again."""
-        return int(not self.in_flight and self._retries.is_due)
 
     def advance(self, done: Collection[Task], slots: int) -> "Phase | None":
         """Return None once the job has succeeded; raises JobFailed where there is no winner."""
@@ -38,9 +32,8 @@ class Saving(Phase):
             try:
                 self._exported = task.result()
             except Exception as error:
-                if not self._retries.allow(error):
+                if not self.retries.allow(error):
                     raise JobFailed(f"The winner could not be saved: {error}") from error
-                self.state.show_wait(error)
                 return self
         if self._exported is not None:
             return self._succeed(self._version, self._exported)

@@ -9,7 +9,7 @@ from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.library.builtin_loading import BuiltinRequest, store_builtin
 from models.errors import NotFound, Unavailable
 from models.jobs.search.search import Search
-from models.jobs.worker.phases import JobFailed, Phase, Retries, RunState, Task
+from models.jobs.worker.phases import JobFailed, Phase, RunState, Task
 from models.jobs.worker.saving import Saving
 from models.jobs.worker.tasks import failure_of, train
 from models.trials.trainers.base import EpochReport
@@ -21,15 +21,6 @@ _AHEAD = 1
 
 class Loading(Phase):
     """Find the job's dataset; a builtin one is loaded and stored once."""
-
-    def __init__(self, state: RunState) -> None:
-        super().__init__(state)
-        self._retries = Retries()
-
-    @property
-    def room(self) -> int:
-        """One task, unless it has to wait before it is tried again."""
-        return int(not self.in_flight and self._retries.is_due)
 
     def advance(self, done: Collection[Task], slots: int) -> Phase:
         """Return the search as soon as the rows are stored."""
@@ -43,11 +34,9 @@ class Loading(Phase):
             try:
                 stored = task.result()
             except Exception as error:
-                if not self._retries.allow(error):
+                if not self.retries.allow(error):
                     raise JobFailed(f"The dataset could not be loaded: {error}") from error
-                state.show_wait(error)
                 return self
-            state.show_wait(None)
             source = f"{BUILTIN_PREFIX}{name}"
             record = datasets.add(
                 stored.id, stored.rows, stored.columns, source, name, size=stored.bytes
@@ -84,7 +73,6 @@ class Searching(Phase):
         self._reports: dict[int, list[EpochReport]] = {}  # read, and not recorded yet
         self._search = Search(state.job, state.held, state.context.artifacts, state.thread)
         self._is_resumed = False
-        self._retries = Retries()
 
     @property
     def seconds(self) -> float:
@@ -94,7 +82,7 @@ class Searching(Phase):
     @property
     def room(self) -> int:
         """The number of further trials that may run at once."""
-        if self.state.is_paused or not self._retries.is_due:
+        if self.state.is_paused or not self.retries.is_due:
             return 0
         return max(0, self._at_once - len(self.in_flight))
 
@@ -117,14 +105,13 @@ class Searching(Phase):
                 return Saving(self.state, self._search)
         search, ended = self._search, [task for task in self.in_flight if task in done]
         before = dict(self._numbers)
-        away: Unavailable | None = None
         try:
             with self.state.held.batch():
                 self._record_reports(ended)
                 for task in ended:
                     if search.stop_reason() is not None:
                         break  # as if it had come too late
-                    away = self._take_result(task) or away
+                    self._take_result(task)
                     # Asked after each result, so that what a proposal follows does not depend on
                     # how many came together.
                     self._look_ahead()
@@ -136,8 +123,6 @@ class Searching(Phase):
         self._reports = {}
         for spec in following:
             self._numbers[self._submit(train, spec)] = spec.number
-        if away is not None or len(before) > len(self._numbers):
-            self.state.show_wait(away)
         return self._end_if_due()
 
     def check(self) -> Phase:
@@ -155,7 +140,7 @@ class Searching(Phase):
         state = self.state
         state.job = replace(state.held.job(), seconds=self.seconds)
         again = Searching(state, self._numbers if self._is_resumed or self._goes_on else None)
-        again._reports, again._retries = self._reports, self._retries
+        again._reports, again.retries = self._reports, self.retries
         return again
 
     def take_changes(self) -> None:
@@ -210,8 +195,8 @@ class Searching(Phase):
                 if number in hopeless:
                     executor.stop(task)
 
-    def _take_result(self, task: Task) -> Unavailable | None:
-        """Record how a trial ended; return the error of one that storage kept from ending."""
+    def _take_result(self, task: Task) -> None:
+        """Record how a trial ended; one that storage kept from ending waits again."""
         self.in_flight.remove(task)
         number = self._numbers.pop(task)
         try:
@@ -219,15 +204,13 @@ class Searching(Phase):
         except CancelledError:
             self._search.requeue(number)
         except Unavailable as error:
-            self._retries.allow(error)
+            self.retries.allow(error)
             self._search.requeue(number)
-            return error
         except Exception as error:
             self._search.failed(number, failure_of(error))
         else:
-            self._retries.succeeded()
+            self.retries.succeeded()
             self._search.completed(number, result)
-        return None
 
     def _end_if_due(self) -> Phase:
         """Return the phase that follows the search if its budget is spent."""

@@ -21,7 +21,12 @@ from models.executors.local import LocalExecutor
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import RENEWALS, JobQueue, Wanted
-from models.jobs.worker.context import DrainingTasks, WorkerContext, WorkerHealth
+from models.jobs.worker.context import (
+    DrainingTasks,
+    StorageWatch,
+    WorkerContext,
+    WorkerHealth,
+)
 from models.jobs.worker.run import JobRun
 from models.jobs.worker.tasks import prepare_tasks
 from models.registry.catalog import ModelCatalog
@@ -114,9 +119,12 @@ class Worker:
         self._health = health
         self._changes = Changes(database)
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
+        self._renewal_seconds = min(settings.lease_seconds / RENEWALS, MAX_HEARTBEAT_SECONDS)
+        artifacts = Artifacts(settings.resolved_artifacts)
         self._context = WorkerContext(
             database=database,
-            artifacts=Artifacts(settings.resolved_artifacts),
+            artifacts=artifacts,
+            storage=StorageWatch(artifacts, self._renewal_seconds),
             datasets=DatasetCatalog(database),
             models=ModelCatalog(database),
             executor=executor,
@@ -134,6 +142,7 @@ class Worker:
         """Claim and drive jobs until `stop` is set."""
         heartbeat = threading.Thread(target=self._keep_leases, args=(stop,), daemon=True)
         heartbeat.start()
+        threading.Thread(target=self._context.storage.run, args=(stop,), daemon=True).start()
         log.info("worker %s takes jobs", self.owner)
         while not stop.is_set():
             self._is_interrupted = False
@@ -315,7 +324,7 @@ class Worker:
             held.finish(JobState.FAILED, error=error)
 
     def _keep_leases(self, stop: threading.Event) -> None:
-        pause = min(self._queue.lease_seconds / RENEWALS, MAX_HEARTBEAT_SECONDS)
+        pause = self._renewal_seconds
         renewed = True
         # After a failure the others must see a renewal as soon as there can be one.
         while not stop.wait(pause if renewed else min(pause, _LOOK_AGAIN)):
