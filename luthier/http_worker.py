@@ -163,18 +163,20 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _on_readable(self, conn: "_Connection", client: socket.socket) -> None:
         """Read what has arrived of a request."""
-        if conn not in self._reading:
-            return
+        if conn in self._reading and (data := self._receive(conn, client)):
+            self._feed(conn, data)
+
+    def _receive(self, conn: "_Connection", client: socket.socket) -> bytes:
+        """Return what has arrived, nothing if nothing has; close a connection that has ended."""
         try:
             data = client.recv(_RECEIVE_BYTES)
         except BlockingIOError:
-            return
+            return b""
         except OSError:
             data = b""
-        if data:
-            self._feed(conn, data)
-        else:
+        if not data:
             self._close(conn)
+        return data
 
     def _feed(self, conn: "_Connection", data: bytes) -> None:
         incoming, had_head = conn.incoming, bool(conn.incoming.head)
@@ -229,16 +231,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _on_leftover(self, conn: "_Connection", client: socket.socket) -> None:
         """Drop what a client still sends after its answer."""
-        if conn not in self._lingering:
-            return
-        try:
-            data = client.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._close(conn)
+        if conn in self._lingering:
+            self._receive(conn, client)
 
     def _close_idle(self) -> bool:
         """Close the connection that can best be spared; return whether there was one."""
