@@ -17,6 +17,7 @@ from api.schemas.models import ModelSchema
 from api.schemas.tune import JobSchema, TrialPageSchema
 from api.services import services
 from models.access.idempotency import HEADER, MAX_LENGTH, Answer, Claim, Finished
+from models.access.keys import ANONYMOUS
 from models.errors import Conflict, Invalid
 from models.store.audit import Actor, Command, carry_out
 from models.telemetry import add_about
@@ -26,7 +27,7 @@ REPLAYED = "Idempotent-Replayed"
 _KINDS = {"tune": "job", "datasets": "dataset", "models": "model"}  # by blueprint
 _METHODS = frozenset({"POST", "PATCH"})  # the others may be sent again as they are
 _TIMING = frozenset({"wait"})  # parts of a query that only say when to answer
-_ANONYMOUS = Actor("anonymous")
+_ANONYMOUS = Actor(ANONYMOUS)
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +63,20 @@ def _begin() -> Response | None:
 
 
 def _refuse_unknown_query() -> None:
-    """Raise Invalid for query parameters of an operation that has none.
+    """Raise Invalid for a query parameter of an operation that has none, or one given twice.
 
-    Others check their own. A change that ignored `dry_run` would be carried out.
+    Operations with a query check the names of theirs. A change that ignored `dry_run`, or one of
+    two filters, would be carried out.
     """
+    if not request.args:
+        return
     view = current_app.view_functions[request.endpoint or ""]
     known = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
-    if request.args and not any(parameter.get("in") == "query" for parameter in known):
+    if not any(parameter.get("in") == "query" for parameter in known):
         raise Invalid({name: ["Unknown field."] for name in request.args})
+    twice = [name for name, texts in request.args.lists() if len(texts) > 1]
+    if twice:
+        raise Invalid({name: ["Give it once."] for name in twice})
 
 
 def _command(operation: Operation) -> Command:

@@ -11,7 +11,11 @@ from enum import StrEnum
 from models.errors import Invalid, SettingError
 
 MIN_STATIC_KEY_LENGTH = 32  # characters; a fast hash protects only what cannot be guessed
-NAME_RULE = "Use 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit."
+ANONYMOUS = "anonymous"  # the caller without a key, in the audit log
+NAME_RULE = (
+    "Use 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit;"
+    f" {ANONYMOUS!r} is the caller without a key."
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY = re.compile(r"luthier_(?P<id>[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
@@ -71,7 +75,7 @@ def is_same(digest: str, other: str) -> bool:
 
 def check_name(name: str) -> str:
     """Return `name` if it can name a key; raise Invalid at `name` otherwise."""
-    if not _NAME.fullmatch(name):
+    if name == ANONYMOUS or not _NAME.fullmatch(name):
         raise Invalid.at("name", NAME_RULE)
     return name
 

@@ -15,7 +15,7 @@ from models.jobs.model import FINAL_STATES, JobState
 from models.registry.catalog import artifact_folder as version_folder
 from models.registry.removal import ModelRemoval
 from models.retention.remover import Remover
-from models.store.audit import tell
+from models.store.audit import carrying_out_for
 from models.store.engine import Database
 from models.store.tables import datasets, jobs
 
@@ -122,8 +122,8 @@ def _delete_each(
         if deleted.count == limit:
             break
         try:
-            tell(ids=[*deleted.ids, name])
-            delete(name)
+            with carrying_out_for(name):
+                delete(name)
             deleted.ids.append(name)
         except Conflict as conflict:
             deleted.kept[name] = str(conflict)

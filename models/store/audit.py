@@ -8,7 +8,7 @@ complete the entry that the first one wrote. Workers have no commands.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, ExecutionContext, event, insert, update
@@ -79,6 +79,20 @@ def carrying_out(command: Command) -> Iterator[None]:
         yield
     finally:
         _present.reset(token)
+
+
+@contextmanager
+def carrying_out_for(identity: str) -> Iterator[None]:
+    """Let the present command, which is about several things, be about one of them in the block.
+
+    So each of them has an entry.
+    """
+    command = _present.get()
+    if command is None:
+        yield
+        return
+    with carrying_out(replace(command, id=identity, details=dict(command.details), entry=None)):
+        yield
 
 
 def actor_name() -> str | None:

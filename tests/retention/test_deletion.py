@@ -206,6 +206,14 @@ def test_a_single_deletion_takes_no_parameters(app_client: FlaskClient, dataset:
     assert app_client.get(f"/datasets/{dataset}").status_code == 200
 
 
+def test_a_filter_is_given_once(app_client: FlaskClient, make_job: MakeJob) -> None:
+    job = make_job()
+    answer = app_client.delete("/tune?model=m&model=other")
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"] == {"model": ["Give it once."]}
+    assert app_client.get(f"/tune/{job}").status_code == 200
+
+
 @pytest.mark.parametrize(
     "before", ["2020-01-01", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00"]
 )
