@@ -319,7 +319,7 @@ def _best(plane: Plane, job: Job) -> int:
 def test_a_trial_whose_process_is_killed_is_tried_again(plane: Plane, start) -> None:
     job = start(**endless(1))
     holder = plane.holder(job)
-    plane.wait(lambda: _is_running(plane, job, 0))
+    plane.until_trials(job, 1, TrialState.RUNNING)
     # A trial is stored as running before a process has it, and then killing one is too early.
     while not plane.get(job).state.is_final:
         _kill(_trial_processes(holder))
@@ -375,10 +375,6 @@ def _held_up(plane: Plane, worker: Process) -> bool:
             worker.send_signal(signal.SIGCONT)
             return False
     return True
-
-
-def _is_running(plane: Plane, job: Job, retries: int) -> bool:
-    return any(trial.retries == retries for trial in plane.trials(job, TrialState.RUNNING))
 
 
 def _key(trial: Trial) -> tuple[int, float | None]:
