@@ -116,11 +116,6 @@ class PredictionEngine:
                 path, f"There are {rows:,} rows, more than the {limit:,} of LUTHIER_MAX_INSTANCES."
             )
 
-    def warm(self, model: str, version: int) -> None:
-        """Load a version and predict its sample row, so that the first request finds it ready."""
-        loaded = self.load(model, version)
-        loaded.answer(loaded.signature.feed([loaded.signature.sample]))
-
     def load(self, model: str, version: int) -> LoadedVersion:
         """Return a version, read from its files unless it is held; raises as `predict`."""
         key = (model, version)

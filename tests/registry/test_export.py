@@ -336,14 +336,12 @@ def test_the_signature_describes_the_columns(priced: Priced) -> None:
     assert type(sample["survey"]) is int
 
 
-def test_the_sample_row_is_accepted_and_warms_the_version(
+def test_the_sample_row_is_accepted(
     artifacts: Artifacts, houses: Dataset, tune: Tune
 ) -> None:
     spec = tune(houses, "class", FEATURES)
     result = build_version(spec)
     engine = PredictionEngine(stored(artifacts), 1)
-    engine.warm("houses", spec.version)
-    assert engine.held() == (("houses", spec.version),)
     assert engine.predict("houses", spec.version, [result.signature["sample"]]).predictions[0] in (
         "cheap",
         "dear",

@@ -98,7 +98,7 @@ def test_a_held_version_is_not_read_again(
 ) -> None:
     register("double", 1)
     engine, counting = counted(artifacts, registered)
-    engine.warm("double", 1)
+    engine.predict("double", 1, [[1]])
     engine.predict("double", 1, [[0]])
     assert sorted(name.rpartition("/")[2] for name in counting.reads) == [
         "model.onnx",
