@@ -14,8 +14,7 @@ from models.data.cells.conversion import to_dataset
 from models.data.dataset import Dataset
 from models.data.formats.arrays import to_columns
 from models.data.library.builtin import BUILTINS, PREFIX, Builtin
-from models.data.library.profile import ColumnProfile, profile
-from models.data.library.storage import write_dataset
+from models.data.library.storing import StoredRows, store_rows
 from models.errors import LoadError, NotFound
 from models.store.artifacts import Artifacts
 
@@ -32,16 +31,6 @@ class BuiltinRequest:
     artifacts_root: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDataset:
-    """A dataset whose rows are stored, for the catalog to record."""
-
-    id: str
-    rows: int
-    columns: tuple[ColumnProfile, ...]
-    bytes: int  # of its files
-
-
 def load_builtin(name: str) -> Dataset:
     """Load the built-in dataset called `name`, with or without `builtin:` before it.
 
@@ -55,12 +44,9 @@ def load_builtin(name: str) -> Dataset:
     return _to_dataset(BUILTINS[name], *_load(BUILTINS[name]))
 
 
-def store_builtin(request: BuiltinRequest) -> StoredDataset:
+def store_builtin(request: BuiltinRequest) -> StoredRows:
     """Load a built-in dataset and store its rows; raises what `load_builtin` raises."""
-    dataset = load_builtin(request.name)
-    digest = dataset.digest()
-    size = write_dataset(dataset, Artifacts(request.artifacts_root), digest)
-    return StoredDataset(digest, dataset.rows, profile(dataset), size)
+    return store_rows(load_builtin(request.name), Artifacts(request.artifacts_root))
 
 
 def load_or_stand_in(name: str) -> Dataset:
