@@ -153,6 +153,7 @@ class Settings:
     sweep_seconds: float = _setting(
         60.0, "Seconds between two sweeps, which one of the workers makes; 0 means none.", 0
     )
+    keep_jobs: int = _setting(0, "Newest ended jobs that a sweep keeps; 0 means all.", 0)
     keep_jobs_days: float = _setting(
         0.0, "Days after its end until a sweep deletes a job; 0 means never.", 0
     )

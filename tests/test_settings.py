@@ -47,6 +47,7 @@ BAD_VALUES = {
     "idempotency_hours": ["0.5", "soon"],
     "dataset_url_hosts": [],  # any text is a list of hosts: tests/api/test_dataset_urls.py
     "sweep_seconds": ["-1", "never"],
+    "keep_jobs": ["-1", "1.5"],
     "keep_jobs_days": ["-1", "nan", "30d"],
     "keep_versions": ["-1", "1.5", "all"],
     "keep_versions_days": ["-1", "inf"],

@@ -2,7 +2,8 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select
@@ -45,6 +46,23 @@ class Rules:
             deleted = self._deletion.jobs(JobFilter(before=_ago(days)), _AT_ONCE)
             if deleted.ids:
                 log.info("deleted jobs that ended %g days ago: %s", days, ", ".join(deleted.ids))
+        if most := self._settings.keep_jobs:
+            for job in self._ended_before(most):
+                with suppress(Conflict, NotFound):  # narrowed by another, or deleted just now
+                    self._deletion.job(job)
+                    log.info("deleted job %s, which is not among the newest %d", job, most)
+
+    def _ended_before(self, newest: int) -> Sequence[str]:
+        """Return some ended jobs other than the `newest` ones."""
+        query = (
+            select(jobs.c.id)
+            .where(jobs.c.state.in_(FINAL_STATES))
+            .order_by(jobs.c.finished.desc(), jobs.c.id)
+            .offset(newest)
+            .limit(_AT_ONCE)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalars().all()
 
     def _delete_versions(self) -> None:
         for model, version in self._old_versions():

@@ -336,9 +336,7 @@ def test_the_signature_describes_the_columns(priced: Priced) -> None:
     assert type(sample["survey"]) is int
 
 
-def test_the_sample_row_is_accepted(
-    artifacts: Artifacts, houses: Dataset, tune: Tune
-) -> None:
+def test_the_sample_row_is_accepted(artifacts: Artifacts, houses: Dataset, tune: Tune) -> None:
     spec = tune(houses, "class", FEATURES)
     result = build_version(spec)
     engine = PredictionEngine(stored(artifacts), 1)

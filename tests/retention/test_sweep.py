@@ -56,6 +56,15 @@ def test_old_jobs_go(
     assert ids(app_client) == {young, going}
 
 
+def test_only_the_newest_jobs_stay(
+    make_job: MakeJob, app_client: FlaskClient, database: Database, artifacts: Artifacts
+) -> None:
+    made = [make_job(finished=now() - timedelta(days=days)) for days in (3, 1, 2)]
+    going = make_job(JobState.RUNNING, finished=now() - timedelta(days=9))
+    sweep(database, artifacts, keep_jobs=2)
+    assert ids(app_client) == {made[1], made[2], going}
+
+
 @pytest.mark.parametrize(
     ("settings_of_rule", "left"),
     [({"keep_versions": 2}, [6, 5, 4, 1]), ({"keep_versions_days": 3.5}, [6, 5, 4, 3, 1])],
