@@ -62,7 +62,6 @@ def test_gc_prints_what_it_would_remove_and_then_removes_it(
     assert artifacts.names() == needed
 
 
-@pytest.mark.both_databases
 @pytest.mark.both_stores
 def test_fsck_finds_missing_and_changed_files(
     settings: Settings,
