@@ -35,13 +35,15 @@ class Invalid(LuthierError):
 class NotFound(LuthierError):
     """No such dataset, job, trial, model, version or alias."""
 
-    def __init__(self, kind: str, name: object) -> None:
+    def __init__(self, kind: str, name: object, of: str = "") -> None:
+        """`of` is what it would be part of, such as "model 'penguins'"."""
         self.kind = kind
         self.name = name
-        super().__init__(f"There is no {kind} {name!r}.")
+        self.of = of
+        super().__init__(f"There is no {kind} {name!r}{of and f' of {of}'}.")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (NotFound, (self.kind, self.name))
+        return (NotFound, (self.kind, self.name, self.of))
 
 
 class Conflict(LuthierError):

@@ -108,8 +108,8 @@ class ModelCatalog:
             return int(found)
         self.model(model)
         if version is not None:
-            raise NotFound(f"version of model {model!r}", version)
-        raise NotFound(f"alias of model {model!r}", alias or CHAMPION)
+            raise NotFound("version", version, f"model {model!r}")
+        raise NotFound("alias", alias or CHAMPION, f"model {model!r}")
 
     def version_of(self, job: str, trial: int) -> int | None:
         """Return the published version that was made from a trial, or None."""
@@ -148,7 +148,7 @@ class ModelCatalog:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
             if row is None:
-                raise NotFound(f"version of model {model!r}", version)
+                raise NotFound("version", version, f"model {model!r}")
             return _version(row, aliases_by_version(connection, model))
 
     def files(self, model: str, version: int) -> dict[str, Document]:
@@ -170,7 +170,7 @@ class ModelCatalog:
                 versions.c.model == model, versions.c.version == version, versions.c.ready
             )
             if connection.execute(known).one_or_none() is None:
-                raise NotFound(f"version of model {model!r}", version)  # deleted just now
+                raise NotFound("version", version, f"model {model!r}")  # deleted just now
             point(connection, model, alias, version, expects)
 
     def rollback(self, model: str, expected: int | None = None) -> int:

@@ -98,7 +98,7 @@ class VersionFiles:
         """Return what is registered of a file; raises NotFound if the version has no such file."""
         entries = self._entries_of(model, version)
         if name not in entries:
-            raise NotFound(f"file of version {version} of model {model!r}", name)
+            raise NotFound("file", name, f"version {version} of model {model!r}")
         return entries[name]
 
     def read(self, model: str, version: int, name: str) -> bytes:

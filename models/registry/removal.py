@@ -30,7 +30,7 @@ class ModelRemoval:
             lock_aliases(connection, model)
             mine = (versions.c.model == model, versions.c.version == version, versions.c.ready)
             if connection.execute(select(versions.c.version).where(*mine)).one_or_none() is None:
-                raise NotFound(f"version of model {model!r}", version)
+                raise NotFound("version", version, f"model {model!r}")
             if pointing := aliases_by_version(connection, model).get(version):
                 names = ", ".join(pointing)
                 raise Conflict(
@@ -65,7 +65,7 @@ class ModelRemoval:
             lock_aliases(connection, model)
             mine = (aliases.c.model == model, aliases.c.alias == alias)
             if connection.execute(delete(aliases).where(*mine)).rowcount == 0:
-                raise NotFound(f"alias of model {model!r}", alias)
+                raise NotFound("alias", alias, f"model {model!r}")
             of_alias = (alias_history.c.model == model, alias_history.c.alias == alias)
             connection.execute(delete(alias_history).where(*of_alias))
 
