@@ -5,6 +5,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+import marshmallow as ma
 from flask import Flask, Response, current_app, g, json, jsonify, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -72,9 +73,16 @@ def _refuse_unknown_query() -> None:
         return
     view = current_app.view_functions[request.endpoint or ""]
     known = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
-    if not any(parameter.get("in") == "query" for parameter in known):
+    schemas = [parameter["schema"] for parameter in known if parameter.get("in") == "query"]
+    if not schemas:
         raise Invalid({name: ["Unknown field."] for name in request.args})
-    twice = [name for name, texts in request.args.lists() if len(texts) > 1]
+    listed = {
+        name
+        for schema in schemas
+        for name, field in schema().fields.items()
+        if isinstance(field, ma.fields.List)
+    }
+    twice = [n for n, texts in request.args.lists() if len(texts) > 1 and n not in listed]
     if twice:
         raise Invalid({name: ["Give it once."] for name in twice})
 
@@ -97,8 +105,12 @@ def _command(operation: Operation) -> Command:
     )
 
 
-def _query() -> dict[str, str]:
-    return {name: text for name, text in request.args.items() if name not in _TIMING}
+def _query() -> dict[str, Any]:
+    return {
+        name: texts if len(texts) > 1 else texts[0]
+        for name, texts in request.args.lists()
+        if name not in _TIMING
+    }
 
 
 def _claim(actor: Actor) -> Claim | Finished:

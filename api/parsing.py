@@ -18,6 +18,8 @@ from models.data.columns import NUL, NUL_RULE
 from models.errors import Invalid, Malformed, UnsupportedMediaType
 from models.telemetry import CONTROL
 
+MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}  # of answers that may be tables
+
 _CONTAINERS = (dict, list)
 
 

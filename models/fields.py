@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
-from marshmallow.validate import Regexp
+from marshmallow.validate import Length, Regexp
 
 LARGEST_NUMBER = 2**31 - 1  # that every database keeps as an integer
 
@@ -123,6 +123,36 @@ def model_name(**metadata: Any) -> fields.String:
     return fields.String(
         required=True, validate=MODEL_NAME, metadata=described(MODEL_NAME.rule, **metadata)
     )
+
+
+MAX_TAGS = 20  # of one job
+MAX_TAG = 64  # characters
+MAX_DESCRIPTION = 2000  # characters
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff"
+TAG = FullMatch(
+    rf"^[^\s{_CONTROL}]([^{_CONTROL}]*[^\s{_CONTROL}])?$",
+    error="Must not begin or end with a space, nor hold control characters.",
+)
+"""The rule for tags of jobs, beside their length."""
+
+
+def tags_field(**options: Any) -> fields.Field[Any]:
+    """Return a field for the tags of a job: different ones, in the order given."""
+    return fields.List(
+        fields.String(validate=[Length(1, MAX_TAG), TAG]),
+        validate=[Length(max=MAX_TAGS), _check_different],
+        **options,
+    )
+
+
+def _check_different(texts: list[str]) -> None:
+    if repeated := sorted({text for text in texts if texts.count(text) > 1}):
+        raise ValidationError(f"Given more than once: {', '.join(map(repr, repeated))}.")
+
+
+def description_field(**options: Any) -> fields.String:
+    """Return a field for the description of a job."""
+    return fields.String(allow_none=True, validate=Length(1, MAX_DESCRIPTION), **options)
 
 
 def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from api.limits import current_body
 from api.openapi import PREDICT_EXAMPLE
-from api.parsing import Blueprint, StrictParser, wanted_format
+from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
 from api.services import services
 from models.data.table import ReadOptions, Table
@@ -29,7 +29,6 @@ _TABLES = (
     "text/csv",
 )
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
 _COLUMNS = ("unknown_columns", "missing_columns")
 _REQUIRED = str(ma.fields.Field.default_error_messages["required"])
 # Making a schema takes longer than loading a request by it.
@@ -95,8 +94,8 @@ def _read_table(query: dict[str, Any]) -> Table:
 
 
 def _answer(prediction: Prediction) -> Response:
-    if wanted_format(None, _MEDIA_TYPES) == "csv":
-        response = Response(prediction_csv(prediction), mimetype="text/csv")
+    if wanted_format(None, MEDIA_TYPES) == "csv":
+        response = Response(prediction_csv(prediction), mimetype=MEDIA_TYPES["csv"])
     else:
         # The schema would visit every number of thousands of rows; the engine returns JSON values.
         body: dict[str, Any] = {

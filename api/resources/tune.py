@@ -3,15 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-from flask import jsonify, request, url_for
+from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import forms
 from api.limits import current_body, give_back_turn
 from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
-from api.parsing import Blueprint, StrictParser
+from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
-from api.schemas.fields import page
+from api.schemas.fields import DEFAULT_LIMIT, page
+from api.schemas.tables import TrialTable
 from api.schemas.tune import (
     EnqueueTrialsSchema,
     JobPageSchema,
@@ -29,6 +30,7 @@ from models.fields import LARGEST_NUMBER
 from models.jobs.model import Job, Trial
 from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
+from models.jobs.store.labels import label
 from models.retention.deletion import Deleted, JobFilter
 from models.telemetry import add_about
 
@@ -68,7 +70,9 @@ def start(query: dict[str, Any]) -> Any:
 @blueprint.response(200, JobPageSchema)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List tuning jobs, newest first."""
-    found = services().jobs.page(query["limit"] + 1, query["after"], query["state"])
+    found = services().jobs.page(
+        query["limit"] + 1, query["after"], query["state"], query["model"], query["tag"]
+    )
     body = page(found, query["limit"], lambda job: job.id)
     return body | {"items": [_shown(job) for job in body["items"]]}
 
@@ -94,7 +98,7 @@ def remove(job: str) -> None:
 @blueprint.response(200, DeletedSchema)
 def remove_many(query: dict[str, Any]) -> Deleted:
     """Delete jobs that match a filter, ended ones unless `state` says otherwise."""
-    wanted = JobFilter(query["state"], query["before"], query["model"])
+    wanted = JobFilter(query["state"], query["before"], query["model"], tuple(query["tag"]))
     return services().deletion.jobs(wanted, query["limit"], dry_run=query["dry_run"])
 
 
@@ -102,8 +106,10 @@ def remove_many(query: dict[str, Any]) -> Deleted:
 @blueprint.arguments(RaiseBudgetSchema)
 @blueprint.response(202, JobSchema)
 def raise_budget(body: dict[str, Any], job: str) -> Job:
-    """Raise a job's budget; one that has ended goes on where it stopped."""
-    return _shown(services().job_commands.raise_budget(job, body["budget"]))
+    """Raise a job's budget, or change its labels; with more budget an ended one goes on."""
+    if (limits := body.pop("budget", None)) is None:
+        return _shown(label(services().database, job, body))
+    return _shown(services().job_commands.raise_budget(job, limits, labels=body))
 
 
 @blueprint.route("/<job>/cancel", methods=["POST"])
@@ -144,16 +150,25 @@ def finish(job: str) -> Job:
 @blueprint.route("/<job>/trials", methods=["GET"])
 @blueprint.arguments(TrialsQuery, location="query")
 @blueprint.response(200, TrialPageSchema)
-def trials(query: dict[str, Any], job: str) -> dict[str, Any]:
-    """List a job's trials."""
-    found = services().jobs.trials(
-        services().jobs.get(job),
-        sort=query["sort"],
-        limit=query["limit"] + 1,
-        after=query["after"],
-        states=[query["state"]] if query["state"] else None,
-    )
-    return page(found, query["limit"], lambda trial: trial.number)
+@blueprint.doc(responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
+def trials(query: dict[str, Any], job: str) -> ResponseReturnValue:
+    """List a job's trials, as JSON or as one table."""
+    wanted = {"sort": query["sort"], "after": query["after"]}
+    wanted["states"] = [query["state"]] if query["state"] else None
+    limit, found = query["limit"], services().jobs
+    listed = found.get(job)
+    if wanted_format(None, MEDIA_TYPES) == "csv":
+        table = TrialTable()
+        table.add(found.each_trial(listed, limit=limit, **wanted))
+        response = Response(table.lines(), mimetype=MEDIA_TYPES["csv"])
+        response.call_on_close(table.close)
+    else:
+        limit = limit or DEFAULT_LIMIT
+        items = found.trials(listed, limit=limit + 1, **wanted)
+        body = page(items, limit, lambda trial: trial.number)
+        response = jsonify(TrialPageSchema().dump(body))
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.route("/<job>/trials", methods=["POST"])

@@ -7,7 +7,7 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import moment
-from models.fields import described
+from models.fields import described, tags_field
 from models.retention.deletion import DELETABLE
 
 MAX_DELETED = 1000  # in one call
@@ -32,7 +32,7 @@ class DeletionQuery(ma.Schema):
 
 
 class DeleteJobsQuery(DeletionQuery):
-    """Which jobs to delete; at least one of `state`, `before` and `model`."""
+    """Which jobs to delete; at least one of `state`, `before`, `model` and `tag`."""
 
     state = ma.fields.String(
         load_default=None,
@@ -41,10 +41,11 @@ class DeleteJobsQuery(DeletionQuery):
     )
     before = moment("Those that ended earlier; of queued ones, those that were created earlier.")
     model = ma.fields.String(load_default=None, validate=Length(1, 128))
+    tag = tags_field(load_default=list, metadata=described("Those with all of these tags."))
 
     @ma.validates_schema
     def _check(self, data: Mapping[str, Any], **_: Any) -> None:
-        self.check_filter(data, "state", "before", "model")
+        self.check_filter(data, "state", "before", "model", "tag")
 
 
 class DeleteDatasetsQuery(DeletionQuery):

@@ -7,6 +7,8 @@ from marshmallow.validate import Length, OneOf, Range
 
 from models.data.warnings import WarningCode
 
+DEFAULT_LIMIT = 100  # items of a list
+
 
 class Group(ma.fields.Nested):
     """Some attributes of the dumped object itself, under a name of their own."""
@@ -50,7 +52,7 @@ class PageQuery(ma.Schema):
     """The part of a list to return."""
 
     limit = ma.fields.Integer(
-        load_default=100,
+        load_default=DEFAULT_LIMIT,
         validate=Range(1, 1000),
         metadata={"description": "Most items to return."},
     )

@@ -1,12 +1,12 @@
 """Predictions."""
 
-import csv
-import io
+from itertools import chain
 from typing import Any
 
 import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
+from api.schemas.tables import csv_lines
 from models.fields import LARGEST_NUMBER, MODEL_NAME, StrictInteger, described, model_name
 from models.serving.engine import Prediction
 
@@ -95,20 +95,15 @@ class PredictSchema(ma.Schema):
 def prediction_csv(prediction: Prediction) -> str:
     """Return predictions as a table, one line a row: the prediction, and a column a probability.
 
-    Booleans are written as in JSON, and what is no number is an empty cell.
+    Booleans are written as in JSON, and what is no number is an empty cell. Labels are those of the
+    training file, letter by letter, also where a spreadsheet would take one for a formula.
     """
     classes = prediction.classes or []
     shares = prediction.probabilities or [[]] * len(prediction.predictions)
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(["prediction", *(f"probability_{_cell(label)}" for label in classes)])
-    for found, row in zip(prediction.predictions, shares, strict=True):
-        writer.writerow([_cell(found), *row])
-    return file.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
+    labels = (str(label).lower() if isinstance(label, bool) else label for label in classes)
+    headers = ["prediction", *(f"probability_{label}" for label in labels)]
+    rows = ([found, *row] for found, row in zip(prediction.predictions, shares, strict=True))
+    return "".join(csv_lines(chain([headers], rows)))
 
 
 class PredictionSchema(ma.Schema):

@@ -10,7 +10,13 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import DataWarningSchema
-from models.fields import StrictFloat, StrictInteger, described
+from models.fields import (
+    StrictFloat,
+    StrictInteger,
+    described,
+    description_field,
+    tags_field,
+)
 from models.jobs.model import JobState, TrialState
 from models.jobs.schema_parts import MAX_EPOCHS, MAX_TRIALS, with_target_score
 
@@ -71,14 +77,20 @@ class RaisedLimitsSchema(ma.Schema):
 
 
 class RaiseBudgetSchema(ma.Schema):
-    """A larger budget for a job."""
+    """A larger budget for a job, or other labels. At least one field is required."""
 
     budget = ma.fields.Nested(
         RaisedLimitsSchema,
-        required=True,
         validate=Length(1, error="Name at least one limit."),
         metadata={"example": {"max_trials": 40}},
     )
+    tags = tags_field(metadata=described("These replace all that it has."))
+    description = description_field(metadata=described("`null` takes it away."))
+
+    @ma.validates_schema
+    def _check_any(self, data: Mapping[str, Any], **_: Any) -> None:
+        if not data:
+            raise ma.ValidationError("Give at least one of: budget, tags, description.", "budget")
 
 
 # Trials
@@ -204,6 +216,8 @@ class JobSchema(ma.Schema):
 
     id = ma.fields.String()
     model = ma.fields.String()
+    tags = ma.fields.List(ma.fields.String(), metadata=described("As its user gave them."))
+    description = ma.fields.String(allow_none=True)
     state = ma.fields.String(validate=OneOf(list(JobState)))
     dataset = ma.fields.String(
         allow_none=True, metadata=described("Null until a builtin dataset was loaded.")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
-from marshmallow.validate import OneOf, Range
+from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import PageQuery
-from models.fields import LARGEST_NUMBER, described
+from models.fields import LARGEST_NUMBER, described, tags_field
 from models.jobs.model import JobState, TrialState
 
 MAX_WAIT = 600.0  # seconds
@@ -52,13 +52,19 @@ class JobsQuery(PageQuery):
     state = ma.fields.String(
         load_default=None, validate=OneOf(list(JobState)), metadata=described("Only these.")
     )
+    model = ma.fields.String(
+        load_default=None, validate=Length(1, 128), metadata=described("Only those of this model.")
+    )
+    tag = tags_field(load_default=list, metadata=described("Only those with all of these tags."))
 
 
 class TrialsQuery(ma.Schema):
     """Which trials to answer."""
 
     limit = ma.fields.Integer(
-        load_default=100, validate=Range(1, 1000), metadata=described("Most items to answer.")
+        load_default=None,
+        validate=Range(1, 1000),
+        metadata=described("Most items to answer. Default: 100, and as CSV all."),
     )
     after = ma.fields.Integer(
         load_default=None,

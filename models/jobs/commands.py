@@ -22,6 +22,7 @@ from models.jobs.model import (
 from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
+from models.jobs.store.labels import Labels, add_tags, put_labels
 from models.jobs.store.rows import SCORED
 from models.jobs.store.unit_of_work import (
     OPEN,
@@ -91,10 +92,13 @@ class JobCommands:
             "queued": moment,
             "seconds": 0.0,
             "data_notes": data_notes,
+            "description": spec.description,
         }
         tell("job", str(row["id"]), model=spec.model)
         with self._database.write() as connection:
-            return self._insert(connection, row, enqueued, spec.budget.epochs)
+            job = self._insert(connection, row, enqueued, spec.budget.epochs)
+            add_tags(connection, job.id, spec.tags)
+            return job
 
     def _insert(
         self,
@@ -228,8 +232,10 @@ class JobCommands:
             tell(trials=[trial.number for trial in enqueued])
             return enqueued
 
-    def raise_budget(self, job: str, limits: Limits) -> Job:
+    def raise_budget(self, job: str, limits: Limits, labels: Labels | None = None) -> Job:
         """Raise limits of a job's budget, by name; None takes a limit away.
+
+        `labels` change in the same transaction, as by `models.jobs.store.labels.label`.
 
         A job that has ended is queued again and goes on where it stopped. Raises Invalid at
         `budget.<name>` for what is no raise, Conflict where the job cannot go on.
@@ -250,6 +256,7 @@ class JobCommands:
             if found.state.is_final:
                 unit.change_state(JobState.QUEUED)
             tell(budget=dict(limits))
+            put_labels(unit.connection, job, labels or {})
             unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
             return unit.job()
 

@@ -132,6 +132,8 @@ class Job:
     waiting_for: str | None = None  # what keeps it from going on, in a sentence
     data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
     bytes: int | None = None  # of the weights that it keeps; None until they are counted
+    description: str | None = None
+    tags: tuple[str, ...] = ()  # where a reader asked for them
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it
 

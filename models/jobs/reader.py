@@ -1,6 +1,6 @@
 """Queries for jobs and trials, and statistics over all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from models.errors import NotFound, Unreadable
 from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
+from models.jobs.store.labels import tags_of, with_tags
 from models.jobs.store.rows import (
     best_first,
     comes_after,
@@ -21,6 +22,7 @@ from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
 from models.trials.spec import FailureKind
 
+_ROWS_AT_ONCE = 200  # those of trials hold their curves
 _COUNTED = (TrialState.COMPLETED, TrialState.FAILED, TrialState.STOPPED)
 
 
@@ -43,11 +45,24 @@ class JobReader:
             raise NotFound("job", job)
         return job_from_row(row)
 
-    def page(self, limit: int, after: str | None = None, state: str | None = None) -> list[Job]:
-        """Return up to `limit` jobs, newest first, that come after the job `after`."""
+    def page(
+        self,
+        limit: int,
+        after: str | None = None,
+        state: str | None = None,
+        model: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> list[Job]:
+        """Return up to `limit` jobs, newest first, that come after the job `after`.
+
+        Only those in this state, of this model and with all of these tags.
+        """
         query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
         if state is not None:
             query = query.where(jobs.c.state == state)
+        if model is not None:
+            query = query.where(jobs.c.model == model)
+        query = query.where(*with_tags(tags))
         if after is not None:
             last = self.get(after)
             query = query.where(
@@ -61,7 +76,7 @@ class JobReader:
         return [job_from_row(row) for row in rows]
 
     def with_progress(self, job: Job) -> Job:
-        """Return the job with its progress and its best trial.
+        """Return the job with its tags, its progress and its best trial.
 
         There is no best trial where the request of the job cannot be read.
         """
@@ -69,7 +84,9 @@ class JobReader:
             best = self.best_trial(job)
         except Unreadable:
             best = None
-        return replace(job, progress=self._progress(job), best_trial=best)
+        with self._database.read() as connection:
+            tags = tags_of(connection, job.id)
+        return replace(job, tags=tags, progress=self._progress(job), best_trial=best)
 
     def _progress(self, job: Job) -> Progress:
         """Count trials by state, in one query that reads an index and no trial."""
@@ -125,6 +142,21 @@ class JobReader:
 
         `after` is the number of the last trial already seen, in either order.
         """
+        return list(self.each_trial(job, sort=sort, limit=limit, after=after, states=states))
+
+    def each_trial(
+        self,
+        job: Job,
+        *,
+        sort: str = "number",
+        limit: int | None = None,
+        after: int | None = None,
+        states: Sequence[str] | None = None,
+    ) -> Iterator[Trial]:
+        """Yield the same, or all without a limit; a few are in memory at once.
+
+        They are those of one moment. A transaction is open until the last one was taken.
+        """
         query = select(trials).where(trials.c.job == job.id).limit(limit)
         if states is not None:
             query = query.where(trials.c.state.in_(states))
@@ -138,8 +170,9 @@ class JobReader:
             if after is not None:
                 query = query.where(trials.c.number > after)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [shown_trial(row) for row in rows]
+            rows = connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
+            for row in rows:
+                yield shown_trial(row)
 
     def outcomes(self, job: Job) -> list[Outcome]:
         """Return every trial of a job by number, without its curves."""

@@ -14,7 +14,15 @@ from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.errors import Invalid, Unreadable
-from models.fields import StrictBoolean, StrictInteger, described, flatten, model_name
+from models.fields import (
+    StrictBoolean,
+    StrictInteger,
+    described,
+    description_field,
+    flatten,
+    model_name,
+    tags_field,
+)
 from models.jobs.schema_parts import (
     BudgetSchema,
     ClassWeightField,
@@ -170,6 +178,16 @@ class JobSpecSchema(ma.Schema):
             " aim, and begin with the results that it has there. Leave out `search_space`."
         ),
     )
+    tags = tags_field(
+        load_default=list,
+        load_only=True,
+        metadata=described(
+            "What to find the job by: see `tag` of `GET /tune`.", example=["prices", "Q3"]
+        ),
+    )
+    description = description_field(
+        load_default=None, load_only=True, metadata=described("What the job is for.")
+    )
 
     @ma.validates_schema(skip_on_field_errors=False, pass_original=True)
     def _check_source(self, data: Any, original: Any, **_: Any) -> None:
@@ -186,6 +204,7 @@ class JobSpecSchema(ma.Schema):
             data["space"] = load_space(None, data["network"])
         data["task"] = None if data["task"] == "auto" else Task(data["task"])
         data["features"] = data["features"] and tuple(data["features"])
+        data["tags"] = tuple(data["tags"])
         data["exclude"] = tuple(data["exclude"]) if data["exclude"] else None
         if data["budget"].max_trials is None and isinstance(data["strategy"], Random | Bayesian):
             data["budget"] = replace(data["budget"], max_trials=DEFAULT_TRIALS)

@@ -64,6 +64,9 @@ class JobSpec:
     sample_weight: str | None = None  # column with the weights of training rows
     exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
+    # Labels that its user may change later, so they are no part of the stored document.
+    tags: tuple[str, ...] = field(default=(), compare=False)
+    description: str | None = field(default=None, compare=False)
     # Dotted paths of the fields that a request named; the others have their defaults.
     named: frozenset[str] = field(default=frozenset(), compare=False)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Importance:
     method: str = METHOD
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """The values of one hyperparameter, or of one layer's part of it, in each trial."""
 
@@ -52,12 +53,12 @@ class Column:
     hyperparameter: str
     values: tuple[Value | None, ...]  # None where it had no effect
 
-    @property
+    @cached_property
     def numbers(self) -> bool:
         """Whether the values are numbers, not choices; booleans are choices."""
         return not any(isinstance(value, bool | str) for value in self.values)
 
-    @property
+    @cached_property
     def distinct(self) -> list[Value]:
         """Every value once, in order."""
         return sorted({v for v in self.values if v is not None}, key=_order)
@@ -239,7 +240,7 @@ def _predict(forest: Any, outside: Array, x: Array) -> Array:
     total = np.zeros((repeats, rows))
     for tree, mask in zip(forest.estimators_, outside, strict=True):
         # The forest has checked the values already; every tree would do so again.
-        answers = tree.predict(x.reshape(-1, columns), check_input=False)
-        total += answers.reshape(repeats, rows) * mask
+        answers = tree.predict(x[:, mask].reshape(-1, columns), check_input=False)
+        total[:, mask] += answers.reshape(repeats, -1)
     mean: Array = total / np.maximum(1, outside.sum(axis=0))
     return mean

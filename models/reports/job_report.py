@@ -1,6 +1,6 @@
 """Everything that a report on one job shows, read once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -60,9 +60,13 @@ def present(part: Part | Missing) -> Part:
 
 
 def read_report(
-    job: Job, queries: JobReader, models: ModelCatalog, files: VersionFiles
+    job: Job,
+    queries: JobReader,
+    models: ModelCatalog,
+    files: VersionFiles,
+    rank: Callable[[Sequence[Outcome]], Importance] = importance_of,
 ) -> JobReport:
-    """Read what is known of `job` now."""
+    """Read what is known of `job` now; `rank` may know the importance already."""
     outcomes = queries.outcomes(job)
     leaders = queries.trials(job, sort="score", limit=LEADERS)
     version = _version(job, models)
@@ -72,15 +76,17 @@ def read_report(
         outcomes=tuple(outcomes),
         curve=best_so_far(outcomes, job.spec.objective),
         leaders=tuple(trial for trial in leaders if trial.score is not None),
-        importance=_importance(outcomes),
+        importance=_importance(outcomes, rank),
         version=version,
         answers=version if isinstance(version, Missing) else _answers(version, files),
     )
 
 
-def _importance(outcomes: Sequence[Outcome]) -> Importance | Missing:
+def _importance(
+    outcomes: Sequence[Outcome], rank: Callable[[Sequence[Outcome]], Importance]
+) -> Importance | Missing:
     try:
-        return importance_of(outcomes)
+        return rank(outcomes)
     except Conflict as conflict:
         return Missing(str(conflict))
 

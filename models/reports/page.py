@@ -20,6 +20,7 @@ from models.registry.records import VersionRecord
 from models.reports.drawing import INK, FigureKind, explain, printable, render
 from models.reports.held_out_figures import CONFUSION, PREDICTED, ROC
 from models.reports.job_report import JobReport, Missing, present, reason_of
+from models.reports.kept import Kept, digest_of_report
 from models.reports.labels import (
     better_is,
     duration,
@@ -40,8 +41,9 @@ _WIDTH = 15.0  # inches, of the picture
 _NOTE_HEIGHT = 1.1  # inches, of a row in which no figure can be drawn
 
 
-def write_page(report: JobReport) -> str:
-    """Return the report as HTML, with its figures inside."""
+def write_page(report: JobReport, kept: Kept) -> str:
+    """Return the report as HTML, with its figures inside, which are drawn if `kept` has none."""
+    content = digest_of_report(report)
     job, task = report.job, report.job.spec.task
     has_version = not isinstance(report.version, Missing)
     kinds = [kind for row in _rows(task) for kind in row]
@@ -59,13 +61,28 @@ def write_page(report: JobReport) -> str:
         metrics=_metrics(report, present(report.version)) if has_version else [],
         leaders=[_leader(trial, report) for trial in report.leaders],
         scored=len(report.scored),
-        figures=[(kind, kind.missing(report)) for kind in kinds],
-        draw=lambda kind: _draw_alone(kind, report),
+        figures=[(kind, *_figure(kind, report, content, kept)) for kind in kinds],
     )
 
 
-def draw_picture(report: JobReport) -> bytes:
-    """Return every figure of the report in one PNG."""
+def _figure(
+    kind: FigureKind, report: JobReport, content: str, kept: Kept
+) -> tuple[str | None, bytes]:
+    """Return why a figure is missing, or the figure as PNG."""
+    missing = kept.get((content, kind.name, "missing"), lambda: kind.missing(report))
+    if missing is not None:
+        return missing, b""
+    return None, kept.get((content, kind.name), lambda: _draw_alone(kind, report))
+
+
+def draw_picture(report: JobReport, kept: Kept) -> bytes:
+    """Return every figure of the report in one PNG, which is drawn if `kept` has none."""
+    job = report.job
+    key = digest_of_report(report), job.model, job.id, job.state
+    return kept.get(key, lambda: _draw_together(report))
+
+
+def _draw_together(report: JobReport) -> bytes:
     rows = _rows(report.job.spec.task)
     heights = [_height(row, report) for row in rows]
 

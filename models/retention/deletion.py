@@ -12,6 +12,7 @@ from models.data.library.catalog import artifact_folder as dataset_folder
 from models.errors import Conflict, NotFound
 from models.jobs.commands import JobCommands
 from models.jobs.model import FINAL_STATES, JobState
+from models.jobs.store.labels import with_tags
 from models.registry.catalog import artifact_folder as version_folder
 from models.registry.removal import ModelRemoval
 from models.retention.remover import Remover
@@ -29,6 +30,7 @@ class JobFilter:
     state: JobState | None = None
     before: datetime | None = None  # when it ended, or was created if it has not ended
     model: str | None = None
+    tags: tuple[str, ...] = ()  # all of them
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ class Deletion:
             query = query.where(ended < wanted.before)
         if wanted.model is not None:
             query = query.where(jobs.c.model == wanted.model)
+        query = query.where(*with_tags(wanted.tags))
         with self._database.read() as connection:
             found = connection.execute(query).scalars().all()
         return _delete_each(found, partial(self.job, dry_run=dry_run), limit, dry_run)

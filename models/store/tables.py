@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0013"  # as text, a later revision is greater
+SCHEMA_REVISION = "0014"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -126,9 +126,20 @@ jobs = Table(
     Column("taken_from", String(64)),  # the worker whose lease had lapsed at the last claim
     Column("waiting_for", Text),  # what keeps the job from going on, in a sentence
     Column("bytes", BigInteger),  # of the weights that it keeps; null until its end
+    Column("description", Text),
     Index("ix_jobs_state_created", "state", "created"),
+    Index("ix_jobs_model_created", "model", "created"),
     Index("ix_jobs_dataset", "dataset"),
     Index("ix_jobs_bytes", "bytes"),
+)
+
+job_tags = Table(
+    "job_tags",
+    metadata,
+    Column("job", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(64), primary_key=True),
+    Column("place", Integer, nullable=False),  # from 0, in the order in which they were given
+    Index("ix_job_tags_tag", "tag", "job"),
 )
 
 trials = Table(

@@ -168,7 +168,7 @@ def _fill(database: Database) -> dict[str, int]:
 
 def _example(table: str, column: Column[Any]) -> Any:
     kind = column.type.python_type
-    if column.name in ("job", "id") and table in ("jobs", "trials", "events"):
+    if column.name in ("job", "id") and table in ("jobs", "job_tags", "trials", "events"):
         return "job_1" if kind is str else 1
     if kind in (dict, list):
         return {}

@@ -19,7 +19,8 @@ from models.jobs.model import Job, JobState, Outcome, Trial, TrialRef, TrialStat
 from models.store.tables import trials
 from models.trials.spec import FailureKind, Objective
 
-_JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in ("progress", "best_trial")]
+_READ_APART = ("tags", "progress", "best_trial")
+_JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in _READ_APART]
 
 
 def job_from_row(row: Row[Any]) -> Job:
