@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from marshmallow import ValidationError
+
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
@@ -46,6 +48,7 @@ from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
 from models.trials.spec import resolve_objective
+from models.trials.watching import resolve_early_stopping
 
 MIN_TRIALS_TO_NARROW = 3
 
@@ -149,7 +152,9 @@ class Submission:
         budget, space = request.budget, request.space
         check_pruning(request.pruning, request.strategy, budget.epochs)
         data = self._resolve_data(request)
-        check_strategy(request.strategy, space)
+        if foreign := space.foreign(space.parameters, data.task):
+            raise ValidationError({"search_space": foreign})
+        check_strategy(request.strategy, space, data.task)
         objective = request.objective
         spec = replace(
             request,
@@ -159,6 +164,7 @@ class Submission:
             objective=resolve_objective(data.task, objective.metric, objective.direction),
             refit=request.refit or request.evaluation.method == "cv",
             class_weight=data.class_weight,
+            early_stopping=resolve_early_stopping(data.task, request.early_stopping),
         )
         if spec.allow_negative and spec.task is not Task.REGRESSION:
             raise Invalid.at("allow_negative", "Only a regression predicts numbers.")

@@ -13,8 +13,8 @@ def build(
 ) -> keras.Model:
     """Build an uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
 
-    Images are flattened. Without hidden layers the model is linear. `kernel_initializer` and `l2`
-    apply to every kernel, the output layer's included.
+    Images are flattened. Without hidden layers the model is linear. `kernel_initializer`, `l1` and
+    `l2` apply to every kernel, the output layer's included.
     """
     features = keras.Input(input_shape, name="features")
     signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
@@ -74,8 +74,8 @@ def _hidden(
 
 def kernel(values: TrialValues, seed: int) -> dict[str, Any]:
     """Return the initializer and the penalty of a kernel, as arguments of its layer."""
-    l2 = float(value(values, "l2"))
+    l1, l2 = float(value(values, "l1")), float(value(values, "l2"))
     return {
         "kernel_initializer": kernel_initializer(values, seed),
-        "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+        "kernel_regularizer": keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
     }

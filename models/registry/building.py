@@ -34,6 +34,7 @@ from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
 from models.trials.trainers.keras import released
+from models.trials.watching import watched_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,8 @@ def _refit(
     """Train on every row but the test rows, for as many epochs as the trial's best took.
 
     Preprocessing is fitted on the same rows. No row is left to validate on, so the weights are
-    those of the epoch with the least loss on the training rows, each counted once. Raises
-    RefitError if the training diverges.
+    those of the epoch with the least loss on the training rows, each counted by the weight of its
+    class. Raises RefitError if the training diverges.
     """
     joined, rows = _join_validation(data, trial.data)
     fold = prepare_fold(joined, trial.data, rows)
@@ -166,6 +167,7 @@ def _refit(
         network=trial.network,
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
+        watched=watched_loss(trial.data.class_weight),
     )
     trainer = choose_trainer(trial.network, trial.values, fold.training)
     trained = trainer.train([run], [fold.training])[0]

@@ -156,6 +156,7 @@ def prepare_fold(
             outputs=Outputs.of(ref.task, len(encoder.classes)),
             target_scale=encoder.scale,
             weights_train=weights,
+            weights_validation=_row_weights(factors, y_validation, None),
         ),
         training_truth=data.dataset.values[ref.target][train],
         validation_truth=target[validation],

@@ -18,6 +18,7 @@ from models.trials.data import PreparedData, prepare
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
 from models.trials.trainers.base import EpochReport, Report, Run, RunResult, Trainer, Weights
+from models.trials.watching import watched_metric
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,9 @@ def _plan_runs(spec: TrialSpec, folds: int) -> list[Run]:
                 else load_weights(artifacts, weights_name(spec.parent.weights, fold, execution))
             ),
             early_stopping=spec.early_stopping,
+            watched=watched_metric(
+                spec.data.task, spec.objective, spec.early_stopping, spec.data.class_weight
+            ),
         )
         for fold in range(folds)
         for execution in range(spec.executions)
