@@ -126,7 +126,7 @@ class ObjectiveField(ma.fields.Nested):
         "One metric ranks the trials: a weighted sum of metrics would be ranked by whichever has"
         " the largest numbers. Tune one of them; every trial reports all the others in `metrics`"
         " (GET /tune/{id}/trials?sort=score), and a further job with another objective reuses"
-        " the results of equal trials without training them again."
+        " the results of equal trials that kept the same epochs."
     )
 
     def _deserialize(

@@ -49,7 +49,7 @@ class Saving:
 def build_version(spec: ExportSpec) -> ExportResult:
     """Write every file of a version under its artifact folder; needs TensorFlow.
 
-    The weights are those of the trial's best run. With `refit`, or if the trial was
+    The weights are those of the trial's best execution. With `refit`, or if the trial was
     cross-validated, so that each of its networks missed some of the rows, its values are trained
     once more on all rows but the test rows. If the trial's weights are needed but gone, as those
     of a reused result may be, the trial is trained again first.
@@ -128,7 +128,7 @@ def _with_weights(spec: ExportSpec) -> ExportSpec:
 def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:
     if _is_refitted(spec, data):
         fold, trained = _refit(data, spec.trial, spec.result)
-        weights, epochs = trained.weights, trained.best_epoch
+        weights, epochs, best = trained.weights, trained.best_epoch, None
         seconds = spec.result.seconds + trained.seconds
     else:
         best = _best_run(spec)
@@ -136,7 +136,9 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
         fold = prepare_fold(data, spec.trial.data, data.split.folds[0].train)
         epochs, seconds = best.best_epoch, spec.result.seconds
     training = Training(
-        refit=_is_refitted(spec, data),
+        refit=best is None,
+        execution=None if best is None else best.execution,
+        score=None if best is None else best.score,
         rows=len(fold.training_truth),
         epochs=epochs,
         seconds=seconds,

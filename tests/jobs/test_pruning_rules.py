@@ -106,7 +106,6 @@ def test_asha_has_no_place_for_what_was_forgotten() -> None:
     assert not pruner.add(2, POOR)
 
 
-@pytest.mark.parametrize(
 def test_more_accuracy_is_better() -> None:
     pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Watched("accuracy", "max"))
     completed(pruner, [0.5, 0.9])

@@ -87,7 +87,13 @@ def test_the_loss_decides_where_the_metric_is_undefined() -> None:
         (Task.BINARY, F1, EarlyStopping(metric="auc"), None, Watched("auc", "max")),
         (Task.BINARY, F1, EarlyStopping(metric="loss"), None, VALIDATION_LOSS),
         (Task.BINARY, LOSS, None, "balanced", Watched(by_class_weight=True)),
-        (Task.BINARY, F1, EarlyStopping(metric="log_loss"), "balanced", Watched("loss", "min", True)),
+        (
+            Task.BINARY,
+            F1,
+            EarlyStopping(metric="log_loss"),
+            "balanced",
+            Watched("loss", "min", True),
+        ),
     ],
 )
 def test_what_is_watched(task, objective, rule, weight, expected) -> None:
@@ -118,9 +124,7 @@ NETWORK = {"num_layers": 2, "units": 64, "optimizer": "adam", "learning_rate": 0
 
 def test_training_on_does_not_lose_the_rare_class(rare, trial) -> None:
     weighted = replace(rare, class_weight="balanced")
-    results = {
-        epochs: run_trial(trial(weighted, NETWORK, epochs=epochs)) for epochs in (3, 40)
-    }
+    results = {epochs: run_trial(trial(weighted, NETWORK, epochs=epochs)) for epochs in (3, 40)}
     few, many = (metrics(result)["recall"] for result in results.values())
     assert many >= few - 0.1
     curve = history(results[40])["val_weighted_loss"]
