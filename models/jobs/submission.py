@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from marshmallow import ValidationError
 
 from models.data.columns import ColumnType
@@ -48,6 +49,7 @@ from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
 from models.trials.spec import resolve_objective
+from models.trials.trainers.base import NEEDS_COUNTS
 from models.trials.watching import resolve_early_stopping
 
 MIN_TRIALS_TO_NARROW = 3
@@ -227,6 +229,7 @@ class Submission:
         )
         kinds = {dataset.column(name).type for name in features}
         check_network(request.network, ColumnType.IMAGE in kinds)
+        _check_loss(request, dataset)
         parts = split_dataset(dataset, target, task, evaluation, request.seed)
         if own is not None:
             check_weights_of_folds(dataset.values[own], parts.folds)
@@ -256,6 +259,15 @@ def _told_of_dataset(
         for warning in record.warnings
         if warning.column in {None, *names} and (warning.code, warning.column) not in known
     )
+
+
+def _check_loss(request: JobSpec, dataset: Dataset) -> None:
+    """Raise Invalid at `search_space.loss` if the target has negative numbers for a rate."""
+    entry = request.space and request.space.parameters.get("loss")
+    if entry and "poisson" in (entry.parameter.options() or ()):
+        values = dataset.values[request.target]
+        if dataset.column(request.target).type is ColumnType.NUMBER and np.nanmin(values) < 0:
+            raise Invalid.at("search_space.loss", NEEDS_COUNTS)
 
 
 def _other_datasets(request: JobSpec) -> list[tuple[str, str]]:

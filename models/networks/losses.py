@@ -32,6 +32,11 @@ def training_loss(values: TrialValues, outputs: Outputs) -> Any:
     return smoothed
 
 
+def predicts_rate(values: TrialValues, outputs: Outputs) -> bool:
+    """Whether the network predicts the rate of a Poisson distribution, which is above 0."""
+    return outputs.task is Task.REGRESSION and value(values, "loss") == "poisson"
+
+
 def _regression_loss(values: TrialValues, outputs: Outputs) -> Any:
     match value(values, "loss"):
         case "mae":
@@ -40,6 +45,8 @@ def _regression_loss(values: TrialValues, outputs: Outputs) -> Any:
             return keras.losses.Huber(float(value(values, "huber_delta")))
         case "quantile":
             return _quantile_loss(float(value(values, "quantile")))
+        case "poisson":
+            return _poisson_loss(outputs.mean)
         case _:
             return outputs.loss
 
@@ -51,3 +58,13 @@ def _quantile_loss(quantile: float) -> Any:
         return keras.ops.mean(keras.ops.maximum(quantile * short, (quantile - 1) * short), axis=-1)
 
     return pinball
+
+
+def _poisson_loss(mean: float) -> Any:
+    def poisson(truth: Any, predictions: Any) -> Any:
+        """Return -log of the likelihood of counts, up to a constant, in means of the target."""
+        counts, rates = 1 + truth / mean, 1 + predictions / mean
+        logs = keras.ops.log(keras.ops.maximum(rates, keras.config.epsilon()))
+        return keras.ops.mean(rates - counts * logs, axis=-1)
+
+    return poisson

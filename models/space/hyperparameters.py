@@ -52,7 +52,7 @@ INITIALIZERS = (
     "orthogonal",
 )
 SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
-LOSSES = ("mse", "mae", "huber", "quantile")
+LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
 MAX_LAYERS = 20
 MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
 

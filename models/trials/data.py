@@ -153,7 +153,7 @@ def prepare_fold(
             y_train,
             x_validation,
             y_validation,
-            outputs=Outputs.of(ref.task, len(encoder.classes)),
+            outputs=Outputs.of(ref.task, len(encoder.classes), encoder.mean / encoder.scale),
             target_scale=encoder.scale,
             weights_train=weights,
             weights_validation=_row_weights(factors, y_validation, None),

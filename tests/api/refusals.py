@@ -65,6 +65,12 @@ def get(name: str, path: str, *paths: str, status: int = 422) -> Case:
 
 
 FIELDS = [
+    rows(
+        "rate of negative numbers",
+        "search_space.loss",
+        records=[{"a": i, "y": i - 0.5} for i in range(12)],
+        search_space={"loss": "poisson"},
+    ),
     tune("no target", "target", target=...),
     tune("no dataset", "dataset", dataset=...),
     tune("no model", "model", model=...),
@@ -179,7 +185,7 @@ SPACES = [
     ),
     space("fixed value out of range", ".dropout", dropout=1.5),
     space("loss of another task", ".loss", loss="huber"),
-    space("unknown loss", ".loss", loss="poisson"),
+    space("unknown loss", ".loss", loss="tweedie"),
     space("delta of another loss", ".huber_delta", huber_delta=0.5),
     space("betas of another optimizer", ".beta_1", optimizer="sgd", beta_1=0.5),
     space("nested deeply", ".units", units=json.loads("[" * 50 + "]" * 50)),

@@ -40,7 +40,9 @@ def data(task=Task.REGRESSION, x=X, weights=None):
     )
     scale = 20.0 if task is Task.REGRESSION else 1.0
     # 37 rows leave five for the last batch of eight.
-    return TrainingData(x[:37], y[:37], x[37:], y[37:], Outputs.of(task, 3), scale, weights)
+    # A mean of 1.5 deviations, so that no number of a regression is below 0.
+    outputs = Outputs.of(task, 3, mean=1.5)
+    return TrainingData(x[:37], y[:37], x[37:], y[37:], outputs, scale, weights)
 
 
 def both(values, data, **options):
@@ -69,6 +71,7 @@ assert_same = partial(results.assert_same, close=CLOSE)
         {"loss": "mae"},
         {"loss": "huber", "huber_delta": 0.3},
         {"loss": "quantile", "quantile": 0.9},
+        {"loss": "poisson", "l2": 0.01},
         {"optimizer": "adam", "beta_1": 0.5, "beta_2": 0.9},
         {"optimizer": "nadam", "beta_1": 0.0, "beta_2": 0.99},
         {"optimizer": "adamax", "beta_1": 0.8, "beta_2": 0.5},

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, value
 from models.trials.spec import EarlyStopping
 from models.trials.watching import VALIDATION_LOSS, Watched
 
@@ -87,6 +87,9 @@ class EpochReport:
 Report = Callable[[EpochReport], bool | None]  # returns True to end the trial here
 
 
+NEEDS_COUNTS = "A Poisson loss needs targets of 0 and more, and not only of 0."
+
+
 class Trainer(Protocol):
     """Trains networks. The weights and figures of a run depend on the run and its data alone."""
 
@@ -102,6 +105,15 @@ class Trainer(Protocol):
         full.
         """
         ...
+
+
+def check_targets(values: TrialValues, data: TrainingData) -> None:
+    """Raise ValueError if a Poisson loss cannot be had of the training targets."""
+    if data.outputs.task is not Task.REGRESSION or value(values, "loss") != "poisson":
+        return
+    mean = data.outputs.mean
+    if mean <= 0 or data.y_train.min() < -mean * (1 + 1e-5):
+        raise ValueError(NEEDS_COUNTS)
 
 
 def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:

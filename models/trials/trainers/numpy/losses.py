@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from models.data.preparation.tasks import Task
+from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, value
 from models.trials.trainers.base import Array, Floats
 from models.trials.trainers.numpy.activations import sigmoid
@@ -94,6 +95,32 @@ class QuantileError(SquaredError):
         return _mean_gradient(slope, weights)
 
 
+class PoissonError(SquaredError):
+    """Trains for the rate of counts: the exponential of a score, in means of the target."""
+
+    def __init__(self, mean: float) -> None:
+        self._mean = np.float32(mean)
+
+    def gradient(self, scores: Floats, truth: Array, weights: RowWeights = None) -> Floats:
+        """See `Loss`."""
+        counts = (truth / self._mean + np.float32(1)).astype(np.float32, copy=False)
+        slope: Floats = np.exp(scores) - counts
+        return _mean_gradient(slope, weights)
+
+    def figures(
+        self, scores: Floats, truth: Array, weights: RowWeights = None
+    ) -> tuple[float, float]:
+        """See `Loss`."""
+        return super().figures(self._scaled(scores), truth, weights)
+
+    def answers(self, scores: Floats) -> Floats:
+        """See `Loss`."""
+        return super().answers(self._scaled(scores))
+
+    def _scaled(self, scores: Floats) -> Floats:
+        return np.exp(scores) * self._mean - self._mean
+
+
 class BinaryCrossEntropy:
     """Cross-entropy of two classes, beside it the accuracy.
 
@@ -161,11 +188,12 @@ class CrossEntropy:
         return _shares(scores).T.copy()
 
 
-LOSSES = ("mse", "mae", "huber", "quantile")  # of a regression
+LOSSES = ("mse", "mae", "huber", "quantile", "poisson")  # of a regression
 
 
-def create_loss(task: Task, values: TrialValues) -> Loss:
-    """Create the loss that `values` name for `task`."""
+def create_loss(outputs: Outputs, values: TrialValues) -> Loss:
+    """Create the loss that `values` name for the task of `outputs`."""
+    task = outputs.task
     if task is Task.BINARY:
         return BinaryCrossEntropy(float(value(values, "label_smoothing")))
     if task is Task.MULTICLASS:
@@ -177,6 +205,8 @@ def create_loss(task: Task, values: TrialValues) -> Loss:
             return HuberError(float(value(values, "huber_delta")))
         case "quantile":
             return QuantileError(float(value(values, "quantile")))
+        case "poisson":
+            return PoissonError(outputs.mean)
         case _:
             return SquaredError()
 

@@ -63,7 +63,7 @@ class _Training:
     def __init__(self, run: Run, data: TrainingData) -> None:
         self._started = time.perf_counter()
         self._run, self._data = run, data
-        self._loss = create_loss(data.outputs.task, run.values)
+        self._loss = create_loss(data.outputs, run.values)
         self._rows = len(data.x_train)
         self._batch = min(int(value(run.values, "batch_size")), self._rows)
         self._x = _with_ones(data.x_train)
