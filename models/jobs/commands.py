@@ -34,7 +34,6 @@ from models.jobs.store.unit_of_work import (
 )
 from models.oracles.strategy import Bayesian, Hyperband, Random, plan
 from models.space.hyperparameters import TrialValues
-from models.space.space import SearchSpace
 from models.store.artifacts import Artifacts
 from models.store.audit import actor_name, tell
 from models.store.engine import Database
@@ -46,6 +45,7 @@ MAX_ITERATIONS = 100  # of Hyperband's schedule
 _HELD_STATES = [JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING]
 
 Limits = Mapping[str, Any]  # numbers by their names in Budget; None takes a limit away
+_Wanted = Mapping[str, object] | Sequence[Mapping[str, object]]  # the values of a trial, or several
 
 
 class JobCommands:
@@ -210,9 +210,7 @@ class JobCommands:
             connection.execute(delete(jobs).where(jobs.c.id == job))
         self._artifacts.try_delete(artifact_folder(job))
 
-    def enqueue(
-        self, job: str, wanted: Mapping[str, object] | Sequence[Mapping[str, object]]
-    ) -> list[Trial]:
+    def enqueue(self, job: str, wanted: _Wanted) -> list[Trial]:
         """Queue one trial, or several, of the user's own values; return them.
 
         Raises ValidationError at `values.<name>` or `trials.<index>.<name>`, and Conflict once
@@ -224,7 +222,7 @@ class JobCommands:
                 raise Conflict(f"Job {job} is {found.state}; it takes no more trials.")
             if found.stop_reason is not None:
                 raise Conflict(f"The search of job {job} has ended by {found.stop_reason}.")
-            listed = _checked(found.spec.space, wanted)
+            listed = _checked(found.spec, wanted)
             planned = found.planned_trials + len(listed)
             check_trials(planned, self._max_trials, "trials")
             unit.set(planned_trials=planned, changes=found.changes + 1)
@@ -321,13 +319,13 @@ def _count_enqueued(unit: UnitOfWork) -> int:
     return int(unit.connection.execute(query).scalar_one())
 
 
-def _checked(
-    space: SearchSpace, wanted: Mapping[str, object] | Sequence[Mapping[str, object]]
-) -> Sequence[TrialValues]:
-    name = "values" if isinstance(wanted, Mapping) else "trials"
+def _checked(spec: JobSpec, wanted: _Wanted) -> Sequence[TrialValues]:
     try:
-        return [space.check(wanted)] if isinstance(wanted, Mapping) else space.check_all(wanted)
+        if isinstance(wanted, Mapping):
+            return [spec.space.check(wanted, spec.task)]
+        return spec.space.check_all(wanted, spec.task)
     except ValidationError as error:
+        name = "values" if isinstance(wanted, Mapping) else "trials"
         raise ValidationError({name: error.messages}) from None
 
 

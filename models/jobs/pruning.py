@@ -2,8 +2,8 @@
 
 A trial is compared by its first run alone, that is by the first fold and execution: the runs of a
 trial follow each other, so that only the first can spare the others, and the same fold of two
-trials compares better than different ones. What is compared is the objective where every epoch
-reports it, the validation loss otherwise.
+trials compares better than different ones. What is compared is the watched metric, by which each
+training also chooses its best epoch.
 """
 
 import math
@@ -15,8 +15,9 @@ from typing import ClassVar
 
 from models.errors import Invalid
 from models.oracles.strategy import Hyperband, Strategy
-from models.trials.spec import Objective, TrialResult
+from models.trials.spec import TrialResult
 from models.trials.trainers.base import EpochReport
+from models.trials.watching import Watched
 
 Curve = Sequence[float]  # one figure per epoch, the less the better
 History = Mapping[str, Sequence[float | None]]  # figures per epoch, by name
@@ -109,21 +110,11 @@ def check_pruning(pruning: PruningRule | None, strategy: Strategy, epochs: int) 
         )
 
 
-def compared_metric(objective: Objective) -> tuple[str, bool]:
-    """Return the figure of an epoch that trials are compared by, and whether more is better.
-
-    The least validation loss also makes for the best `rmse`, `mse`, `r2` and `log_loss`.
-    """
-    if objective.metric in ("accuracy", "mae"):
-        return f"val_{objective.metric}", not objective.is_minimized
-    return "val_loss", False
-
-
 class Pruner:
     """Finds the hopeless trials of one job by its rule; without a rule no trial is hopeless."""
 
-    def __init__(self, rule: PruningRule | None, objective: Objective) -> None:
-        self.metric, self._more_is_better = compared_metric(objective)
+    def __init__(self, rule: PruningRule | None, watched: Watched) -> None:
+        self._watched = watched
         self._rule = rule
         self._curves: dict[int, list[float]] = {}
         self._running_means: dict[int, Curve] = {}  # of completed trials
@@ -143,7 +134,7 @@ class Pruner:
             if self.add(
                 trial,
                 [
-                    report.logs[self.metric]
+                    report.logs[self._watched.series]
                     for report in reports
                     if (report.fold, report.execution) == FIRST_RUN
                 ],
@@ -152,12 +143,12 @@ class Pruner:
 
     def restore(self, trial: int, first_run: History) -> None:
         """Add the curves that the first run of a past trial reported, by name."""
-        self.add(trial, first_run.get(self.metric, []))
+        self.add(trial, first_run.get(self._watched.series, []))
 
     def add_reused(self, trial: int, result: TrialResult) -> None:
         """Add the curve of a trial of which there are no reports, out of its result."""
         if len(result.folds) == 1:
-            self.add(trial, (result.history or {}).get(self.metric, []))
+            self.add(trial, (result.history or {}).get(self._watched.series, []))
 
     def complete(self, trial: int) -> None:
         """Count a trial as completed: it reached its end without being stopped."""
@@ -169,7 +160,7 @@ class Pruner:
         self._curves.pop(trial, None)
 
     def add(self, trial: int, figures: Sequence[float | None]) -> bool:
-        """Append `metric` of more epochs to a trial's curve; return whether it is hopeless now."""
+        """Append the figures of more epochs; return whether the trial is hopeless now."""
         if not figures or self._rule is None:
             return False
         curve = self._curves.setdefault(trial, [])
@@ -184,7 +175,7 @@ class Pruner:
     def _loss(self, figure: float | None) -> float:
         if figure is None or not math.isfinite(figure):
             return math.inf
-        return -figure if self._more_is_better else figure
+        return self._watched.loss(figure)
 
 
 def running_means(curve: Curve) -> list[float]:

@@ -126,7 +126,10 @@ class JobSpecSchema(ma.Schema):
         data_key="executions_per_trial",
         load_default=1,
         validate=Range(1, 100),
-        metadata=described("Times that each trial is trained, with other seeds; scores are means."),
+        metadata=described(
+            "Times that each trial is trained, with other seeds. Its score is the mean; without a"
+            " refit the version serves the best execution, `training.execution` of its evidence."
+        ),
     )
     early_stopping = ma.fields.Nested(
         EarlyStoppingSchema,

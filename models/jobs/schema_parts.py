@@ -126,7 +126,7 @@ class ObjectiveField(ma.fields.Nested):
         "One metric ranks the trials: a weighted sum of metrics would be ranked by whichever has"
         " the largest numbers. Tune one of them; every trial reports all the others in `metrics`"
         " (GET /tune/{id}/trials?sort=score), and a further job with another objective reuses"
-        " the results of equal trials without training them again."
+        " the results of equal trials that kept the same epochs."
     )
 
     def _deserialize(
@@ -285,17 +285,32 @@ class EvaluationSchema(ma.Schema):
 
 
 class EarlyStoppingSchema(ma.Schema):
-    """When a training that no longer improves is ended; its best weights are kept."""
+    """When a training that no longer improves is ended; the weights of its best epoch are kept."""
 
     patience = StrictInteger(
         load_default=10,
         validate=Range(min=1),
-        metadata=described("Epochs in a row without a better validation loss."),
+        metadata=described("Epochs in a row in which `metric` was not better."),
     )
     min_delta = StrictFloat(
         load_default=0.0,
         validate=Range(min=0),
-        metadata=described("How much better counts, in the loss's own units."),
+        metadata=described("How much better counts, in the metric's own units."),
+    )
+    metric = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            f"Watched after each epoch: it ends the training and chooses the best epoch. One of"
+            f" {', '.join(_METRIC_NAMES)}; `val_` may stand before it. Default: the objective."
+        ),
+    )
+    start_from_epoch = StrictInteger(
+        load_default=0,
+        validate=Range(0, MAX_EPOCHS),
+        metadata=described(
+            "So many epochs at the start count neither for the patience nor as the best epoch."
+        ),
     )
 
     @ma.post_load

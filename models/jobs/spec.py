@@ -10,6 +10,7 @@ from models.jobs.pruning import PruningRule
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
 from models.trials.spec import DataRef, EarlyStopping, Objective
+from models.trials.watching import Watched, watched_metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class JobSpec:
     description: str | None = field(default=None, compare=False)
     # Dotted paths of the fields that a request named; the others have their defaults.
     named: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def watched(self) -> Watched:
+        """The metric by which trainings choose their best epoch."""
+        return watched_metric(self.task, self.objective, self.early_stopping, self.class_weight)
 
     def data(self, dataset: str, artifacts_root: str) -> DataRef:
         """Return which rows of the stored `dataset` the trials train on."""

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from marshmallow import ValidationError
+
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.library.builtin import PREFIX as BUILTIN_PREFIX
@@ -46,6 +49,8 @@ from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
 from models.trials.spec import resolve_objective
+from models.trials.trainers.base import NEEDS_COUNTS
+from models.trials.watching import resolve_early_stopping
 
 MIN_TRIALS_TO_NARROW = 3
 
@@ -149,7 +154,9 @@ class Submission:
         budget, space = request.budget, request.space
         check_pruning(request.pruning, request.strategy, budget.epochs)
         data = self._resolve_data(request)
-        check_strategy(request.strategy, space)
+        if foreign := space.foreign(space.parameters, data.task):
+            raise ValidationError({"search_space": foreign})
+        check_strategy(request.strategy, space, data.task)
         objective = request.objective
         spec = replace(
             request,
@@ -159,6 +166,7 @@ class Submission:
             objective=resolve_objective(data.task, objective.metric, objective.direction),
             refit=request.refit or request.evaluation.method == "cv",
             class_weight=data.class_weight,
+            early_stopping=resolve_early_stopping(data.task, request.early_stopping),
         )
         if spec.allow_negative and spec.task is not Task.REGRESSION:
             raise Invalid.at("allow_negative", "Only a regression predicts numbers.")
@@ -221,6 +229,7 @@ class Submission:
         )
         kinds = {dataset.column(name).type for name in features}
         check_network(request.network, ColumnType.IMAGE in kinds)
+        _check_loss(request, dataset)
         parts = split_dataset(dataset, target, task, evaluation, request.seed)
         if own is not None:
             check_weights_of_folds(dataset.values[own], parts.folds)
@@ -250,6 +259,15 @@ def _told_of_dataset(
         for warning in record.warnings
         if warning.column in {None, *names} and (warning.code, warning.column) not in known
     )
+
+
+def _check_loss(request: JobSpec, dataset: Dataset) -> None:
+    """Raise Invalid at `search_space.loss` if the target has negative numbers for a rate."""
+    entry = request.space and request.space.parameters.get("loss")
+    if entry and "poisson" in (entry.parameter.options() or ()):
+        values = dataset.values[request.target]
+        if dataset.column(request.target).type is ColumnType.NUMBER and np.nanmin(values) < 0:
+            raise Invalid.at("search_space.loss", NEEDS_COUNTS)
 
 
 def _other_datasets(request: JobSpec) -> list[tuple[str, str]]:

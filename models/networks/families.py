@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import keras
 
 from models.networks import cnn, mlp
+from models.networks.losses import training_loss
 from models.networks.optimizers import Steps, create_optimizer
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues
 
-# The metric that is the task's loss without weight penalties.
+# The metric that is the task's own loss, whatever the network is trained by.
 TASK_LOSS = "task_loss"
 
 Build = Callable[[TrialValues, tuple[int, ...], Outputs, int], keras.Model]
@@ -45,14 +46,15 @@ def build(
     `input_shape` is the shape of one row after preprocessing: (features,) or
     (height, width, channels). `steps` is the length of the training, which some learning-rate
     schedules need; leave it out for a network that will not be trained. Initial weights depend on
-    `seed` alone. The network reports the loss, which includes weight penalties, `task_loss`, which
-    does not, and `outputs.companion`. Row weights apply to the first two: `task_loss` is then
-    divided by their sum, and the loss by the number of rows.
+    `seed` alone. The network reports the loss that it is trained by, which includes weight
+    penalties, `task_loss`, the loss of its task without them, and `outputs.companion`. Row weights
+    apply to the first two: `task_loss` is then divided by their sum, and the loss by the number of
+    rows.
     """
     model = create(network, values, input_shape, outputs, seed)
     model.compile(
         optimizer=create_optimizer(values, steps or Steps(total=1)),
-        loss=outputs.loss,
+        loss=training_loss(values, outputs),
         metrics=[outputs.companion],
         weighted_metrics=[
             keras.metrics.MeanMetricWrapper(keras.losses.get(outputs.loss), name=TASK_LOSS)

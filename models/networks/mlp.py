@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from models.networks.losses import predicts_rate
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, layer_value, value
 
@@ -13,8 +14,8 @@ def build(
 ) -> keras.Model:
     """Build an uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
 
-    Images are flattened. Without hidden layers the model is linear. `kernel_initializer` and `l2`
-    apply to every kernel, the output layer's included.
+    Images are flattened. Without hidden layers the model is linear. `kernel_initializer`, `l1` and
+    `l2` apply to every kernel, the output layer's included.
     """
     features = keras.Input(input_shape, name="features")
     signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
@@ -27,17 +28,20 @@ def dense_layers(
     """Build the dense layers that end every family: (rows, features) -> (rows, outputs.units).
 
     Each of the `num_layers` hidden layers is Dense, BatchNormalization (if asked for, before the
-    activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu).
+    activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu). With
+    a Poisson loss, the exponential of the output is the prediction in means of the target, which
+    is then scaled like other targets.
     """
     layers = int(value(values, "num_layers"))
     for layer in range(layers):
         signal = _hidden(signal, values, layer, layer_seed(seed, layer))
-    return keras.layers.Dense(
+    signal = keras.layers.Dense(
         outputs.units,
         activation=outputs.activation,
         name="output",
         **kernel(values, layer_seed(seed, layers)),
     )(signal)
+    return _rate(signal, outputs) if predicts_rate(values, outputs) else signal
 
 
 def layer_seed(seed: int, layer: int) -> int:
@@ -49,6 +53,11 @@ def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Ini
     """Return the initializer of a layer's kernel."""
     name = value(values, "kernel_initializer")
     return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
+
+
+def _rate(signal: keras.KerasTensor, outputs: Outputs) -> keras.KerasTensor:
+    signal = keras.layers.Activation("exponential", name="rate")(signal)
+    return keras.layers.Rescaling(outputs.mean, -outputs.mean, name="scaled_rate")(signal)
 
 
 def _hidden(
@@ -74,8 +83,8 @@ def _hidden(
 
 def kernel(values: TrialValues, seed: int) -> dict[str, Any]:
     """Return the initializer and the penalty of a kernel, as arguments of its layer."""
-    l2 = float(value(values, "l2"))
+    l1, l2 = float(value(values, "l1")), float(value(values, "l2"))
     return {
         "kernel_initializer": kernel_initializer(values, seed),
-        "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+        "kernel_regularizer": keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
     }

@@ -17,6 +17,7 @@ _OPTIMIZERS = {
     "adamax": keras.optimizers.Adamax,
 }
 _WITH_MOMENTUM = ("sgd", "rmsprop")
+_WITH_BETAS = ("adam", "adamw", "nadam", "adamax")
 
 # The exponential schedule ends at this share of the first learning rate.
 EXPONENTIAL_END = 0.01
@@ -50,6 +51,10 @@ def create_optimizer(values: TrialValues, steps: Steps) -> keras.optimizers.Opti
         options["weight_decay"] = decay
     if name in _WITH_MOMENTUM:
         options["momentum"] = float(value(values, "momentum"))
+    if name in _WITH_BETAS:
+        options |= {beta: float(value(values, beta)) for beta in ("beta_1", "beta_2")}
+    if largest_norm := float(value(values, "global_clipnorm")):
+        options["global_clipnorm"] = largest_norm
     return _OPTIMIZERS[name](**options)
 
 

@@ -20,11 +20,13 @@ class Outputs:
 
     task: Task
     units: int  # 1 for regression and binary, the number of classes for multiclass
+    # The mean of a regression's training targets in their standard deviations, for a Poisson loss.
+    mean: float = 0.0
 
     @classmethod
-    def of(cls, task: Task, classes: int = 0) -> Self:
+    def of(cls, task: Task, classes: int = 0, mean: float = 0.0) -> Self:
         """Return the outputs of `task`; `classes` matters for multiclass only."""
-        return cls(task, classes if task is Task.MULTICLASS else 1)
+        return cls(task, classes if task is Task.MULTICLASS else 1, mean)
 
     @property
     def activation(self) -> str:

@@ -152,8 +152,8 @@ class StrategyField(fields.Field[Strategy]):
         }
 
 
-def check_strategy(strategy: Strategy, space: SearchSpace) -> None:
-    """Check what of a strategy depends on the search space: the values of listed trials.
+def check_strategy(strategy: Strategy, space: SearchSpace, task: str | None = None) -> None:
+    """Check what of a strategy depends on the space and the task: the values of listed trials.
 
     Raises ValidationError with the messages at `strategy.trials.<index>.<name>`, or the same of
     `initial_trials`.
@@ -162,7 +162,7 @@ def check_strategy(strategy: Strategy, space: SearchSpace) -> None:
     errors: dict[str, object] = {}
     for name, listed in (("trials", own), ("initial_trials", strategy.initial_trials)):
         try:
-            space.check_all(listed)
+            space.check_all(listed, task)
         except ValidationError as error:
             errors[name] = error.messages
     if errors:

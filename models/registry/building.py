@@ -34,6 +34,7 @@ from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
 from models.trials.trainers.keras import released
+from models.trials.watching import watched_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Saving:
 def build_version(spec: ExportSpec) -> ExportResult:
     """Write every file of a version under its artifact folder; needs TensorFlow.
 
-    The weights are those of the trial's best run. With `refit`, or if the trial was
+    The weights are those of the trial's best execution. With `refit`, or if the trial was
     cross-validated, so that each of its networks missed some of the rows, its values are trained
     once more on all rows but the test rows. If the trial's weights are needed but gone, as those
     of a reused result may be, the trial is trained again first.
@@ -127,7 +128,7 @@ def _with_weights(spec: ExportSpec) -> ExportSpec:
 def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:
     if _is_refitted(spec, data):
         fold, trained = _refit(data, spec.trial, spec.result)
-        weights, epochs = trained.weights, trained.best_epoch
+        weights, epochs, best = trained.weights, trained.best_epoch, None
         seconds = spec.result.seconds + trained.seconds
     else:
         best = _best_run(spec)
@@ -135,7 +136,9 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
         fold = prepare_fold(data, spec.trial.data, data.split.folds[0].train)
         epochs, seconds = best.best_epoch, spec.result.seconds
     training = Training(
-        refit=_is_refitted(spec, data),
+        refit=best is None,
+        execution=None if best is None else best.execution,
+        score=None if best is None else best.score,
         rows=len(fold.training_truth),
         epochs=epochs,
         seconds=seconds,
@@ -154,8 +157,8 @@ def _refit(
     """Train on every row but the test rows, for as many epochs as the trial's best took.
 
     Preprocessing is fitted on the same rows. No row is left to validate on, so the weights are
-    those of the epoch with the least loss on the training rows, each counted once. Raises
-    RefitError if the training diverges.
+    those of the epoch with the least loss on the training rows, each counted by the weight of its
+    class. Raises RefitError if the training diverges.
     """
     joined, rows = _join_validation(data, trial.data)
     fold = prepare_fold(joined, trial.data, rows)
@@ -166,6 +169,7 @@ def _refit(
         network=trial.network,
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
+        watched=watched_loss(trial.data.class_weight),
     )
     trainer = choose_trainer(trial.network, trial.values, fold.training)
     trained = trainer.train([run], [fold.training])[0]

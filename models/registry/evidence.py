@@ -42,6 +42,10 @@ class Training:
     """The origin of a version's weights."""
 
     refit: bool  # whether it was trained again, on training and validation rows together
+    # The run of the trial that is served, as listed in `validation.runs`: the one with the best
+    # score. The trial's own score is the mean of all. None after a refit.
+    execution: int | None
+    score: float | None  # of that execution
     rows: int  # that they were trained on
     epochs: int  # after which they were taken
     seconds: float  # of the search's training of this trial and of the refit, if there was one

@@ -108,6 +108,12 @@ def _flatten(chain: _Chain, layer: keras.layers.Flatten) -> bool:
     return bool(layer.data_format == "channels_last")
 
 
+def _rescaling(chain: _Chain, layer: keras.layers.Rescaling) -> bool:
+    chain.add("Mul", chain.constant(layer.scale))
+    chain.add("Add", chain.constant(layer.offset))
+    return True
+
+
 def _nothing(chain: _Chain, layer: keras.layers.Layer) -> bool:
     return True
 
@@ -134,6 +140,7 @@ _LAYERS: Mapping[str, Callable[[_Chain, Any], bool]] = {
     "BatchNormalization": _normalization,
     "Activation": _activation,
     "Dropout": _nothing,
+    "Rescaling": _rescaling,
 }
 _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
     "linear": lambda chain: None,
@@ -146,6 +153,7 @@ _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
     "sigmoid": lambda chain: chain.add("Sigmoid"),
     "softplus": lambda chain: chain.add("Softplus"),
     "leaky_relu": lambda chain: chain.add("LeakyRelu", alpha=0.2),
+    "exponential": lambda chain: chain.add("Exp"),
     "softmax": lambda chain: chain.add("Softmax", axis=-1),
 }
 

@@ -52,6 +52,7 @@ INITIALIZERS = (
     "orthogonal",
 )
 SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
+LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
 MAX_LAYERS = 20
 MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
 
@@ -88,6 +89,10 @@ class Hyperparameter:
     when: tuple[Condition, ...] = ()  # without these it has no effect, whatever the space says
     layers: str | None = None  # the hyperparameter that counts its layers, if per_layer is allowed
     networks: tuple[str, ...] = NETWORKS  # the families that have it
+    tasks: tuple[str, ...] = ()  # the tasks that have it; empty: all
+    # Left out of a trial's values, where it has its default, unless the space or the trial names
+    # it. So trials have the values, seeds and digests that they had before it was in the table.
+    optional: bool = False
 
     def parse(self, value: object) -> Value:
         """Return `value` in the type of this hyperparameter; whole numbers of a float become float.
@@ -179,6 +184,9 @@ def in_words(condition: Condition) -> str:
 
 HAS_LAYERS = Condition("num_layers", tuple(range(1, MAX_LAYERS + 1)))
 HAS_MOMENTUM = Condition("optimizer", ("sgd", "rmsprop"))
+HAS_BETAS = Condition("optimizer", ("adam", "adamw", "nadam", "adamax"))
+_NUMBERS = ("regression",)
+_CLASSES = ("binary", "multiclass")
 
 _ROWS = (
     Hyperparameter("conv_blocks", Kind.INT, 2, 1, MAX_BLOCKS, networks=("cnn",)),
@@ -200,10 +208,54 @@ _ROWS = (
         "batch_normalization", Kind.BOOLEAN, False, when=(HAS_LAYERS,), layers="num_layers"
     ),
     Hyperparameter("kernel_initializer", Kind.CHOICE, "glorot_uniform", choices=INITIALIZERS),
+    Hyperparameter("l1", Kind.FLOAT, 0.0, 0, 1, optional=True),
     Hyperparameter("l2", Kind.FLOAT, 0.0, 0, 1),
+    Hyperparameter("loss", Kind.CHOICE, "mse", choices=LOSSES, tasks=_NUMBERS, optional=True),
+    # In standard deviations of the target.
+    Hyperparameter(
+        "huber_delta",
+        Kind.FLOAT,
+        1.0,
+        0,
+        1000,
+        open_below=True,
+        when=(Condition("loss", ("huber",)),),
+        tasks=_NUMBERS,
+        optional=True,
+    ),
+    Hyperparameter(
+        "quantile",
+        Kind.FLOAT,
+        0.5,
+        0,
+        1,
+        open_below=True,
+        open_above=True,
+        when=(Condition("loss", ("quantile",)),),
+        tasks=_NUMBERS,
+        optional=True,
+    ),
+    Hyperparameter(
+        "label_smoothing",
+        Kind.FLOAT,
+        0.0,
+        0,
+        1,
+        open_above=True,
+        tasks=_CLASSES,
+        optional=True,
+    ),
     Hyperparameter("optimizer", Kind.CHOICE, "adam", choices=OPTIMIZERS),
     Hyperparameter("learning_rate", Kind.FLOAT, 1e-3, 0, 10, open_below=True),
     Hyperparameter("momentum", Kind.FLOAT, 0.0, 0, 1, open_above=True, when=(HAS_MOMENTUM,)),
+    Hyperparameter(
+        "beta_1", Kind.FLOAT, 0.9, 0, 1, open_above=True, when=(HAS_BETAS,), optional=True
+    ),
+    Hyperparameter(
+        "beta_2", Kind.FLOAT, 0.999, 0, 1, open_above=True, when=(HAS_BETAS,), optional=True
+    ),
+    # 0 does not limit the gradient.
+    Hyperparameter("global_clipnorm", Kind.FLOAT, 0.0, 0, 1e6, optional=True),
     Hyperparameter("weight_decay", Kind.FLOAT, 0.0, 0, 1),
     Hyperparameter("lr_schedule", Kind.CHOICE, "constant", choices=SCHEDULES),
     Hyperparameter("batch_size", Kind.INT, 32, 1, 8192),

@@ -1,6 +1,6 @@
 """Search spaces: their conversion to dimensions and back, and the rules between hyperparameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -78,16 +78,26 @@ class SearchSpace:
             for parent, allowed in self.conditions(name).items()
         )
 
+    def foreign(self, names: Iterable[str], task: str) -> dict[str, list[str]]:
+        """Return a message for each of the known `names` that a network of `task` does not have."""
+        rows = [self.known[name] for name in names if name in self.known]
+        return {
+            row.name: [f"Only for {' or '.join(row.tasks)}; the task is {task}."]
+            for row in rows
+            if row.tasks and task not in row.tasks
+        }
+
     def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
         """Return the full values of a trial from those of its active dimensions.
 
-        They have every hyperparameter in effect, fixed ones and defaults included; a per-layer one
-        is a list with a value for each layer. Raises ValueError if an active dimension has no
+        They have every hyperparameter in effect, fixed ones and defaults included, but optional
+        ones only if the space names them. A per-layer one is a list with a value for each layer.
+        Raises ValueError if an active dimension has no
         value.
         """
         values: dict[str, Value | list[Value]] = {}
         for name in self.order:
-            if self.applies(name, values):
+            if self._is_part(name) and self.applies(name, values):
                 values[name] = self._value(name, flat, values)
         return {name: values[name] for name in self.known if name in values}
 
@@ -123,13 +133,16 @@ class SearchSpace:
             return None
         return Combinations(self.dimensions, lambda dimension: options[dimension.name] or ()).count
 
-    def check(self, values: Mapping[str, object]) -> dict[str, Value | list[Value]]:
+    def check(
+        self, values: Mapping[str, object], task: str | None = None
+    ) -> dict[str, Value | list[Value]]:
         """Complete the values of a trial that a user wrote.
 
         They must be legal, but need not lie in the searched ranges; a missing value is the one
         that the space fixes, else the default. Raises ValidationError with the messages by name
         (and by layer) for an unknown name, an illegal value, a list of another length than the
-        number of layers, or a value without effect.
+        number of layers, or a value without effect. With a `task`, a hyperparameter that it does
+        not have is refused, too.
         """
         full: dict[str, Value | list[Value]] = {}
         errors: dict[str, object] = {
@@ -137,13 +150,15 @@ class SearchSpace:
             for name in values
             if name not in self.known
         }
+        if task is not None:
+            errors |= self.foreign(values, task)
         for name in self.order:
-            if any(parent in errors for parent in self.conditions(name)):
+            if name in errors or any(parent in errors for parent in self.conditions(name)):
                 continue
             try:
                 if name in values:
                     full[name] = self._given(name, values[name], full)
-                elif self.applies(name, full):
+                elif self._is_part(name) and self.applies(name, full):
                     full[name] = self._spread(name, self._default(name), full)
             except ValidationError as error:
                 errors[name] = error.messages
@@ -152,10 +167,10 @@ class SearchSpace:
         return {name: full[name] for name in self.known if name in full}
 
     def check_all(
-        self, listed: Sequence[Mapping[str, object]]
+        self, listed: Sequence[Mapping[str, object]], task: str | None = None
     ) -> list[dict[str, Value | list[Value]]]:
         """Complete several trials as `check` does; the messages are by index, then by name."""
-        return list(gather(enumerate(listed), lambda _, values: self.check(values)).values())
+        return list(gather(enumerate(listed), lambda _, values: self.check(values, task)).values())
 
     def document(self) -> dict[str, object]:
         """Return the JSON form, which `load_space` reads back to an equal space."""
@@ -188,6 +203,10 @@ class SearchSpace:
                 f"Must have one value for each of the {full[row.layers]} layers, has {len(value)}."
             )
         return parsed_list(row, value)
+
+    def _is_part(self, name: str) -> bool:
+        """Whether the values of a trial have `name` if the trial itself does not name it."""
+        return name in self.parameters or not self.known[name].optional
 
     def _default(self, name: str) -> Value:
         parameter = self.parameter(name)

@@ -80,6 +80,13 @@ def log_loss(truth: Array, probabilities: Array) -> float:
     return float(-np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)).mean())
 
 
+def weighted_log_loss(truth: Array, probabilities: Array, weights: Array) -> float:
+    """Return the log loss as the mean by the `weights` of the rows, shape (rows,)."""
+    given = probabilities[np.arange(len(truth)), truth]
+    losses = -np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
+    return float(np.average(losses, weights=weights))
+
+
 def class_probabilities(outputs: Array) -> Array:
     """Return the outputs of a sigmoid (rows, 1) or softmax as float64 (rows, classes)."""
     outputs = outputs.astype(np.float64)

@@ -17,7 +17,16 @@ from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
-from models.trials.trainers.base import EpochReport, Report, Run, RunResult, Trainer, Weights
+from models.trials.trainers.base import (
+    EpochReport,
+    Report,
+    Run,
+    RunResult,
+    Trainer,
+    Weights,
+    check_targets,
+)
+from models.trials.watching import watched_metric
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +80,8 @@ def _train_and_score(spec: TrialSpec, report: Report, trainer: Trainer | None) -
         raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
     data = prepare(spec.data)
     training = [fold.training for fold in data.folds]
+    for fold in training:
+        check_targets(spec.values, fold)
     if spec.parent is not None:
         train_if_missing(spec.parent)
     if trainer is None:
@@ -127,6 +138,9 @@ def _plan_runs(spec: TrialSpec, folds: int) -> list[Run]:
                 else load_weights(artifacts, weights_name(spec.parent.weights, fold, execution))
             ),
             early_stopping=spec.early_stopping,
+            watched=watched_metric(
+                spec.data.task, spec.objective, spec.early_stopping, spec.data.class_weight
+            ),
         )
         for fold in range(folds)
         for execution in range(spec.executions)

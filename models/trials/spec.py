@@ -110,10 +110,12 @@ class DataRef:
 
 @dataclass(frozen=True, slots=True)
 class EarlyStopping:
-    """End a run after `patience` epochs in a row without a better validation loss."""
+    """End a run after `patience` epochs in a row in which the watched metric was not better."""
 
     patience: int = 10
-    min_delta: float = 0.0  # smallest improvement that counts, in the loss's own units
+    min_delta: float = 0.0  # smallest improvement that counts, in the metric's own units
+    metric: str | None = None  # without "val_"; None: the objective's
+    start_from_epoch: int = 0  # so many epochs count neither for the patience nor as the best
 
 
 @dataclass(frozen=True, slots=True)

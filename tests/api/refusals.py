@@ -65,6 +65,12 @@ def get(name: str, path: str, *paths: str, status: int = 422) -> Case:
 
 
 FIELDS = [
+    rows(
+        "rate of negative numbers",
+        "search_space.loss",
+        records=[{"a": i, "y": i - 0.5} for i in range(12)],
+        search_space={"loss": "poisson"},
+    ),
     tune("no target", "target", target=...),
     tune("no dataset", "dataset", dataset=...),
     tune("no model", "model", model=...),
@@ -88,6 +94,7 @@ FIELDS = [
     tune("task that does not fit", "task", task="regression"),
     tune("unknown metric", "objective.metric", objective={"metric": "val_mae"}),
     tune("metric as list", "objective.metric", objective={"metric": ["loss"]}),
+    tune("unknown watched metric", "early_stopping.metric", early_stopping={"metric": "rmse"}),
     tune(
         "direction that chooses the worst",
         "objective.direction",
@@ -136,6 +143,11 @@ STRATEGIES = [
         strategy={"name": "manual", "trials": [{"unit": 8}]},
     ),
     tune(
+        "first trial with a loss of another task",
+        "strategy.initial_trials.0.loss",
+        strategy={"name": "random", "initial_trials": [{"loss": "mae"}]},
+    ),
+    tune(
         "grid of ten million points",
         "search_space",
         strategy={"name": "grid", "points": 10},
@@ -172,5 +184,9 @@ SPACES = [
         momentum={"type": "float", "min": 0, "max": 0.9, "when": {"optimizer": ["rmsprop"]}},
     ),
     space("fixed value out of range", ".dropout", dropout=1.5),
+    space("loss of another task", ".loss", loss="huber"),
+    space("unknown loss", ".loss", loss="tweedie"),
+    space("delta of another loss", ".huber_delta", huber_delta=0.5),
+    space("betas of another optimizer", ".beta_1", optimizer="sgd", beta_1=0.5),
     space("nested deeply", ".units", units=json.loads("[" * 50 + "]" * 50)),
 ]

@@ -36,7 +36,12 @@ WHOLE: dict[str, Any] = {
     },
     "evaluation": {"method": "holdout", "validation_fraction": 0.2, "test_fraction": 0.1},
     "executions_per_trial": 1,
-    "early_stopping": {"patience": 10, "min_delta": 0.0},
+    "early_stopping": {
+        "patience": 10,
+        "min_delta": 0.0,
+        "metric": "val_f1",
+        "start_from_epoch": 2,
+    },
     "parallelism": 2,
     "seed": 42,
 }
@@ -74,7 +79,12 @@ def test_every_default_is_told(app_client: FlaskClient) -> None:
     assert asked["objective"] == {"metric": "loss", "direction": "min"}
     assert asked["budget"]["max_trials"] == 20
     assert asked["evaluation"]["test_fraction"] == 0.1
-    assert asked["early_stopping"] == {"patience": 10, "min_delta": 0.0}
+    assert asked["early_stopping"] == {
+        "patience": 10,
+        "min_delta": 0.0,
+        "metric": None,
+        "start_from_epoch": 0,
+    }
     assert asked["search_space"]["learning_rate"]["sampling"] == "log"
     assert start(app_client, early_stopping=None)["request"]["early_stopping"] is None
 

@@ -12,9 +12,9 @@ from models.jobs.pruning import (
 )
 from models.jobs.schema_parts import PruningSchema
 from models.oracles.strategy import Grid, Hyperband, Manual, Random
-from models.trials.spec import Objective
+from models.trials.watching import VALIDATION_LOSS, Watched
 
-LOSS = Objective("loss", "min")
+LOSS = VALIDATION_LOSS
 GOOD = [1.0, 0.5, 0.3, 0.2]
 FAIR = [2.0, 1.0, 0.6, 0.4]
 POOR = [3.0, 2.0, 1.8, 1.6]
@@ -106,23 +106,8 @@ def test_asha_has_no_place_for_what_was_forgotten() -> None:
     assert not pruner.add(2, POOR)
 
 
-@pytest.mark.parametrize(
-    ("objective", "metric"),
-    [
-        (Objective("accuracy", "max"), "val_accuracy"),
-        (Objective("mae", "min"), "val_mae"),
-        (Objective("rmse", "min"), "val_loss"),
-        (Objective("r2", "max"), "val_loss"),
-        (Objective("auc", "max"), "val_loss"),
-        (LOSS, "val_loss"),
-    ],
-)
-def test_the_objective_is_judged_where_every_epoch_reports_it(objective, metric) -> None:
-    assert Pruner(MedianRule(), objective).metric == metric
-
-
 def test_more_accuracy_is_better() -> None:
-    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Objective("accuracy", "max"))
+    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Watched("accuracy", "max"))
     completed(pruner, [0.5, 0.9])
     assert not pruner.add(2, [0.6])
     assert pruner.add(3, [0.4])

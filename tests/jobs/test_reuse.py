@@ -18,7 +18,14 @@ from models.oracles.strategy import Hyperband, Manual, Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import trials
-from models.trials.spec import EarlyStopping, Failure, FailureKind, RunReport, TrialResult
+from models.trials.spec import (
+    EarlyStopping,
+    Failure,
+    FailureKind,
+    Objective,
+    RunReport,
+    TrialResult,
+)
 from tests.jobs.steps import LINEAR, best_trial, manual, next_trial, present, scored
 
 METRICS = {"loss": 0.5, "accuracy": 0.75}
@@ -124,6 +131,8 @@ def test_the_job_can_refuse_results_of_others(begin, artifacts: Artifacts, newes
         {"sample_weight": "petal width (cm)"},
         {"executions": 2},
         {"early_stopping": EarlyStopping()},
+        {"early_stopping": EarlyStopping(start_from_epoch=1)},
+        {"objective": Objective("f1", "max")},
         {"seed": 4},
         {"budget": {"epochs": 3}},
         {"strategy": Manual(({**LINEAR, "learning_rate": 0.5},))},
@@ -147,8 +156,10 @@ def test_a_test_dataset_and_a_seed_that_is_the_same_change_no_result(
 def test_another_objective_is_scored_from_the_same_metrics(
     begin, artifacts: Artifacts, newest
 ) -> None:
-    train(begin(strategy=manual(1), direction="min"), artifacts)
-    assert train(begin(strategy=manual(1), direction="max"), artifacts) == []
+    watching = EarlyStopping(metric="accuracy")
+    train(begin(strategy=manual(1), direction="min", early_stopping=watching), artifacts)
+    same = EarlyStopping()
+    assert train(begin(strategy=manual(1), direction="max", early_stopping=same), artifacts) == []
     (trial,) = newest()
     assert trial.score == 0.75
     assert trial.result["spread"] == pytest.approx(0.25)
@@ -156,8 +167,9 @@ def test_another_objective_is_scored_from_the_same_metrics(
 
 
 def test_a_metric_that_is_unknown_is_trained_for(begin, artifacts: Artifacts) -> None:
-    train(begin(strategy=manual(1)), artifacts, metrics={"loss": 0.5, "accuracy": None})
-    assert len(train(begin(strategy=manual(1), direction="max"), artifacts)) == 1
+    plan = {"strategy": manual(1), "early_stopping": EarlyStopping(metric="accuracy")}
+    train(begin(**plan), artifacts, metrics={"loss": 0.5, "accuracy": None})
+    assert len(train(begin(**plan, direction="max"), artifacts)) == 1
 
 
 def test_failed_trials_are_not_reused(begin, artifacts: Artifacts) -> None:
@@ -280,4 +292,25 @@ def test_the_digest_of_a_continued_training_differs_from_that_of_one_in_one_go(m
         training_digest(make_spec(seed=9), "ds_1", LINEAR, 4),
     }
     assert len(digests) == 5
-    assert training_digest(make_spec(direction="max"), "ds_1", LINEAR, 4) in digests
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "is_same"),
+    [
+        (Objective("log_loss", "min"), {}, True),
+        (Objective("accuracy", "max"), {}, False),
+        (Objective("accuracy", "max"), {"early_stopping": EarlyStopping(metric="loss")}, True),
+        (Objective("loss", "min"), {"early_stopping": EarlyStopping(start_from_epoch=2)}, False),
+    ],
+)
+def test_an_objective_is_part_of_a_digest_only_where_it_changes_the_training(
+    make_spec, objective, options, is_same
+) -> None:
+    plain = training_digest(make_spec(early_stopping=EarlyStopping()), "ds_1", LINEAR, 4)
+    spec = make_spec(**{"objective": objective, "early_stopping": EarlyStopping()} | options)
+    assert (training_digest(spec, "ds_1", LINEAR, 4) == plain) is is_same
+
+
+def test_a_digest_of_an_earlier_version_is_found_again(make_spec) -> None:
+    spec = make_spec(early_stopping=EarlyStopping())
+    assert training_digest(spec, "ds_1", LINEAR, 4).startswith("e5daaf598147d198")

@@ -189,6 +189,8 @@ def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: P
     assert evidence["validation"]["metrics"] == spec.result.metrics
     assert evidence["training"] == {
         "refit": False,
+        "execution": 0,
+        "score": spec.result.score,
         "rows": 84,
         "epochs": spec.result.best_epoch,
         "seconds": spec.result.seconds,
@@ -236,7 +238,11 @@ def test_the_best_execution_is_kept(houses: Dataset, tune: Tune) -> None:
     spec = tune(houses, "price", FEATURES, executions=3)
     best = min(spec.result.folds, key=lambda run: run.score or 0.0)
     only = replace(spec, result=replace(spec.result, folds=(best,)))
-    assert build_version(spec).metrics == build_version(only).metrics
+    version = build_version(spec)
+    assert version.metrics == build_version(only).metrics
+    served = version.evidence["training"]
+    assert (served["execution"], served["score"]) == (best.execution, best.score)
+    assert served["score"] < version.evidence["score"]
     others = [run for run in spec.result.folds if run is not best]
     another = replace(spec, result=replace(spec.result, folds=tuple(others)))
     assert build_version(another).metrics != build_version(spec).metrics
@@ -245,6 +251,7 @@ def test_the_best_execution_is_kept(houses: Dataset, tune: Tune) -> None:
 def test_a_refit_learns_from_validation_rows_too(priced: Priced) -> None:
     evidence = build_version(replace(priced[0], version=1001, refit=True)).evidence
     assert evidence["training"]["refit"]
+    assert evidence["training"]["execution"] is None
     assert evidence["training"]["rows"] == 108
     assert evidence["training"]["epochs"] >= 1
 

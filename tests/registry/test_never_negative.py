@@ -77,3 +77,20 @@ def test_one_negative_target_in_any_row_is_enough() -> None:
     encoder = TargetEncoder.fit(dataset, rows, "sold", Task.REGRESSION)
     assert not encoder.is_clipped
     assert encoder.decode(np.array([-9.0]))[0] < 0
+
+
+def test_a_rate_is_served_as_it_was_trained(artifacts: Artifacts, tune: Tune) -> None:
+    spec = tune(sales(), "sold", values=LINEAR | {"loss": "poisson"})
+    result = build_version(spec)
+    assert result.parity.difference < 1e-4
+    answers = predicted(artifacts, spec)
+    assert answers.min() > 0
+    assert (np.diff(answers) > 0).all()
+    np.testing.assert_allclose(np.diff(np.log(answers), n=2), 0, atol=1e-3)
+
+
+def test_a_rate_needs_targets_without_negative_numbers(tune: Tune) -> None:
+    spec = tune(sales(-1.0), "sold", values=LINEAR)
+    refused = run_trial(replace(spec.trial, values={**spec.trial.values, "loss": "poisson"}))
+    assert refused.failure is not None
+    assert "targets of 0 and more" in refused.failure.message

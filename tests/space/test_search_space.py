@@ -1,7 +1,7 @@
 import pytest
 from marshmallow import ValidationError
 
-from models.space.hyperparameters import HYPERPARAMETERS
+from models.space.hyperparameters import HYPERPARAMETERS, Condition
 from models.space.schema import load_space
 
 LAYERED = {
@@ -64,7 +64,7 @@ def test_resolve_gives_the_full_values_and_flatten_the_way_back(space):
     assert values["momentum"] == 0.9
     assert values["dropout"] == 0.2
     assert values["learning_rate"] == HYPERPARAMETERS["learning_rate"].default
-    assert set(values) == set(space.known)
+    assert set(values) == {name for name, row in space.known.items() if not row.optional}
     assert space.flatten(values) == flat
     assert space.covers(values)
 
@@ -152,7 +152,9 @@ def test_check_completes_what_a_user_leaves_out(space):
     assert space.check({"optimizer": "rmsprop", "momentum": 0.5})["momentum"] == 0.5
     assert space.check({"units": 5})["units"] == [5, 5]
     assert space.check({"activation": ["tanh", "relu"]})["activation"] == ["tanh", "relu"]
-    assert list(space.check({})) == [row for row in space.known if row != "momentum"]
+    assert list(space.check({})) == [
+        name for name, row in space.known.items() if name != "momentum" and not row.optional
+    ]
 
 
 @pytest.mark.parametrize(
@@ -184,3 +186,32 @@ def test_check_does_not_blame_the_child_of_a_broken_parent(space):
     with pytest.raises(ValidationError) as caught:
         space.check({"num_layers": 99, "units": [8], "optimizer": "x", "momentum": 0.1})
     assert set(caught.value.messages) == {"num_layers", "optimizer"}
+
+
+def test_an_optional_hyperparameter_is_a_value_only_where_it_is_named():
+    plain = load_space({"units": 8}, "mlp")
+    assert not {row.name for row in HYPERPARAMETERS.values() if row.optional} & {
+        *plain.resolve({}),
+        *plain.check({}),
+    }
+    assert plain.check({"beta_1": 0.8})["beta_1"] == 0.8
+    named = load_space({"loss": {"type": "choice", "values": ["mse", "huber"]}}, "mlp")
+    assert named.resolve({"loss": "huber"})["loss"] == "huber"
+    assert named.check({})["loss"] == "mse"
+    assert "huber_delta" not in named.check({"loss": "huber"})
+    searched = {"type": "float", "min": 0.5, "max": 2.0}
+    both = load_space({**named.document(), "huber_delta": searched}, "mlp")
+    assert [d.when for d in both.dimensions if d.name == "huber_delta"] == [
+        (Condition("loss", ("huber",)),)
+    ]
+
+
+def test_a_hyperparameter_of_another_task_is_refused():
+    space = load_space({"loss": "mae"}, "mlp")
+    assert space.foreign(space.parameters, "regression") == {}
+    assert space.foreign(space.parameters, "binary") == {
+        "loss": ["Only for regression; the task is binary."]
+    }
+    with pytest.raises(ValidationError) as refusal:
+        load_space(LAYERED, "mlp").check({"label_smoothing": 0.1, "units": 8}, "regression")
+    assert list(refusal.value.normalized_messages()) == ["label_smoothing"]

@@ -1,5 +1,6 @@
 """The NumPy trainer gives the answers of the reference trainer, from the same seed."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.trials.trainers.base import Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer, released
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
 from models.trials.trainers.numpy.trainer import NumpyTrainer
+from models.trials.watching import Watched
 from tests.trials import results
 
 # Rounding of float32 over 20 steps: 1e-6 was measured, 2e-6 with nadam.
@@ -38,7 +40,9 @@ def data(task=Task.REGRESSION, x=X, weights=None):
     )
     scale = 20.0 if task is Task.REGRESSION else 1.0
     # 37 rows leave five for the last batch of eight.
-    return TrainingData(x[:37], y[:37], x[37:], y[37:], Outputs.of(task, 3), scale, weights)
+    # A mean of 1.5 deviations, so that no number of a regression is below 0.
+    outputs = Outputs.of(task, 3, mean=1.5)
+    return TrainingData(x[:37], y[:37], x[37:], y[37:], outputs, scale, weights)
 
 
 def both(values, data, **options):
@@ -63,6 +67,16 @@ assert_same = partial(results.assert_same, close=CLOSE)
         {"optimizer": "adagrad"},
         {"optimizer": "adamax"},
         {"l2": 0.01},
+        {"l1": 0.01, "l2": 0.001},
+        {"loss": "mae"},
+        {"loss": "huber", "huber_delta": 0.3},
+        {"loss": "quantile", "quantile": 0.9},
+        {"loss": "poisson", "l2": 0.01},
+        {"optimizer": "adam", "beta_1": 0.5, "beta_2": 0.9},
+        {"optimizer": "nadam", "beta_1": 0.0, "beta_2": 0.99},
+        {"optimizer": "adamax", "beta_1": 0.8, "beta_2": 0.5},
+        {"optimizer": "sgd", "global_clipnorm": 0.1, "batch_normalization": True, "l1": 0.01},
+        {"global_clipnorm": 1000.0},
         {"batch_normalization": True},
         {"batch_normalization": True, "num_layers": 3, "units": 8, "activation": "tanh"},
         {"lr_schedule": "cosine"},
@@ -85,9 +99,10 @@ def test_activations(first):
     assert_same(*both({"num_layers": 5, "units": 8, "activation": chosen}, data()))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
-def test_classes(task):
-    assert_same(*both({}, data(task)))
+def test_classes(task, smoothing):
+    assert_same(*both({"label_smoothing": smoothing}, data(task)))
 
 
 @pytest.mark.parametrize(
@@ -96,8 +111,10 @@ def test_classes(task):
         (Task.REGRESSION, {"l2": 0.01, "batch_normalization": True}, X),
         (Task.BINARY, {"optimizer": "sgd"}, X * 30),  # probabilities that round to 0 and 1
         (Task.MULTICLASS, {"l2": 0.01}, X),
+        (Task.MULTICLASS, {"label_smoothing": 0.1}, X),
+        (Task.REGRESSION, {"loss": "quantile", "quantile": 0.2}, X),
     ],
-    ids=list(Task),
+    ids=str,
 )
 def test_weights_of_rows(task, values, x):
     weighted = both(values, data(task, x, WEIGHTS))
@@ -184,6 +201,24 @@ def test_early_stopping():
     reference, result = both(values, data(), epochs=30, early_stopping=EarlyStopping(3, 0.1))
     assert_same(reference, result)
     assert 3 < result.epochs < 30
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        Watched("accuracy", "max"),
+        Watched("balanced_accuracy", "max"),
+        Watched("auc", "max"),
+        Watched(by_class_weight=True),
+    ],
+    ids=lambda watched: watched.series,
+)
+def test_the_watched_metric(watched):
+    whole = replace(data(Task.BINARY), weights_validation=WEIGHTS[:13])
+    rule = EarlyStopping(3)
+    reference, result = both({}, whole, epochs=12, early_stopping=rule, watched=watched)
+    assert_same(reference, result)
+    assert list(result.history)[-1] == watched.series or watched.metric == "accuracy"
 
 
 def test_divergence():

@@ -16,7 +16,8 @@ from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
-from models.trials.spec import Objective, TrialResult, weights_name
+from models.trials.spec import EarlyStopping, Objective, TrialResult, weights_name
+from models.trials.watching import VALIDATION_LOSS
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 4
@@ -33,7 +34,9 @@ def training_digest(
     """Return a SHA-256, in hex, of all that the result of a trial follows from.
 
     `dataset` is the id of the stored rows, which is their own digest, and `parent` the digest of
-    the trial that it continues. The objective is no part of it: every metric is in the result.
+    the trial that it continues. Of the objective only the metric that training watches is a part:
+    every metric is in the result. What requests could not ask for in the past is added only where
+    it is asked for, so that older results keep the digests that they have.
     """
     document = [
         _TRAINING,
@@ -46,17 +49,24 @@ def training_digest(
         spec.network,
         values,
         spec.executions,
-        spec.early_stopping and asdict(spec.early_stopping),
+        _patience(spec.early_stopping),
         epochs,
         initial_epoch,
         parent,
     ]
     if spec.class_weight is not None or spec.sample_weight is not None:
-        # Only then, so that results of trials without weights keep the digests that they have.
         document.append({"class": spec.class_weight, "sample": spec.sample_weight})
     if spec.allow_negative:
         document.append("allow_negative")
+    if spec.watched != VALIDATION_LOSS:
+        document.append({"watched": spec.watched.series})
+    if spec.early_stopping is not None and spec.early_stopping.start_from_epoch:
+        document.append({"start_from_epoch": spec.early_stopping.start_from_epoch})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _patience(rule: EarlyStopping | None) -> dict[str, float] | None:
+    return None if rule is None else {"patience": rule.patience, "min_delta": rule.min_delta}
 
 
 def _evaluation(spec: JobSpec) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Search:
         self._equal = EqualTrials(job, held, self._trials)
         self._own = 0  # trials that the oracle proposed
         self._failures = 0
-        self._pruner = Pruner(job.spec.pruning, job.spec.objective)
+        self._pruner = Pruner(job.spec.pruning, job.spec.watched)
         self._started: float | None = None  # by the monotonic clock; None until the oracle is made
         self._oracle = self._oracle_thread(job.oracle_state or {})
         self.best: Trial | None = None  # as `models.jobs.store.rows` says

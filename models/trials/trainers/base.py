@@ -10,8 +10,9 @@ import numpy as np
 
 from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
-from models.space.hyperparameters import TrialValues
+from models.space.hyperparameters import TrialValues, value
 from models.trials.spec import EarlyStopping
+from models.trials.watching import VALIDATION_LOSS, Watched
 
 Array = np.ndarray[Any, Any]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -30,8 +31,10 @@ class TrainingData:
     target_scale: float = 1.0  # the target's own units in one unit of a scaled regression target
     # float32 (rows,), not negative; None is 1 for every row. Each row's loss is multiplied by its
     # weight in training and in the training loss of the history, before the mean over the batch.
-    # Validation figures and the companion metric are not weighted.
+    # `val_loss` and the companion metric are not weighted.
     weights_train: Array | None = None
+    # float32 (rows,): the class weights of the validation rows, for `Watched.by_class_weight`.
+    weights_validation: Array | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -52,6 +55,7 @@ class Run:
     initial_epoch: int = 0
     initial_weights: Weights | None = None  # to continue from
     early_stopping: EarlyStopping | None = None
+    watched: Watched = VALIDATION_LOSS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +63,7 @@ class RunResult:
     """The outcome of one training. Losses and errors are in the target's own units."""
 
     weights: Weights  # of the best epoch
-    best_epoch: int  # with the smallest validation loss, from 1; 0 if the first epoch diverged
+    best_epoch: int  # by the watched metric, from 1; 0 if the first epoch diverged
     epochs: int  # where training ended
     history: Mapping[str, list[float]]  # by metric, one figure for each epoch trained here
     validation_outputs: Array  # float32 (rows, units) with the best weights
@@ -83,6 +87,9 @@ class EpochReport:
 Report = Callable[[EpochReport], bool | None]  # returns True to end the trial here
 
 
+NEEDS_COUNTS = "A Poisson loss needs targets of 0 and more, and not only of 0."
+
+
 class Trainer(Protocol):
     """Trains networks. The weights and figures of a run depend on the run and its data alone."""
 
@@ -98,6 +105,15 @@ class Trainer(Protocol):
         full.
         """
         ...
+
+
+def check_targets(values: TrialValues, data: TrainingData) -> None:
+    """Raise ValueError if a Poisson loss cannot be had of the training targets."""
+    if data.outputs.task is not Task.REGRESSION or value(values, "loss") != "poisson":
+        return
+    mean = data.outputs.mean
+    if mean <= 0 or data.y_train.min() < -mean * (1 + 1e-5):
+        raise ValueError(NEEDS_COUNTS)
 
 
 def epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -129,18 +145,29 @@ def _finite_mean(figures: Sequence[float | None]) -> float | None:
     return fmean(finite) if len(finite) == len(figures) else None
 
 
+# Of an epoch, smaller for better ones: whether it is before the start of early stopping, whether
+# the watched metric is undefined, and then the figure that decides.
+_Rank = tuple[bool, bool, float]
+_NOTHING: _Rank = (True, True, math.inf)
+
+
 class Recorder:
     """Keeps the history of a run and decides which weights to keep and when training ends.
 
-    The weights of the epoch with the smallest validation loss are kept. Training ends at an epoch
-    whose losses are not finite, when `report` returns True, or by early stopping: `patience`
-    epochs in a row whose validation loss is not below the best by more than `min_delta`. The
-    history is in the target's own units.
+    The weights of the epoch with the best figure of the watched metric are kept, of equal ones
+    those of the first. An epoch in which it is undefined is worse than all others; among such
+    epochs the validation loss decides. Training ends at an epoch whose losses are not finite, when
+    `report` returns True, or by early stopping: `patience` epochs in a row that are not better
+    than the best by more than `min_delta`. Epochs up to `start_from_epoch` do not count for that;
+    one of them is kept only if no later one was trained. The history is in the target's own units.
     """
 
     def __init__(self, run: Run, data: TrainingData, report: Report | None = None) -> None:
         companion = data.outputs.companion
-        names = ("loss", "val_loss", companion, f"val_{companion}")
+        names = ["loss", "val_loss", companion, f"val_{companion}"]
+        self._has_own_series = run.watched.series not in names
+        if self._has_own_series:
+            names.append(run.watched.series)
         self.history: dict[str, list[float]] = {name: [] for name in names}
         self.best_epoch = 0
         self.diverged = False
@@ -148,19 +175,35 @@ class Recorder:
         self.stopped = False  # by `report`, before training would have ended
         unit = data.target_scale if data.outputs.task is Task.REGRESSION else 1.0
         self._units = (unit**2, unit**2, unit, unit)
-        self._run = run
+        self._run, self._data = run, data
         self._report = report
-        self._best_loss = math.inf
-        self._loss_to_beat = math.inf
+        self._best = self._to_beat = _NOTHING
         self._waited = 0
 
     def record(
-        self, epoch: int, loss: float, val_loss: float, companion: float, val_companion: float
+        self,
+        epoch: int,
+        loss: float,
+        val_loss: float,
+        companion: float,
+        val_companion: float,
+        outputs: Callable[[], Array],
     ) -> bool:
-        """Record and report `epoch`, counted from 1; return whether to keep its weights."""
+        """Record and report `epoch`, counted from 1; return whether to keep its weights.
+
+        `outputs` returns those of the validation rows, (rows, units). It is called only where the
+        watched metric does not follow from the other figures.
+        """
         figures = (loss, val_loss, companion, val_companion)
-        for series, figure, unit in zip(self.history.values(), figures, self._units, strict=True):
-            series.append(float(figure) * unit)
+        for name, figure, unit in zip(self.history, figures, self._units, strict=False):
+            self.history[name].append(float(figure) * unit)
+        if self._has_own_series:
+            watched, data = self._run.watched, self._data
+            self.history[watched.series].append(
+                watched.measure(
+                    data.outputs.task, data.y_validation, outputs(), data.weights_validation
+                )
+            )
         is_best = self._note(epoch, self.history["val_loss"][-1], loss)
         if self._report is not None:
             self._send(self._report, epoch)
@@ -193,19 +236,27 @@ class Recorder:
         if not (math.isfinite(val_loss) and math.isfinite(loss)):
             self.diverged = self.ended = True
             return False
-        self._stop_early(val_loss)
-        if val_loss >= self._best_loss:
+        rank = self._rank(epoch, val_loss)
+        self._stop_early(epoch, rank)
+        if rank >= self._best:
             return False
-        self._best_loss = val_loss
+        self._best = rank
         self.best_epoch = epoch
         return True
 
-    def _stop_early(self, loss: float) -> None:
+    def _rank(self, epoch: int, val_loss: float) -> _Rank:
+        rule, watched = self._run.early_stopping, self._run.watched
+        is_early = rule is not None and epoch <= rule.start_from_epoch
+        figure = watched.loss(self.history[watched.series][-1])
+        return (is_early, False, figure) if math.isfinite(figure) else (is_early, True, val_loss)
+
+    def _stop_early(self, epoch: int, rank: _Rank) -> None:
         rule = self._run.early_stopping
-        if rule is None:
+        if rule is None or epoch <= rule.start_from_epoch:
             return
-        if loss < self._loss_to_beat - rule.min_delta:
-            self._loss_to_beat = loss
+        *before, figure = self._to_beat
+        if rank < (*before, figure - rule.min_delta):
+            self._to_beat = rank
             self._waited = 0
             return
         self._waited += 1

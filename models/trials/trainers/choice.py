@@ -9,6 +9,7 @@ from models.space.hyperparameters import TrialValues, Value, value
 from models.trials.trainers.base import Trainer, TrainingData
 from models.trials.trainers.keras import KerasTrainer
 from models.trials.trainers.numpy.activations import ACTIVATIONS
+from models.trials.trainers.numpy.losses import LOSSES
 from models.trials.trainers.numpy.optimizers import OPTIMIZERS, SCHEDULES
 from models.trials.trainers.numpy.trainer import NumpyTrainer
 
@@ -20,10 +21,18 @@ _KNOWN: Mapping[str, frozenset[Value] | None] = {
     "dropout": None,
     "batch_normalization": None,
     "kernel_initializer": None,
+    "l1": None,
     "l2": None,
+    "loss": frozenset(LOSSES),
+    "huber_delta": None,
+    "quantile": None,
+    "label_smoothing": None,
     "optimizer": frozenset(OPTIMIZERS),
     "learning_rate": None,
     "momentum": None,
+    "beta_1": None,
+    "beta_2": None,
+    "global_clipnorm": None,
     "weight_decay": None,
     "lr_schedule": frozenset(SCHEDULES),
     "batch_size": None,

@@ -133,6 +133,7 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
         with tf.device("CPU:0"):
             self.order = tf.Variable(tf.range(len(data.x_train), dtype=tf.int64), trainable=False)
         self._run = run
+        self._x_validation = data.x_validation
         self._companion = data.outputs.companion
         # Keras divides a weighted metric by the weights of all rows, but the loss by their number.
         weights = data.weights_train
@@ -152,6 +153,7 @@ class _Recording(keras.callbacks.Callback):  # type: ignore[misc]
             figures[f"val_{loss}"],
             figures[companion],
             figures[f"val_{companion}"],
+            lambda: forward(self.model, self._x_validation),
         )
         if keep:
             self.best_weights = self.model.get_weights()

@@ -17,7 +17,10 @@ from models.trials.trainers.numpy.regularization import Dropout, Normalization
 
 
 class Descent:
-    """Changes the weights of a network, each layer as soon as its gradient is known."""
+    """Changes the weights of a network, each layer as soon as its gradient is known.
+
+    If the norm of the whole gradient is limited, all layers change at the end of the step.
+    """
 
     def __init__(self, values: TrialValues, plans: Sequence[LayerPlan], weights: Weights) -> None:
         self._weights = weights
@@ -25,6 +28,8 @@ class Descent:
         self.gradients = views(self._flat, plans)
         # The gradient of l2 times the sum of squares of every kernel, by the kernel.
         self._l2 = np.float32(2 * float(value(values, "l2")))
+        self._l1 = np.float32(float(value(values, "l1")))
+        self._largest_norm = np.float32(float(value(values, "global_clipnorm")))  # 0: no limit
         self._optimizer = create_optimizer(values, weights.flat.size)
 
     def start_step(self, rate: float, step: int) -> None:
@@ -34,7 +39,7 @@ class Descent:
     def change_layer(
         self, number: int, inputs: Floats, slope: Floats, before: Floats | None
     ) -> None:
-        """Take the step of one layer.
+        """Take the step of one layer, or prepare that of all.
 
         `inputs` is (inputs, rows), and `slope`, (units, rows), the gradient of the loss by the
         layer's products. The gradient by the layer's inputs, (inputs, rows), is written to
@@ -46,7 +51,19 @@ class Descent:
             np.matmul(layer.kernel, slope, out=before)
         if self._l2:
             np.add(gradient.kernel, layer.kernel * self._l2, out=gradient.kernel)
-        self._optimizer.update(self._weights.flat, self._flat, layer.place)
+        if self._l1:
+            np.add(gradient.kernel, np.sign(layer.kernel) * self._l1, out=gradient.kernel)
+        if not self._largest_norm:
+            self._optimizer.update(self._weights.flat, self._flat, layer.place)
+
+    def end_step(self) -> None:
+        """Take the step of all layers with a limited gradient (Pascanu et al., ICML 2013)."""
+        if not self._largest_norm:
+            return
+        norm = np.sqrt(np.dot(self._flat, self._flat))
+        if not norm <= self._largest_norm:
+            np.multiply(self._flat, self._largest_norm / norm, out=self._flat)
+        self._optimizer.update(self._weights.flat, self._flat, slice(None))
 
 
 class HiddenPass:
@@ -160,3 +177,4 @@ class NetworkPass:
             self._descent.change_layer(number, self._inputs[number - 1], slope, hidden.slope)
             slope = hidden.back()
         self._descent.change_layer(0, signal[: self._first_inputs], slope, None)
+        self._descent.end_step()

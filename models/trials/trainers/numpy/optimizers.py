@@ -37,8 +37,6 @@ _compiled: Callable[[Function], Function] = numba.njit(error_model="numpy")
 _EPSILON = np.float32(1e-7)
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _PI = np.float32(math.pi)
-_BETA_1, _BETA_2 = np.float32(0.9), np.float32(0.999)
-_REST_1, _REST_2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
 _RHO, _REST_RHO = np.float32(0.9), np.float32(1 - 0.9)
 
 
@@ -53,6 +51,9 @@ class Optimizer:
         """`size` is the number of trained weights."""
         self._weight_decay = np.float32(float(value(values, "weight_decay")))
         self._momentum = np.float32(float(value(values, "momentum")))
+        beta_1, beta_2 = float(value(values, "beta_1")), float(value(values, "beta_2"))
+        self._beta_1, self._beta_2 = np.float32(beta_1), np.float32(beta_2)
+        self._rest_1, self._rest_2 = np.float32(1 - beta_1), np.float32(1 - beta_2)
         self._states = [np.full(size, self.state_start, np.float32) for _ in range(self.states)]
         self._update = _compile_update(type(self).formula, self.states)
         self._scalars: tuple[np.float32, ...] = ()
@@ -160,9 +161,9 @@ class _Adagrad(Optimizer):
 
 
 @_compiled
-def _adam(weight, gradient, mean, square, keep, rate):  # type: ignore[no-untyped-def]
-    mean += (gradient - mean) * _REST_1
-    square += (gradient * gradient - square) * _REST_2
+def _adam(weight, gradient, mean, square, keep, rate, rest_1, rest_2):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * rest_1
+    square += (gradient * gradient - square) * rest_2
     return weight * keep - mean * rate / (np.sqrt(square) + _EPSILON), mean, square
 
 
@@ -171,13 +172,16 @@ class _Adam(Optimizer):
     states = 2
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate * np.sqrt(_ONE - _BETA_2**step) / (_ONE - _BETA_1**step),)
+        rate = rate * np.sqrt(_ONE - self._beta_2**step) / (_ONE - self._beta_1**step)
+        return rate, self._rest_1, self._rest_2
 
 
 @_compiled
-def _nadam(weight, gradient, mean, square, keep, of_mean, of_gradient, of_square):  # type: ignore[no-untyped-def]
-    mean += (gradient - mean) * _REST_1
-    square += (gradient * gradient - square) * _REST_2
+def _nadam(  # type: ignore[no-untyped-def]
+    weight, gradient, mean, square, keep, of_mean, of_gradient, of_square, rest_1, rest_2
+):
+    mean += (gradient - mean) * rest_1
+    square += (gradient * gradient - square) * rest_2
     increment = mean * of_mean + gradient * of_gradient
     root = np.sqrt(square * of_square) + _EPSILON
     return weight * keep - increment / root, mean, square
@@ -189,23 +193,24 @@ class _Nadam(Optimizer):
     _product = _ONE
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        now, following = _nadam_momentum(step), _nadam_momentum(step + 1)
+        now, following = self._momentum_at(step), self._momentum_at(step + 1)
         self._product = self._product * now
         return (
             rate * following / (_ONE - self._product * following),
             rate * (_ONE - now) / (_ONE - self._product),
-            _ONE / (_ONE - _BETA_2**step),
+            _ONE / (_ONE - self._beta_2**step),
+            self._rest_1,
+            self._rest_2,
         )
 
-
-def _nadam_momentum(step: int) -> np.float32:
-    return np.float32(_BETA_1 * (_ONE - _HALF * np.float32(0.96) ** step))
+    def _momentum_at(self, step: int) -> np.float32:
+        return np.float32(self._beta_1 * (_ONE - _HALF * np.float32(0.96) ** step))
 
 
 @_compiled
-def _adamax(weight, gradient, mean, largest, keep, rate):  # type: ignore[no-untyped-def]
-    mean += (gradient - mean) * _REST_1
-    largest = max(largest * _BETA_2, abs(gradient))
+def _adamax(weight, gradient, mean, largest, keep, rate, rest_1, beta_2):  # type: ignore[no-untyped-def]
+    mean += (gradient - mean) * rest_1
+    largest = max(largest * beta_2, abs(gradient))
     return weight * keep - mean * rate / (largest + _EPSILON), mean, largest
 
 
@@ -214,7 +219,7 @@ class _Adamax(Optimizer):
     states = 2
 
     def _numbers(self, rate: np.float32, step: int) -> tuple[np.float32, ...]:
-        return (rate / (_ONE - _BETA_1**step),)
+        return rate / (_ONE - self._beta_1**step), self._rest_1, self._beta_2
 
 
 _BY_NAME: Mapping[str, type[Optimizer]] = {

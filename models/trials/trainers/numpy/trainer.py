@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from models.trials.trainers.base import (
     epoch_order,
 )
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
-from models.trials.trainers.numpy.losses import LOSSES
+from models.trials.trainers.numpy.losses import create_loss
 from models.trials.trainers.numpy.network import Descent, NetworkPass
 from models.trials.trainers.numpy.optimizers import Rates
 
@@ -62,7 +63,7 @@ class _Training:
     def __init__(self, run: Run, data: TrainingData) -> None:
         self._started = time.perf_counter()
         self._run, self._data = run, data
-        self._loss = LOSSES[data.outputs.task]
+        self._loss = create_loss(data.outputs, run.values)
         self._rows = len(data.x_train)
         self._batch = min(int(value(run.values, "batch_size")), self._rows)
         self._x = _with_ones(data.x_train)
@@ -89,7 +90,14 @@ class _Training:
             loss, companion = self._train_epoch(epoch)
             scores = self._scores(self._x_validation)
             val_loss, val_companion = self._loss.figures(scores, self._data.y_validation)
-            if recorder.record(epoch + 1, loss, val_loss, companion, val_companion):
+            if recorder.record(
+                epoch + 1,
+                loss,
+                val_loss,
+                companion,
+                val_companion,
+                partial(self._loss.answers, scores),
+            ):
                 self._best.copy_from(self._weights)
             if recorder.ended:
                 break
