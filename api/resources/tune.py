@@ -13,11 +13,11 @@ from api.parsing import Blueprint, StrictParser
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
 from api.schemas.fields import page
 from api.schemas.tune import (
+    ChangeBudgetSchema,
     EnqueueTrialsSchema,
     JobPageSchema,
     JobSchema,
     PlanSchema,
-    RaiseBudgetSchema,
     TrialPageSchema,
     TrialSchema,
 )
@@ -99,11 +99,11 @@ def remove_many(query: dict[str, Any]) -> Deleted:
 
 
 @blueprint.route("/<job>", methods=["PATCH"])
-@blueprint.arguments(RaiseBudgetSchema)
+@blueprint.arguments(ChangeBudgetSchema)
 @blueprint.response(202, JobSchema)
-def raise_budget(body: dict[str, Any], job: str) -> Job:
-    """Raise a job's budget; one that has ended goes on where it stopped."""
-    return _shown(services().job_commands.raise_budget(job, body["budget"]))
+def change_budget(body: dict[str, Any], job: str) -> Job:
+    """Change a job's budget; with a larger one, a job that has ended goes on where it stopped."""
+    return _shown(services().job_commands.change_budget(job, body["budget"]))
 
 
 @blueprint.route("/<job>/cancel", methods=["POST"])
@@ -137,7 +137,7 @@ def requeue(job: str) -> Job:
 @blueprint.route("/<job>/finish", methods=["POST"])
 @blueprint.response(202, JobSchema)
 def finish(job: str) -> Job:
-    """Build the version of a failed job again, from the best of its trials."""
+    """Stop a job now and build a version of its best trial; those that run are scored first."""
     return _shown(services().job_commands.finish(job))
 
 
@@ -170,6 +170,13 @@ def enqueue(body: dict[str, Any], job: str) -> dict[str, Any]:
 def trial(job: str, number: int) -> Trial:
     """Show one trial."""
     return services().jobs.trial(services().jobs.get(job), number)
+
+
+@blueprint.route(f"/<job>/trials/<int(max={LARGEST_NUMBER}):number>", methods=["DELETE"])
+@blueprint.response(204)
+def discard(job: str, number: int) -> None:
+    """Discard a trial: it counts and teaches no more. Versions built from it stay."""
+    services().job_commands.discard(job, number)
 
 
 def _read_body() -> JobSpec:

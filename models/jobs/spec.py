@@ -11,6 +11,8 @@ from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
 from models.trials.spec import DataRef, EarlyStopping, Objective
 
+FAILURES_SPARED = 10  # a share of failed trials ends no search before so many have failed
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -19,8 +21,14 @@ class Budget:
     epochs: int  # passes over the training rows for one trial
     max_trials: int | None = None  # None: as many as the strategy plans
     max_seconds: float | None = None  # of searching, over all workers that took part
-    max_failed_trials: int = 10
+    max_failed_trials: float = 0.5  # below 1, a share of the trials that have ended
     target_score: float | None = None  # a score that is good enough
+
+    def failures_allowed(self, ended: int) -> float:
+        """Return how many failures end a search of which `ended` trials have ended, these too."""
+        if self.max_failed_trials >= 1:
+            return self.max_failed_trials
+        return max(FAILURES_SPARED, self.max_failed_trials * ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,12 @@ class JobSpec:
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
     # Dotted paths of the fields that a request named; the others have their defaults.
     named: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def runs(self) -> int:
+        """The number of trainings of one trial."""
+        folds = self.evaluation.folds if self.evaluation.method == "cv" else 1
+        return folds * self.executions
 
     def data(self, dataset: str, artifacts_root: str) -> DataRef:
         """Return which rows of the stored `dataset` the trials train on."""

@@ -95,7 +95,7 @@ CHANGES = {
     "datasets.create": Change("POST /datasets", body=ROWS),
     "datasets.remove": Change("DELETE /datasets/{}", World.dataset),
     "tune.start": Change("POST /tune", body=TUNE),
-    "tune.raise_budget": Change("PATCH /tune/{}", World.job, {"budget": {"max_trials": 4}}),
+    "tune.change_budget": Change("PATCH /tune/{}", World.job, {"budget": {"max_trials": 4}}),
     "tune.enqueue": Change("POST /tune/{}/trials", World.job, {"values": {"units": 8}}),
     "tune.cancel": Change("POST /tune/{}/cancel", World.job),
     "tune.pause": Change("POST /tune/{}/pause", World.job),
