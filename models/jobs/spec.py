@@ -30,6 +30,11 @@ class Budget:
             return self.max_failed_trials
         return max(FAILURES_SPARED, self.max_failed_trials * ended)
 
+    def is_reached(self, objective: Objective, score: float | None) -> bool:
+        """Return whether a score is as good as the target, if there is one."""
+        target = self.target_score
+        return None not in (target, score) and not objective.is_better(target, score)
+
 
 @dataclass(frozen=True, slots=True)
 class NarrowFrom:

@@ -19,6 +19,7 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import Job, JobState, Trial, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.spec import JobSpec
+from models.jobs.store.events import EventFeed, EventKind
 from models.oracles.strategy import Manual
 from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
@@ -341,11 +342,49 @@ def test_cancelling_ends_a_running_job_and_its_trials(plane: Plane, start) -> No
 
 
 def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start) -> None:
-    job = plane.until(start(**endless(max_seconds=4.0)), JobState.FAILED)
+    job = start(**endless())
+    plane.wait(lambda: _report_epochs(plane, job, 2))
+    plane.commands.change_budget(job.id, {"max_seconds": 0.1})
+    job = plane.until(job, JobState.SUCCEEDED)
     assert job.stop_reason == "max_seconds"
-    assert "No trial has a score" in present(job.error)
-    assert [trial.state for trial in plane.trials(job)] == [TrialState.CANCELLED] * 2
-    assert job.seconds >= 4.0
+    trials = plane.trials(job)
+    assert [trial.state for trial in trials] == [TrialState.STOPPED] * 2
+    best = min(trials, key=lambda trial: present(trial.score))
+    assert (_best(plane, job), _versions(plane, job)) == (best.number, [job.version])
+
+
+def test_a_job_is_finished_with_the_scores_of_what_runs(plane: Plane, start) -> None:
+    job = start(**endless(8))
+    plane.wait(lambda: _report_epochs(plane, job, 2))
+    plane.commands.pause(job.id)
+    plane.commands.finish(job.id)
+    job = plane.until(job, JobState.SUCCEEDED)
+    assert job.stop_reason == "finish"
+    stopped = [trial.number for trial in plane.trials(job, TrialState.STOPPED)]
+    assert stopped == [1, 2]
+    assert job.version is not None
+    assert plane.commands.finish(job.id) == plane.get(job), "it has its version"
+
+
+def test_a_discarded_trial_is_ended_and_another_takes_its_place(plane: Plane, start) -> None:
+    job = start(**endless(3))
+    plane.wait(lambda: _report_epochs(plane, job, 2))
+    plane.commands.discard(job.id, 1)
+    plane.wait(lambda: 3 in _reporting(plane, job))
+    plane.commands.finish(job.id)
+    plane.until(job, JobState.SUCCEEDED)
+    states = [trial.state for trial in plane.trials(job)]
+    assert states == [TrialState.DISCARDED, TrialState.STOPPED, TrialState.STOPPED]
+
+
+def _reporting(plane: Plane, job: Job) -> set[int]:
+    """The trials that have reported an epoch."""
+    told = EventFeed(plane.database).after(job.id, 0, limit=100_000).events
+    return {event.data["trial"] for event in told if event.kind == EventKind.EPOCH}
+
+
+def _report_epochs(plane: Plane, job: Job, count: int) -> bool:
+    return len(_reporting(plane, job)) >= count
 
 
 def _trial_processes(worker: Process) -> list[psutil.Process]:

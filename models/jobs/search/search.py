@@ -19,7 +19,7 @@ from models.jobs.store.unit_of_work import OPEN
 from models.oracles.create import create_oracle
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts
-from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
 from models.trials.trainers.base import EpochReport
 
 MAX_RETRIES = 1  # of a trial lost with its process, which another one may have caused
@@ -63,19 +63,7 @@ class Search:
         """
         with self._held.batch():
             for trial in self._held.trials():
-                is_trained = trial.state == TrialState.RUNNING and trial.number in (training or ())
-                if trial.state not in OPEN or is_trained:
-                    self._add(trial)
-                elif self._job.stop_reason is not None:  # a job that goes on trains it
-                    self._held.cut_off(trial.number)
-                    self._add(replace(trial, state=TrialState.CANCELLED))
-                elif trial.state == TrialState.WAITING:
-                    self._add(trial)
-                elif training is None:
-                    self._add(self._lost_with_worker(trial))
-                else:  # it was about to begin
-                    self._held.requeue(trial.number, retry=False)
-                    self._add(replace(trial, state=TrialState.WAITING))
+                self._add(self._taken_over(trial, training))
         self._oracle = self._oracle_thread(self._job.oracle_state or {})
         self._oracle.start()
         self.take_proposals()
@@ -92,6 +80,20 @@ class Search:
         elif trial.state in SCORED:
             self._equal.note(trial)
             self._offer(trial)
+
+    def _taken_over(self, trial: Trial, training: Collection[int] | None) -> Trial:
+        """Return a stored trial as it goes on from here."""
+        is_running = trial.state == TrialState.RUNNING
+        if trial.state not in OPEN or (is_running and trial.number in (training or ())):
+            return trial
+        if self._job.stop_reason is not None:  # trained once the job has another budget
+            self._held.cut_off(trial.number)
+            return replace(trial, state=TrialState.CANCELLED)
+        if is_running and training is None:
+            return self._lost_with_worker(trial)
+        if is_running:  # it was about to begin
+            self._held.requeue(trial.number, retry=False)
+        return replace(trial, state=TrialState.WAITING)
 
     def _lost_with_worker(self, trial: Trial) -> Trial:
         """Retry a trial whose worker died while it ran, or fail it as a possible cause."""
@@ -242,7 +244,7 @@ class Search:
     def stop_reason(self) -> str | None:
         """Return why the search must end now, or None while it may go on."""
         budget, spent = self._spec.budget, self._spent
-        if self._reaches_target:
+        if self.best is not None and budget.is_reached(self._spec.objective, self.best.score):
             return "target"
         if budget.max_seconds is not None and self.seconds >= budget.max_seconds:
             return "max_seconds"
@@ -258,13 +260,6 @@ class Search:
         """Return whether the budget, which may have been lowered, has room for a waiting trial."""
         limit = self._spec.budget.max_trials
         return limit is None or self._trials[number].is_enqueued or self._spent.begun < limit
-
-    @property
-    def _reaches_target(self) -> bool:
-        target, best = self._spec.budget.target_score, self.best
-        if target is None or best is None or best.score is None:
-            return False
-        return not self._spec.objective.is_better(target, best.score)
 
     def reported(self, reported: Mapping[int, Sequence[EpochReport]]) -> list[int]:
         """Record epochs of running trials; return the trials that are hopeless."""
@@ -307,11 +302,6 @@ class Search:
         for trial in self._trials.values():
             if trial.state in SCORED and trial.number != (self.best and self.best.number):
                 self._artifacts.try_delete(self.weights_of(trial.number))
-
-    def data(self) -> DataRef:
-        """Return which rows the trials of this job train on."""
-        assert self._job.dataset is not None
-        return self._spec.data(self._job.dataset, self._artifacts.root)
 
     def weights_of(self, number: int) -> str:
         """Return the folder, below the artifact root, for the best weights of a trial."""
@@ -387,13 +377,14 @@ class Search:
 
     def spec_of(self, trial: Trial) -> TrialSpec:
         """Return what the process that trains the trial is given."""
-        spec, parent = self._spec, self._equal.parent(trial)
+        spec, parent, dataset = self._spec, self._equal.parent(trial), self._job.dataset
+        assert dataset is not None
         return TrialSpec(
             job=self._job.id,
             number=trial.number,
             network=spec.network,
             values=trial.values,
-            data=self.data(),
+            data=spec.data(dataset, self._artifacts.root),
             objective=spec.objective,
             epochs=trial.epochs,
             seed=spec.seed,

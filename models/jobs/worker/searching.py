@@ -23,9 +23,7 @@ from models.trials.trainers.base import EpochReport
 # what a proposal is based on does not depend on how fast anything is.
 _AHEAD = 1
 
-# A trial that is asked to stop ends after its present epoch, and is then scored.
-PATIENCE = 30.0  # seconds that it has at least
-EPOCHS_WAITED = 2  # epochs of its own that it has at least
+EPOCHS_WAITED = 2  # epochs of its own in which a trial has to stop at least; they may take minutes
 
 
 class Loading(Phase):
@@ -81,10 +79,9 @@ class Training:
         """Seconds since it began."""
         return time.monotonic() - self.began
 
-    @property
-    def patience(self) -> float:
-        """Seconds in which it should end after it was asked to: its epochs may take minutes."""
-        return max(PATIENCE, EPOCHS_WAITED * self.seconds / max(1, self.epochs))
+    def patience(self, least: float) -> float:
+        """Return the seconds in which it should end with its score after it was asked to stop."""
+        return max(least, EPOCHS_WAITED * self.seconds / max(1, self.epochs))
 
 
 class Searching(Phase):
@@ -325,8 +322,9 @@ class Searching(Phase):
     def _ask_to_stop(self, task: Task) -> None:
         training = self._training[task]
         if training.deadline is None:
-            training.deadline = time.monotonic() + training.patience
-            self.state.context.executor.stop(task)
+            context = self.state.context
+            training.deadline = time.monotonic() + training.patience(context.stop_seconds)
+            context.executor.stop(task)
 
     def _drain(self, tasks: Collection[Task]) -> None:
         """End tasks whose results are not wanted."""

@@ -132,6 +132,7 @@ class Worker:
             draining=DrainingTasks(executor),
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
+            stop_seconds=settings.stop_seconds,
         )
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
