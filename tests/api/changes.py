@@ -97,6 +97,7 @@ CHANGES = {
     "tune.start": Change("POST /tune", body=TUNE),
     "tune.change_budget": Change("PATCH /tune/{}", World.job, {"budget": {"max_trials": 4}}),
     "tune.enqueue": Change("POST /tune/{}/trials", World.job, {"values": {"units": 8}}),
+    "tune.discard": Change("DELETE /tune/{}/trials/1", World.failed),
     "tune.cancel": Change("POST /tune/{}/cancel", World.job),
     "tune.pause": Change("POST /tune/{}/pause", World.job),
     "tune.resume": Change("POST /tune/{}/resume", lambda world: world.job("pause")),
