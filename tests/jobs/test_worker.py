@@ -19,13 +19,19 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import Job, JobState, Trial, TrialState
 from models.jobs.reader import JobReader
 from models.jobs.spec import JobSpec
-from models.jobs.store.events import EventFeed, EventKind
 from models.oracles.strategy import Manual
 from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
 from models.store.migrate import migrate
 from models.store.tables import jobs, versions
-from tests.jobs.steps import LINEAR, manual, present, store_dataset
+from tests.jobs.steps import (
+    LINEAR,
+    endless_trials,
+    manual,
+    present,
+    reporting,
+    store_dataset,
+)
 from tests.processes import STOP_WITHIN, Process, descendants, running
 from tests.waiting import PATIENCE, Found, wait_until
 
@@ -142,8 +148,7 @@ def start(plane: Plane, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]
 
 def endless(count: int = 2, **changes: Any) -> dict[str, Any]:
     """A job whose trials end only when they are ended: of very many, very slow epochs."""
-    trials = tuple({**trial, "batch_size": 1} for trial in manual(count).trials)
-    return {"strategy": Manual(trials), "budget": {"epochs": ENDLESS, **changes}}
+    return {"strategy": endless_trials(count), "budget": {"epochs": ENDLESS, **changes}}
 
 
 def test_a_killed_worker_loses_and_doubles_no_trial(
@@ -343,7 +348,7 @@ def test_cancelling_ends_a_running_job_and_its_trials(plane: Plane, start) -> No
 
 def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start) -> None:
     job = start(**endless())
-    plane.wait(lambda: _report_epochs(plane, job, 2))
+    plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
     plane.commands.change_budget(job.id, {"max_seconds": 0.1})
     job = plane.until(job, JobState.SUCCEEDED)
     assert job.stop_reason == "max_seconds"
@@ -355,7 +360,7 @@ def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start)
 
 def test_a_job_is_finished_with_the_scores_of_what_runs(plane: Plane, start) -> None:
     job = start(**endless(8))
-    plane.wait(lambda: _report_epochs(plane, job, 2))
+    plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
     plane.commands.pause(job.id)
     plane.commands.finish(job.id)
     job = plane.until(job, JobState.SUCCEEDED)
@@ -368,23 +373,13 @@ def test_a_job_is_finished_with_the_scores_of_what_runs(plane: Plane, start) -> 
 
 def test_a_discarded_trial_is_ended_and_another_takes_its_place(plane: Plane, start) -> None:
     job = start(**endless(3))
-    plane.wait(lambda: _report_epochs(plane, job, 2))
+    plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
     plane.commands.discard(job.id, 1)
-    plane.wait(lambda: 3 in _reporting(plane, job))
+    plane.wait(lambda: 3 in reporting(plane.database, job.id))
     plane.commands.finish(job.id)
     plane.until(job, JobState.SUCCEEDED)
     states = [trial.state for trial in plane.trials(job)]
     assert states == [TrialState.DISCARDED, TrialState.STOPPED, TrialState.STOPPED]
-
-
-def _reporting(plane: Plane, job: Job) -> set[int]:
-    """The trials that have reported an epoch."""
-    told = EventFeed(plane.database).after(job.id, 0, limit=100_000).events
-    return {event.data["trial"] for event in told if event.kind == EventKind.EPOCH}
-
-
-def _report_epochs(plane: Plane, job: Job, count: int) -> bool:
-    return len(_reporting(plane, job)) >= count
 
 
 def _trial_processes(worker: Process) -> list[psutil.Process]:
