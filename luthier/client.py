@@ -147,9 +147,22 @@ class Client:
         items = self._call("POST", f"/tune/{job}/trials", json=body)["items"]
         return items
 
-    def raise_budget(self, job: str, **limits: float | None) -> dict[str, Any]:
-        """Raise limits of a job's budget, such as `max_trials`; a job that has ended continues."""
+    def change_budget(self, job: str, **limits: float | None) -> dict[str, Any]:
+        """Change limits of a job's budget, such as `max_trials`; with more, an ended one continues.
+
+        None takes a limit away.
+        """
         return self._call("PATCH", f"/tune/{job}", json={"budget": limits})
+
+    def finish(self, job: str) -> dict[str, Any]:
+        """Stop a job now; the best trial becomes a version, after those that run were scored."""
+        return self._call("POST", f"/tune/{job}/finish")
+
+    def discard(self, job: str, trial: int) -> None:
+        """Discard a trial: it counts and teaches no more."""
+        response = self._request("DELETE", f"/tune/{job}/trials/{trial}")
+        if response.is_error:
+            raise RequestRefused(response.status_code, response.json())
 
     def requeue(self, job: str) -> dict[str, Any]:
         """Take a job from the worker that holds it, for any worker to go on with."""

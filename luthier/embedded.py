@@ -52,7 +52,7 @@ def run_embedded(settings: Settings) -> int:
                 worker = _start("worker")
         return 0
     finally:
-        _end([api, worker], _STOP_WITHIN + settings.drain_seconds)
+        _end([api, worker], _STOP_WITHIN + settings.drain_seconds + settings.exit_seconds)
 
 
 def _start(command: str) -> "subprocess.Popen[bytes]":

@@ -57,6 +57,30 @@ class StrictFloat(fields.Float):
         return number
 
 
+class CountOrShare(StrictFloat):
+    """A whole number from 1 up, or a share: a number between 0 and 1, without these."""
+
+    default_error_messages = {
+        "form": "Must be a whole number from 1 up, or a share above 0 and below 1."
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> float:
+        number = super()._deserialize(value, attr, data, **kwargs)
+        if not (0 < number < 1 or (number >= 1 and number.is_integer())):
+            raise self.make_error("form")
+        return int(number) if number >= 1 else number
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return value
+
+    def openapi(self, _: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        share = {"minimum": 0, "exclusiveMinimum": True, "maximum": 1, "exclusiveMaximum": True}
+        return {"oneOf": [{"type": "integer", "minimum": 1}, {"type": "number", **share}]}
+
+
 class KeyedField(fields.Dict):
     """A dictionary whose messages lie under its keys, without a level "value" or "key" between."""
 

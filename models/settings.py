@@ -185,6 +185,18 @@ class Settings:
     drain_seconds: float = _setting(
         0.0, "Seconds that the API answers on after SIGTERM, as not ready, before it stops.", 0
     )
+    stop_seconds: float = _setting(
+        30.0,
+        "Seconds that a trial has to stop and be scored at the end of its search; where its epochs"
+        " take long, twice the time of one.",
+        0,
+    )
+    exit_seconds: float = _setting(
+        8.0,
+        "Seconds that a worker may take on SIGTERM to stop and score trials that their job has no"
+        " time to train anew.",
+        0,
+    )
     worker_bind: str = _setting(
         "", "Address and port of a worker's own `/healthz` and `/metrics`; empty means none."
     )

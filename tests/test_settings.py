@@ -59,6 +59,8 @@ BAD_VALUES = {
     "log_level": ["info", "LOUD", ""],
     "log_format": ["JSON", "xml", ""],
     "drain_seconds": ["-1", "nan", "soon"],
+    "stop_seconds": ["-1", "nan", "soon"],
+    "exit_seconds": ["-1", "inf", "8s"],
     "worker_bind": [],  # checked where it is used: tests/test_worker_endpoint.py
 }
 GOOD_VALUES = {

@@ -68,7 +68,7 @@ def test_a_running_job_takes_own_trials_and_a_larger_budget(client):
     slow = {"search_space": SPACE, "budget": {"epochs": 1000, "max_trials": 2}, "seed": 11}
     job = client.tune(TINY | slow | {"model": "own", "parallelism": 1})
     (given,) = client.enqueue(job["id"], {"learning_rate": 0.0123})
-    client.raise_budget(job["id"], max_trials=3)
+    client.change_budget(job["id"], max_trials=3)
     done = succeeded(client, job)
     assert done["stop_reason"] == "max_trials"
     assert done["progress"]["completed"] == done["progress"]["total"] == 4
@@ -120,13 +120,13 @@ def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, client, en
     job = ended(model="longer", strategy=strategy, budget={"max_trials": 1}, seed=15)
     assert (job["version"], job["best_trial"]["number"]) == (1, 1)
 
-    client.raise_budget(job["id"], max_trials=2)
+    client.change_budget(job["id"], max_trials=2)
     same = succeeded(client, job)
     assert (same["version"], same["best_trial"]["number"]) == (1, 1)
     assert same["progress"]["completed"] == 2
     assert http.get("/models/longer").json()["latest_version"] == 1
 
-    client.raise_budget(job["id"], max_trials=None)
+    client.change_budget(job["id"], max_trials=None)
     better = succeeded(client, job)
     assert (better["version"], better["best_trial"]["number"]) == (2, 3)
     assert better["stop_reason"] == "exhausted"
@@ -138,7 +138,7 @@ def test_a_budget_raised_while_the_winner_is_saved_makes_no_version_of_it(http, 
     changes = {"model": "saving", "search_space": SPACE, "budget": {"epochs": 3, "max_trials": 1}}
     job = client.tune(TINY | changes | {"seed": 19})
     wait_until(lambda: stopped(client, job), every=0.01)
-    client.raise_budget(job["id"], max_trials=3)
+    client.change_budget(job["id"], max_trials=3)
     done = succeeded(client, job)
     assert done["progress"]["completed"] == 3
     version = client.version("saving", done["version"])
@@ -157,7 +157,7 @@ def test_hyperband_goes_on_from_weights_that_it_had_dropped(client, ended):
     request["parallelism"] = 1
     whole = ended(**request, budget={"max_trials": 7})
     job = ended(**request, budget={"max_trials": 4})
-    client.raise_budget(job["id"], max_trials=7)
+    client.change_budget(job["id"], max_trials=7)
     succeeded(client, job)
     trials = client.trials(job["id"])
     assert [trial["parent"] is None for trial in trials] == [True] * 4 + [False] * 3

@@ -53,7 +53,7 @@ def test_weights_stay_while_a_job_is_steered(client):
     job = client.tune(request | weights)
     client.enqueue(job["id"], {"learning_rate": 0.02})
     job = client.wait(job["id"], every=0.1)
-    job = client.wait(client.raise_budget(job["id"], max_trials=4)["id"], every=0.1)
+    job = client.wait(client.change_budget(job["id"], max_trials=4)["id"], every=0.1)
     assert job["state"] == "succeeded", job["error"]
     told = {"class_weight": {"often": 1.0, "rare": 5.0}, "sample_weight": "w"}
     assert {name: job["request"][name] for name in told} == told

@@ -14,11 +14,11 @@ from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
 from api.schemas.fields import DEFAULT_LIMIT, page
 from api.schemas.tables import TrialTable
 from api.schemas.tune import (
+    ChangeBudgetSchema,
     EnqueueTrialsSchema,
     JobPageSchema,
     JobSchema,
     PlanSchema,
-    RaiseBudgetSchema,
     TrialPageSchema,
     TrialSchema,
 )
@@ -103,13 +103,13 @@ def remove_many(query: dict[str, Any]) -> Deleted:
 
 
 @blueprint.route("/<job>", methods=["PATCH"])
-@blueprint.arguments(RaiseBudgetSchema)
+@blueprint.arguments(ChangeBudgetSchema)
 @blueprint.response(202, JobSchema)
-def raise_budget(body: dict[str, Any], job: str) -> Job:
-    """Raise a job's budget, or change its labels; with more budget an ended one goes on."""
+def change_budget(body: dict[str, Any], job: str) -> Job:
+    """Change a job's budget or its labels; with more budget, one that has ended goes on."""
     if (limits := body.pop("budget", None)) is None:
         return _shown(label(services().database, job, body))
-    return _shown(services().job_commands.raise_budget(job, limits, labels=body))
+    return _shown(services().job_commands.change_budget(job, limits, labels=body))
 
 
 @blueprint.route("/<job>/cancel", methods=["POST"])
@@ -143,7 +143,7 @@ def requeue(job: str) -> Job:
 @blueprint.route("/<job>/finish", methods=["POST"])
 @blueprint.response(202, JobSchema)
 def finish(job: str) -> Job:
-    """Build the version of a failed job again, from the best of its trials."""
+    """Stop a job now and build a version of its best trial; those that run are scored first."""
     return _shown(services().job_commands.finish(job))
 
 
@@ -185,6 +185,13 @@ def enqueue(body: dict[str, Any], job: str) -> dict[str, Any]:
 def trial(job: str, number: int) -> Trial:
     """Show one trial."""
     return services().jobs.trial(services().jobs.get(job), number)
+
+
+@blueprint.route(f"/<job>/trials/<int(max={LARGEST_NUMBER}):number>", methods=["DELETE"])
+@blueprint.response(204)
+def discard(job: str, number: int) -> None:
+    """Discard a trial: it counts and teaches no more. Versions built from it stay."""
+    services().job_commands.discard(job, number)
 
 
 def _read_body() -> JobSpec:

@@ -11,6 +11,7 @@ from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import DataWarningSchema
 from models.fields import (
+    CountOrShare,
     StrictFloat,
     StrictInteger,
     described,
@@ -43,25 +44,27 @@ class EnqueueTrialsSchema(ma.Schema):
             raise ma.ValidationError("Give either values, or trials.", "values")
 
 
-class RaisedLimitsSchema(ma.Schema):
-    """Limits to be raised; those left out stay."""
+class ChangedLimitsSchema(ma.Schema):
+    """New limits, higher or lower; those left out stay. None can be below what is spent."""
 
     max_trials = StrictInteger(
         allow_none=True,
         validate=Range(1, MAX_TRIALS),
-        metadata=described("Of the strategy's own trials; `null`: all that it has."),
+        metadata=described(
+            "Of the strategy's own trials, those begun included; `null`: all that it has."
+        ),
     )
     max_seconds = StrictFloat(
         allow_none=True,
         validate=Range(min=0, min_inclusive=False),
         metadata=described("Of searching, those already spent included; `null`: no limit."),
     )
-    max_failed_trials = StrictInteger(
-        validate=Range(min=1), metadata=described("Those that have failed already included.")
+    max_failed_trials = CountOrShare(
+        metadata=described("Those that have failed already included; below 1, a share.")
     )
     target_score = StrictFloat(
         allow_none=True,
-        metadata=described("A better score than the present target; `null`: none."),
+        metadata=described("The search ends when the objective is this good; `null`: none."),
     )
     target = StrictFloat(
         allow_none=True, metadata=described("Old name of `target_score`.", deprecated=True)
@@ -76,11 +79,11 @@ class RaisedLimitsSchema(ma.Schema):
         return with_target_score(data)
 
 
-class RaiseBudgetSchema(ma.Schema):
-    """A larger budget for a job, or other labels. At least one field is required."""
+class ChangeBudgetSchema(ma.Schema):
+    """Another budget for a job, or other labels. At least one field is required."""
 
     budget = ma.fields.Nested(
-        RaisedLimitsSchema,
+        ChangedLimitsSchema,
         validate=Length(1, error="Name at least one limit."),
         metadata={"example": {"max_trials": 40}},
     )
@@ -189,7 +192,9 @@ class ProgressSchema(ma.Schema):
     completed = ma.fields.Integer()
     running = ma.fields.Integer()
     failed = ma.fields.Integer()
-    stopped = ma.fields.Integer(metadata=described("Ended early by the pruning rule."))
+    stopped = ma.fields.Integer(
+        metadata=described("Ended early, by the pruning rule or with the search; they have scores.")
+    )
     total = ma.fields.Integer(metadata=described("Trials planned."))
     eta_seconds = ma.fields.Float(
         allow_none=True, metadata=described("Seconds until all planned trials have ended.")

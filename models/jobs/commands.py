@@ -1,15 +1,15 @@
-"""Commands of users: create, pause, resume, cancel, delete, enqueue trials, raise budgets."""
+"""Commands of users: create, pause, resume, finish, cancel, delete, and what changes a search."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from marshmallow import ValidationError
 from sqlalchemy import Connection, delete, func, insert, select
 
 from models.data.library.catalog import hold_datasets, needed_datasets
-from models.errors import Conflict, Invalid, NotFound, TooMany
+from models.errors import Conflict, NotFound, TooMany
+from models.jobs.budget import BudgetChange, Limits, Spent
 from models.jobs.model import (
     ENQUEUED_PREFIX,
     FINAL_STATES,
@@ -18,12 +18,13 @@ from models.jobs.model import (
     Trial,
     TrialState,
     enqueued_key,
+    is_enqueued,
 )
 from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
 from models.jobs.store.labels import Labels, add_tags, put_labels
-from models.jobs.store.rows import SCORED
+from models.jobs.store.rows import best_trial
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
@@ -32,19 +33,17 @@ from models.jobs.store.unit_of_work import (
     release_files,
     unit_of_work,
 )
-from models.oracles.strategy import Bayesian, Hyperband, Random, plan
+from models.oracles.strategy import plan
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.store.audit import actor_name, tell
 from models.store.engine import Database
-from models.store.tables import jobs, now, trials
+from models.store.tables import jobs, now, trials, versions
 
 RETRY_AFTER = 30  # seconds until a full queue may have room
-MAX_ITERATIONS = 100  # of Hyperband's schedule
 
 _HELD_STATES = [JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING]
 
-Limits = Mapping[str, Any]  # numbers by their names in Budget; None takes a limit away
 _Wanted = Mapping[str, object] | Sequence[Mapping[str, object]]  # the values of a trial, or several
 
 
@@ -159,16 +158,21 @@ class JobCommands:
             return unit.job()
 
     def finish(self, job: str) -> Job:
-        """Let a failed job build its version again, of its best trial.
+        """Stop a search now; the best trial so far becomes a version, unless it is one already.
 
-        Raises Conflict for a job that has not failed, or none of whose trials has a score.
+        Trials that run are stopped and scored from their best epoch. An ended job builds its
+        version anew. Raises Conflict for a job that is cancelled, or has no score to come.
         """
         with unit_of_work(self._database, job) as unit:
             found = unit.job()
-            if found.state != JobState.FAILED:
-                raise Conflict(f"Job {job} is {found.state}; only a failed job can be finished.")
-            if not _has_scores(unit):
-                raise Conflict(f"No trial of job {job} has a score.")
+            if found.state in (JobState.CANCELLING, JobState.CANCELLED):
+                raise Conflict(f"Job {job} is {found.state}; it builds no version.")
+            if found.state == JobState.SUCCEEDED and not _lacks_version(unit, found):
+                return found
+            if found.state in (JobState.QUEUED, JobState.RUNNING) and found.stop_reason:
+                return found
+            if not _spent(unit).scored_or_running:
+                raise Conflict(f"No trial of job {job} has a score, and none is being trained.")
             unit.set(
                 stop_reason=found.stop_reason or "finish",
                 error=None,
@@ -176,7 +180,8 @@ class JobCommands:
                 attempts=0,
                 changes=found.changes + 1,
             )
-            unit.change_state(JobState.QUEUED)
+            if found.state not in (JobState.QUEUED, JobState.RUNNING):
+                unit.change_state(JobState.QUEUED)
             return unit.job()
 
     def _change(self, job: str, target_of: Callable[[UnitOfWork], JobState]) -> Job:
@@ -230,25 +235,26 @@ class JobCommands:
             tell(trials=[trial.number for trial in enqueued])
             return enqueued
 
-    def raise_budget(self, job: str, limits: Limits, labels: Labels | None = None) -> Job:
-        """Raise limits of a job's budget, by name; None takes a limit away.
+    def change_budget(self, job: str, limits: Limits, labels: Labels | None = None) -> Job:
+        """Raise or lower limits of a job's budget, by name; None takes a limit away.
 
         `labels` change in the same transaction, as by `models.jobs.store.labels.label`.
 
         A job that has ended is queued again and goes on where it stopped. Raises Invalid at
-        `budget.<name>` for what is no raise, Conflict where the job cannot go on.
+        `budget.<name>` for less than is spent, Conflict where the job cannot go on.
         """
         with unit_of_work(self._database, job) as unit:
             found = unit.job()
-            spec = raised(found.spec, limits)
+            change = BudgetChange(found, _spent(unit), limits)
+            spec = change.apply()
             budget = spec.budget
             planned = plan(spec.strategy, spec.space, budget.max_trials, budget.epochs).trials
-            planned += _count_enqueued(unit)
+            planned += change.spent.enqueued
             check_trials(planned, self._max_trials)
             if found.state in (JobState.CANCELLING, JobState.CANCELLED):
                 raise Conflict(f"Job {job} is {found.state}; it cannot go on.")
             if found.state.is_final or found.stop_reason is not None:
-                _check_goes_on(found, spec, limits)
+                change.check_goes_on(spec)
                 unit.change_trials(TrialState.WAITING, source=[TrialState.CANCELLED])
                 unit.set(stop_reason=None, error=None, finished=None, attempts=0)
             if found.state.is_final:
@@ -258,12 +264,42 @@ class JobCommands:
             unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
             return unit.job()
 
+    def discard(self, job: str, number: int) -> None:
+        """Take a trial out of a job: it counts and teaches no more, and a running one is ended.
+
+        Versions that were built from it stay, and doing it again changes nothing. Raises NotFound,
+        and Conflict while other trials continue its weights.
+        """
+        with unit_of_work(self._database, job) as unit:
+            found = unit.job()
+            trial = unit.trial(number)
+            if trial is None:
+                raise NotFound("trial", number)
+            if trial.state == TrialState.DISCARDED:
+                return
+            if followers := unit.followers(number):
+                listed = ", ".join(map(str, followers))
+                raise Conflict(f"Trial {number} is continued by {listed}; discard these first.")
+            unit.change_trials(
+                TrialState.DISCARDED,
+                number=number,
+                score=None,
+                digest=None,
+                finished=trial.finished or now(),
+            )
+            # While the search goes on, its strategy proposes another in the place of its own.
+            is_replaced = found.stop_reason is None and not is_enqueued(trial.key, number)
+            planned = found.planned_trials - (not is_replaced)
+            unit.set(planned_trials=planned, changes=found.changes + 1)
+            tell(trials=[number])
+        self._artifacts.try_delete(f"{artifact_folder(job)}/trials/{number}")
+
 
 def _queued_again(unit: UnitOfWork) -> JobState:
     if unit.state == JobState.RUNNING:
         raise Conflict(f"Job {unit.job_id} is running; only a paused one can be resumed.")
     if unit.state.is_final:
-        raise Conflict(f"Job {unit.job_id} is {unit.state}; only a raised budget lets it go on.")
+        raise Conflict(f"Job {unit.job_id} is {unit.state}; only another budget lets it go on.")
     return JobState.QUEUED
 
 
@@ -275,16 +311,22 @@ def _cancelled_or_cancelling(unit: UnitOfWork) -> JobState:
     return JobState.CANCELLING if is_held else JobState.CANCELLED
 
 
+def _lacks_version(unit: UnitOfWork, job: Job) -> bool:
+    """Return whether no version was built of the best trial of a job."""
+    best = best_trial(unit.connection, job)
+    if best is None:
+        return True
+    query = select(versions.c.version).where(
+        versions.c.job == job.id, versions.c.trial == best.number, versions.c.ready
+    )
+    return unit.connection.execute(query).first() is None
+
+
 def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> list[Trial]:
     """Add trials of these full values, before all that the oracle has yet to propose."""
     return unit.add_trials(
         [{"key": enqueued_key, "values": dict(values), "epochs": epochs} for values in listed]
     )
-
-
-def _has_scores(unit: UnitOfWork) -> bool:
-    query = select(func.count()).where(trials.c.job == unit.job_id, trials.c.state.in_(SCORED))
-    return bool(unit.connection.execute(query).scalar_one())
 
 
 def _narrowed_job(document: Any) -> str | None:
@@ -312,11 +354,16 @@ def _check_not_narrowed(connection: Connection, job: str) -> None:
             raise Conflict(f"Job {job} is in use by job {row.id}, which narrows it.")
 
 
-def _count_enqueued(unit: UnitOfWork) -> int:
-    query = select(func.count()).where(
-        trials.c.job == unit.job_id, trials.c.key.startswith(ENQUEUED_PREFIX)
+def _spent(unit: UnitOfWork) -> Spent:
+    """Count the job's trials; those in a state that this version does not know are left out."""
+    enqueued = trials.c.key.startswith(ENQUEUED_PREFIX)
+    query = (
+        select(enqueued, trials.c.state, func.count())
+        .where(trials.c.job == unit.job_id, trials.c.state.in_(list(TrialState)))
+        .group_by(enqueued, trials.c.state)
     )
-    return int(unit.connection.execute(query).scalar_one())
+    rows = unit.connection.execute(query).all()
+    return Spent((bool(enqueued), TrialState(state), number) for enqueued, state, number in rows)
 
 
 def _checked(spec: JobSpec, wanted: _Wanted) -> Sequence[TrialValues]:
@@ -327,79 +374,3 @@ def _checked(spec: JobSpec, wanted: _Wanted) -> Sequence[TrialValues]:
     except ValidationError as error:
         name = "values" if isinstance(wanted, Mapping) else "trials"
         raise ValidationError({name: error.messages}) from None
-
-
-def raised(spec: JobSpec, limits: Limits) -> JobSpec:
-    """Return the same spec with larger limits; Hyperband runs its schedule more often.
-
-    Raises Invalid at `budget.<name>` for a limit that would not be raised, and Conflict where
-    Hyperband cannot follow.
-    """
-    errors = {
-        f"budget.{name}": [message]
-        for name, limit in limits.items()
-        if (message := _fault(spec, name, limit))
-    }
-    if errors:
-        raise Invalid(errors)
-    spec = replace(spec, budget=replace(spec.budget, **limits))
-    if not isinstance(spec.strategy, Hyperband):
-        return spec
-    if "epochs" in limits and spec.strategy.max_epochs is None:
-        raise Conflict(
-            "The rounds of Hyperband are made for the epochs that it began with. Start a new job,"
-            " which narrow_from can lead on from this one."
-        )
-    wanted = limits.get("max_trials")
-    return spec if wanted is None else replace(spec, strategy=_long_enough(spec, wanted))
-
-
-def _check_goes_on(job: Job, spec: JobSpec, limits: Limits) -> None:
-    """Raise Conflict unless the search of `job`, which has ended, goes on as `spec` says."""
-    reason = job.stop_reason
-    if reason is None:
-        raise Conflict(f"Job {job.id} did not end by a limit, but because: {job.error}")
-    if reason == "finish":
-        return
-    if reason == "exhausted":
-        if spec.strategy == job.spec.strategy:
-            raise Conflict(f"The search of job {job.id} has tried all that its strategy has.")
-        return
-    limit = "target_score" if reason == "target" else reason
-    if limit not in limits:
-        raise Conflict(f"The search of job {job.id} ended by {reason}: raise budget.{limit}.")
-
-
-def _fault(spec: JobSpec, name: str, limit: float | None) -> str | None:
-    """Return why this is no raise; None if it is one."""
-    present = getattr(spec.budget, name)
-    if name == "max_trials" and present is None and isinstance(spec.strategy, Hyperband):
-        present = plan(spec.strategy, spec.space, None, spec.budget.epochs).trials
-    if present is None:
-        return "There is no limit that could be raised."
-    if limit is None:
-        endless = name == "max_trials" and isinstance(spec.strategy, Random | Bayesian)
-        return f"{spec.strategy.name} needs a number of trials." if endless else None
-    if name == "target_score":
-        if spec.objective.is_better(limit, present):
-            return None
-        side = "below" if spec.objective.is_minimized else "above"
-        return f"Must be {side} {present:g}, to be harder to reach."
-    return None if limit > present else f"Must be above {present:g}: it can only be raised."
-
-
-def _long_enough(spec: JobSpec, wanted: float) -> Hyperband:
-    """Return Hyperband with as many iterations as `wanted` trials fill, never fewer than before."""
-    strategy = spec.strategy
-    assert isinstance(strategy, Hyperband)
-
-    def total(iterations: int) -> int:
-        longer = replace(strategy, iterations=iterations)
-        return plan(longer, spec.space, None, spec.budget.epochs).trials
-
-    iterations = strategy.iterations
-    while total(iterations) < wanted:
-        if iterations >= MAX_ITERATIONS or total(iterations + 1) == total(iterations):
-            raise Conflict(f"Hyperband has no more than {total(iterations)} trials in this space.")
-        iterations += 1
-    return replace(strategy, iterations=iterations)

@@ -1,7 +1,7 @@
 """Jobs and trials: their states, the legal changes of state, and their records."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -34,7 +34,11 @@ FINAL_STATES = tuple(state for state in JobState if state.is_final)
 
 
 class TrialState(StrEnum):
-    """The state of a trial; a `stopped` one was ended early by a pruning rule and has a score."""
+    """The state of a trial.
+
+    A `stopped` one was ended early, by a pruning rule or with its search, and has a score. A
+    `discarded` one stays as a record only.
+    """
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -42,6 +46,7 @@ class TrialState(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DISCARDED = "discarded"
 
     @property
     def is_final(self) -> bool:
@@ -64,14 +69,14 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     ),
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLING, JobState.CANCELLED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
-    # With a raised budget a job that has ended goes on.
+    # With another budget a job that has ended goes on; to finish it builds its version.
     JobState.SUCCEEDED: frozenset({JobState.QUEUED}),
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELLED: frozenset(),
 }
 
 TRIAL_TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
-    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED, TrialState.DISCARDED}),
     TrialState.RUNNING: frozenset(
         {
             TrialState.WAITING,
@@ -79,13 +84,15 @@ TRIAL_TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
             TrialState.STOPPED,
             TrialState.FAILED,
             TrialState.CANCELLED,
+            TrialState.DISCARDED,
         }
     ),
-    TrialState.COMPLETED: frozenset(),
-    TrialState.STOPPED: frozenset(),
-    TrialState.FAILED: frozenset(),
+    TrialState.COMPLETED: frozenset({TrialState.DISCARDED}),
+    TrialState.STOPPED: frozenset({TrialState.DISCARDED}),
+    TrialState.FAILED: frozenset({TrialState.DISCARDED}),
     # Those that the end of a search cut off go on with their job.
-    TrialState.CANCELLED: frozenset({TrialState.WAITING}),
+    TrialState.CANCELLED: frozenset({TrialState.WAITING, TrialState.DISCARDED}),
+    TrialState.DISCARDED: frozenset(),
 }
 
 
@@ -205,7 +212,7 @@ class Trial:
     @property
     def is_enqueued(self) -> bool:
         """Whether a user enqueued it, and no oracle proposed it."""
-        return self.key == enqueued_key(self.number)
+        return is_enqueued(self.key, self.number)
 
     @property
     def failure(self) -> Failure | None:
@@ -213,6 +220,11 @@ class Trial:
         if self.failure_kind is None:
             return None
         return Failure(FailureKind(self.failure_kind), self.failure_message or "")
+
+    def with_failure(self, failure: Failure) -> "Trial":
+        """Return the trial as it is once it has failed."""
+        kind, message = str(failure.kind), failure.message
+        return replace(self, state=TrialState.FAILED, failure_kind=kind, failure_message=message)
 
     def stored_result(self) -> TrialResult:
         """Return what the process that trained it answered.
@@ -234,6 +246,11 @@ ENQUEUED_PREFIX = "given-"  # of the keys that the database holds
 def enqueued_key(number: int) -> str:
     """Return the key of a trial that no oracle proposed; no oracle's own looks like it."""
     return f"{ENQUEUED_PREFIX}{number}"
+
+
+def is_enqueued(key: str, number: int) -> bool:
+    """Return whether a user enqueued the trial with this key and number."""
+    return key == enqueued_key(number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from models.jobs.store.events import EventFeed
 from models.jobs.store.labels import tags_of, with_tags
 from models.jobs.store.rows import (
     best_first,
+    best_trial,
     comes_after,
     job_from_row,
     outcome_from_row,
@@ -125,9 +126,8 @@ class JobReader:
 
     def best_trial(self, job: Job) -> Trial | None:
         """Return the best trial, as `models.jobs.store.rows` says; None while none is scored."""
-        found = self.trials(job, sort="score", limit=1, states=[TrialState.COMPLETED])
-        found = found or self.trials(job, sort="score", limit=1)
-        return found[0] if found and found[0].score is not None else None
+        with self._database.read() as connection:
+            return best_trial(connection, job)
 
     def trials(
         self,

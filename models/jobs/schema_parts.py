@@ -15,9 +15,16 @@ from models.data.preparation.weighting import (
     class_weight_from_json,
     class_weight_to_json,
 )
-from models.fields import KeyedField, Reference, StrictFloat, StrictInteger, described
+from models.fields import (
+    CountOrShare,
+    KeyedField,
+    Reference,
+    StrictFloat,
+    StrictInteger,
+    described,
+)
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
-from models.jobs.spec import Budget, NarrowFrom
+from models.jobs.spec import FAILURES_SPARED, Budget, NarrowFrom
 from models.oracles.strategy import DEFAULT_TRIALS
 from models.trials.spec import METRICS, EarlyStopping, Objective
 
@@ -168,12 +175,17 @@ class BudgetSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         validate=Range(min=0, min_inclusive=False),
-        metadata=described("Seconds of searching; trials still running then are cancelled."),
+        metadata=described(
+            "Seconds of searching; trials still running then are stopped and scored from their"
+            " best epoch."
+        ),
     )
-    max_failed_trials = StrictInteger(
-        load_default=10,
-        validate=Range(min=1),
-        metadata=described("The search ends when this many trials have failed."),
+    max_failed_trials = CountOrShare(
+        load_default=0.5,
+        metadata=described(
+            "The search ends when this many trials have failed. A number below 1 is a share of the"
+            f" trials that have ended, and then at least {FAILURES_SPARED} must have failed."
+        ),
     )
     target_score = StrictFloat(
         load_default=None,

@@ -12,6 +12,8 @@ from models.space.space import SearchSpace
 from models.trials.spec import DataRef, EarlyStopping, Objective
 from models.trials.watching import Watched, watched_metric
 
+FAILURES_SPARED = 10  # a share of failed trials ends no search before so many have failed
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -20,8 +22,19 @@ class Budget:
     epochs: int  # passes over the training rows for one trial
     max_trials: int | None = None  # None: as many as the strategy plans
     max_seconds: float | None = None  # of searching, over all workers that took part
-    max_failed_trials: int = 10
+    max_failed_trials: float = 0.5  # below 1, a share of the trials that have ended
     target_score: float | None = None  # a score that is good enough
+
+    def failures_allowed(self, ended: int) -> float:
+        """Return how many failures end a search of which `ended` trials have ended, these too."""
+        if self.max_failed_trials >= 1:
+            return self.max_failed_trials
+        return max(FAILURES_SPARED, self.max_failed_trials * ended)
+
+    def is_reached(self, objective: Objective, score: float | None) -> bool:
+        """Return whether a score is as good as the target, if there is one."""
+        target = self.target_score
+        return None not in (target, score) and not objective.is_better(target, score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,12 @@ class JobSpec:
     def watched(self) -> Watched:
         """The metric by which trainings choose their best epoch."""
         return watched_metric(self.task, self.objective, self.early_stopping, self.class_weight)
+
+    @property
+    def runs(self) -> int:
+        """The number of trainings of one trial."""
+        folds = self.evaluation.folds if self.evaluation.method == "cv" else 1
+        return folds * self.executions
 
     def data(self, dataset: str, artifacts_root: str) -> DataRef:
         """Return which rows of the stored `dataset` the trials train on."""

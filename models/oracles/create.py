@@ -63,6 +63,9 @@ class GridOracle(Oracle):
         if not own:
             self._tried.add(_identity(observation.values))
 
+    def _discard(self, observation: Observation, *, own: bool) -> None:
+        self._tried.add(_identity(observation.values))
+
 
 def _identity(values: TrialValues) -> str:
     return json.dumps(values, sort_keys=True)

@@ -101,6 +101,11 @@ class HyperbandOracle(Oracle):
             if own:
                 self._sampler.begin(observation.key, self._sampler.codec.encode(flat))
 
+    def _discard(self, observation: Observation, *, own: bool) -> None:
+        # Its place in the rounds stays, as that of a failed trial.
+        self._begin(observation, own=own)
+        self._end(observation.key, None)
+
     def _end(self, key: str, loss: float | None) -> None:
         if self._number(key) is not None:
             self._sampler.end(key, COMPLETED, math.inf if loss is None else loss)

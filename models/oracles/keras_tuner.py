@@ -345,6 +345,10 @@ class SamplingOracle(Oracle):
         if self._space.covers(observation.values):
             self._start(observation.key, self._space.flatten(observation.values))
 
+    def _discard(self, observation: Observation, *, own: bool) -> None:
+        if self._space.covers(observation.values):
+            self._sampler.avoid(self._space.flatten(observation.values))
+
     def _start(self, key: str, flat: Mapping[str, Value]) -> None:
         self._inside.add(key)
         self._sampler.begin(key, self._sampler.codec.encode(flat))

@@ -35,6 +35,7 @@ class Observation:
     values: TrialValues
     score: float | None  # None: failed, or still running
     running: bool = False
+    discarded: bool = False  # counts and teaches no more, but is not proposed again
 
 
 class Oracle:
@@ -117,7 +118,7 @@ class Oracle:
         for observation in history:
             number = self._number(observation.key)
             if number is not None:
-                self._own += 1
+                self._own += not observation.discarded
                 self._next = max(self._next, number + 1)
             self._observe(observation)
 
@@ -126,6 +127,9 @@ class Oracle:
         if key in self._running or key in self._ended_keys:
             raise Conflict(f"Trial {key!r} is known already.")
         (self._running if observation.running else self._ended_keys).add(key)
+        if observation.discarded:
+            self._discard(observation, own=self._number(key) is not None)
+            return
         self._begin(observation, own=self._number(key) is not None)
         if not observation.running:
             self._end(key, self._loss(observation.score))
@@ -150,6 +154,9 @@ class Oracle:
 
     def _begin(self, observation: Observation, *, own: bool) -> None:
         """Note a trial of the past as if it had just been proposed."""
+
+    def _discard(self, observation: Observation, *, own: bool) -> None:
+        """Note the values of a discarded trial, which are not to be proposed again."""
 
     def _end(self, key: str, loss: float | None) -> None:
         """Note the end of a trial; None is a failed one."""

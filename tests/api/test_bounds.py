@@ -15,7 +15,7 @@ TUNE = {"model": "m", "dataset": {"records": ROWS}, "target": "y"}
 # Requests that are legal but for the field under test, and where their schema is.
 REQUESTS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
     "tune": ("POST", "/tune?dry_run=true", "JobSpec", TUNE),
-    "budget": ("PATCH", "/tune/job_0", "RaiseBudget", {"budget": {"max_trials": 2}}),
+    "budget": ("PATCH", "/tune/job_0", "ChangeBudget", {"budget": {"max_trials": 2}}),
     "trials": ("POST", "/tune/job_0/trials", "EnqueueTrials", {}),
     "predict": ("POST", "/predict", "Predict", {"model": "m", "instances": [[1]]}),
     "alias": ("PUT", "/models/m/aliases/a", "Alias", {"version": 1}),

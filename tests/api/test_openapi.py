@@ -110,7 +110,7 @@ def test_what_a_user_writes_is_described_field_by_field(contract: dict[str, Any]
     for name in (
         "JobSpec",
         "NarrowFrom",
-        "RaisedLimits",
+        "ChangedLimits",
         "EnqueueTrials",
         "Budget",
         "Objective",

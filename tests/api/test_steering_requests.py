@@ -170,12 +170,11 @@ def test_a_raised_budget_is_shown(app_client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({"budget": {"max_trials": 20}}, "budget.max_trials"),
-        ({"budget": {"epochs": 3}}, "budget.epochs"),
-        ({"budget": {"max_seconds": 3}}, "budget.max_seconds"),
-        ({"budget": {"target_score": 0.5}}, "budget.target_score"),
-        ({"budget": {"target": 0.5}}, "budget.target_score"),
         ({"budget": {"max_trials": 2.5}}, "budget.max_trials"),
+        ({"budget": {"max_trials": None}}, "budget.max_trials"),
+        ({"budget": {"max_failed_trials": 1.5}}, "budget.max_failed_trials"),
+        ({"budget": {"max_failed_trials": 0}}, "budget.max_failed_trials"),
+        ({"budget": {"max_failed_trials": None}}, "budget.max_failed_trials"),
         ({"budget": {"epochs": None}}, "budget.epochs"),
         ({"budget": {"trials": 3}}, "budget.trials"),
         ({"budget": {}}, "budget"),
@@ -184,7 +183,7 @@ def test_a_raised_budget_is_shown(app_client: FlaskClient) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_raise_is_refused_at_its_path(
+def test_what_is_no_budget_is_refused_at_its_path(
     app_client: FlaskClient, refused: Refused, body: dict[str, Any], path: str
 ) -> None:
     job = start(app_client)
@@ -196,7 +195,7 @@ def test_a_job_that_has_ended_is_queued_again(
     app_client: FlaskClient, refused: Refused, ended
 ) -> None:
     path = f"/tune/{ended(class_weight='balanced')}"
-    refused(app_client.patch(path, json={"budget": {"epochs": 9}}), 409)
+    refused(app_client.patch(path, json={"budget": {"epochs": 9, "max_trials": 10}}), 409)
     job = app_client.patch(path, json={"budget": {"max_trials": 21}}).get_json()
     assert job["request"]["class_weight"] == "balanced"
     assert (job["state"], job["stop_reason"], job["finished"]) == ("queued", None, None)
@@ -336,8 +335,7 @@ def test_a_failed_job_with_scores_is_finished(app_client: FlaskClient, ended) ->
     found = answer.get_json()
     assert (found["state"], found["stop_reason"]) == ("queued", "max_trials")
     again = app_client.post(f"/tune/{job}/finish")
-    assert again.status_code == 409
-    assert "only a failed job" in again.get_json()["detail"]
+    assert (again.status_code, again.get_json()) == (202, found)
 
 
 def test_a_job_without_a_score_cannot_be_finished(app_client: FlaskClient, ended) -> None:
@@ -356,3 +354,42 @@ def test_a_search_that_failed_can_go_on_after_it_was_finished(
     raised = app_client.patch(f"/tune/{job}", json={"budget": {"max_trials": 30}})
     assert raised.status_code == 202
     assert raised.get_json()["stop_reason"] is None
+
+
+@pytest.mark.parametrize(("failed", "shown"), [(0.25, 0.25), (3, 3), (4.0, 4)])
+def test_limits_may_be_lowered(app_client: FlaskClient, failed: float, shown: float) -> None:
+    path = f"/tune/{start(app_client)['id']}"
+    limits = {"max_trials": 4, "epochs": 2, "max_seconds": 9, "max_failed_trials": failed}
+    job = app_client.patch(path, json={"budget": limits}).get_json()
+    budget = job["request"]["budget"]
+    assert budget == limits | {"max_failed_trials": shown, "target_score": None}
+    assert type(budget["max_failed_trials"]) is type(shown)
+    assert job["progress"]["total"] == 4
+
+
+def test_a_limit_below_what_is_spent_is_refused(
+    app_client: FlaskClient, refused: Refused, ended
+) -> None:
+    answer = app_client.patch(f"/tune/{ended()}", json={"budget": {"max_trials": 9}})
+    (text,) = refused(answer, 422)["budget.max_trials"]
+    assert text == "Must be at least 10: so many trials have begun."
+
+
+def test_a_discarded_trial_is_shown_and_counts_no_more(
+    app_client: FlaskClient, refused: Refused, ended
+) -> None:
+    path = f"/tune/{ended()}"
+    best = app_client.get(path).get_json()["best_trial"]["number"]
+    for _ in range(2):
+        assert app_client.delete(f"{path}/trials/{best}").status_code == 204
+    trial = app_client.get(f"{path}/trials/{best}").get_json()
+    assert (trial["state"], trial["score"]) == ("discarded", None)
+    job = app_client.get(path).get_json()
+    assert job["best_trial"]["number"] != best
+    assert job["progress"]["completed"] == 9
+    listed = app_client.get(f"{path}/trials?state=discarded").get_json()["items"]
+    assert [each["number"] for each in listed] == [best]
+    told = app_client.get(f"{path}/events").get_data(as_text=True)
+    assert told.count('"state": "discarded"') == 1
+    refused(app_client.delete(f"{path}/trials/99"), 404)
+    refused(app_client.delete("/tune/job_0/trials/1"), 404)

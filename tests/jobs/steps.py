@@ -4,13 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sqlalchemy import select
+
 from models.data.library.catalog import DatasetCatalog
 from models.jobs.model import JobState, Trial
 from models.jobs.search.search import Search
+from models.jobs.store.events import EventKind
 from models.jobs.store.held_job import HeldJob
 from models.oracles.oracle import Proposal
 from models.oracles.strategy import Manual
 from models.store.engine import Database
+from models.store.tables import events
 from models.trials.spec import TrialResult, TrialSpec
 
 Value = TypeVar("Value")
@@ -54,6 +58,18 @@ def propose(held: HeldJob, count: int) -> list[int]:
         for index, rate in enumerate(rates)
     ]
     return [trial.number for trial in held.propose(proposals, 2, {})]
+
+
+def reporting(database: Database, job: str) -> set[int]:
+    """Return the trials of a job that have reported an epoch."""
+    query = select(events.c.trial).where(events.c.job == job, events.c.kind == EventKind.EPOCH)
+    with database.read() as connection:
+        return set(connection.execute(query.distinct()).scalars())
+
+
+def endless_trials(count: int) -> Manual:
+    """Trials of slow epochs, of which a budget may have very many."""
+    return Manual(tuple({**trial, "batch_size": 1} for trial in manual(count).trials))
 
 
 def scored(score: float | None, **changes: Any) -> TrialResult:

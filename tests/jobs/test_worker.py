@@ -24,7 +24,14 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
 from models.store.migrate import migrate
 from models.store.tables import jobs, versions
-from tests.jobs.steps import LINEAR, manual, present, store_dataset
+from tests.jobs.steps import (
+    LINEAR,
+    endless_trials,
+    manual,
+    present,
+    reporting,
+    store_dataset,
+)
 from tests.processes import STOP_WITHIN, Process, descendants, running
 from tests.waiting import PATIENCE, Found, wait_until
 
@@ -141,8 +148,7 @@ def start(plane: Plane, make_spec: Callable[..., JobSpec]) -> Callable[..., Job]
 
 def endless(count: int = 2, **changes: Any) -> dict[str, Any]:
     """A job whose trials end only when they are ended: of very many, very slow epochs."""
-    trials = tuple({**trial, "batch_size": 1} for trial in manual(count).trials)
-    return {"strategy": Manual(trials), "budget": {"epochs": ENDLESS, **changes}}
+    return {"strategy": endless_trials(count), "budget": {"epochs": ENDLESS, **changes}}
 
 
 def test_a_killed_worker_loses_and_doubles_no_trial(
@@ -341,11 +347,39 @@ def test_cancelling_ends_a_running_job_and_its_trials(plane: Plane, start) -> No
 
 
 def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start) -> None:
-    job = plane.until(start(**endless(max_seconds=4.0)), JobState.FAILED)
+    job = start(**endless())
+    plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
+    plane.commands.change_budget(job.id, {"max_seconds": 0.1})
+    job = plane.until(job, JobState.SUCCEEDED)
     assert job.stop_reason == "max_seconds"
-    assert "No trial has a score" in present(job.error)
-    assert [trial.state for trial in plane.trials(job)] == [TrialState.CANCELLED] * 2
-    assert job.seconds >= 4.0
+    trials = plane.trials(job)
+    assert [trial.state for trial in trials] == [TrialState.STOPPED] * 2
+    best = min(trials, key=lambda trial: present(trial.score))
+    assert (_best(plane, job), _versions(plane, job)) == (best.number, [job.version])
+
+
+def test_a_job_is_finished_with_the_scores_of_what_runs(plane: Plane, start) -> None:
+    job = start(**endless(8))
+    plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
+    plane.commands.pause(job.id)
+    plane.commands.finish(job.id)
+    job = plane.until(job, JobState.SUCCEEDED)
+    assert job.stop_reason == "finish"
+    stopped = [trial.number for trial in plane.trials(job, TrialState.STOPPED)]
+    assert stopped == [1, 2]
+    assert job.version is not None
+    assert plane.commands.finish(job.id) == plane.get(job), "it has its version"
+
+
+def test_a_discarded_trial_is_ended_and_another_takes_its_place(plane: Plane, start) -> None:
+    job = start(**endless(3))
+    plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
+    plane.commands.discard(job.id, 1)
+    plane.wait(lambda: 3 in reporting(plane.database, job.id))
+    plane.commands.finish(job.id)
+    plane.until(job, JobState.SUCCEEDED)
+    states = [trial.state for trial in plane.trials(job)]
+    assert states == [TrialState.DISCARDED, TrialState.STOPPED, TrialState.STOPPED]
 
 
 def _trial_processes(worker: Process) -> list[psutil.Process]:

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from models.jobs.model import Trial, TrialState
 from models.oracles.oracle import Observation, Oracle, Proposal
 
 Result = TypeVar("Result")
@@ -118,6 +119,17 @@ class OracleThread:
         oracle = self._ready()
         proposals = oracle.ask(wanted) if wanted else []
         return Answer(proposals, oracle.state(), oracle.finished)
+
+
+def observation_of(trial: Trial) -> Observation:
+    """Return a stored trial as an oracle learns of it."""
+    return Observation(
+        trial.key,
+        trial.values,
+        trial.score,
+        running=not trial.state.is_final,
+        discarded=trial.state == TrialState.DISCARDED,
+    )
 
 
 class InlineExecutor(Executor):

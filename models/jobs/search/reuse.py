@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from statistics import pstdev
 from typing import Any
 
-from models.errors import ArtifactError
+from models.errors import ArtifactError, Unreadable
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
@@ -111,6 +111,26 @@ class EqualTrials:
         if number is not None:
             return TrialRef(self._job.id, number), self._held.trial(number)
         return self._held.equal_elsewhere(digest) if self._job.spec.reuse else None
+
+    def answer(
+        self, trial: Trial, artifacts: Artifacts, folder: str
+    ) -> tuple[TrialRef, TrialResult] | None:
+        """Return an equal trial and its result, scored as this job does, with weights in `folder`.
+
+        None if there is no such trial, or its result has no such score.
+        """
+        found = self.find(trial)
+        if found is None:
+            return None
+        reference, source = found
+        try:
+            result = reused_result(source, self._job.spec.objective, folder)
+        except Unreadable:
+            return None
+        if result is None:
+            return None
+        copy_weights(artifacts, source, result)
+        return reference, result
 
     def parent(self, trial: Trial) -> Trial | None:
         """Return the trial that `trial` continues, unless that one has no score."""

@@ -8,18 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from models.errors import Unreadable
+from models.jobs.budget import Spent
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
-from models.jobs.search.oracle_thread import InlineExecutor, OracleThread
-from models.jobs.search.reuse import EqualTrials, copy_weights, reused_result
+from models.jobs.search.oracle_thread import InlineExecutor, OracleThread, observation_of
+from models.jobs.search.reuse import EqualTrials
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.rows import SCORED, is_better
+from models.jobs.store.unit_of_work import OPEN
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Observation
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts
-from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
+from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
 from models.trials.trainers.base import EpochReport
 
 MAX_RETRIES = 1  # of a trial lost with its process, which another one may have caused
@@ -43,14 +43,16 @@ class Search:
         self._held = held
         self._artifacts = artifacts
         self._thread = thread or InlineExecutor()
+        self._started: float | None = None  # by the monotonic clock; None until the oracle is made
+        self._forget()
+
+    def _forget(self) -> None:
         self._trials: dict[int, Trial] = {}
         self._waiting: deque[int] = deque()
-        self._equal = EqualTrials(job, held, self._trials)
-        self._own = 0  # trials that the oracle proposed
-        self._failures = 0
-        self._pruner = Pruner(job.spec.pruning, job.spec.watched)
-        self._started: float | None = None  # by the monotonic clock; None until the oracle is made
-        self._oracle = self._oracle_thread(job.oracle_state or {})
+        self._equal = EqualTrials(self._job, self._held, self._trials)
+        self._spent = Spent()
+        self._pruner = Pruner(self._spec.pruning, self._spec.watched)
+        self._oracle = self._oracle_thread(self._job.oracle_state or {})
         self.best: Trial | None = None  # as `models.jobs.store.rows` says
 
     def resume(self, training: Collection[int] | None = None) -> None:
@@ -61,13 +63,7 @@ class Search:
         """
         with self._held.batch():
             for trial in self._held.trials():
-                if trial.state != TrialState.RUNNING or trial.number in (training or ()):
-                    self._add(trial)
-                elif training is None:
-                    self._add(self._lost_with_worker(trial))
-                else:  # it was about to begin
-                    self._held.requeue(trial.number, retry=False)
-                    self._add(replace(trial, state=TrialState.WAITING))
+                self._add(self._taken_over(trial, training))
         self._oracle = self._oracle_thread(self._job.oracle_state or {})
         self._oracle.start()
         self.take_proposals()
@@ -76,16 +72,28 @@ class Search:
 
     def _add(self, trial: Trial) -> None:
         self._trials[trial.number] = trial
-        self._own += not trial.is_enqueued
+        self._spent.note(None, trial)
         if trial.state == TrialState.WAITING:
             self._waiting.append(trial.number)
-        elif trial.state == TrialState.FAILED:
-            self._failures += 1
         elif trial.state == TrialState.RUNNING:
             self._equal.note(trial)
         elif trial.state in SCORED:
             self._equal.note(trial)
             self._offer(trial)
+
+    def _taken_over(self, trial: Trial, training: Collection[int] | None) -> Trial:
+        """Return a stored trial as it goes on from here."""
+        is_running = trial.state == TrialState.RUNNING
+        if trial.state not in OPEN or (is_running and trial.number in (training or ())):
+            return trial
+        if self._job.stop_reason is not None:  # trained once the job has another budget
+            self._held.cut_off(trial.number)
+            return replace(trial, state=TrialState.CANCELLED)
+        if is_running and training is None:
+            return self._lost_with_worker(trial)
+        if is_running:  # it was about to begin
+            self._held.requeue(trial.number, retry=False)
+        return replace(trial, state=TrialState.WAITING)
 
     def _lost_with_worker(self, trial: Trial) -> Trial:
         """Retry a trial whose worker died while it ran, or fail it as a possible cause."""
@@ -95,7 +103,7 @@ class Search:
         state = self._oracle.state
         self._held.fail(trial.number, _DIED, None, state, self._job.seconds, is_progress=False)
         self._drop_weights(trial)
-        return _failed(trial, _DIED)
+        return trial.with_failure(_DIED)
 
     def _oracle_thread(self, state: Mapping[str, Any]) -> OracleThread:
         spec = self._spec
@@ -108,7 +116,7 @@ class Search:
             spec.budget.max_trials,
             spec.budget.epochs,
             state=state,
-            history=[_observation(trial) for trial in self._trials.values()],
+            history=[observation_of(trial) for trial in self._trials.values()],
         )
         return OracleThread(make, self._thread, state)
 
@@ -125,20 +133,31 @@ class Search:
             if trial.state == TrialState.COMPLETED:
                 self._pruner.complete(trial.number)
 
-    def take_changes(self, job: Job) -> None:
-        """Apply what the user changed since: the budget of `job`, and enqueued trials."""
+    def take_changes(self, job: Job, training: Collection[int] = ()) -> None:
+        """Apply what the user changed since: the budget of `job`, new and discarded trials.
+
+        `training` are the numbers of trials that this worker trains.
+        """
+        known = {t.number for t in self._trials.values() if t.state == TrialState.DISCARDED}
+        if self._held.discarded() != known:
+            self.take_proposals(wait=True)
+            state, base = self._oracle.state, self._job.seconds
+            self._job, self._spec = replace(job, oracle_state=state, seconds=base), job.spec
+            self._forget()
+            self.resume(training)
+            return
         if job.spec != self._spec:
             self.take_proposals(wait=True)
             self._spec = job.spec
             self._oracle = self._oracle_thread(self._oracle.state)
             self._oracle.start()
-        known = 1
-        while known in self._trials:
-            known += 1
-        for trial in self._held.trials(known):
+        first = 1
+        while first in self._trials:
+            first += 1
+        for trial in self._held.trials(first):
             if trial.number not in self._trials:
                 self._add(trial)
-                self._oracle.learn(_observation(trial))
+                self._oracle.learn(observation_of(trial))
 
     @property
     def seconds(self) -> float:
@@ -181,8 +200,8 @@ class Search:
             rows = self._held.propose(answer.proposals, self._spec.budget.epochs, answer.state)
             for row in rows:
                 self._trials[row.number] = row
+                self._spent.note(None, row)
                 self._waiting.append(row.number)
-            self._own += len(rows)
         if self._oracle.is_ready and self._started is None:
             # The seconds that the oracle's libraries take to load are not part of the search.
             self._started = time.monotonic()
@@ -218,29 +237,29 @@ class Search:
     def _to_beat(self) -> float | None:
         """A score whose losers' weights are not needed; None where Hyperband may continue them."""
         best = self.best
-        if best is None or best.state != TrialState.COMPLETED:
+        if best is None or (best.state == TrialState.STOPPED and self._spec.runs > 1):
             return None
         return None if isinstance(self._spec.strategy, Hyperband) else best.score
 
     def stop_reason(self) -> str | None:
         """Return why the search must end now, or None while it may go on."""
-        budget = self._spec.budget
-        if self._reaches(budget.target_score):
+        budget, spent = self._spec.budget, self._spent
+        if self.best is not None and budget.is_reached(self._spec.objective, self.best.score):
             return "target"
         if budget.max_seconds is not None and self.seconds >= budget.max_seconds:
             return "max_seconds"
-        if self._failures >= budget.max_failed_trials:
+        if spent.failed >= budget.failures_allowed(spent.ended):
             return "max_failed_trials"
-        if self._waiting or self._equal.any_running:
+        if self._equal.any_running or any(self._may_begin(number) for number in self._waiting):
             return None
-        if budget.max_trials is not None and self._own >= budget.max_trials:
+        if budget.max_trials is not None and spent.proposed >= budget.max_trials:
             return "max_trials"
         return "exhausted" if self._oracle.finished and not self._oracle.pending else None
 
-    def _reaches(self, target: float | None) -> bool:
-        if target is None or self.best is None or self.best.score is None:
-            return False
-        return not self._spec.objective.is_better(target, self.best.score)
+    def _may_begin(self, number: int) -> bool:
+        """Return whether the budget, which may have been lowered, has room for a waiting trial."""
+        limit = self._spec.budget.max_trials
+        return limit is None or self._trials[number].is_enqueued or self._spent.begun < limit
 
     def reported(self, reported: Mapping[int, Sequence[EpochReport]]) -> list[int]:
         """Record epochs of running trials; return the trials that are hopeless."""
@@ -264,8 +283,7 @@ class Search:
             return
         self._oracle.tell(trial.key, None)
         self._held.fail(number, failure, result, self._oracle.state, self.seconds)
-        self._replace(_failed(trial, failure))
-        self._failures += 1
+        self._replace(trial.with_failure(failure))
         self._drop_weights(trial)
 
     def requeue(self, number: int) -> None:
@@ -274,16 +292,16 @@ class Search:
         self._set(number, state=TrialState.WAITING)
         self._waiting.append(number)
 
+    def cut_off(self, number: int) -> None:
+        """Leave a running trial without a result, as the search has ended."""
+        self._held.cut_off(number)
+        self._drop_weights(self._set(number, state=TrialState.CANCELLED))
+
     def drop_weights_but_best(self) -> None:
         """Remove the weights of every trial but the best, once none can be continued."""
         for trial in self._trials.values():
             if trial.state in SCORED and trial.number != (self.best and self.best.number):
                 self._artifacts.try_delete(self.weights_of(trial.number))
-
-    def data(self) -> DataRef:
-        """Return which rows the trials of this job train on."""
-        assert self._job.dataset is not None
-        return self._spec.data(self._job.dataset, self._artifacts.root)
 
     def weights_of(self, number: int) -> str:
         """Return the folder, below the artifact root, for the best weights of a trial."""
@@ -304,24 +322,17 @@ class Search:
     def _first_waiting(self) -> int | None:
         """Take the next waiting trial that is not equal to one being trained."""
         for number in self._waiting:
-            if not self._equal.is_running(self._trials[number]):
+            if self._may_begin(number) and not self._equal.is_running(self._trials[number]):
                 self._waiting.remove(number)
                 return number
         return None
 
     def _reuse(self, trial: Trial) -> bool:
-        """Answer a trial by an equal one of this job or another; return whether there is one."""
-        found = self._equal.find(trial)
+        """Give a trial the result of an equal one; return whether there is one."""
+        found = self._equal.answer(trial, self._artifacts, self.weights_of(trial.number))
         if found is None:
             return False
-        reference, source = found
-        try:
-            result = reused_result(source, self._spec.objective, self.weights_of(trial.number))
-        except Unreadable:
-            result = None
-        if result is None:
-            return False
-        copy_weights(self._artifacts, source, result)
+        reference, result = found
         self._settle(trial, result, reference)
         return True
 
@@ -344,7 +355,7 @@ class Search:
     def _offer(self, trial: Trial) -> Trial | None:
         """Compare a scored trial with the best; return the worse of the two."""
         best = self.best
-        if not is_better(self._spec.objective, trial, best):
+        if not is_better(self._spec, trial, best):
             return trial
         self.best = trial
         return best
@@ -357,6 +368,7 @@ class Search:
         return self._replace(replace(self._trials[number], **changes))
 
     def _replace(self, trial: Trial) -> Trial:
+        self._spent.note(self._trials[trial.number], trial)
         self._trials[trial.number] = trial
         self._equal.note(trial)
         if trial.state not in (TrialState.RUNNING, *SCORED):
@@ -365,13 +377,14 @@ class Search:
 
     def spec_of(self, trial: Trial) -> TrialSpec:
         """Return what the process that trains the trial is given."""
-        spec, parent = self._spec, self._equal.parent(trial)
+        spec, parent, dataset = self._spec, self._equal.parent(trial), self._job.dataset
+        assert dataset is not None
         return TrialSpec(
             job=self._job.id,
             number=trial.number,
             network=spec.network,
             values=trial.values,
-            data=self.data(),
+            data=spec.data(dataset, self._artifacts.root),
             objective=spec.objective,
             epochs=trial.epochs,
             seed=spec.seed,
@@ -381,16 +394,3 @@ class Search:
             early_stopping=spec.early_stopping,
             parent=self.spec_of(parent) if parent else None,
         )
-
-
-def _failed(trial: Trial, failure: Failure) -> Trial:
-    return replace(
-        trial,
-        state=TrialState.FAILED,
-        failure_kind=str(failure.kind),
-        failure_message=failure.message,
-    )
-
-
-def _observation(trial: Trial) -> Observation:
-    return Observation(trial.key, trial.values, trial.score, running=not trial.state.is_final)

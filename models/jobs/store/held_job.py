@@ -1,6 +1,6 @@
 """Reads and writes of a worker for the job that it holds."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
@@ -117,6 +117,14 @@ class HeldJob:
         with self._reading() as connection:
             return trial_from_row(connection.execute(query).one())
 
+    def discarded(self) -> set[int]:
+        """Return the numbers of the trials that its user has discarded."""
+        query = select(trials.c.number).where(
+            trials.c.job == self._job, trials.c.state == TrialState.DISCARDED
+        )
+        with self._reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def equal_elsewhere(self, digest: str) -> tuple[TrialRef, Trial] | None:
         """Return the first completed trial of another job that has this digest.
 
@@ -170,6 +178,11 @@ class HeldJob:
         """Record that a trial starts to train."""
         with self.unit_of_work() as unit:
             self._move(unit, number, TrialState.RUNNING)
+
+    def cut_off(self, number: int) -> None:
+        """Record that the end of the search cut off a trial that has no result."""
+        with self.unit_of_work() as unit:
+            self._move(unit, number, TrialState.CANCELLED)
 
     def report(self, reported: Mapping[int, Sequence[EpochReport]]) -> None:
         """Record epochs of running trials, by number."""
@@ -261,19 +274,25 @@ class HeldJob:
         with self.unit_of_work() as unit:
             unit.change_state(JobState.RUNNING)
 
-    def end_search(self, reason: str, seconds: float, changes: int) -> bool:
-        """Record why the search ended, and cancel the trials that are still open.
+    def end_search(
+        self,
+        reason: str,
+        seconds: float,
+        changes: int,
+        cut_off: Collection[TrialState] = OPEN,
+    ) -> bool:
+        """Record why the search ended, and cancel its trials in the states `cut_off`.
 
         Returns False, and does nothing, if the user has changed the job since it had `changes`.
         """
         with self.unit_of_work() as unit:
             if unit.changes != changes:
                 return False
-            unit.change_trials(TrialState.CANCELLED, source=OPEN)
+            unit.change_trials(TrialState.CANCELLED, source=cut_off)
             unit.set(stop_reason=reason, seconds=seconds)
             if reason == "exhausted":
                 # Fewer than planned, where enqueued trials came first to what a strategy has.
-                unit.set(planned_trials=unit.count_trials())
+                unit.set(planned_trials=unit.count_trials(but=TrialState.DISCARDED))
             return True
 
     def finish(
@@ -317,7 +336,11 @@ class HeldJob:
             unit.set(waiting_for=what)
 
     def _move(self, unit: UnitOfWork, number: int, target: TrialState, **columns: Any) -> None:
-        if unit.change_trials(target, number=number, **columns) != 1:
+        """Change a trial; one that its user has discarded stays as it is."""
+        if unit.change_trials(target, number=number, **columns) == 1:
+            return
+        query = select(trials.c.state).where(trials.c.job == self._job, trials.c.number == number)
+        if unit.connection.execute(query).scalar_one_or_none() != TrialState.DISCARDED:
             raise LeaseLost(f"Trial {number} of job {self._job} cannot become {target}.")
 
     def _number_of(self, connection: Connection, key: str | None) -> int | None:

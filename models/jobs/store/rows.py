@@ -3,19 +3,20 @@
 A row that this version cannot read raises Unreadable where something depends on it. Where rows are
 only shown, a failed record with the reason stands for it, so that it does not hide the others.
 
-The best trial is the completed one with the best score, the earlier of equals. A stopped trial was
-scored before its end: it is the best only where none completed. One rule holds for trials in memory
-and for rows.
+The best trial is the one with the best score, the earlier of equals. A stopped trial was scored by
+its best epoch, as a completed one is. Only where trials have several runs it was scored on fewer of
+them, and is the best only if none completed. One rule holds for trials in memory and for rows.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, UnaryExpression
+from sqlalchemy import ColumnElement, Connection, Row, UnaryExpression, select
 
 from models.errors import Unreadable
 from models.jobs.model import Job, JobState, Outcome, Trial, TrialRef, TrialState
+from models.jobs.spec import JobSpec
 from models.store.tables import trials
 from models.trials.spec import FailureKind, Objective
 
@@ -107,13 +108,26 @@ def _holds(result: Any, name: str, kind: type) -> bool:
 SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
 
 
-def is_better(objective: Objective, trial: Trial, other: Trial | None) -> bool:
-    """Return whether a scored trial is better than another one, or than none."""
+def is_better(spec: JobSpec, trial: Trial, other: Trial | None) -> bool:
+    """Return whether a scored trial of a job is better than another one, or than none."""
     if other is None:
         return True
-    if trial.state != other.state and trial.score is not None and other.score is not None:
+    if spec.runs > 1 and trial.state != other.state:
         return trial.state == TrialState.COMPLETED
-    return objective.is_better(trial.score, other.score)
+    return spec.objective.is_better(trial.score, other.score)
+
+
+def best_trial(connection: Connection, job: Job) -> Trial | None:
+    """Return the best trial of a job; None while none has a score."""
+    stopped_last = [trials.c.state] if job.spec.runs > 1 else []  # "completed" < "stopped"
+    query = (
+        select(trials)
+        .where(trials.c.job == job.id, trials.c.state.in_(SCORED), trials.c.score.is_not(None))
+        .order_by(*stopped_last, *best_first(job.spec.objective))
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else shown_trial(row)
 
 
 def ranked(objective: Objective, completed: Iterable[Outcome]) -> list[Outcome]:

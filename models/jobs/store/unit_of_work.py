@@ -91,7 +91,7 @@ class UnitOfWork:
         if number is not None:
             change = change.where(trials.c.number == number)
         if target.is_final:
-            columns["finished"] = now()
+            columns.setdefault("finished", now())
         elif target == TrialState.RUNNING:
             columns["started"] = now()
         else:
@@ -109,7 +109,7 @@ class UnitOfWork:
         """
         if not rows:
             return []
-        last = self.count_trials()
+        last = self.last_trial()
         filled = [
             {
                 "initial_epoch": 0,
@@ -131,10 +131,31 @@ class UnitOfWork:
         ]
         return [trial_from_row(row) for row in found]
 
-    def count_trials(self) -> int:
+    def trial(self, number: int) -> Row[Any] | None:
+        """Return the state, the key and the end of a trial, as they are stored."""
+        query = select(trials.c.state, trials.c.key, trials.c.finished)
+        of_trial = query.where(trials.c.job == self.job_id, trials.c.number == number)
+        rows: Result[Any] = self.connection.execute(of_trial)
+        return rows.one_or_none()
+
+    def followers(self, number: int) -> list[int]:
+        """Return the trials that continue a trial's weights."""
+        query = select(trials.c.number).where(
+            trials.c.job == self.job_id,
+            trials.c.parent == number,
+            trials.c.state != TrialState.DISCARDED,
+        )
+        return sorted(self.connection.execute(query).scalars())
+
+    def last_trial(self) -> int:
         """Return the number of the job's last trial, 0 if it has none."""
         last = func.coalesce(func.max(trials.c.number), 0)
         query = select(last).where(trials.c.job == self.job_id)
+        return int(self.connection.execute(query).scalar_one())
+
+    def count_trials(self, *, but: TrialState) -> int:
+        """Return how many trials the job has that are in other states."""
+        query = select(func.count()).where(trials.c.job == self.job_id, trials.c.state != but)
         return int(self.connection.execute(query).scalar_one())
 
     def _hold_data(self) -> None:

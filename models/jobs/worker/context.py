@@ -143,3 +143,4 @@ class WorkerContext:
     draining: DrainingTasks  # of its executor
     owner: str
     trial_timeout: float  # seconds
+    stop_seconds: float  # that a trial has at least to stop at the end of its search

@@ -121,8 +121,22 @@ class Phase:
         """Return the phase to go on with after a call that database or artifacts did not answer."""
         return self
 
-    def take_changes(self) -> None:
-        """Apply a change that the user made to the job."""
+    @property
+    def seconds(self) -> float:
+        """Seconds searched so far, by every worker that held the job."""
+        return self.state.job.seconds
+
+    def take_changes(self) -> "Phase | None":
+        """Apply a change that the user made; return the phase to go on with, None to start anew."""
+        return self
+
+    def prepare_exit(self) -> None:
+        """Ask the tasks to end whose results would be lost with this worker."""
+
+    @property
+    def stopping(self) -> list[Task]:
+        """The tasks that were asked to end with a result."""
+        return []
 
     def cancel_tasks(self) -> None:
         """Kill every task that is under way."""

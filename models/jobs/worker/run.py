@@ -10,7 +10,7 @@ from models.jobs.model import Job, JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.worker.context import WorkerContext
 from models.jobs.worker.phases import JobFailed, Phase, RunState
-from models.jobs.worker.searching import Loading, Searching
+from models.jobs.worker.searching import Loading
 
 
 class JobRun:
@@ -84,16 +84,26 @@ class JobRun:
             self._is_interrupted = False
 
     def take_changes(self) -> None:
-        """Apply a raised budget and enqueued trials, also after the search has ended."""
+        """Apply what the user changed in the job, also after the search has ended."""
         self._recover()
-        had_ended = self.job.stop_reason is not None
         self._state.job = self._state.held.job()
-        if had_ended:
+        following = self._phase.take_changes()
+        if following is None:
             self._cancel_tasks()
             self._phase.discard()
-            self._phase = Loading(self._state)
-        else:
-            self._phase.take_changes()
+            following = Loading(self._state)
+        self._phase = following
+
+    def prepare_exit(self) -> None:
+        """Ask the trials to stop that no other worker could train anew in the job's time."""
+        if not self.is_over:
+            self._recover()
+            self._phase.prepare_exit()
+
+    @property
+    def stopping(self) -> list[Future[Any]]:
+        """The trials that were asked to stop so that they get a score."""
+        return [] if self.is_over else self._phase.stopping
 
     def cancel(self) -> None:
         """End every task and the job, as its user asked."""
@@ -106,7 +116,7 @@ class JobRun:
         """Start nothing more; let the job go once its last task has ended."""
         self._state.is_paused = True
         if not self.in_flight:
-            self._state.held.release(self._seconds)
+            self._state.held.release(self._phase.seconds)
             self._end()
 
     def resume(self) -> None:
@@ -117,18 +127,13 @@ class JobRun:
     def requeue(self) -> None:
         """Interrupt the job; another worker goes on from the last committed trial."""
         self._cancel_tasks()
-        self._state.held.release(self._seconds)
+        self._state.held.release(self._phase.seconds)
         self._end()
 
     def abandon(self) -> None:
         """Stop working without writing: the job belongs to another worker now."""
         self._cancel_tasks()
         self._end()
-
-    @property
-    def _seconds(self) -> float:
-        phase = self._phase
-        return phase.seconds if isinstance(phase, Searching) else self.job.seconds
 
     def _enter(self, following: Phase | None) -> bool:
         """Go on with the phase that follows; return whether it has anything to do now."""

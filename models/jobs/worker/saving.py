@@ -44,12 +44,16 @@ class Saving(Phase):
             models, job = self.state.context.models, self.state.job
             version = models.version_of(job.id, best.number)
             if version is not None:
-                # A search that went on with a raised budget found nothing better.
+                # A search that went on with another budget found nothing better.
                 return self._succeed(version, None)
             self._version = models.reserve(job.model, str(job.spec.task), job.id, best.number)
         if slots > 0 and self.room:
             self._submit(export, self._export_spec(self._version))
         return self
+
+    def take_changes(self) -> "Phase | None":
+        """Return None: the search may go on, or have another winner."""
+        return None
 
     def discard(self) -> None:
         """Release the reserved version number and remove what was written under it.

@@ -116,6 +116,7 @@ class Worker:
     ) -> None:
         self.owner = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
         self._poll_seconds = settings.poll_seconds
+        self._exit_seconds = settings.exit_seconds
         self._health = health
         self._changes = Changes(database)
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
@@ -131,6 +132,7 @@ class Worker:
             draining=DrainingTasks(executor),
             owner=self.owner,
             trial_timeout=settings.trial_timeout,
+            stop_seconds=settings.stop_seconds,
         )
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
@@ -200,8 +202,27 @@ class Worker:
         self._health.loop_turned(busy, len(self._runs))
         self._forget_ended()
 
+    def _score_last(self) -> None:
+        """Wait for scores of the trials that no other worker could train in their jobs' time."""
+        end = time.monotonic() + self._exit_seconds
+        for run in self._runs.values():
+            self._guarded(run, run.prepare_exit)
+        while (left := end - time.monotonic()) > 0:
+            owners = {task: run for run in self._runs.values() for task in run.stopping}
+            if not owners:
+                return
+            done, _ = wait(
+                owners, timeout=min(left, self._poll_seconds), return_when=FIRST_COMPLETED
+            )
+            self._queue.renew()
+            for task in done:
+                run = owners[task]
+                self._guarded(run, partial(run.advance, [task], 0))
+
     def _requeue(self) -> None:
         """Let every job go, with all that has ended by now written down."""
+        with suppress(DBAPIError, Unavailable):  # then there is nowhere to write it
+            self._score_last()
         for run in self._runs.values():
             with suppress(DBAPIError, Unavailable):  # then its lease has to run out
                 ended = [future for future in run.in_flight if future.done()]
