@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from models.jobs.model import Outcome
 from models.reports.job_report import JobReport
@@ -35,11 +35,11 @@ class Kept:
         """Return the result of `key`, made by `make` if there is none; a failure is not kept."""
         with self._lock:
             if key in self._results:
-                return self._found(key)
+                return cast(Result, self._found(key))
         with self._making:
             with self._lock:
                 if key in self._results:
-                    return self._found(key)
+                    return cast(Result, self._found(key))
             made = make()
             with self._lock:
                 self._results[key] = made
