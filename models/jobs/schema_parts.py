@@ -14,6 +14,7 @@ from models.data.preparation.weighting import (
     ClassWeight,
     class_weight_from_json,
     class_weight_to_json,
+    label_name,
 )
 from models.fields import KeyedField, Reference, StrictFloat, StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
@@ -100,8 +101,23 @@ class ClassWeightField(ma.fields.Field[Any]):
         }
 
 
+class LabelField(ma.fields.Field[Any]):
+    """The label of a class as text, `true`, `false` or a whole number."""
+
+    default_error_messages = {"form": "Give the label of a class."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str | bool | int):
+            raise self.make_error("form")
+        return label_name(value)
+
+    def openapi(self, _: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        return {"oneOf": [{"type": name} for name in ("string", "boolean", "integer")]}
+
+
 class ObjectiveSchema(ma.Schema):
-    """The metric that ranks trials."""
+    """A metric that ranks trials."""
 
     metric = ma.fields.String(
         load_default="val_loss",
@@ -113,6 +129,15 @@ class ObjectiveSchema(ma.Schema):
         validate=OneOf(["min", "max"]),
         metadata=described("Follows from the metric; one that disagrees is refused."),
     )
+    positive_class = LabelField(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Label of the class that `precision`, `recall` and `f1` count. Default: of two classes"
+            " the one with fewer rows; of more, the mean over all of them.",
+            example="ill",
+        ),
+    )
 
     @ma.post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Objective:
@@ -120,7 +145,7 @@ class ObjectiveSchema(ma.Schema):
 
 
 class ObjectiveField(ma.fields.Nested):
-    """One metric and its direction; a weighted sum is refused with advice."""
+    """A metric by its name or with options; a weighted sum is refused with advice."""
 
     ADVICE = (
         "One metric ranks the trials: a weighted sum of metrics would be ranked by whichever has"
@@ -134,7 +159,14 @@ class ObjectiveField(ma.fields.Nested):
     ) -> Any:
         if _names_several_metrics(value):
             raise ma.ValidationError(self.ADVICE)
+        if isinstance(value, str):
+            value = {"metric": value}
         return super()._deserialize(value, attr, data, partial, **kwargs)
+
+    def openapi(self, reference: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        name = {"type": "string", "example": "val_loss"}
+        return {"oneOf": [name, reference(ObjectiveSchema)]}
 
 
 def _names_several_metrics(value: Any) -> bool:

@@ -80,6 +80,7 @@ class JobSpec:
             class_weight=self.class_weight,
             sample_weight=self.sample_weight,
             allow_negative=self.allow_negative,
+            positive_class=self.objective.positive_class,
         )
 
 

@@ -173,7 +173,7 @@ def _metrics(report: JobReport, version: VersionRecord) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "label": metric_label(name, spec.task, spec.target),
+            "label": metric_label(name, spec.task, spec.target, spec.objective.positive_class),
             "validation": number(validation.get(name)),
             "test": number(test.get(name)),
             "baseline": number(baseline.get(name)),

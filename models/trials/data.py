@@ -156,6 +156,7 @@ def prepare_fold(
             outputs=Outputs.of(ref.task, len(encoder.classes)),
             target_scale=encoder.scale,
             weights_train=weights,
+            positive_class=_positive_class(ref, encoder.classes),
         ),
         training_truth=data.dataset.values[ref.target][train],
         validation_truth=target[validation],
@@ -163,6 +164,12 @@ def prepare_fold(
         encoder=encoder,
         class_factors=factors,
     )
+
+
+def _positive_class(ref: DataRef, classes: Sequence[ClassLabel]) -> int | None:
+    if ref.positive_class is None:
+        return None
+    return [label_name(label) for label in classes].index(ref.positive_class)
 
 
 def _reference_loss(fold: PreparedFold) -> float:

@@ -27,7 +27,8 @@ def run_metrics(fold: PreparedFold, outputs: Array, truth: Array) -> Metrics:
     task = fold.training.outputs.task
     if task is Task.REGRESSION:
         return regression_metrics(truth.astype(np.float64), fold.encoder.decode(outputs[:, 0]))
-    return class_metrics(fold.encoder.encode(truth), class_probabilities(outputs), task)
+    positive = fold.training.positive_class
+    return class_metrics(fold.encoder.encode(truth), class_probabilities(outputs), task, positive)
 
 
 def report_run(

@@ -31,6 +31,9 @@ _CLASSIFICATION: Mapping[str, Direction] = {
     "auc": "max",
     "log_loss": "min",
 }
+# Metrics of the network itself, known for every task; see `models.trials.scoring`.
+NETWORK_METRICS: Mapping[str, Direction] = {"parameters": "min", "latency_ms": "min"}
+# Metrics of a trial's answers on rows.
 METRICS: Mapping[Task, Mapping[str, Direction]] = {
     Task.REGRESSION: _REGRESSION,
     Task.BINARY: _CLASSIFICATION,
@@ -38,15 +41,21 @@ METRICS: Mapping[Task, Mapping[str, Direction]] = {
 }
 
 
+CLASS_METRICS = ("precision", "recall", "f1")  # that count the rows of one class, or of each
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric on the validation rows, and whether less or more of it is better.
+    """A metric of a trial, and whether less or more of it is better.
 
     A score may be None, for a trial that has none.
     """
 
     metric: str  # without "val_"
     direction: Direction
+    # The class, by `label_name`, that precision, recall and f1 count. None: the second of two
+    # classes in order, the mean over more than two; so it is in jobs of versions before 0.5.
+    positive_class: str | None = None
 
     @property
     def is_minimized(self) -> bool:
@@ -68,28 +77,37 @@ class Objective:
         return score if self.is_minimized else -score
 
 
+def resolve_metric(task: Task, metric: str, path: str) -> str:
+    """Return the name of a metric without `val_`; raises Invalid at `path` for an unknown one."""
+    known = METRICS[task] | NETWORK_METRICS
+    name = metric.removeprefix("val_")
+    if name not in known:
+        raise Invalid.at(
+            path, f"{metric!r} is not a metric of a {task} task; use one of: {', '.join(known)}."
+        )
+    return name
+
+
 def resolve_objective(
-    task: Task, metric: str = "val_loss", direction: str | None = None
+    task: Task,
+    metric: str = "val_loss",
+    direction: str | None = None,
+    positive_class: str | None = None,
+    path: str = "objective",
 ) -> Objective:
     """Return the objective that a metric's name means, with or without `val_`.
 
     The direction follows from the metric. A `direction` that does not agree is refused, since the
-    worst trial would win. Raises Invalid at `objective.metric` or `objective.direction`.
+    worst trial would win. Raises Invalid at `<path>.metric` or `<path>.direction`.
     """
-    known = METRICS[task]
-    name = metric.removeprefix("val_")
-    if name not in known:
-        raise Invalid.at(
-            "objective.metric",
-            f"{metric!r} is not a metric of a {task} task; use one of: {', '.join(known)}.",
-        )
-    better = known[name]
+    name = resolve_metric(task, metric, f"{path}.metric")
+    better = (METRICS[task] | NETWORK_METRICS)[name]
     if direction not in (None, better):
         raise Invalid.at(
-            "objective.direction",
+            f"{path}.direction",
             f"{direction!r} would choose the worst trial: {name} is better at its {better}imum.",
         )
-    return Objective(name, better)
+    return Objective(name, better, positive_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,7 @@ class DataRef:
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows; no feature
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
+    positive_class: str | None = None  # of metrics; see `Objective`
 
 
 @dataclass(frozen=True, slots=True)

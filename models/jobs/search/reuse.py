@@ -33,7 +33,8 @@ def training_digest(
     """Return a SHA-256, in hex, of all that the result of a trial follows from.
 
     `dataset` is the id of the stored rows, which is their own digest, and `parent` the digest of
-    the trial that it continues. The objective is no part of it: every metric is in the result.
+    the trial that it continues. The metric of the objective is no part of it: every metric is in
+    the result, counted for the objective's class.
     """
     document = [
         _TRAINING,
@@ -56,6 +57,8 @@ def training_digest(
         document.append({"class": spec.class_weight, "sample": spec.sample_weight})
     if spec.allow_negative:
         document.append("allow_negative")
+    if spec.objective.positive_class is not None:
+        document.append({"positive_class": spec.objective.positive_class})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

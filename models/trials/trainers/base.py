@@ -32,6 +32,8 @@ class TrainingData:
     # weight in training and in the training loss of the history, before the mean over the batch.
     # Validation figures and the companion metric are not weighted.
     weights_train: Array | None = None
+    # The number of the class that metrics count; see `models.trials.metrics.class_metrics`.
+    positive_class: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
