@@ -31,7 +31,7 @@ from models.jobs.store.unit_of_work import (
     release_files,
     unit_of_work,
 )
-from models.oracles.strategy import Bayesian, Hyperband, Random, plan
+from models.oracles.strategy import ENDLESS, Hyperband, plan
 from models.space.hyperparameters import TrialValues
 from models.space.space import SearchSpace
 from models.store.artifacts import Artifacts
@@ -373,7 +373,7 @@ def _fault(spec: JobSpec, name: str, limit: float | None) -> str | None:
     if present is None:
         return "There is no limit that could be raised."
     if limit is None:
-        endless = name == "max_trials" and isinstance(spec.strategy, Random | Bayesian)
+        endless = name == "max_trials" and isinstance(spec.strategy, ENDLESS)
         return f"{spec.strategy.name} needs a number of trials." if endless else None
     if name == "target_score":
         if spec.objective.is_better(limit, present):

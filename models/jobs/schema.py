@@ -28,8 +28,8 @@ from models.jobs.schema_parts import (
     with_target_score,
 )
 from models.jobs.spec import JobSpec
-from models.oracles.schema import StrategyField
-from models.oracles.strategy import DEFAULT_TRIALS, Bayesian, Random
+from models.oracles.schema import StrategyField, without_retired
+from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Random
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
 from models.trials.spec import EarlyStopping, resolve_objective
@@ -187,7 +187,7 @@ class JobSpecSchema(ma.Schema):
         data["task"] = None if data["task"] == "auto" else Task(data["task"])
         data["features"] = data["features"] and tuple(data["features"])
         data["exclude"] = tuple(data["exclude"]) if data["exclude"] else None
-        if data["budget"].max_trials is None and isinstance(data["strategy"], Random | Bayesian):
+        if data["budget"].max_trials is None and isinstance(data["strategy"], ENDLESS):
             data["budget"] = replace(data["budget"], max_trials=DEFAULT_TRIALS)
         named = frozenset(original) | {f"budget.{name}" for name in original.get("budget", {})}
         return JobSpec(**data, named=named)
@@ -210,6 +210,8 @@ def shown_request(document: Any) -> dict[str, Any]:
     budget = request.get("budget")
     if isinstance(budget, Mapping) and "target" in budget:
         request["budget"] = with_target_score(budget)
+    if "strategy" in request:
+        request["strategy"] = without_retired(request["strategy"])
     return request
 
 
@@ -222,6 +224,8 @@ def load_spec(document: Any, what: str) -> JobSpec:
     if version not in range(1, SCHEMA_VERSION + 1):
         known = f"{version!r} is not a version from 1 to {SCHEMA_VERSION}."
         raise Unreadable(what, {"schema_version": [known]})
+    if "strategy" in fields:
+        fields["strategy"] = without_retired(fields["strategy"])
     try:
         spec: JobSpec = _SCHEMA.load(fields)
         if spec.task is None:

@@ -1,7 +1,6 @@
 """Hyperband: many short trials, of which the best go on for longer."""
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from marshmallow.validate import Length, Range
 from models.errors import Unreadable
 from models.fields import StrictInteger
 from models.oracles.keras_tuner import COMPLETED, EMPTY, IDLE, STOPPED, HyperbandSampler
-from models.oracles.oracle import SAVED_STATE, Observation, Oracle, Proposal
+from models.oracles.oracle import FAILED, SAVED_STATE, Observation, Oracle, Proposal, Rank
 from models.space.space import SearchSpace
 
 
@@ -101,9 +100,9 @@ class HyperbandOracle(Oracle):
             if own:
                 self._sampler.begin(observation.key, self._sampler.codec.encode(flat))
 
-    def _end(self, key: str, loss: float | None) -> None:
+    def _end(self, key: str, rank: Rank) -> None:
         if self._number(key) is not None:
-            self._sampler.end(key, COMPLETED, math.inf if loss is None else loss)
+            self._sampler.end(key, COMPLETED, rank)
 
     def _propose(self) -> Proposal | None:
         while True:
@@ -133,8 +132,8 @@ class HyperbandOracle(Oracle):
         )
 
     def _is_failed(self, key: str | None) -> bool:
-        return key is not None and self._sampler.trials[key].score == math.inf
+        return key is not None and self._sampler.trials[key].score == FAILED
 
     def _leave_empty(self, key: str) -> None:
         self._sampler.begin(key, {})
-        self._sampler.end(key, COMPLETED, math.inf)
+        self._sampler.end(key, COMPLETED, FAILED)

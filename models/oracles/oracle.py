@@ -15,6 +15,11 @@ from models.space.space import SearchSpace
 
 SAVED_STATE = "the saved state of the search"
 
+Rank = tuple[float, float]
+"""Violation and loss of a trial: the smaller, the better."""
+
+FAILED: Rank = (math.inf, math.inf)  # worse than every trial with a score
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -35,6 +40,7 @@ class Observation:
     values: TrialValues
     score: float | None  # None: failed, or still running
     running: bool = False
+    violation: float = 0.0  # of its constraints; 0 where all hold, the larger the worse
 
 
 class Oracle:
@@ -77,10 +83,11 @@ class Oracle:
             proposals.append(proposal)
         return proposals
 
-    def tell(self, key: str, score: float | None) -> None:
+    def tell(self, key: str, score: float | None, violation: float = 0.0) -> None:
         """Report the score of a trial; None or a score that is not finite means that it failed.
 
-        Raises NotFound for an unknown key, Conflict for a trial that has a score already.
+        A trial that violates constraints, by `violation`, is worse than all that keep them. Raises
+        NotFound for an unknown key, Conflict for a trial that has a score already.
         """
         if key in self._ended_keys:
             raise Conflict(f"Trial {key!r} was told before.")
@@ -88,7 +95,7 @@ class Oracle:
             raise NotFound("trial", key)
         self._running.remove(key)
         self._ended_keys.add(key)
-        self._end(key, self._loss(score))
+        self._end(key, self._rank(score, violation))
 
     def add(self, observation: Observation) -> None:
         """Add a trial that the oracle did not propose, such as one of the user's own.
@@ -128,11 +135,12 @@ class Oracle:
         (self._running if observation.running else self._ended_keys).add(key)
         self._begin(observation, own=self._number(key) is not None)
         if not observation.running:
-            self._end(key, self._loss(observation.score))
+            self._end(key, self._rank(observation.score, observation.violation))
 
-    def _loss(self, score: float | None) -> float | None:
-        """Return a number that is smaller for better scores; None for a failed trial."""
-        return self._sign * score if score is not None and math.isfinite(score) else None
+    def _rank(self, score: float | None, violation: float) -> Rank:
+        if score is None or not math.isfinite(score):
+            return FAILED
+        return violation, self._sign * score
 
     def _key(self, number: int) -> str:
         return f"{self._name}-{number}"
@@ -151,5 +159,5 @@ class Oracle:
     def _begin(self, observation: Observation, *, own: bool) -> None:
         """Note a trial of the past as if it had just been proposed."""
 
-    def _end(self, key: str, loss: float | None) -> None:
-        """Note the end of a trial; None is a failed one."""
+    def _end(self, key: str, rank: Rank) -> None:
+        """Note the end of a trial."""
