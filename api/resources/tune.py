@@ -12,8 +12,10 @@ from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import Blueprint, StrictParser
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
 from api.schemas.fields import page
+from api.schemas.front import FrontSchema
 from api.schemas.tune import (
     EnqueueTrialsSchema,
+    FinishSchema,
     JobPageSchema,
     JobSchema,
     PlanSchema,
@@ -26,6 +28,7 @@ from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneQuery
 from api.services import services
 from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER
+from models.jobs.front import Front, read_front
 from models.jobs.model import Job, Trial
 from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
@@ -135,10 +138,21 @@ def requeue(job: str) -> Job:
 
 
 @blueprint.route("/<job>/finish", methods=["POST"])
+@blueprint.arguments(FinishSchema, required=False)
 @blueprint.response(202, JobSchema)
-def finish(job: str) -> Job:
-    """Build the version of a failed job again, from the best of its trials."""
+def finish(body: dict[str, Any], job: str) -> Job:
+    """Build the version of a failed job again; with `trial`, one of that trial of an ended job."""
+    if "trial" in body:
+        return _shown(services().job_commands.choose(job, body["trial"]))
     return _shown(services().job_commands.finish(job))
+
+
+@blueprint.route("/<job>/front", methods=["GET"])
+@blueprint.response(200, FrontSchema)
+def front(job: str) -> Front:
+    """Show the trials that no other beats by every objective, and the hypervolume over trials."""
+    found = services().jobs.get(job)
+    return read_front(found.spec.objectives, services().jobs.outcomes(found))
 
 
 @blueprint.route("/<job>/trials", methods=["GET"])

@@ -163,16 +163,40 @@ class JobCommands:
             found = unit.job()
             if found.state != JobState.FAILED:
                 raise Conflict(f"Job {job} is {found.state}; only a failed job can be finished.")
-            if not _has_scores(unit):
-                raise Conflict(f"No trial of job {job} has a score.")
+            if not _has_winner(unit):
+                raise Conflict(f"No trial of job {job} has a score and keeps its constraints.")
             unit.set(
                 stop_reason=found.stop_reason or "finish",
+                chosen_trial=None,
                 error=None,
                 finished=None,
                 attempts=0,
                 changes=found.changes + 1,
             )
             unit.change_state(JobState.QUEUED)
+            return unit.job()
+
+    def choose(self, job: str, number: int) -> Job:
+        """Let an ended job build a version of one of its trials.
+
+        Raises NotFound for an unknown trial, Conflict for a job that has not ended or was
+        cancelled and for a trial that may not win.
+        """
+        with unit_of_work(self._database, job) as unit:
+            found = unit.job()
+            if found.state not in (JobState.SUCCEEDED, JobState.FAILED):
+                raise Conflict(f"Job {job} is {found.state}; choose a trial when it has ended.")
+            _check_may_win(unit, number)
+            unit.set(
+                stop_reason=found.stop_reason or "finish",
+                chosen_trial=number,
+                error=None,
+                finished=None,
+                attempts=0,
+                changes=found.changes + 1,
+            )
+            unit.change_state(JobState.QUEUED)
+            tell(trial=number)
             return unit.job()
 
     def _change(self, job: str, target_of: Callable[[UnitOfWork], JobState]) -> Job:
@@ -246,7 +270,7 @@ class JobCommands:
             if found.state.is_final or found.stop_reason is not None:
                 _check_goes_on(found, spec, limits)
                 unit.change_trials(TrialState.WAITING, source=[TrialState.CANCELLED])
-                unit.set(stop_reason=None, error=None, finished=None, attempts=0)
+                unit.set(stop_reason=None, chosen_trial=None, error=None, finished=None, attempts=0)
             if found.state.is_final:
                 unit.change_state(JobState.QUEUED)
             tell(budget=dict(limits))
@@ -277,9 +301,24 @@ def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> li
     )
 
 
-def _has_scores(unit: UnitOfWork) -> bool:
-    query = select(func.count()).where(trials.c.job == unit.job_id, trials.c.state.in_(SCORED))
+def _has_winner(unit: UnitOfWork) -> bool:
+    query = select(func.count()).where(
+        trials.c.job == unit.job_id, trials.c.state.in_(SCORED), trials.c.violation == 0
+    )
     return bool(unit.connection.execute(query).scalar_one())
+
+
+def _check_may_win(unit: UnitOfWork, number: int) -> None:
+    query = select(trials.c.state, trials.c.violation).where(
+        trials.c.job == unit.job_id, trials.c.number == number
+    )
+    row = unit.connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("trial", number)
+    if row.state not in SCORED:
+        raise Conflict(f"Trial {number} is {row.state}; only one with a score can be chosen.")
+    if row.violation:
+        raise Conflict(f"Trial {number} breaks a constraint, and a winner keeps all of them.")
 
 
 def _narrowed_job(document: Any) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from models.errors import NotFound, Unreadable
+from models.jobs.front import front_of
 from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
 from models.jobs.store.rows import (
@@ -107,10 +108,15 @@ class JobReader:
         )
 
     def best_trial(self, job: Job) -> Trial | None:
-        """Return the best trial, as `models.jobs.store.rows` says; None while none is scored."""
-        found = self.trials(job, sort="score", limit=1, states=[TrialState.COMPLETED])
-        found = found or self.trials(job, sort="score", limit=1)
-        return found[0] if found and found[0].score is not None else None
+        """Return the best trial, as `models.jobs.store.rows` says; None while there is none."""
+        if job.spec.other_objectives:
+            numbers = self.front(job)
+            return self.trial(job, numbers[0]) if numbers else None
+        for states in ([TrialState.COMPLETED], None):
+            found = self.trials(job, sort="score", limit=1, states=states)
+            if found and found[0].fits:
+                return found[0]
+        return None
 
     def trials(
         self,
@@ -140,6 +146,14 @@ class JobReader:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [shown_trial(row) for row in rows]
+
+    def front(self, job: Job) -> list[int]:
+        """Return the numbers of the trials on the front of a job, its best trial first."""
+        if job.spec.other_objectives:
+            front = front_of(job.spec.objectives, self.outcomes(job))
+            return [outcome.number for outcome in front]
+        best = self.best_trial(job)
+        return [] if best is None else [best.number]
 
     def outcomes(self, job: Job) -> list[Outcome]:
         """Return every trial of a job by number, without its curves."""

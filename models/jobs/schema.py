@@ -15,6 +15,8 @@ from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.errors import Invalid, Unreadable
 from models.fields import StrictBoolean, StrictInteger, described, flatten, model_name
+from models.jobs.aims import check_aims
+from models.jobs.schema_aims import ConstraintsField, ObjectiveField
 from models.jobs.schema_parts import (
     BudgetSchema,
     ClassWeightField,
@@ -22,8 +24,6 @@ from models.jobs.schema_parts import (
     EarlyStoppingSchema,
     EvaluationSchema,
     NarrowFromSchema,
-    ObjectiveField,
-    ObjectiveSchema,
     PruningSchema,
     with_target_score,
 )
@@ -32,7 +32,7 @@ from models.oracles.schema import StrategyField, without_retired
 from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Random
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
-from models.trials.spec import EarlyStopping, resolve_objective
+from models.trials.spec import EarlyStopping, Objective
 
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
 
@@ -111,7 +111,22 @@ class JobSpecSchema(ma.Schema):
     )
     space = SearchSpaceField(data_key="search_space", load_default=None, allow_none=True)
     strategy = StrategyField(load_default=Random)
-    objective = ObjectiveField(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    objectives = ObjectiveField(
+        data_key="objective",
+        load_default=(Objective("val_loss", "min"),),
+        metadata=described(
+            "The metric that ranks trials: its name or an object; or a list of up to three metrics,"
+            " of which the trials that no other beats form the front. Default: `val_loss`."
+        ),
+    )
+    constraints = ConstraintsField(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Bounds of metrics, `min`, `max` or both; a trial that breaks one is never the winner.",
+            example={"parameters": {"max": 50000}, "recall": {"min": 0.8}},
+        ),
+    )
     budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
     evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation)
     executions = StrictInteger(
@@ -185,6 +200,9 @@ class JobSpecSchema(ma.Schema):
         if data["space"] is None and data["narrow_from"] is None:
             data["space"] = load_space(None, data["network"])
         data["task"] = None if data["task"] == "auto" else Task(data["task"])
+        data["objective"], *others = data.pop("objectives")
+        data["other_objectives"] = tuple(others)
+        data["constraints"] = data["constraints"] or ()
         data["features"] = data["features"] and tuple(data["features"])
         data["exclude"] = tuple(data["exclude"]) if data["exclude"] else None
         if data["budget"].max_trials is None and isinstance(data["strategy"], ENDLESS):
@@ -230,7 +248,7 @@ def load_spec(document: Any, what: str) -> JobSpec:
         spec: JobSpec = _SCHEMA.load(fields)
         if spec.task is None:
             raise Invalid.at("task", "It was not decided.")
-        resolve_objective(spec.task, spec.objective.metric, spec.objective.direction)
+        check_aims(spec)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:

@@ -1,4 +1,4 @@
-"""The parts of a job's spec in JSON: objective, budget, evaluation, pruning and weights."""
+"""The parts of a job's spec in JSON: budget, evaluation, pruning and weights."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,15 +14,13 @@ from models.data.preparation.weighting import (
     ClassWeight,
     class_weight_from_json,
     class_weight_to_json,
-    label_name,
 )
 from models.fields import KeyedField, Reference, StrictFloat, StrictInteger, described
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import Budget, NarrowFrom
 from models.oracles.strategy import DEFAULT_TRIALS
-from models.trials.spec import METRICS, EarlyStopping, Objective
+from models.trials.spec import EarlyStopping
 
-_METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
 MAX_EPOCHS = MAX_TRIALS = 100_000
 
 
@@ -99,84 +97,6 @@ class ClassWeightField(ma.fields.Field[Any]):
                 },
             ]
         }
-
-
-class LabelField(ma.fields.Field[Any]):
-    """The label of a class as text, `true`, `false` or a whole number."""
-
-    default_error_messages = {"form": "Give the label of a class."}
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if not isinstance(value, str | bool | int):
-            raise self.make_error("form")
-        return label_name(value)
-
-    def openapi(self, _: Reference) -> dict[str, Any]:
-        """Return the JSON Schema of the field."""
-        return {"oneOf": [{"type": name} for name in ("string", "boolean", "integer")]}
-
-
-class ObjectiveSchema(ma.Schema):
-    """A metric that ranks trials."""
-
-    metric = ma.fields.String(
-        load_default="val_loss",
-        metadata=described(f"One of {', '.join(_METRIC_NAMES)}; `val_` may stand before it."),
-    )
-    direction = ma.fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=OneOf(["min", "max"]),
-        metadata=described("Follows from the metric; one that disagrees is refused."),
-    )
-    positive_class = LabelField(
-        load_default=None,
-        allow_none=True,
-        metadata=described(
-            "Label of the class that `precision`, `recall` and `f1` count. Default: of two classes"
-            " the one with fewer rows; of more, the mean over all of them.",
-            example="ill",
-        ),
-    )
-
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> Objective:
-        return Objective(**data)
-
-
-class ObjectiveField(ma.fields.Nested):
-    """A metric by its name or with options; a weighted sum is refused with advice."""
-
-    ADVICE = (
-        "One metric ranks the trials: a weighted sum of metrics would be ranked by whichever has"
-        " the largest numbers. Tune one of them; every trial reports all the others in `metrics`"
-        " (GET /tune/{id}/trials?sort=score), and a further job with another objective reuses"
-        " the results of equal trials without training them again."
-    )
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
-    ) -> Any:
-        if _names_several_metrics(value):
-            raise ma.ValidationError(self.ADVICE)
-        if isinstance(value, str):
-            value = {"metric": value}
-        return super()._deserialize(value, attr, data, partial, **kwargs)
-
-    def openapi(self, reference: Reference) -> dict[str, Any]:
-        """Return the JSON Schema of the field."""
-        name = {"type": "string", "example": "val_loss"}
-        return {"oneOf": [name, reference(ObjectiveSchema)]}
-
-
-def _names_several_metrics(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        if any(name in value for name in ("metrics", "weights", "weight")):
-            return True
-        value = value.get("metric")
-    if isinstance(value, str):
-        return "+" in value or "*" in value
-    return isinstance(value, Mapping) or (isinstance(value, list) and len(value) > 1)
 
 
 class BudgetSchema(ma.Schema):

@@ -9,7 +9,7 @@ from models.errors import Invalid
 from models.jobs.pruning import PruningRule
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
-from models.trials.spec import DataRef, EarlyStopping, Objective
+from models.trials.spec import Constraint, DataRef, EarlyStopping, Objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,15 @@ class JobSpec:
     sample_weight: str | None = None  # column with the weights of training rows
     exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
+    other_objectives: tuple[Objective, ...] = ()  # beside the first, which ranks the trials
+    constraints: tuple[Constraint, ...] = ()  # a trial that breaks one is never the winner
     # Dotted paths of the fields that a request named; the others have their defaults.
     named: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Every objective; the first one ranks the trials."""
+        return (self.objective, *self.other_objectives)
 
     def data(self, dataset: str, artifacts_root: str) -> DataRef:
         """Return which rows of the stored `dataset` the trials train on."""

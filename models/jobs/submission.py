@@ -62,7 +62,8 @@ _SHARED = {
     "task": "task",
     "network": "network",
     "evaluation": "evaluation",
-    "objective": "objective",
+    "objective": "objectives",
+    "constraints": "constraints",
     "seed": "seed",
 }
 _INHERITED = {
@@ -313,6 +314,9 @@ def _inherit(request: JobSpec, source: JobSpec, space: SearchSpace) -> JobSpec:
     changes = {
         field: getattr(source, field) for path, field in _INHERITED.items() if path not in named
     }
+    if "objectives" in changes:
+        changes["objective"], *others = changes.pop("objectives")
+        changes["other_objectives"] = tuple(others)
     if "budget.epochs" not in named:
         changes["budget"] = replace(request.budget, epochs=source.budget.epochs)
     return replace(request, **changes, space=space)

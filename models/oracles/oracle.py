@@ -41,6 +41,7 @@ class Observation:
     score: float | None  # None: failed, or still running
     running: bool = False
     violation: float = 0.0  # of its constraints; 0 where all hold, the larger the worse
+    losses: tuple[float, ...] = ()  # of several objectives, the smaller the better
 
 
 class Oracle:
@@ -62,6 +63,7 @@ class Oracle:
         self._running: set[str] = set()
         self._ended_keys: set[str] = set()
         self._ended = False
+        self._losses: dict[str, tuple[float, ...]] = {}  # of ended trials, by several objectives
 
     @property
     def finished(self) -> bool:
@@ -83,11 +85,18 @@ class Oracle:
             proposals.append(proposal)
         return proposals
 
-    def tell(self, key: str, score: float | None, violation: float = 0.0) -> None:
+    def tell(
+        self,
+        key: str,
+        score: float | None,
+        violation: float = 0.0,
+        losses: tuple[float, ...] = (),
+    ) -> None:
         """Report the score of a trial; None or a score that is not finite means that it failed.
 
-        A trial that violates constraints, by `violation`, is worse than all that keep them. Raises
-        NotFound for an unknown key, Conflict for a trial that has a score already.
+        A trial that violates constraints, by `violation`, is worse than all that keep them.
+        `losses` are those of several objectives, the smaller the better; `score` is the first's.
+        Raises NotFound for an unknown key, Conflict for a trial that has a score already.
         """
         if key in self._ended_keys:
             raise Conflict(f"Trial {key!r} was told before.")
@@ -95,6 +104,7 @@ class Oracle:
             raise NotFound("trial", key)
         self._running.remove(key)
         self._ended_keys.add(key)
+        self._losses[key] = losses
         self._end(key, self._rank(score, violation))
 
     def add(self, observation: Observation) -> None:
@@ -135,6 +145,7 @@ class Oracle:
         (self._running if observation.running else self._ended_keys).add(key)
         self._begin(observation, own=self._number(key) is not None)
         if not observation.running:
+            self._losses[key] = observation.losses
             self._end(key, self._rank(observation.score, observation.violation))
 
     def _rank(self, score: float | None, violation: float) -> Rank:

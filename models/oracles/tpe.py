@@ -4,6 +4,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from models.oracles.oracle import Rank
 from models.oracles.sampling import Flat, SamplingOracle
 from models.space.hyperparameters import Value
 from models.space.parameters import Dimension, Float, Int, is_ordered
@@ -42,7 +43,7 @@ class TPEOracle(SamplingOracle):
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=0, multivariate=False, seed=self._seed_of(f"tpe/{number}/{draw}")
             )
-            study = optuna.create_study(sampler=sampler)
+            study = optuna.create_study(sampler=sampler, directions=["minimize"] * self._aims)
             study.add_trials(trials)
             flat = self._sample(study.ask())
             if not self._is_known(flat):
@@ -56,17 +57,40 @@ class TPEOracle(SamplingOracle):
                 flat[name] = code.suggest(trial)
         return flat
 
+    @property
+    def _aims(self) -> int:
+        """The number of objectives."""
+        return max((len(losses) for losses in self._losses.values()), default=0) or 1
+
     def _trials(self) -> list[FrozenTrial]:
-        order = {rank: place for place, rank in enumerate(sorted(set(self._ranks.values())))}
+        values = self._values()
         return [
             create_trial(
-                state=TrialState.COMPLETE if key in self._ranks else TrialState.RUNNING,
-                value=order[self._ranks[key]] if key in self._ranks else None,
+                state=TrialState.COMPLETE if key in values else TrialState.RUNNING,
+                values=values.get(key),
                 params=self._encoded(flat),
                 distributions={name: self._codes[name].distribution for name in flat},
             )
             for key, flat in self._flat.items()
         ]
+
+    def _values(self) -> dict[str, list[float]]:
+        """Return the places of each ended trial in the orders of the objectives.
+
+        With one objective that is the place of its rank. With several, a trial that failed or
+        violates constraints is behind all others by each of them.
+        """
+        found: dict[str, list[float]] = {key: [] for key in self._ranks}
+        for aim in range(self._aims):
+            keyed = {key: self._key_of(key, rank, aim) for key, rank in self._ranks.items()}
+            order = {each: place for place, each in enumerate(sorted(set(keyed.values())))}
+            for key, each in keyed.items():
+                found[key].append(float(order[each]))
+        return found
+
+    def _key_of(self, key: str, rank: Rank, aim: int) -> Rank:
+        losses = self._losses.get(key)
+        return (rank[0], losses[aim]) if losses else rank
 
     def _encoded(self, flat: Flat) -> dict[str, int | float]:
         return {name: self._codes[name].encode(value) for name, value in flat.items()}

@@ -157,7 +157,8 @@ def _measure(job: Job, loaded: Mapping[str, str]) -> dict[str, str]:
         "dataset": job.dataset or loaded.get(spec.dataset, spec.dataset),
         "target": repr(spec.target),
         "task": str(spec.task),
-        "objective": _aim(spec.objective),
+        "objective": ", ".join(map(_aim, spec.objectives)),
+        "constraints": ", ".join(sorted(map(str, spec.constraints))) or "none",
     }
 
 
@@ -190,7 +191,9 @@ def _common_scale(jobs: Sequence[Job], outcomes: Sequence[Sequence[Outcome]]) ->
     loaded = _loaded(jobs)
     if any(_measure(job, loaded) != _measure(jobs[0], loaded) for job in jobs):
         return None
-    scores = [item.score for each in outcomes for item in each if item.score is not None]
+    scores = [
+        item.score for each in outcomes for item in each if item.fits and item.score is not None
+    ]
     return regret_scale(scores, jobs[0].spec.objective)
 
 

@@ -50,9 +50,9 @@ def class_metrics(
     `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes).
     `precision`, `recall` and `f1` are those of the class `positive`. Without it they are those of
     class 1 for a binary task and otherwise the plain (macro) means over all classes; a class that
-    is never predicted, or that no row has, counts as 0. `auc` of several classes is the mean of one against the rest,
-    and None unless the rows have every class. `balanced_accuracy` is the mean recall over the
-    classes that the rows have.
+    is never predicted, or that no row has, counts as 0. `auc` of several classes is the mean of one
+    against the rest, and None unless the rows have every class. `balanced_accuracy` is the mean
+    recall over the classes that the rows have.
     """
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)

@@ -1,8 +1,8 @@
 """Plain values of one trial that travel between processes: objective, specification, result."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -77,9 +77,56 @@ class Objective:
         return score if self.is_minimized else -score
 
 
+_MOST = 1e9  # of an excess, which an undefined metric has
+_LEAST = 1e-12  # of the excess of a metric beyond its bound, however near
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Bounds of a metric; a trial beyond one is never the winner."""
+
+    metric: str  # without "val_"
+    min: float | None = None
+    max: float | None = None
+
+    def __str__(self) -> str:
+        """Write the constraint as in `0.8 <= recall`."""
+        low = "" if self.min is None else f"{self.min:g} <= "
+        return low + self.metric + ("" if self.max is None else f" <= {self.max:g}")
+
+    def excess(self, value: float | None) -> float:
+        """Return how far a value lies beyond its bound, as a share of the bound; else 0.
+
+        A bound of 0 counts as 1. The excess of an undefined value is the largest, 1e9.
+        """
+        if value is None:
+            return _MOST
+        for bound, beyond in self._beyond(value):
+            if beyond > 0:
+                return min(_MOST, max(_LEAST, beyond / (abs(bound) or 1.0)))
+        return 0.0
+
+    def describe(self, value: float | None) -> str:
+        """Say how a value that breaks the constraint does so."""
+        if value is None:
+            return f"{self.metric} is undefined"
+        side, bound = (
+            ("above", self.max)
+            if self.max is not None and value > self.max
+            else ("below", self.min)
+        )
+        return f"{self.metric} is {value:.6g}, {side} {bound:.6g}"
+
+    def _beyond(self, value: float) -> Iterator[tuple[float, float]]:
+        if self.max is not None:
+            yield self.max, value - self.max
+        if self.min is not None:
+            yield self.min, self.min - value
+
+
 def resolve_metric(task: Task, metric: str, path: str) -> str:
     """Return the name of a metric without `val_`; raises Invalid at `path` for an unknown one."""
-    known = METRICS[task] | NETWORK_METRICS
+    known = {**METRICS[task], **NETWORK_METRICS}
     name = metric.removeprefix("val_")
     if name not in known:
         raise Invalid.at(
@@ -101,7 +148,7 @@ def resolve_objective(
     worst trial would win. Raises Invalid at `<path>.metric` or `<path>.direction`.
     """
     name = resolve_metric(task, metric, f"{path}.metric")
-    better = (METRICS[task] | NETWORK_METRICS)[name]
+    better = {**METRICS[task], **NETWORK_METRICS}[name]
     if direction not in (None, better):
         raise Invalid.at(
             f"{path}.direction",
@@ -154,6 +201,24 @@ class TrialSpec:
     parent: "TrialSpec | None" = None  # the trial whose best weights this one continues
     # The score of another trial: the weights of a worse one are not written.
     to_beat: float | None = None
+    other_objectives: tuple[Objective, ...] = ()  # beside the first
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Every objective; the first one ranks the trials."""
+        return (self.objective, *self.other_objectives)
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether the latency of its network is measured."""
+        return needs_latency(self.objectives, self.constraints)
+
+
+def needs_latency(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> bool:
+    """Return whether an objective or a constraint is about `latency_ms`."""
+    names = [aim.metric for aim in objectives] + [each.metric for each in constraints]
+    return "latency_ms" in names
 
 
 def weights_name(folder: str, fold: int, execution: int) -> str:
@@ -201,7 +266,8 @@ class TrialResult:
 
     score: float | None = None  # mean of the objective over the runs; None if the trial failed
     spread: float | None = None  # its standard deviation over the runs, 0 for one run
-    metrics: Mapping[str, float | None] | None = None  # means over the runs
+    # Means over the runs, and those of NETWORK_METRICS that are known.
+    metrics: Mapping[str, float | None] | None = None
     folds: tuple[RunReport, ...] = ()  # by fold, then execution
     history: Mapping[str, list[float | None]] | None = None  # per epoch, mean over the runs
     seconds: float = 0.0  # of training, all runs
@@ -215,3 +281,11 @@ class TrialResult:
     failure: Failure | None = None
     stopped: bool = False  # pruned; the score is that of its best epoch so far
     memory_bytes: int = 0  # largest resident memory of its process at the end of an epoch
+    scores: Mapping[str, float] | None = None  # by metric, of several objectives
+    # The excess of each constraint that it breaks, by metric.
+    violations: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def violation(self) -> float:
+        """The sum of all excesses; 0 if it keeps every constraint."""
+        return sum(self.violations.values())

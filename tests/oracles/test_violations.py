@@ -2,6 +2,8 @@
 
 import pytest
 
+from models.oracles.create import create_oracle
+from models.oracles.oracle import Observation
 from models.oracles.strategy import TPE, Hyperband
 from models.space.schema import load_space
 
@@ -33,3 +35,34 @@ def test_hyperband_continues_a_violating_trial_before_a_failed_one(run):
     for proposal, score in zip(first, (None, 9.0, None), strict=True):
         job.oracle.tell(proposal.key, score, violation=2.0)
     assert job.ask(1)[0].parent == first[1].key
+
+
+def test_tpe_finds_the_front_of_two_objectives(run):
+    """By x and (x - 1)² the front is the whole range; by -x and -x alone it is one end."""
+
+    def late(losses):
+        job = run(TPE(num_initial_points=5), load_space(PLANE, "mlp"), max_trials=40)
+        while proposals := job.ask(1):
+            value = proposals[0].values["l2"]
+            first, second = losses(value)
+            job.oracle.tell(proposals[0].key, first, losses=(first, second))
+        return [proposal.values["l2"] for proposal in job.proposals[20:]]
+
+    both = late(lambda x: (x, (x - 1) ** 2))
+    assert min(both) < 0.3
+    assert max(both) > 0.7
+    ends = late(lambda x: (-x, -x))
+    assert sum(value > 0.7 for value in ends) > len(ends) / 2
+
+
+def test_tpe_of_two_objectives_continues_from_its_history(run):
+    job = run(TPE(num_initial_points=3), load_space(PLANE, "mlp"), max_trials=12)
+    seen = []
+    for _ in range(8):
+        (proposal,) = job.ask(1)
+        value = proposal.values["l2"]
+        job.oracle.tell(proposal.key, value, losses=(value, -value))
+        seen.append(Observation(proposal.key, proposal.values, value, losses=(value, -value)))
+    space = load_space(PLANE, "mlp")
+    again = create_oracle(TPE(num_initial_points=3), space, "min", 1, 12, 9, {}, seen)
+    assert again.ask(1)[0].values == job.ask(1)[0].values

@@ -1,12 +1,15 @@
 """An oracle in a thread of its own, so that no trial and no other job waits for it."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from models.jobs.front import losses
+from models.jobs.model import Trial
 from models.oracles.oracle import Observation, Oracle, Proposal
+from models.trials.spec import Objective
 
 Result = TypeVar("Result")
 
@@ -72,9 +75,15 @@ class OracleThread:
         if missing > 0 and not self._is_dry and not self.finished:
             self._send(lambda: self._answer(missing), missing)
 
-    def tell(self, key: str, score: float | None) -> None:
+    def tell(
+        self,
+        key: str,
+        score: float | None,
+        violation: float = 0.0,
+        losses: tuple[float, ...] = (),
+    ) -> None:
         """Pass on how a trial ended."""
-        self._pass_on(lambda oracle: oracle.tell(key, score))
+        self._pass_on(lambda oracle: oracle.tell(key, score, violation, losses))
 
     def learn(self, observation: Observation) -> None:
         """Pass on a trial that the oracle did not propose."""
@@ -118,6 +127,18 @@ class OracleThread:
         oracle = self._ready()
         proposals = oracle.ask(wanted) if wanted else []
         return Answer(proposals, oracle.state(), oracle.finished)
+
+
+def observation_of(trial: Trial, objectives: Sequence[Objective]) -> Observation:
+    """Return what an oracle learns of a stored trial."""
+    return Observation(
+        trial.key,
+        trial.values,
+        trial.score,
+        running=not trial.state.is_final,
+        violation=trial.violation or 0.0,
+        losses=losses(objectives, trial.scores),
+    )
 
 
 class InlineExecutor(Executor):

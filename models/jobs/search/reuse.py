@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from statistics import pstdev
 from typing import Any
 
 from models.errors import ArtifactError
@@ -16,7 +15,8 @@ from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
-from models.trials.spec import Objective, TrialResult, weights_name
+from models.trials.scoring import aimed
+from models.trials.spec import TrialResult, needs_latency, weights_name
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 4
@@ -59,6 +59,8 @@ def training_digest(
         document.append("allow_negative")
     if spec.objective.positive_class is not None:
         document.append({"positive_class": spec.objective.positive_class})
+    if needs_latency(spec.objectives, spec.constraints):
+        document.append("latency_ms")
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -126,24 +128,22 @@ class EqualTrials:
         return self._digests[trial.number]
 
 
-def reused_result(source: Trial, objective: Objective, folder: str) -> TrialResult | None:
-    """Return the result of `source` scored by `objective`, with its weights in `folder`.
+def reused_result(source: Trial, spec: JobSpec, folder: str) -> TrialResult | None:
+    """Return the result of `source` held against the aims of `spec`, with its weights in `folder`.
 
-    None where it has no such metric.
+    None where it lacks a metric of the objectives or constraints.
     """
-    result = source.stored_result()
-    score = (result.metrics or {}).get(objective.metric)
-    if score is None:
+    try:
+        result = aimed(source.stored_result(), spec.objectives, spec.constraints)
+    except KeyError:
         return None
-    scores = [run.metrics[objective.metric] for run in result.folds]
+    if result.failure is not None:
+        return None
     folds = tuple(
-        replace(run, score=own, weights=weights_name(folder, run.fold, run.execution))
-        for run, own in zip(result.folds, scores, strict=True)
+        replace(run, weights=weights_name(folder, run.fold, run.execution)) for run in result.folds
     )
     return replace(
         result,
-        score=score,
-        spread=pstdev(known for known in scores if known is not None) if folds else result.spread,
         folds=folds,
         weights=tuple(run.weights for run in folds),
         seconds=0.0,

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any
 
 from models.errors import Unreadable
+from models.jobs.front import front_of, losses
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
-from models.jobs.search.oracle_thread import InlineExecutor, OracleThread
+from models.jobs.search.oracle_thread import InlineExecutor, OracleThread, observation_of
 from models.jobs.search.reuse import EqualTrials, copy_weights, reused_result
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.rows import SCORED, is_better
+from models.jobs.store.rows import SCORED
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Observation
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef, Failure, FailureKind, TrialResult, TrialSpec
@@ -51,7 +51,7 @@ class Search:
         self._pruner = Pruner(job.spec.pruning, job.spec.objective)
         self._started: float | None = None  # by the monotonic clock; None until the oracle is made
         self._oracle = self._oracle_thread(job.oracle_state or {})
-        self.best: Trial | None = None  # as `models.jobs.store.rows` says
+        self._front: list[Trial] = []  # as `models.jobs.front` says; the best one is first
 
     def resume(self, training: Collection[int] | None = None) -> None:
         """Read the trials that there are, restore the oracle, and go on from there.
@@ -108,14 +108,14 @@ class Search:
             spec.budget.max_trials,
             spec.budget.epochs,
             state=state,
-            history=[_observation(trial) for trial in self._trials.values()],
+            history=[observation_of(trial, spec.objectives) for trial in self._trials.values()],
         )
         return OracleThread(make, self._thread, state)
 
     def _restore_curves(self) -> None:
         runs = self._held.runs()
         for trial in self._trials.values():
-            if trial.state not in (TrialState.RUNNING, *SCORED):
+            if trial.state not in (TrialState.RUNNING, *SCORED) or trial.fits is False:
                 continue
             first = runs.get(trial.number, {}).get(FIRST_RUN)
             if first is not None:
@@ -138,7 +138,12 @@ class Search:
         for trial in self._held.trials(known):
             if trial.number not in self._trials:
                 self._add(trial)
-                self._oracle.learn(_observation(trial))
+                self._oracle.learn(observation_of(trial, self._spec.objectives))
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that would win now; None while none may."""
+        return self._front[0] if self._front else None
 
     @property
     def seconds(self) -> float:
@@ -216,9 +221,12 @@ class Search:
 
     @property
     def _to_beat(self) -> float | None:
-        """A score whose losers' weights are not needed; None where Hyperband may continue them."""
+        """A score whose losers' weights are not needed.
+
+        None where Hyperband may continue them, or another objective may need them.
+        """
         best = self.best
-        if best is None or best.state != TrialState.COMPLETED:
+        if best is None or best.state != TrialState.COMPLETED or self._spec.other_objectives:
             return None
         return None if isinstance(self._spec.strategy, Hyperband) else best.score
 
@@ -275,9 +283,10 @@ class Search:
         self._waiting.append(number)
 
     def drop_weights_but_best(self) -> None:
-        """Remove the weights of every trial but the best, once none can be continued."""
+        """Remove the weights of every trial that is not on the front; none can be continued."""
+        kept = {trial.number for trial in self._front}
         for trial in self._trials.values():
-            if trial.state in SCORED and trial.number != (self.best and self.best.number):
+            if trial.state in SCORED and trial.number not in kept:
                 self._artifacts.try_delete(self.weights_of(trial.number))
 
     def data(self) -> DataRef:
@@ -316,7 +325,7 @@ class Search:
             return False
         reference, source = found
         try:
-            result = reused_result(source, self._spec.objective, self.weights_of(trial.number))
+            result = reused_result(source, self._spec, self.weights_of(trial.number))
         except Unreadable:
             result = None
         if result is None:
@@ -327,27 +336,38 @@ class Search:
 
     def _settle(self, trial: Trial, result: TrialResult, source: TrialRef | None = None) -> None:
         digest = self._equal.digest(trial)
-        self._oracle.tell(trial.key, result.score)
+        self._oracle.tell(
+            trial.key, result.score, result.violation, losses(self._spec.objectives, result.scores)
+        )
         state = self._oracle.state
         self._held.complete(trial.number, result, state, self.seconds, digest, source)
         ended = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
-        trial = self._set(trial.number, state=ended, score=result.score)
+        trial = self._set(
+            trial.number,
+            state=ended,
+            score=result.score,
+            violation=result.violation,
+            scores=result.scores,
+        )
         if source is not None:
             self._pruner.add_reused(trial.number, result)
-        if not result.stopped:
+        if not trial.fits:
+            # What may not win sets no standard for the others.
+            self._pruner.forget(trial.number)
+        elif not result.stopped:
             self._pruner.complete(trial.number)
         worse = self._offer(trial)
         # Hyperband may yet continue any of them.
-        if worse is not None and not isinstance(self._spec.strategy, Hyperband):
-            self._drop_weights(worse)
+        if not isinstance(self._spec.strategy, Hyperband):
+            for each in worse:
+                self._drop_weights(each)
 
-    def _offer(self, trial: Trial) -> Trial | None:
-        """Compare a scored trial with the best; return the worse of the two."""
-        best = self.best
-        if not is_better(self._spec.objective, trial, best):
-            return trial
-        self.best = trial
-        return best
+    def _offer(self, trial: Trial) -> list[Trial]:
+        """Compare a scored trial with the front; return those of all that are not on it."""
+        compared = [*self._front, trial]
+        self._front = front_of(self._spec.objectives, compared)
+        kept = {each.number for each in self._front}
+        return [each for each in compared if each.number not in kept]
 
     def _drop_weights(self, trial: Trial) -> None:
         folder = self.weights_of(trial.number)
@@ -380,6 +400,8 @@ class Search:
             executions=spec.executions,
             early_stopping=spec.early_stopping,
             parent=self.spec_of(parent) if parent else None,
+            other_objectives=spec.other_objectives,
+            constraints=spec.constraints,
         )
 
 
@@ -390,7 +412,3 @@ def _failed(trial: Trial, failure: Failure) -> Trial:
         failure_kind=str(failure.kind),
         failure_message=failure.message,
     )
-
-
-def _observation(trial: Trial) -> Observation:
-    return Observation(trial.key, trial.values, trial.score, running=not trial.state.is_final)

@@ -4,13 +4,15 @@ A row that this version cannot read raises Unreadable where something depends on
 only shown, a failed record with the reason stands for it, so that it does not hide the others.
 
 The best trial is the completed one with the best score, the earlier of equals. A stopped trial was
-scored before its end: it is the best only where none completed. One rule holds for trials in memory
-and for rows.
+scored before its end: it is the best only where none completed. A trial that breaks a constraint is
+never the best; in lists it comes after all that keep them, and the less it breaks, the earlier.
+`models.jobs.front` has the same rule for trials in memory, and for several objectives.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, UnaryExpression
 
@@ -73,9 +75,12 @@ def _trial(found: dict[str, Any]) -> Trial:
     return Trial(**found | {"state": TrialState(found["state"]), "reused_from": source})
 
 
+_UNSCORED = {"score": None, "violation": None, "scores": None}
+
+
 def _stand_in(message: str) -> dict[str, Any]:
     failure = {"failure_kind": FailureKind.ERROR, "failure_message": message}
-    return {"state": TrialState.FAILED, "values": {}, "result": None, "score": None, **failure}
+    return {"state": TrialState.FAILED, "values": {}, "result": None, **_UNSCORED, **failure}
 
 
 def _fault(found: Mapping[str, Any]) -> dict[str, list[str]] | None:
@@ -84,6 +89,7 @@ def _fault(found: Mapping[str, Any]) -> dict[str, list[str]] | None:
     for name, is_sound, rule in (
         ("state", found["state"] in set(TrialState), "is not a state of trials"),
         ("values", isinstance(found["values"], Mapping), "is not an object"),
+        ("scores", isinstance(found.get("scores"), Mapping | None), "is not an object"),
         ("failure_kind", found["failure_kind"] in {None, *FailureKind}, "is not a failure"),
         ("result", result is None or isinstance(result, Mapping), "is not an object"),
         ("result.folds", _holds(result, "folds", list), "is not a list of objects"),
@@ -106,32 +112,36 @@ def _holds(result: Any, name: str, kind: type) -> bool:
 SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
 
 
-def is_better(objective: Objective, trial: Trial, other: Trial | None) -> bool:
-    """Return whether a scored trial is better than another one, or than none."""
-    if other is None:
-        return True
-    if trial.state != other.state and trial.score is not None and other.score is not None:
-        return trial.state == TrialState.COMPLETED
-    return objective.is_better(trial.score, other.score)
+Scored = TypeVar("Scored", Trial, Outcome)
 
 
-def ranked(objective: Objective, completed: Iterable[Outcome]) -> list[Outcome]:
-    """Return completed trials, the best first."""
-    return sorted(completed, key=lambda trial: objective.loss(trial.score))
+def ranked(objective: Objective, scored: Iterable[Scored]) -> list[Scored]:
+    """Return scored trials in one state, the best first."""
+    return sorted(scored, key=lambda trial: rank(objective, trial))
+
+
+def rank(objective: Objective, trial: Trial | Outcome) -> tuple[float, float]:
+    """Return what trials of one state are sorted by: violation, then loss."""
+    return (inf if trial.violation is None else trial.violation, objective.loss(trial.score))
 
 
 def best_first(objective: Objective) -> list[UnaryExpression[Any]]:
-    """Return what rows of trials are ordered by: score, the best first, then number."""
+    """Return what rows of trials are ordered by: violation, score, the best first, then number."""
     score = trials.c.score
     order = score.asc() if objective.is_minimized else score.desc()
-    return [order.nulls_last(), trials.c.number.asc()]
+    return [trials.c.violation.asc().nulls_last(), order.nulls_last(), trials.c.number.asc()]
 
 
 def comes_after(objective: Objective, last: Trial) -> ColumnElement[bool]:
     """Return the condition that a row comes after `last` in the order of `best_first`."""
-    score = trials.c.score
+    score, violation = trials.c.score, trials.c.violation
     later = trials.c.number > last.number
+    if last.violation is None:
+        return violation.is_(None) & later
     if last.score is None:
-        return score.is_(None) & later
-    worse = score > last.score if objective.is_minimized else score < last.score
-    return worse | ((score == last.score) & later) | score.is_(None)
+        behind = score.is_(None) & later
+    else:
+        worse = score > last.score if objective.is_minimized else score < last.score
+        behind = worse | ((score == last.score) & later) | score.is_(None)
+    same = (violation == last.violation) & behind
+    return (violation > last.violation) | same | violation.is_(None)
