@@ -58,6 +58,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "tune.pause": Operation(Scope.TUNE, "pauseJob"),
     "tune.resume": Operation(Scope.TUNE, "resumeJob"),
     "tune.requeue": Operation(Scope.ADMIN, "requeueJob"),
+    "tune.front": Operation(Scope.READ, "showFront"),
     "tune.finish": Operation(Scope.TUNE, "finishJob"),
     "tune.remove": Operation(Scope.ADMIN, "deleteJob"),
     "tune.remove_many": Operation(Scope.ADMIN, "deleteJobs"),

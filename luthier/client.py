@@ -140,6 +140,10 @@ class Client:
         items = self._call("GET", f"/tune/{job}/trials", params=query)["items"]
         return items
 
+    def front(self, job: str) -> dict[str, Any]:
+        """Return the trials that no other beats by every objective, and the hypervolume."""
+        return self._call("GET", f"/tune/{job}/front")
+
     def enqueue(self, job: str, *trials: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Queue trials of these values in a job that has not ended, and return them."""
         body = {"trials": [dict(values) for values in trials]}

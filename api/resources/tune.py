@@ -12,10 +12,12 @@ from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
 from api.schemas.fields import DEFAULT_LIMIT, page
+from api.schemas.front import FrontSchema
 from api.schemas.tables import TrialTable
 from api.schemas.tune import (
     ChangeBudgetSchema,
     EnqueueTrialsSchema,
+    FinishSchema,
     JobPageSchema,
     JobSchema,
     PlanSchema,
@@ -27,6 +29,7 @@ from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneQuery
 from api.services import services
 from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER
+from models.jobs.front import Front, read_front
 from models.jobs.model import Job, Trial
 from models.jobs.schema import JobSpecSchema
 from models.jobs.spec import JobSpec
@@ -141,10 +144,19 @@ def requeue(job: str) -> Job:
 
 
 @blueprint.route("/<job>/finish", methods=["POST"])
+@blueprint.arguments(FinishSchema, required=False)
 @blueprint.response(202, JobSchema)
-def finish(job: str) -> Job:
-    """Stop a job now and build a version of its best trial; those that run are scored first."""
-    return _shown(services().job_commands.finish(job))
+def finish(body: dict[str, Any], job: str) -> Job:
+    """Stop a job now and build a version of its best trial, or of `trial` if it has ended."""
+    return _shown(services().job_commands.finish(job, body.get("trial")))
+
+
+@blueprint.route("/<job>/front", methods=["GET"])
+@blueprint.response(200, FrontSchema)
+def front(job: str) -> Front:
+    """Show the trials that no other beats by every objective, and the hypervolume over trials."""
+    found = services().jobs.get(job)
+    return read_front(found.spec, services().jobs.outcomes(found))
 
 
 @blueprint.route("/<job>/trials", methods=["GET"])

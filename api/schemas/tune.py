@@ -11,6 +11,7 @@ from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.fields import DataWarningSchema
 from models.fields import (
+    LARGEST_NUMBER,
     CountOrShare,
     StrictFloat,
     StrictInteger,
@@ -96,6 +97,15 @@ class ChangeBudgetSchema(ma.Schema):
             raise ma.ValidationError("Give at least one of: budget, tags, description.", "budget")
 
 
+class FinishSchema(ma.Schema):
+    """Which version to build."""
+
+    trial = StrictInteger(
+        validate=Range(1, LARGEST_NUMBER),
+        metadata=described("Of this trial of an ended job, in place of the best one.", example=3),
+    )
+
+
 # Trials
 
 
@@ -127,12 +137,31 @@ class TrialSchema(ma.Schema):
     number = ma.fields.Integer(metadata=described("From 1, in the order of proposal."))
     state = ma.fields.String(validate=OneOf(list(TrialState)))
     values = ma.fields.Dict(metadata=described("Every hyperparameter that was in effect."))
-    score = ma.fields.Float(allow_none=True, metadata=described("The objective."))
+    score = ma.fields.Float(
+        allow_none=True, metadata=described("The objective, or the first of several.")
+    )
+    scores = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Float(),
+        allow_none=True,
+        metadata=described("By metric, of several objectives; null where there is one."),
+    )
+    fits = ma.fields.Boolean(
+        allow_none=True,
+        metadata=described("Whether it keeps every constraint; null while it has no score."),
+    )
+    violations = _result(
+        ma.fields.Dict,
+        "violations",
+        "By how much it breaks each constraint that it breaks, as a share of the bound.",
+    )
     spread = _result(
         ma.fields.Float, "spread", "Standard deviation of the score over folds and executions."
     )
     metrics = _result(
-        ma.fields.Dict, "metrics", "On the validation rows, in the target's own units."
+        ma.fields.Dict,
+        "metrics",
+        "On the validation rows, in the target's own units; and of the network.",
     )
     folds = ma.fields.List(
         ma.fields.Dict(),
@@ -241,6 +270,9 @@ class JobSchema(ma.Schema):
         metadata=described("What keeps it from going on now, such as storage that is away."),
     )
     error = ma.fields.String(allow_none=True)
+    chosen_trial = ma.fields.Integer(
+        allow_none=True, metadata=described("The trial that was chosen in place of the best one.")
+    )
     version = ma.fields.Integer(
         allow_none=True, metadata=described("Registered version of the winner.")
     )

@@ -9,7 +9,7 @@ from models.errors import Conflict, Invalid
 from models.jobs.model import Job, Trial, TrialState
 from models.jobs.pruning import check_pruning
 from models.jobs.spec import JobSpec
-from models.oracles.strategy import Bayesian, Hyperband, Random, plan
+from models.oracles.strategy import ENDLESS, Hyperband, plan
 
 MAX_ITERATIONS = 100  # of Hyperband's schedule
 
@@ -62,9 +62,9 @@ class Spent:
         return self._all(*_ENDED)
 
     @property
-    def scored_or_running(self) -> int:
-        """The trials that have a score or may get one when they are stopped."""
-        return self._all(TrialState.RUNNING, *_SCORED)
+    def running(self) -> int:
+        """The trials that get a score if they are stopped after their first epoch."""
+        return self._all(TrialState.RUNNING)
 
     def _own(self, *states: TrialState) -> int:
         return sum(self._counts[False, state] for state in states)
@@ -131,7 +131,7 @@ class BudgetChange:
         """Return why this cannot be a limit of the job; None if it can."""
         spec, spent = self.job.spec, self.spent
         if limit is None:
-            endless = name == "max_trials" and isinstance(spec.strategy, Random | Bayesian)
+            endless = name == "max_trials" and isinstance(spec.strategy, ENDLESS)
             return f"{spec.strategy.name} needs a number of trials." if endless else None
         if name == "max_trials" and limit < spent.begun:
             return f"Must be at least {spent.begun}: so many trials have begun."

@@ -9,9 +9,8 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from models.data.library.catalog import hold_datasets, needed_datasets
 from models.errors import Conflict, NotFound, TooMany
-from models.jobs.budget import BudgetChange, Limits, Spent
+from models.jobs.budget import BudgetChange, Limits
 from models.jobs.model import (
-    ENQUEUED_PREFIX,
     FINAL_STATES,
     Job,
     JobState,
@@ -24,7 +23,7 @@ from models.jobs.schema import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
 from models.jobs.store.labels import Labels, add_tags, put_labels
-from models.jobs.store.rows import best_trial
+from models.jobs.store.rows import SCORED, best_trial, spent
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,
@@ -157,30 +156,39 @@ class JobCommands:
             unit.set(owner=None, lease_until=None, waiting_for=None)
             return unit.job()
 
-    def finish(self, job: str) -> Job:
+    def finish(self, job: str, trial: int | None = None) -> Job:
         """Stop a search now; the best trial so far becomes a version, unless it is one already.
 
         Trials that run are stopped and scored from their best epoch. An ended job builds its
-        version anew. Raises Conflict for a job that is cancelled, or has no score to come.
+        version anew, of `trial` where that is given. Raises Conflict for a job that is cancelled or
+        has no score to come, and where `trial` may not win; NotFound where there is none.
         """
         with unit_of_work(self._database, job) as unit:
             found = unit.job()
+            is_underway = found.state in (JobState.QUEUED, JobState.RUNNING)
             if found.state in (JobState.CANCELLING, JobState.CANCELLED):
                 raise Conflict(f"Job {job} is {found.state}; it builds no version.")
-            if found.state == JobState.SUCCEEDED and not _lacks_version(unit, found):
+            if trial is not None:
+                if not found.state.is_final:
+                    raise Conflict(f"Job {job} is {found.state}; choose a trial when it has ended.")
+                _check_may_win(unit, trial)
+                tell(trial=trial)
+            elif (is_underway and found.stop_reason is not None) or (
+                found.state == JobState.SUCCEEDED and not _lacks_version(unit, found)
+            ):
                 return found
-            if found.state in (JobState.QUEUED, JobState.RUNNING) and found.stop_reason:
-                return found
-            if not _spent(unit).scored_or_running:
-                raise Conflict(f"No trial of job {job} has a score, and none is being trained.")
+            elif not _has_winner(unit, found):
+                aim = " that keeps its constraints" if found.spec.constraints else ""
+                raise Conflict(f"No trial of job {job} has a score{aim}, and none is trained now.")
             unit.set(
                 stop_reason=found.stop_reason or "finish",
+                chosen_trial=trial,
                 error=None,
                 finished=None,
                 attempts=0,
                 changes=found.changes + 1,
             )
-            if found.state not in (JobState.QUEUED, JobState.RUNNING):
+            if not is_underway:
                 unit.change_state(JobState.QUEUED)
             return unit.job()
 
@@ -245,7 +253,7 @@ class JobCommands:
         """
         with unit_of_work(self._database, job) as unit:
             found = unit.job()
-            change = BudgetChange(found, _spent(unit), limits)
+            change = BudgetChange(found, spent(unit.connection, job), limits)
             spec = change.apply()
             budget = spec.budget
             planned = plan(spec.strategy, spec.space, budget.max_trials, budget.epochs).trials
@@ -256,7 +264,7 @@ class JobCommands:
             if found.state.is_final or found.stop_reason is not None:
                 change.check_goes_on(spec)
                 unit.change_trials(TrialState.WAITING, source=[TrialState.CANCELLED])
-                unit.set(stop_reason=None, error=None, finished=None, attempts=0)
+                unit.set(stop_reason=None, chosen_trial=None, error=None, finished=None, attempts=0)
             if found.state.is_final:
                 unit.change_state(JobState.QUEUED)
             tell(budget=dict(limits))
@@ -284,13 +292,16 @@ class JobCommands:
                 TrialState.DISCARDED,
                 number=number,
                 score=None,
+                scores=None,
+                violation=None,
                 digest=None,
                 finished=trial.finished or now(),
             )
             # While the search goes on, its strategy proposes another in the place of its own.
             is_replaced = found.stop_reason is None and not is_enqueued(trial.key, number)
             planned = found.planned_trials - (not is_replaced)
-            unit.set(planned_trials=planned, changes=found.changes + 1)
+            chosen = None if found.chosen_trial == number else found.chosen_trial
+            unit.set(planned_trials=planned, chosen_trial=chosen, changes=found.changes + 1)
             tell(trials=[number])
         self._artifacts.try_delete(f"{artifact_folder(job)}/trials/{number}")
 
@@ -311,6 +322,13 @@ def _cancelled_or_cancelling(unit: UnitOfWork) -> JobState:
     return JobState.CANCELLING if is_held else JobState.CANCELLED
 
 
+def _has_winner(unit: UnitOfWork, job: Job) -> bool:
+    """Return whether a trial may win, or may yet be scored."""
+    return (
+        spent(unit.connection, job.id).running > 0 or best_trial(unit.connection, job) is not None
+    )
+
+
 def _lacks_version(unit: UnitOfWork, job: Job) -> bool:
     """Return whether no version was built of the best trial of a job."""
     best = best_trial(unit.connection, job)
@@ -327,6 +345,19 @@ def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> li
     return unit.add_trials(
         [{"key": enqueued_key, "values": dict(values), "epochs": epochs} for values in listed]
     )
+
+
+def _check_may_win(unit: UnitOfWork, number: int) -> None:
+    query = select(trials.c.state, trials.c.violation).where(
+        trials.c.job == unit.job_id, trials.c.number == number
+    )
+    row = unit.connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("trial", number)
+    if row.state not in SCORED:
+        raise Conflict(f"Trial {number} is {row.state}; only one with a score can be chosen.")
+    if row.violation:
+        raise Conflict(f"Trial {number} breaks a constraint, and a winner keeps all of them.")
 
 
 def _narrowed_job(document: Any) -> str | None:
@@ -352,18 +383,6 @@ def _check_not_narrowed(connection: Connection, job: str) -> None:
     for row in connection.execute(query):
         if _narrowed_job(row.spec) == job and row.id != job:
             raise Conflict(f"Job {job} is in use by job {row.id}, which narrows it.")
-
-
-def _spent(unit: UnitOfWork) -> Spent:
-    """Count the job's trials; those in a state that this version does not know are left out."""
-    enqueued = trials.c.key.startswith(ENQUEUED_PREFIX)
-    query = (
-        select(enqueued, trials.c.state, func.count())
-        .where(trials.c.job == unit.job_id, trials.c.state.in_(list(TrialState)))
-        .group_by(enqueued, trials.c.state)
-    )
-    rows = unit.connection.execute(query).all()
-    return Spent((bool(enqueued), TrialState(state), number) for enqueued, state, number in rows)
 
 
 def _checked(spec: JobSpec, wanted: _Wanted) -> Sequence[TrialValues]:

@@ -139,6 +139,7 @@ class Job:
     waiting_for: str | None = None  # what keeps it from going on, in a sentence
     data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
     bytes: int | None = None  # of the weights that it keeps; None until they are counted
+    chosen_trial: int | None = None  # that the user has chosen as the winner; None: the best
     description: str | None = None
     tags: tuple[str, ...] = ()  # where a reader asked for them
     progress: Progress | None = None  # where a reader asked for it
@@ -208,6 +209,14 @@ class Trial:
     created: datetime
     started: datetime | None
     finished: datetime | None
+    # The sum of its excesses over constraints; 0 if it keeps them. It may be None without a score.
+    violation: float | None = None
+    scores: dict[str, float] | None = None  # by metric, of several objectives
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it keeps every constraint; None while it has no score."""
+        return None if self.score is None else not self.violation
 
     @property
     def is_enqueued(self) -> bool:
@@ -235,7 +244,9 @@ class Trial:
             document: dict[str, Any] = dict(self.result or {})
             document["folds"] = tuple(RunReport(**run) for run in document["folds"])
             document["weights"] = tuple(document["weights"])
-            return TrialResult(**document, score=self.score, seconds=self.seconds or 0.0)
+            return TrialResult(
+                **document, score=self.score, scores=self.scores, seconds=self.seconds or 0.0
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"the result of trial {self.number}", str(error)) from None
 
@@ -267,3 +278,10 @@ class Outcome:
     finished: datetime | None
     digest: str | None = None
     is_repeat: bool = False  # reused the result of another trial of its job
+    violation: float | None = None  # as in Trial
+    scores: dict[str, float] | None = None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it keeps every constraint; None while it has no score."""
+        return None if self.score is None else not self.violation

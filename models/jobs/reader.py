@@ -1,11 +1,10 @@
 """Queries for jobs and trials, and statistics over all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from models.errors import NotFound, Unreadable
 from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
@@ -15,8 +14,9 @@ from models.jobs.store.rows import (
     best_first,
     best_trial,
     comes_after,
+    front_numbers,
     job_from_row,
-    outcome_from_row,
+    read_outcomes,
     shown_trial,
 )
 from models.store.engine import Database
@@ -125,7 +125,7 @@ class JobReader:
         )
 
     def best_trial(self, job: Job) -> Trial | None:
-        """Return the best trial, as `models.jobs.store.rows` says; None while none is scored."""
+        """Return the best trial, as `models.jobs.store.rows` says; None while there is none."""
         with self._database.read() as connection:
             return best_trial(connection, job)
 
@@ -174,16 +174,15 @@ class JobReader:
             for row in rows:
                 yield shown_trial(row)
 
+    def front(self, job: Job) -> list[int]:
+        """Return the numbers of the trials on the front of a job, its best trial first."""
+        with self._database.read() as connection:
+            return front_numbers(connection, job)
+
     def outcomes(self, job: Job) -> list[Outcome]:
         """Return every trial of a job by number, without its curves."""
-        columns: list[ColumnElement[Any]] = [
-            trials.c[item.name] for item in fields(Outcome) if item.name in trials.c
-        ]
-        columns.append((trials.c.reused_job == trials.c.job).label("is_repeat"))
-        query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [outcome_from_row(row) for row in rows]
+            return read_outcomes(connection, job)
 
     def trial(self, job: Job, number: int) -> Trial:
         """Return one trial, with its curves so far while it runs; NotFound if there is none."""

@@ -23,6 +23,8 @@ from models.fields import (
     model_name,
     tags_field,
 )
+from models.jobs.aims import check_aims
+from models.jobs.schema_aims import ConstraintsField, ObjectiveField
 from models.jobs.schema_parts import (
     BudgetSchema,
     ClassWeightField,
@@ -30,17 +32,15 @@ from models.jobs.schema_parts import (
     EarlyStoppingSchema,
     EvaluationSchema,
     NarrowFromSchema,
-    ObjectiveField,
-    ObjectiveSchema,
     PruningSchema,
     with_target_score,
 )
 from models.jobs.spec import JobSpec
-from models.oracles.schema import StrategyField
-from models.oracles.strategy import DEFAULT_TRIALS, Bayesian, Random
+from models.oracles.schema import StrategyField, without_retired
+from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Random
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
-from models.trials.spec import EarlyStopping, resolve_objective
+from models.trials.spec import EarlyStopping, Objective
 
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
 
@@ -119,7 +119,22 @@ class JobSpecSchema(ma.Schema):
     )
     space = SearchSpaceField(data_key="search_space", load_default=None, allow_none=True)
     strategy = StrategyField(load_default=Random)
-    objective = ObjectiveField(ObjectiveSchema, load_default=lambda: ObjectiveSchema().load({}))
+    objectives = ObjectiveField(
+        data_key="objective",
+        load_default=(Objective("val_loss", "min"),),
+        metadata=described(
+            "The metric that ranks trials: its name or an object; or a list of up to three metrics,"
+            " of which the trials that no other beats form the front. Default: `val_loss`."
+        ),
+    )
+    constraints = ConstraintsField(
+        load_default=None,
+        allow_none=True,
+        metadata=described(
+            "Bounds of metrics, `min`, `max` or both; a trial that breaks one is never the winner.",
+            example={"parameters": {"max": 50000}, "recall": {"min": 0.8}},
+        ),
+    )
     budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
     evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation)
     executions = StrictInteger(
@@ -206,10 +221,13 @@ class JobSpecSchema(ma.Schema):
         if data["space"] is None and data["narrow_from"] is None:
             data["space"] = load_space(None, data["network"])
         data["task"] = None if data["task"] == "auto" else Task(data["task"])
+        data["objective"], *others = data.pop("objectives")
+        data["other_objectives"] = tuple(others)
+        data["constraints"] = data["constraints"] or ()
         data["features"] = data["features"] and tuple(data["features"])
         data["tags"] = tuple(data["tags"])
         data["exclude"] = tuple(data["exclude"]) if data["exclude"] else None
-        if data["budget"].max_trials is None and isinstance(data["strategy"], Random | Bayesian):
+        if data["budget"].max_trials is None and isinstance(data["strategy"], ENDLESS):
             data["budget"] = replace(data["budget"], max_trials=DEFAULT_TRIALS)
         named = frozenset(original) | {f"budget.{name}" for name in original.get("budget", {})}
         return JobSpec(**data, named=named)
@@ -232,6 +250,8 @@ def shown_request(document: Any) -> dict[str, Any]:
     budget = request.get("budget")
     if isinstance(budget, Mapping) and "target" in budget:
         request["budget"] = with_target_score(budget)
+    if "strategy" in request:
+        request["strategy"] = without_retired(request["strategy"])
     return request
 
 
@@ -244,11 +264,13 @@ def load_spec(document: Any, what: str) -> JobSpec:
     if version not in range(1, SCHEMA_VERSION + 1):
         known = f"{version!r} is not a version from 1 to {SCHEMA_VERSION}."
         raise Unreadable(what, {"schema_version": [known]})
+    if "strategy" in fields:
+        fields["strategy"] = without_retired(fields["strategy"])
     try:
         spec: JobSpec = _SCHEMA.load(fields)
         if spec.task is None:
             raise Invalid.at("task", "It was not decided.")
-        resolve_objective(spec.task, spec.objective.metric, spec.objective.direction)
+        check_aims(spec)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:

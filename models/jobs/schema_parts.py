@@ -1,4 +1,4 @@
-"""The parts of a job's spec in JSON: objective, budget, evaluation, pruning and weights."""
+"""The parts of a job's spec in JSON: budget, evaluation, pruning and weights."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -26,10 +26,10 @@ from models.fields import (
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import FAILURES_SPARED, Budget, NarrowFrom
 from models.oracles.strategy import DEFAULT_TRIALS
-from models.trials.spec import METRICS, EarlyStopping, Objective
+from models.trials.spec import METRICS, EarlyStopping
 
-_METRIC_NAMES = sorted({name for names in METRICS.values() for name in names})
 MAX_EPOCHS = MAX_TRIALS = 100_000
+ROW_METRICS = sorted({name for names in METRICS.values() for name in names})
 
 
 class DatasetField(ma.fields.Field[Any]):
@@ -105,53 +105,6 @@ class ClassWeightField(ma.fields.Field[Any]):
                 },
             ]
         }
-
-
-class ObjectiveSchema(ma.Schema):
-    """The metric that ranks trials."""
-
-    metric = ma.fields.String(
-        load_default="val_loss",
-        metadata=described(f"One of {', '.join(_METRIC_NAMES)}; `val_` may stand before it."),
-    )
-    direction = ma.fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=OneOf(["min", "max"]),
-        metadata=described("Follows from the metric; one that disagrees is refused."),
-    )
-
-    @ma.post_load
-    def _make(self, data: dict[str, Any], **_: Any) -> Objective:
-        return Objective(**data)
-
-
-class ObjectiveField(ma.fields.Nested):
-    """One metric and its direction; a weighted sum is refused with advice."""
-
-    ADVICE = (
-        "One metric ranks the trials: a weighted sum of metrics would be ranked by whichever has"
-        " the largest numbers. Tune one of them; every trial reports all the others in `metrics`"
-        " (GET /tune/{id}/trials?sort=score), and a further job with another objective reuses"
-        " the results of equal trials that kept the same epochs."
-    )
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any
-    ) -> Any:
-        if _names_several_metrics(value):
-            raise ma.ValidationError(self.ADVICE)
-        return super()._deserialize(value, attr, data, partial, **kwargs)
-
-
-def _names_several_metrics(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        if any(name in value for name in ("metrics", "weights", "weight")):
-            return True
-        value = value.get("metric")
-    if isinstance(value, str):
-        return "+" in value or "*" in value
-    return isinstance(value, Mapping) or (isinstance(value, list) and len(value) > 1)
 
 
 class BudgetSchema(ma.Schema):
@@ -314,7 +267,7 @@ class EarlyStoppingSchema(ma.Schema):
         allow_none=True,
         metadata=described(
             f"Watched after each epoch: it ends the training and chooses the best epoch. One of"
-            f" {', '.join(_METRIC_NAMES)}; `val_` may stand before it. Default: the objective."
+            f" {', '.join(ROW_METRICS)}; `val_` may stand before it. Default: the objective."
         ),
     )
     start_from_epoch = StrictInteger(

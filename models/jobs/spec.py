@@ -9,7 +9,7 @@ from models.errors import Invalid
 from models.jobs.pruning import PruningRule
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
-from models.trials.spec import DataRef, EarlyStopping, Objective
+from models.trials.spec import Constraint, DataRef, EarlyStopping, Objective
 from models.trials.watching import Watched, watched_metric
 
 FAILURES_SPARED = 10  # a share of failed trials ends no search before so many have failed
@@ -78,6 +78,8 @@ class JobSpec:
     sample_weight: str | None = None  # column with the weights of training rows
     exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
+    other_objectives: tuple[Objective, ...] = ()  # beside the first, which ranks the trials
+    constraints: tuple[Constraint, ...] = ()  # a trial that breaks one is never the winner
     # Labels that its user may change later, so they are no part of the stored document.
     tags: tuple[str, ...] = field(default=(), compare=False)
     description: str | None = field(default=None, compare=False)
@@ -95,6 +97,11 @@ class JobSpec:
         folds = self.evaluation.folds if self.evaluation.method == "cv" else 1
         return folds * self.executions
 
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Every objective; the first one ranks the trials."""
+        return (self.objective, *self.other_objectives)
+
     def data(self, dataset: str, artifacts_root: str) -> DataRef:
         """Return which rows of the stored `dataset` the trials train on."""
         return DataRef(
@@ -108,6 +115,7 @@ class JobSpec:
             class_weight=self.class_weight,
             sample_weight=self.sample_weight,
             allow_negative=self.allow_negative,
+            positive_class=self.objective.positive_class,
         )
 
 

@@ -20,6 +20,7 @@ from models.data.preparation.tasks import (
     check_network,
     check_other_dataset,
     class_labels,
+    rarer_class,
     resolve_features,
     resolve_task,
     suggest_task,
@@ -34,6 +35,7 @@ from models.data.preparation.weighting import (
 )
 from models.data.warnings import DataWarning
 from models.errors import Conflict, Invalid
+from models.jobs.aims import resolve_aims
 from models.jobs.builtin_requests import builtin_columns, check_builtin, check_other_for_builtin
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job, Outcome, TrialState
@@ -48,7 +50,6 @@ from models.oracles.strategy import Plan, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
-from models.trials.spec import resolve_objective
 from models.trials.trainers.base import NEEDS_COUNTS
 from models.trials.watching import resolve_early_stopping
 
@@ -66,7 +67,8 @@ _SHARED = {
     "task": "task",
     "network": "network",
     "evaluation": "evaluation",
-    "objective": "objective",
+    "objective": "objectives",
+    "constraints": "constraints",
     "seed": "seed",
 }
 _INHERITED = {
@@ -85,6 +87,8 @@ class Data:
     task: Task
     class_weight: ClassWeight | None
     columns: ColumnUse
+    labels: Sequence[str] = ()  # of the classes, by `label_name`
+    rarer: str | None = None  # the one of two classes with fewer rows
     warnings: tuple[DataWarning, ...] = ()
 
 
@@ -157,13 +161,11 @@ class Submission:
         if foreign := space.foreign(space.parameters, data.task):
             raise ValidationError({"search_space": foreign})
         check_strategy(request.strategy, space, data.task)
-        objective = request.objective
         spec = replace(
-            request,
+            resolve_aims(request, data.task, data.labels, data.rarer),
             dataset=data.dataset,
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,
-            objective=resolve_objective(data.task, objective.metric, objective.direction),
             refit=request.refit or request.evaluation.method == "cv",
             class_weight=data.class_weight,
             early_stopping=resolve_early_stopping(data.task, request.early_stopping),
@@ -197,7 +199,14 @@ class Submission:
                 check_other_for_builtin(builtin, self._library.open(identity), path)
             labels = [label_name(number) for number in range(builtin.classes)]
             weight = resolve_class_weight(request.class_weight, builtin.task, labels)
-            return Data(request.dataset, builtin.task, weight, builtin_columns(builtin, request))
+            return Data(
+                request.dataset,
+                builtin.task,
+                weight,
+                builtin_columns(builtin, request),
+                labels,
+                label_name(builtin.rarer),
+            )
         if isinstance(request.dataset, str):
             record = self._library.catalog.get(request.dataset)
         else:
@@ -211,9 +220,10 @@ class Submission:
     def _resolve_stored(self, request: JobSpec, record: DatasetRecord, dataset: Dataset) -> Data:
         target, evaluation = request.target, request.evaluation
         task = resolve_task(dataset, target, request.task or "auto")
-        labels = []
+        labels, rarer = [], None
         if task is not Task.REGRESSION:
             labels = [label_name(label) for label in class_labels(dataset, target)]
+            rarer = rarer_class(dataset, target)
         weight = resolve_class_weight(request.class_weight, task, labels)
         own = request.sample_weight
         if own is not None:
@@ -246,7 +256,8 @@ class Submission:
             warnings = (guessed, *warnings)
         warnings += _told_of_dataset(record, {target, *features}, warnings)
         columns = column_use(dataset, target, features, _roles(request))
-        return Data(record.id, task, weight, columns, warnings)
+        named = None if rarer is None else label_name(rarer)
+        return Data(record.id, task, weight, columns, labels, named, warnings)
 
 
 def _told_of_dataset(
@@ -321,6 +332,9 @@ def _inherit(request: JobSpec, source: JobSpec, space: SearchSpace) -> JobSpec:
     changes = {
         field: getattr(source, field) for path, field in _INHERITED.items() if path not in named
     }
+    if "objectives" in changes:
+        changes["objective"], *others = changes.pop("objectives")
+        changes["other_objectives"] = tuple(others)
     if "budget.epochs" not in named:
         changes["budget"] = replace(request.budget, epochs=source.budget.epochs)
     return replace(request, **changes, space=space)

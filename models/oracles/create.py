@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from models.oracles.oracle import Observation, Oracle, Proposal
-from models.oracles.strategy import Grid, Manual, Strategy, plan, trial_limit
+from models.oracles.sampling import RandomOracle
+from models.oracles.strategy import TPE, Grid, Manual, Random, Strategy, plan, trial_limit
 from models.space.hyperparameters import TrialValues
 from models.space.parameters import Combinations
 from models.space.space import SearchSpace
@@ -95,6 +96,12 @@ def create_oracle(
     elif isinstance(strategy, Grid):
         plan(strategy, space, max_trials, epochs)
         oracle = GridOracle(*arguments, strategy.points)
+    elif isinstance(strategy, Random):
+        oracle = RandomOracle(*arguments, seed)
+    elif isinstance(strategy, TPE):
+        from models.oracles.tpe import TPEOracle
+
+        oracle = TPEOracle(*arguments, seed, strategy.num_initial_points or 10)
     else:
         # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
         _import_keras_tuner()

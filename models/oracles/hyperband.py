@@ -1,7 +1,6 @@
 """Hyperband: many short trials, of which the best go on for longer."""
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from marshmallow.validate import Length, Range
 from models.errors import Unreadable
 from models.fields import StrictInteger
 from models.oracles.keras_tuner import COMPLETED, EMPTY, IDLE, STOPPED, HyperbandSampler
-from models.oracles.oracle import SAVED_STATE, Observation, Oracle, Proposal
+from models.oracles.oracle import FAILED, SAVED_STATE, Observation, Oracle, Proposal, Rank
 from models.space.space import SearchSpace
 
 
@@ -104,11 +103,11 @@ class HyperbandOracle(Oracle):
     def _discard(self, observation: Observation, *, own: bool) -> None:
         # Its place in the rounds stays, as that of a failed trial.
         self._begin(observation, own=own)
-        self._end(observation.key, None)
+        self._end(observation.key, FAILED)
 
-    def _end(self, key: str, loss: float | None) -> None:
+    def _end(self, key: str, rank: Rank) -> None:
         if self._number(key) is not None:
-            self._sampler.end(key, COMPLETED, math.inf if loss is None else loss)
+            self._sampler.end(key, COMPLETED, rank)
 
     def _propose(self) -> Proposal | None:
         while True:
@@ -138,8 +137,8 @@ class HyperbandOracle(Oracle):
         )
 
     def _is_failed(self, key: str | None) -> bool:
-        return key is not None and self._sampler.trials[key].score == math.inf
+        return key is not None and self._sampler.trials[key].score == FAILED
 
     def _leave_empty(self, key: str) -> None:
         self._sampler.begin(key, {})
-        self._sampler.end(key, COMPLETED, math.inf)
+        self._sampler.end(key, COMPLETED, FAILED)

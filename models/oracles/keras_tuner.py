@@ -20,7 +20,8 @@ from keras_tuner.engine.trial import Trial
 from threadpoolctl import ThreadpoolController
 
 from models.oracles.gaussian_process import GaussianProcess, likeliest_length
-from models.oracles.oracle import Observation, Oracle, Proposal
+from models.oracles.oracle import FAILED as FAILED_RANK
+from models.oracles.oracle import Observation, Oracle, Proposal, Rank
 from models.oracles.strategy import Bayesian, Hyperband, Random
 from models.space.hyperparameters import Value
 from models.space.parameters import Combinations, Dimension, Float, Int
@@ -103,10 +104,8 @@ def make_sampler(
     }
     sampler: Sampler
     if isinstance(strategy, Bayesian):
-        initial = strategy.initial_points(len(space.dimensions))
-        sampler = _BayesianSampler(
-            num_initial_points=initial, alpha=strategy.alpha, beta=strategy.beta, **shared
-        )
+        initial = strategy.num_initial_points or 10
+        sampler = _BayesianSampler(num_initial_points=initial, alpha=1e-4, beta=2.6, **shared)
     elif isinstance(strategy, Hyperband):
         sampler = HyperbandSampler(
             max_epochs=strategy.max_epochs or epochs,
@@ -178,7 +177,7 @@ class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
         trial = Trial(hyperparameters, trial_id=key, status=RUNNING)
         self.trials[key] = self.ongoing_trials[key] = trial
 
-    def end(self, key: str, status: str, loss: float | None) -> None:
+    def end(self, key: str, status: str, loss: Any) -> None:
         """Note the end of a trial, with a loss if its status is COMPLETED."""
         trial = self.trials[key]
         self.ongoing_trials.pop(key, None)
@@ -354,6 +353,7 @@ class SamplingOracle(Oracle):
         self._sampler.begin(key, self._sampler.codec.encode(flat))
         self._sampler.avoid(flat)
 
-    def _end(self, key: str, loss: float | None) -> None:
+    def _end(self, key: str, rank: Rank) -> None:
         if key in self._inside:
-            self._sampler.end(key, FAILED if loss is None else COMPLETED, loss)
+            failed = rank == FAILED_RANK
+            self._sampler.end(key, FAILED if failed else COMPLETED, None if failed else rank[1])

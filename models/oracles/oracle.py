@@ -15,6 +15,11 @@ from models.space.space import SearchSpace
 
 SAVED_STATE = "the saved state of the search"
 
+Rank = tuple[float, float]
+"""Violation and loss of a trial: the smaller, the better."""
+
+FAILED: Rank = (math.inf, math.inf)  # worse than every trial with a score
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -36,6 +41,8 @@ class Observation:
     score: float | None  # None: failed, or still running
     running: bool = False
     discarded: bool = False  # counts and teaches no more, but is not proposed again
+    violation: float = 0.0  # of its constraints; 0 where all hold, the larger the worse
+    losses: tuple[float, ...] = ()  # of several objectives, the smaller the better
 
 
 class Oracle:
@@ -57,6 +64,7 @@ class Oracle:
         self._running: set[str] = set()
         self._ended_keys: set[str] = set()
         self._ended = False
+        self._losses: dict[str, tuple[float, ...]] = {}  # of ended trials, by several objectives
 
     @property
     def finished(self) -> bool:
@@ -78,9 +86,17 @@ class Oracle:
             proposals.append(proposal)
         return proposals
 
-    def tell(self, key: str, score: float | None) -> None:
+    def tell(
+        self,
+        key: str,
+        score: float | None,
+        violation: float = 0.0,
+        losses: tuple[float, ...] = (),
+    ) -> None:
         """Report the score of a trial; None or a score that is not finite means that it failed.
 
+        A trial that violates constraints, by `violation`, is worse than all that keep them.
+        `losses` are those of several objectives, the smaller the better; `score` is the first's.
         Raises NotFound for an unknown key, Conflict for a trial that has a score already.
         """
         if key in self._ended_keys:
@@ -89,7 +105,8 @@ class Oracle:
             raise NotFound("trial", key)
         self._running.remove(key)
         self._ended_keys.add(key)
-        self._end(key, self._loss(score))
+        self._losses[key] = losses
+        self._end(key, self._rank(score, violation))
 
     def add(self, observation: Observation) -> None:
         """Add a trial that the oracle did not propose, such as one of the user's own.
@@ -132,11 +149,13 @@ class Oracle:
             return
         self._begin(observation, own=self._number(key) is not None)
         if not observation.running:
-            self._end(key, self._loss(observation.score))
+            self._losses[key] = observation.losses
+            self._end(key, self._rank(observation.score, observation.violation))
 
-    def _loss(self, score: float | None) -> float | None:
-        """Return a number that is smaller for better scores; None for a failed trial."""
-        return self._sign * score if score is not None and math.isfinite(score) else None
+    def _rank(self, score: float | None, violation: float) -> Rank:
+        if score is None or not math.isfinite(score):
+            return FAILED
+        return violation, self._sign * score
 
     def _key(self, number: int) -> str:
         return f"{self._name}-{number}"
@@ -158,5 +177,5 @@ class Oracle:
     def _discard(self, observation: Observation, *, own: bool) -> None:
         """Note the values of a discarded trial, which are not to be proposed again."""
 
-    def _end(self, key: str, loss: float | None) -> None:
-        """Note the end of a trial; None is a failed one."""
+    def _end(self, key: str, rank: Rank) -> None:
+        """Note the end of a trial."""

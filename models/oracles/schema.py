@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validate
 
-from models.fields import Reference, StrictFloat, StrictInteger, described
+from models.fields import Reference, StrictInteger, described
 from models.oracles.strategy import (
     STRATEGIES,
+    TPE,
     Bayesian,
     Grid,
     Hyperband,
@@ -21,6 +22,19 @@ from models.space.space import SearchSpace
 
 MAX_LISTED_TRIALS = 10_000  # in one request
 
+# Options of the Bayesian strategy that stored documents of older versions have.
+RETIRED = {
+    "alpha": "Has no effect any more: the noise of the scores is estimated. Leave it out.",
+    "beta": "Has no effect any more: the search maximises the expected improvement. Leave it out.",
+}
+
+
+def without_retired(document: Any) -> Any:
+    """Return the stored document of a strategy without the options that are no more."""
+    if not isinstance(document, Mapping) or document.get("name") != Bayesian.name:
+        return document
+    return {name: value for name, value in document.items() if name not in RETIRED}
+
 
 def _name(strategy: type[Strategy]) -> fields.String:
     return fields.String(required=True, validate=validate.OneOf([strategy.name]))
@@ -29,6 +43,15 @@ def _name(strategy: type[Strategy]) -> fields.String:
 def _values_of_trials(minimum: int | None = None, **kwargs: Any) -> "fields.List[Any]":
     count = validate.Length(min=minimum, max=MAX_LISTED_TRIALS)
     return fields.List(fields.Dict(keys=fields.String()), validate=count, **kwargs)
+
+
+def _initial_points() -> StrictInteger:
+    return StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=1),
+        metadata=described("Trials before it learns from them. Default: at most 10."),
+    )
 
 
 class _StrategySchema(Schema):
@@ -71,22 +94,20 @@ class BayesianStrategySchema(_StrategySchema):
     """The values that a Gaussian process over the results so far expects to be best."""
 
     name = _name(Bayesian)
-    num_initial_points = StrictInteger(
-        load_default=None,
-        allow_none=True,
-        validate=validate.Range(min=1),
-        metadata=described("Random trials first. Default: 3 for each dimension."),
-    )
-    alpha = StrictFloat(
-        load_default=Bayesian().alpha,
-        validate=validate.Range(min=0, min_inclusive=False),
-        metadata=described("Expected noise of the scores."),
-    )
-    beta = StrictFloat(
-        load_default=Bayesian().beta,
-        validate=validate.Range(min=0),
-        metadata=described("The larger, the more it explores."),
-    )
+    num_initial_points = _initial_points()
+
+    @pre_load
+    def _refuse_retired(self, data: Mapping[str, Any], **_: Any) -> Mapping[str, Any]:
+        if retired := [name for name in RETIRED if name in data]:
+            raise ValidationError({name: [RETIRED[name]] for name in retired})
+        return data
+
+
+class TPEStrategySchema(_StrategySchema):
+    """Values that good trials had more often than bad ones: Optuna's estimator."""
+
+    name = _name(TPE)
+    num_initial_points = _initial_points()
 
 
 class HyperbandStrategySchema(_StrategySchema):
@@ -116,6 +137,7 @@ _SCHEMAS: Mapping[str, type[_StrategySchema]] = {
     Grid.name: GridStrategySchema,
     Random.name: RandomStrategySchema,
     Bayesian.name: BayesianStrategySchema,
+    TPE.name: TPEStrategySchema,
     Hyperband.name: HyperbandStrategySchema,
 }
 

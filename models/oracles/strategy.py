@@ -52,13 +52,16 @@ class Bayesian(_Options):
 
     name: ClassVar[str] = "bayesian"
     learns: ClassVar[bool] = True
-    num_initial_points: int | None = None  # random trials first; None: 3 for each dimension
-    alpha: float = 1e-4  # expected noise of the scores, added to the kernel's diagonal
-    beta: float = 2.6  # the larger, the more it explores
+    num_initial_points: int | None = None  # trials before it learns; None: decided by `decide`
 
-    def initial_points(self, dimensions: int) -> int:
-        """Return the number of random trials, for a space of so many dimensions."""
-        return self.num_initial_points or max(3 * dimensions, 3)
+
+@dataclass(frozen=True, slots=True)
+class TPE(_Options):
+    """Values that good trials had more often than bad ones (Bergstra et al., NeurIPS 2011)."""
+
+    name: ClassVar[str] = "tpe"
+    learns: ClassVar[bool] = True
+    num_initial_points: int | None = None  # trials before it learns; None: decided by `decide`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,13 @@ class Hyperband(_Options):
     iterations: int = 1  # times that the whole schedule runs
 
 
-Strategy = Manual | Grid | Random | Bayesian | Hyperband
+Strategy = Manual | Grid | Random | Bayesian | TPE | Hyperband
 
 STRATEGIES: Mapping[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (Manual, Grid, Random, Bayesian, Hyperband)
+    strategy.name: strategy for strategy in (Manual, Grid, Random, Bayesian, TPE, Hyperband)
 }
+
+ENDLESS = (Random, Bayesian, TPE)  # they go on until a limit ends them
 
 
 _LISTS = ("trials", "initial_trials")
@@ -124,7 +129,7 @@ def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs:
             trials = len(strategy.trials)
         case Grid():
             trials = _grid_points(strategy, space)
-        case Random() | Bayesian():
+        case Random() | Bayesian() | TPE():
             trials = DEFAULT_TRIALS if limit is None else limit
             trials = trials if size is None else min(trials, size)
         case Hyperband():
@@ -135,7 +140,7 @@ def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs:
 
 def trial_limit(strategy: Strategy, max_trials: int | None) -> int | None:
     """Return the most trials that a strategy proposes; None if it runs to its own end."""
-    if max_trials is None and isinstance(strategy, Random | Bayesian):
+    if max_trials is None and isinstance(strategy, ENDLESS):
         return DEFAULT_TRIALS
     return max_trials
 

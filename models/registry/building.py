@@ -24,6 +24,7 @@ from models.registry.evidence import (
 )
 from models.registry.export import ExportResult, ExportSpec, RefitError
 from models.registry.files import entry_path
+from models.registry.latency import measure_latency
 from models.registry.onnx_model import OnnxAnswers, merge
 from models.registry.parity import check_parity
 from models.space.hyperparameters import TrialValues
@@ -114,7 +115,7 @@ def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
 
 def _with_weights(spec: ExportSpec) -> ExportSpec:
     """Train the trial again if its weights are gone."""
-    again = train_if_missing(spec.trial)
+    again = train_if_missing(spec.trial, measure_latency)
     if again is None:
         return spec
     if again.failure is not None:

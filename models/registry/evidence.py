@@ -200,7 +200,8 @@ def _score(fold: PreparedFold, truth: Array, answers: Array) -> Metrics:
         return dict.fromkeys(METRICS[task])
     if task is Task.REGRESSION:
         return regression_metrics(truth.astype(np.float64), answers[:, 0].astype(np.float64))
-    return class_metrics(fold.encoder.encode(truth), class_probabilities(answers), task)
+    positive = fold.training.positive_class
+    return class_metrics(fold.encoder.encode(truth), class_probabilities(answers), task, positive)
 
 
 def _guess(fold: PreparedFold, rows: int) -> Array:

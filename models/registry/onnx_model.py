@@ -1,7 +1,8 @@
 """The ONNX graph of a version, from raw columns to the answer: made, and run on datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -56,9 +57,10 @@ class OnnxAnswers:
     session: Any  # onnxruntime.InferenceSession
 
     @classmethod
-    def load(cls, content: bytes) -> "OnnxAnswers":
-        """Load a graph file."""
+    def load(cls, content: bytes, threads: int = 0) -> "OnnxAnswers":
+        """Load a graph file; 0 threads are as many as there are cores."""
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
         return cls(onnxruntime.InferenceSession(content, options, providers=providers))
@@ -71,6 +73,12 @@ class OnnxAnswers:
             for piece in np.split(rows, range(at_once, len(rows), at_once))
         ]
         return np.concatenate(pieces)
+
+    def runner(
+        self, dataset: Dataset, rows: Array, features: Sequence[str]
+    ) -> Callable[[], object]:
+        """Return a function that runs the graph on these rows, whose inputs are made once."""
+        return partial(self.session.run, None, _raw_inputs(dataset, rows, features))
 
 
 def _append_decoding(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:

@@ -16,7 +16,7 @@ from models.reports.curves import (
     best_so_far,
     regret_scale,
 )
-from models.trials.spec import Objective
+from models.trials.spec import CLASS_METRICS, Objective
 
 MAX_JOBS = 20
 
@@ -157,8 +157,16 @@ def _measure(job: Job, loaded: Mapping[str, str]) -> dict[str, str]:
         "dataset": job.dataset or loaded.get(spec.dataset, spec.dataset),
         "target": repr(spec.target),
         "task": str(spec.task),
-        "objective": f"{spec.objective.direction} {spec.objective.metric}",
+        "objective": ", ".join(map(_aim, spec.objectives)),
+        "constraints": ", ".join(sorted(map(str, spec.constraints))) or "none",
     }
+
+
+def _aim(objective: Objective) -> str:
+    """Describe an objective; the class matters to some metrics only."""
+    counted = objective.positive_class if objective.metric in CLASS_METRICS else None
+    of_class = "" if counted is None else f" of class {counted!r}"
+    return f"{objective.direction} {objective.metric}{of_class}"
 
 
 def _division(job: Job) -> dict[str, str]:
@@ -183,7 +191,9 @@ def _common_scale(jobs: Sequence[Job], outcomes: Sequence[Sequence[Outcome]]) ->
     loaded = _loaded(jobs)
     if any(_measure(job, loaded) != _measure(jobs[0], loaded) for job in jobs):
         return None
-    scores = [item.score for each in outcomes for item in each if item.score is not None]
+    scores = [
+        item.score for each in outcomes for item in each if item.fits and item.score is not None
+    ]
     return regret_scale(scores, jobs[0].spec.objective)
 
 

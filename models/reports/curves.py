@@ -52,6 +52,8 @@ class RegretScale:
 def best_so_far(outcomes: Sequence[Outcome], objective: Objective) -> Curve:
     """Return the curve of a job's trials; failed ones count, cancelled ones do not.
 
+    The score of a trial that breaks a constraint counts as none.
+
     The clock starts with the first trial, since loading a dataset is no part of a search.
     """
     started = min((item.started for item in outcomes if item.started is not None), default=None)
@@ -60,7 +62,7 @@ def best_so_far(outcomes: Sequence[Outcome], objective: Objective) -> Curve:
     best: list[float | None] = []
     seconds = []
     for item in ended:
-        best.append(objective.best(item.score, *best[-1:]))
+        best.append(objective.best(item.score if item.fits else None, *best[-1:]))
         assert item.finished is not None
         since = item.finished - (started or item.finished)
         seconds.append(max(0.0, since.total_seconds()))

@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 from models.data.preparation.tasks import Task
 from models.jobs.model import Job
+from models.trials.spec import CLASS_METRICS, NETWORK_METRICS
 
 _PARTS = {"holdout": "validation", "cv": "cross-validated", "train": "training"}
-_CLASS_METRICS = {
+_NETWORK_METRICS = {"parameters": "parameters", "latency_ms": "latency of one row (ms)"}
+_METRICS_OF_CLASSES = {
     "loss": "log loss (nats)",
     "log_loss": "log loss (nats)",
     "accuracy": "accuracy (share of rows)",
@@ -18,10 +20,17 @@ _CLASS_METRICS = {
 }
 
 
-def metric_label(metric: str, task: Task, target: str) -> str:
-    """Name a metric with its unit, which for a regression is the target's own."""
+def metric_label(metric: str, task: Task, target: str, positive: str | None = None) -> str:
+    """Name a metric with its unit, which for a regression is the target's own.
+
+    `positive` is the class that precision, recall and F1 count, if it is one.
+    """
+    if metric in _NETWORK_METRICS:
+        return _NETWORK_METRICS[metric]
     if task is not Task.REGRESSION:
-        return _CLASS_METRICS.get(metric, metric)
+        label = _METRICS_OF_CLASSES.get(metric, metric)
+        is_counted = positive is not None and metric in CLASS_METRICS
+        return f"{label} of class {shortened(positive or '')}" if is_counted else label
     known = {
         "loss": f"mean squared error (unit of {target}, squared)",
         "mse": f"mean squared error (unit of {target}, squared)",
@@ -36,7 +45,9 @@ def score_label(job: Job, target: str | None = None) -> str:
     """Say what a job's scores are, with their unit; `target` may be a shortened name."""
     spec = job.spec
     part = _PARTS.get(spec.evaluation.method, spec.evaluation.method)
-    return f"{part} {metric_label(spec.objective.metric, spec.task, target or spec.target)}"
+    objective, named = spec.objective, target or spec.target
+    label = metric_label(objective.metric, spec.task, named, objective.positive_class)
+    return label if objective.metric in NETWORK_METRICS else f"{part} {label}"
 
 
 def better_is(job: Job) -> str:

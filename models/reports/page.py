@@ -18,6 +18,7 @@ from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.records import VersionRecord
 from models.reports.drawing import INK, FigureKind, explain, printable, render
+from models.reports.front_figure import FRONT
 from models.reports.held_out_figures import CONFUSION, PREDICTED, ROC
 from models.reports.job_report import JobReport, Missing, present, reason_of
 from models.reports.kept import Kept, digest_of_report
@@ -46,12 +47,12 @@ def write_page(report: JobReport, kept: Kept) -> str:
     content = digest_of_report(report)
     job, task = report.job, report.job.spec.task
     has_version = not isinstance(report.version, Missing)
-    kinds = [kind for row in _rows(task) for kind in row]
+    kinds = [kind for row in _rows(job.spec) for kind in row]
     return _template().render(
         job=job,
         facts=_facts(report),
         failures=_failures(report),
-        winner=report.leaders[0] if report.leaders else None,
+        winner=report.winner,
         task="regression" if task is Task.REGRESSION else f"{task} classification",
         score_label=score_label(job),
         better_is=better_is(job),
@@ -83,7 +84,7 @@ def draw_picture(report: JobReport, kept: Kept) -> bytes:
 
 
 def _draw_together(report: JobReport) -> bytes:
-    rows = _rows(report.job.spec.task)
+    rows = _rows(report.job.spec)
     heights = [_height(row, report) for row in rows]
 
     def draw(figure: Figure) -> None:
@@ -100,10 +101,12 @@ def _draw_together(report: JobReport) -> bytes:
     return render(draw, _WIDTH, sum(heights) + 0.6)
 
 
-def _rows(task: Task) -> list[list[FigureKind]]:
+def _rows(spec: JobSpec) -> list[list[FigureKind]]:
     """The figures of a report, as they stand beside and below each other in the picture."""
     first = [[BEST_SO_FAR, IMPORTANCE], [PARALLEL_COORDINATES]]
-    if task is Task.REGRESSION:
+    if spec.other_objectives:
+        first.insert(0, [FRONT])
+    if spec.task is Task.REGRESSION:
         return [*first, [LEARNING, PREDICTED]]
     return [*first, [LEARNING], [CONFUSION, ROC]]
 
@@ -143,12 +146,27 @@ def _facts(report: JobReport) -> dict[str, str]:
         "Network": spec.network,
         "Strategy": _options(strategy_to_json(spec.strategy)),
         "Objective": f"{score_label(job)}, {better_is(job)}",
+        **_other_aims(spec),
         "Evaluation": _options(asdict(spec.evaluation)),
         **_weights(spec),
         "Budget": _options(asdict(spec.budget)),
         "Executions per trial": str(spec.executions),
         "Seed": str(spec.seed),
     }
+
+
+def _other_aims(spec: JobSpec) -> dict[str, str]:
+    """Name the further objectives and the constraints, if there are any."""
+    found = {}
+    if spec.other_objectives:
+        found["Other objectives"] = ", ".join(
+            f"{each.metric} ({each.direction})" for each in spec.other_objectives
+        )
+    if spec.constraints:
+        found["Constraints"] = ", ".join(map(str, spec.constraints))
+    if spec.objective.positive_class is not None:
+        found["Counted class"] = spec.objective.positive_class
+    return found
 
 
 def _weights(spec: JobSpec) -> dict[str, str]:
@@ -190,7 +208,7 @@ def _metrics(report: JobReport, version: VersionRecord) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "label": metric_label(name, spec.task, spec.target),
+            "label": metric_label(name, spec.task, spec.target, spec.objective.positive_class),
             "validation": number(validation.get(name)),
             "test": number(test.get(name)),
             "baseline": number(baseline.get(name)),
@@ -209,6 +227,7 @@ def _leader(trial: Trial, report: JobReport) -> dict[str, Any]:
         "epochs": result.get("epochs"),
         "parameters": result.get("parameters"),
         "overfit": result.get("overfit"),
+        "breaks": ", ".join(result.get("violations") or {}),
         "seconds": duration(trial.seconds),
         "reused_from": _source(trial, report),
         "values": trial.values,

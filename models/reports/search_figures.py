@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from models.jobs.model import Outcome, Trial
 from models.jobs.spec import JobSpec
+from models.jobs.store.rows import rank
 from models.reports.drawing import (
     BLUE,
     CYCLE,
@@ -232,7 +233,7 @@ def _most_important(columns: list[Column], report: JobReport) -> list[Column]:
 
 
 def _best_last(scored: Sequence[Outcome], objective: Objective) -> list[int]:
-    order = sorted(range(len(scored)), key=lambda place: -objective.loss(scored[place].score))
+    order = sorted(range(len(scored)), key=lambda place: rank(objective, scored[place]))[::-1]
     places = np.linspace(0, len(order) - 1, min(len(order), MAX_LINES)).astype(np.int64)
     return [order[place] for place in places]
 

@@ -77,7 +77,7 @@ NOTHING, EVERYTHING = Needs(), Needs(is_held=True)
 class UnitNeeds:
     """Asks the database which files a unit needs.
 
-    `weights_days` is for how many days after the end of a job the weights of its best trial are
+    `weights_days` is for how many days after the end of a job the weights of its best trials are
     kept; 0 for ever.
     """
 
@@ -107,12 +107,11 @@ class UnitNeeds:
             return EVERYTHING
 
     def _weights_of(self, job: Job) -> tuple[str, ...]:
-        """Return the folder of the best trial of an ended job, unless it is too old to be kept."""
+        """Return the folders of the trials that may win an ended job, unless it is too old."""
         ended = job.finished or job.created
         if self._weights_days and ended < now() - timedelta(days=self._weights_days):
             return ()
-        best = self._reader.best_trial(job)
-        return () if best is None else (f"jobs/{job.id}/trials/{best.number}/",)
+        return tuple(f"jobs/{job.id}/trials/{number}/" for number in self._reader.front(job))
 
 
 def needs_of_dataset(connection: Connection, unit: Unit) -> Needs:

@@ -12,12 +12,17 @@ Values = dict[str, Value | list[Value]]
 
 def corner(space: SearchSpace, share: float) -> Values:
     """Return the full values with every number at `share` of its range: 0 is min, 1 is max."""
-    return _walk(space, lambda dimension: _at(dimension.parameter, share))
+    return space.resolve(_walk(space, lambda dimension: value_at(dimension.parameter, share)))
 
 
 def draw(space: SearchSpace, generator: random.Random) -> Values:
     """Return the full values of one point; each hyperparameter is drawn independently."""
-    return _walk(space, lambda dimension: _at(dimension.parameter, generator.random()))
+    return space.resolve(draw_flat(space, generator))
+
+
+def draw_flat(space: SearchSpace, generator: random.Random) -> dict[str, Value]:
+    """Return the values of the active dimensions of one point that is drawn as `draw` does."""
+    return _walk(space, lambda dimension: value_at(dimension.parameter, generator.random()))
 
 
 def draw_from_grid(
@@ -28,18 +33,22 @@ def draw_from_grid(
     return [space.resolve(grid.at(generator.randrange(grid.count))) for _ in range(count)]
 
 
-def _walk(space: SearchSpace, pick: Callable[[Dimension], Value]) -> Values:
+def _walk(space: SearchSpace, pick: Callable[[Dimension], Value]) -> dict[str, Value]:
     flat: dict[str, Value] = {}
     for dimension in space.dimensions:
         if dimension.active(flat):
             flat[dimension.name] = pick(dimension)
-    return space.resolve(flat)
+    return flat
 
 
-def _at(parameter: Tunable, share: float) -> Value:
-    if isinstance(parameter, Int | Float) and parameter.step is None:
-        value = interpolate(parameter.min, parameter.max, share, parameter.sampling)
-        return round(value) if isinstance(parameter, Int) else float(value)
+def value_at(parameter: Tunable, share: float) -> Value:
+    """Return the value at `share`, 0 to 1, of the way through the values of `parameter`."""
+    if isinstance(parameter, Float) and parameter.step is None:
+        return float(interpolate(parameter.min, parameter.max, share, parameter.sampling))
+    if isinstance(parameter, Int) and parameter.step is None:
+        # Half a number more at each end, so that the ends are as likely as their neighbours.
+        value = interpolate(parameter.min - 0.5, parameter.max + 0.5, share, parameter.sampling)
+        return min(max(round(value), parameter.min), parameter.max)
     options = list(parameter.options() or ())
     if all(isinstance(option, int | float) for option in options):
         options.sort()

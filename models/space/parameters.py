@@ -193,6 +193,13 @@ Tunable = Int | Float | Choice | Boolean
 Parameter = Tunable | Fixed
 
 
+def is_ordered(parameter: Tunable) -> bool:
+    """Whether values close to each other are alike: numbers are, other choices need not be."""
+    if isinstance(parameter, Int | Float):
+        return True
+    return all(type(value) in (int, float) for value in parameter.options())
+
+
 def interpolate(low: float, high: float, share: float, sampling: Sampling) -> float:
     """Return the number at `share`, 0 to 1, of the way from `low` to `high`."""
     if sampling == "log":

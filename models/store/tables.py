@@ -126,6 +126,7 @@ jobs = Table(
     Column("taken_from", String(64)),  # the worker whose lease had lapsed at the last claim
     Column("waiting_for", Text),  # what keeps the job from going on, in a sentence
     Column("bytes", BigInteger),  # of the weights that it keeps; null until its end
+    Column("chosen_trial", Integer),  # that the user has chosen as the winner
     Column("description", Text),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_model_created", "model", "created"),
@@ -163,11 +164,15 @@ trials = Table(
     Column("reused_trial", Integer),
     Column("seconds", FiniteFloat),
     Column("trainer", String(16)),
+    # Of constraints; 0 if all are kept. Null before there is a score, so that others go before it;
+    # the default is for workers of earlier versions, which know no constraints.
+    Column("violation", FiniteFloat, server_default="0"),
+    Column("scores", JSON(none_as_null=True)),  # by metric, of several objectives
     Column("created", UtcDateTime, nullable=False),
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
     Index("ix_trials_job_state", "job", "state", "seconds"),  # covers the figures of progress
-    Index("ix_trials_job_score", "job", "score"),
+    Index("ix_trials_job_score", "job", "violation", "score"),
     Index("ix_trials_digest", "digest"),
     # Covers all that monitoring counts, as the rows are large. The state is not its first column,
     # so that a planner does not prefer it in queries by more than the state.

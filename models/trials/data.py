@@ -157,6 +157,7 @@ def prepare_fold(
             target_scale=encoder.scale,
             weights_train=weights,
             weights_validation=_row_weights(factors, y_validation, None),
+            positive_class=_positive_class(ref, encoder.classes),
         ),
         training_truth=data.dataset.values[ref.target][train],
         validation_truth=target[validation],
@@ -164,6 +165,12 @@ def prepare_fold(
         encoder=encoder,
         class_factors=factors,
     )
+
+
+def _positive_class(ref: DataRef, classes: Sequence[ClassLabel]) -> int | None:
+    if ref.positive_class is None:
+        return None
+    return [label_name(label) for label in classes].index(ref.positive_class)
 
 
 def _reference_loss(fold: PreparedFold) -> float:

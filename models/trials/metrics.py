@@ -42,15 +42,17 @@ def regression_metrics(truth: Array, predictions: Array) -> Metrics:
     }
 
 
-def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
+def class_metrics(
+    truth: Array, probabilities: Array, task: Task, positive: int | None = None
+) -> Metrics:
     """Return the classification metrics of `models.trials.spec.METRICS`; `loss` is log loss.
 
-    `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes). For a
-    binary task `precision`, `recall` and `f1` are those of class 1, the second label in order.
-    Otherwise they are the plain (macro) means over all classes; a class that is never predicted,
-    or that no row has, counts as 0. `auc` of several classes is the mean of one against the rest,
-    and None unless the rows have every class. `balanced_accuracy` is the mean recall over the
-    classes that the rows have.
+    `truth` holds class numbers, shape (rows,); `probabilities` has shape (rows, classes).
+    `precision`, `recall` and `f1` are those of the class `positive`. Without it they are those of
+    class 1 for a binary task and otherwise the plain (macro) means over all classes; a class that
+    is never predicted, or that no row has, counts as 0. `auc` of several classes is the mean of one
+    against the rest, and None unless the rows have every class. `balanced_accuracy` is the mean
+    recall over the classes that the rows have.
     """
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
@@ -60,7 +62,9 @@ def class_metrics(truth: Array, probabilities: Array, task: Task) -> Metrics:
     )
     precision, recall = _shares(right, given), _shares(right, held)
     f1 = _shares(2 * right, held + given)
-    averaged = slice(1, 2) if task is Task.BINARY else slice(None)
+    if positive is None and task is Task.BINARY:
+        positive = 1
+    averaged = slice(None) if positive is None else slice(positive, positive + 1)
     loss = log_loss(truth, probabilities)
     return {
         "loss": loss,

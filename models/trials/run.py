@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from zipfile import BadZipFile
 
@@ -30,11 +30,17 @@ from models.trials.watching import watched_metric
 
 logger = logging.getLogger(__name__)
 
+MeasureLatency = Callable[[TrialSpec, Weights], float]
+"""Returns the milliseconds that a network of these weights takes for one row."""
+
 _MEMORY_SECONDS = 0.05  # minimum time between two readings of a process's memory
 
 
 def run_trial(
-    spec: TrialSpec, report: Report | None = None, trainer: Trainer | None = None
+    spec: TrialSpec,
+    report: Report | None = None,
+    trainer: Trainer | None = None,
+    measure_latency: MeasureLatency | None = None,
 ) -> TrialResult:
     """Train every fold and execution of a trial, combine the scores, store the best weights.
 
@@ -42,13 +48,14 @@ def run_trial(
     the runs it had finished, or by the best epoch of its first. `trainer` is the one that suits
     the trial unless it is given. A trial with a `parent` continues, run by run, from the best
     weights of the parent, which is trained again if they are gone; the optimizer's own state
-    starts anew. Any error becomes the result's `failure`, except that Unavailable is raised where
+    starts anew. A trial that needs its latency needs `measure_latency`. Any
+    error becomes the result's `failure`, except that Unavailable is raised where
     the artifacts do not answer: the trial is not to blame. The process should be one that
     `prepare_process` has prepared.
     """
     memory = PeakMemory(report)
     try:
-        result = _train_and_score(spec, memory, trainer)
+        result = _train_and_score(spec, memory, trainer, measure_latency)
     except MemoryError as error:
         return _failed(FailureKind.OUT_OF_MEMORY, f"Not enough memory: {error}")
     except Unavailable:
@@ -59,7 +66,9 @@ def run_trial(
     return replace(result, memory_bytes=memory.bytes)
 
 
-def train_if_missing(spec: TrialSpec) -> TrialResult | None:
+def train_if_missing(
+    spec: TrialSpec, measure_latency: MeasureLatency | None = None
+) -> TrialResult | None:
     """Train a scored trial once more if not all of its weights are stored; return its result then.
 
     A trial that reused the result of an equal one has weights only if the other kept them.
@@ -72,10 +81,15 @@ def train_if_missing(spec: TrialSpec) -> TrialResult | None:
     ]
     if all(artifacts.exists(name) for name in names):
         return None
-    return run_trial(spec)
+    return run_trial(spec, measure_latency=measure_latency)
 
 
-def _train_and_score(spec: TrialSpec, report: Report, trainer: Trainer | None) -> TrialResult:
+def _train_and_score(
+    spec: TrialSpec,
+    report: Report,
+    trainer: Trainer | None,
+    measure_latency: MeasureLatency | None,
+) -> TrialResult:
     if spec.epochs <= spec.initial_epoch:
         raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
     data = prepare(spec.data)
@@ -83,7 +97,7 @@ def _train_and_score(spec: TrialSpec, report: Report, trainer: Trainer | None) -
     for fold in training:
         check_targets(spec.values, fold)
     if spec.parent is not None:
-        train_if_missing(spec.parent)
+        train_if_missing(spec.parent, measure_latency)
     if trainer is None:
         # The parent process imports this file to send its functions; TensorFlow stays out of it.
         from models.trials.trainers.choice import choose_trainer
@@ -91,11 +105,16 @@ def _train_and_score(spec: TrialSpec, report: Report, trainer: Trainer | None) -
         trainer = choose_trainer(spec.network, spec.values, training[0])
     runs = _plan_runs(spec, len(training))
     results = trainer.train(runs, training, report)
-    return replace(_score(spec, data, runs, results), trainer=trainer.name)
+    scored = _score(spec, data, runs, results, measure_latency)
+    return replace(scored, trainer=trainer.name)
 
 
 def _score(
-    spec: TrialSpec, data: PreparedData, runs: Sequence[Run], results: Sequence[RunResult]
+    spec: TrialSpec,
+    data: PreparedData,
+    runs: Sequence[Run],
+    results: Sequence[RunResult],
+    measure_latency: MeasureLatency | None,
 ) -> TrialResult:
     """Combine the scores of the runs that were trained, and store their weights."""
     if results[-1].diverged:
@@ -105,11 +124,16 @@ def _score(
         # A run that had just begun would spoil the mean of the finished ones.
         results = results[:-1]
     names = [weights_name(spec.weights, run.fold, run.execution) for run in runs]
+    network_metrics = {}
+    if spec.needs_latency:
+        if measure_latency is None:
+            raise ValueError("Nothing measures the latency that the trial needs.")
+        network_metrics["latency_ms"] = measure_latency(spec, results[0].weights)
     reports = [
-        report_run(run, result, data.folds[run.fold], spec.objective, name)
+        report_run(run, result, data.folds[run.fold], spec.objective, name, network_metrics)
         for run, result, name in zip(runs, results, names, strict=False)
     ]
-    combined = combine(reports, results, spec.objective, data.reference_loss)
+    combined = combine(reports, results, spec, data.reference_loss)
     if not spec.objective.is_better(spec.to_beat, combined.score):
         artifacts = Artifacts(spec.data.artifacts_root)
         for name, result in zip(names, results, strict=False):

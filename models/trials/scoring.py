@@ -1,6 +1,7 @@
 """The score of a trial from the results of its runs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, pstdev
 
 import numpy as np
@@ -14,7 +15,15 @@ from models.trials.metrics import (
     class_probabilities,
     regression_metrics,
 )
-from models.trials.spec import Failure, FailureKind, Objective, RunReport, TrialResult
+from models.trials.spec import (
+    Constraint,
+    Failure,
+    FailureKind,
+    Objective,
+    RunReport,
+    TrialResult,
+    TrialSpec,
+)
 from models.trials.trainers.base import Run, RunResult, mean_history
 
 # A trial is overfit when both the ratio and the share below are exceeded.
@@ -27,14 +36,21 @@ def run_metrics(fold: PreparedFold, outputs: Array, truth: Array) -> Metrics:
     task = fold.training.outputs.task
     if task is Task.REGRESSION:
         return regression_metrics(truth.astype(np.float64), fold.encoder.decode(outputs[:, 0]))
-    return class_metrics(fold.encoder.encode(truth), class_probabilities(outputs), task)
+    positive = fold.training.positive_class
+    return class_metrics(fold.encoder.encode(truth), class_probabilities(outputs), task, positive)
 
 
 def report_run(
-    run: Run, result: RunResult, fold: PreparedFold, objective: Objective, weights: str
+    run: Run,
+    result: RunResult,
+    fold: PreparedFold,
+    objective: Objective,
+    weights: str,
+    network_metrics: Metrics | None = None,
 ) -> RunReport:
-    """Score one run that did not diverge."""
-    metrics = run_metrics(fold, result.validation_outputs, fold.validation_truth)
+    """Score one run that did not diverge; `network_metrics` are the same for every run."""
+    own = run_metrics(fold, result.validation_outputs, fold.validation_truth)
+    metrics = {**own, "parameters": float(result.parameters), **(network_metrics or {})}
     training = run_metrics(fold, result.training_outputs, fold.training_truth)
     training_loss = training["loss"]
     assert training_loss is not None
@@ -55,7 +71,7 @@ def report_run(
 def combine(
     reports: Sequence[RunReport],
     results: Sequence[RunResult],
-    objective: Objective,
+    spec: TrialSpec,
     reference_loss: float | None,
 ) -> TrialResult:
     """Return the trial's result: means over its runs, and the spread of its score.
@@ -63,15 +79,12 @@ def combine(
     A metric that is undefined in some runs is the mean over the others. `reference_loss` is that
     of `is_overfit`, None where training and validation rows are the same.
     """
-    scores = [report.score for report in reports if report.score is not None]
     metrics = {name: _mean([r.metrics[name] for r in reports]) for name in reports[0].metrics}
     validation_loss = metrics["loss"]
     training_loss = fmean(report.training_loss for report in reports)
     assert validation_loss is not None
     gap = None if reference_loss is None else validation_loss - training_loss
-    return TrialResult(
-        score=fmean(scores) if scores else None,
-        spread=pstdev(scores) if scores else None,
+    found = TrialResult(
         metrics=metrics,
         folds=tuple(reports),
         history=mean_history([result.history for result in results]),
@@ -86,7 +99,34 @@ def combine(
             else is_overfit(validation_loss, training_loss, reference_loss)
         ),
         weights=tuple(report.weights for report in reports),
-        failure=None if scores else _undefined(objective),
+    )
+    return aimed(found, spec.objectives, spec.constraints)
+
+
+def aimed(
+    result: TrialResult, objectives: Sequence[Objective], constraints: Sequence[Constraint]
+) -> TrialResult:
+    """Return a result scored by objectives and held against constraints.
+
+    It fails if an objective is undefined. Raises KeyError for a metric that was not measured.
+    """
+    metrics = result.metrics or {}
+    first = objectives[0]
+    scores = {objective.metric: metrics[objective.metric] for objective in objectives}
+    excesses = {each.metric: each.excess(metrics[each.metric]) for each in constraints}
+    folds = tuple(replace(run, score=run.metrics[first.metric]) for run in result.folds)
+    known = [run.score for run in folds if run.score is not None]
+    undefined = next((name for name, score in scores.items() if score is None), None)
+    if undefined is not None:
+        return replace(result, folds=folds, score=None, spread=None, failure=_undefined(undefined))
+    defined = {name: score for name, score in scores.items() if score is not None}
+    return replace(
+        result,
+        folds=folds,
+        score=defined[first.metric],
+        spread=pstdev(known) if known else result.spread,
+        scores=defined if len(objectives) > 1 else None,
+        violations={name: excess for name, excess in excesses.items() if excess > 0},
     )
 
 
@@ -124,9 +164,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _undefined(objective: Objective) -> Failure:
+def _undefined(metric: str) -> Failure:
     return Failure(
         FailureKind.ERROR,
-        f"{objective.metric!r} is undefined on these validation rows: they hold too few"
+        f"{metric!r} is undefined on these validation rows: they hold too few"
         " different target values.",
     )

@@ -1,8 +1,8 @@
 """Plain values of one trial that travel between processes: objective, specification, result."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -31,6 +31,9 @@ _CLASSIFICATION: Mapping[str, Direction] = {
     "auc": "max",
     "log_loss": "min",
 }
+# Metrics of the network itself, known for every task; see `models.trials.scoring`.
+NETWORK_METRICS: Mapping[str, Direction] = {"parameters": "min", "latency_ms": "min"}
+# Metrics of a trial's answers on rows.
 METRICS: Mapping[Task, Mapping[str, Direction]] = {
     Task.REGRESSION: _REGRESSION,
     Task.BINARY: _CLASSIFICATION,
@@ -38,15 +41,21 @@ METRICS: Mapping[Task, Mapping[str, Direction]] = {
 }
 
 
+CLASS_METRICS = ("precision", "recall", "f1")  # that count the rows of one class, or of each
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric on the validation rows, and whether less or more of it is better.
+    """A metric of a trial, and whether less or more of it is better.
 
     A score may be None, for a trial that has none.
     """
 
     metric: str  # without "val_"
     direction: Direction
+    # The class, by `label_name`, that precision, recall and f1 count. None: the second of two
+    # classes in order, the mean over more than two; so it is in jobs of versions before 0.3.
+    positive_class: str | None = None
 
     @property
     def is_minimized(self) -> bool:
@@ -68,28 +77,84 @@ class Objective:
         return score if self.is_minimized else -score
 
 
+_MOST = 1e9  # of an excess, which an undefined metric has
+_LEAST = 1e-12  # of the excess of a metric beyond its bound, however near
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Bounds of a metric; a trial beyond one is never the winner."""
+
+    metric: str  # without "val_"
+    min: float | None = None
+    max: float | None = None
+
+    def __str__(self) -> str:
+        """Write the constraint as in `0.8 <= recall`."""
+        low = "" if self.min is None else f"{self.min:g} <= "
+        return low + self.metric + ("" if self.max is None else f" <= {self.max:g}")
+
+    def excess(self, value: float | None) -> float:
+        """Return how far a value lies beyond its bound, as a share of the bound; else 0.
+
+        A bound of 0 counts as 1. The excess of an undefined value is the largest, 1e9.
+        """
+        if value is None:
+            return _MOST
+        for bound, beyond in self._beyond(value):
+            if beyond > 0:
+                return min(_MOST, max(_LEAST, beyond / (abs(bound) or 1.0)))
+        return 0.0
+
+    def describe(self, value: float | None) -> str:
+        """Say how a value that breaks the constraint does so."""
+        if value is None:
+            return f"{self.metric} is undefined"
+        side, bound = (
+            ("above", self.max)
+            if self.max is not None and value > self.max
+            else ("below", self.min)
+        )
+        return f"{self.metric} is {value:.6g}, {side} {bound:.6g}"
+
+    def _beyond(self, value: float) -> Iterator[tuple[float, float]]:
+        if self.max is not None:
+            yield self.max, value - self.max
+        if self.min is not None:
+            yield self.min, self.min - value
+
+
+def resolve_metric(task: Task, metric: str, path: str) -> str:
+    """Return the name of a metric without `val_`; raises Invalid at `path` for an unknown one."""
+    known = {**METRICS[task], **NETWORK_METRICS}
+    name = metric.removeprefix("val_")
+    if name not in known:
+        raise Invalid.at(
+            path, f"{metric!r} is not a metric of a {task} task; use one of: {', '.join(known)}."
+        )
+    return name
+
+
 def resolve_objective(
-    task: Task, metric: str = "val_loss", direction: str | None = None
+    task: Task,
+    metric: str = "val_loss",
+    direction: str | None = None,
+    positive_class: str | None = None,
+    path: str = "objective",
 ) -> Objective:
     """Return the objective that a metric's name means, with or without `val_`.
 
     The direction follows from the metric. A `direction` that does not agree is refused, since the
-    worst trial would win. Raises Invalid at `objective.metric` or `objective.direction`.
+    worst trial would win. Raises Invalid at `<path>.metric` or `<path>.direction`.
     """
-    known = METRICS[task]
-    name = metric.removeprefix("val_")
-    if name not in known:
-        raise Invalid.at(
-            "objective.metric",
-            f"{metric!r} is not a metric of a {task} task; use one of: {', '.join(known)}.",
-        )
-    better = known[name]
+    name = resolve_metric(task, metric, f"{path}.metric")
+    better = {**METRICS[task], **NETWORK_METRICS}[name]
     if direction not in (None, better):
         raise Invalid.at(
-            "objective.direction",
+            f"{path}.direction",
             f"{direction!r} would choose the worst trial: {name} is better at its {better}imum.",
         )
-    return Objective(name, better)
+    return Objective(name, better, positive_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +171,7 @@ class DataRef:
     class_weight: ClassWeight | None = None  # of training rows, by their class
     sample_weight: str | None = None  # column with the weights of training rows; no feature
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
+    positive_class: str | None = None  # of metrics; see `Objective`
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +203,24 @@ class TrialSpec:
     parent: "TrialSpec | None" = None  # the trial whose best weights this one continues
     # The score of another trial: the weights of a worse one are not written.
     to_beat: float | None = None
+    other_objectives: tuple[Objective, ...] = ()  # beside the first
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Every objective; the first one ranks the trials."""
+        return (self.objective, *self.other_objectives)
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether the latency of its network is measured."""
+        return needs_latency(self.objectives, self.constraints)
+
+
+def needs_latency(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> bool:
+    """Return whether an objective or a constraint is about `latency_ms`."""
+    names = [aim.metric for aim in objectives] + [each.metric for each in constraints]
+    return "latency_ms" in names
 
 
 def weights_name(folder: str, fold: int, execution: int) -> str:
@@ -184,7 +268,8 @@ class TrialResult:
 
     score: float | None = None  # mean of the objective over the runs; None if the trial failed
     spread: float | None = None  # its standard deviation over the runs, 0 for one run
-    metrics: Mapping[str, float | None] | None = None  # means over the runs
+    # Means over the runs, and those of NETWORK_METRICS that are known.
+    metrics: Mapping[str, float | None] | None = None
     folds: tuple[RunReport, ...] = ()  # by fold, then execution
     history: Mapping[str, list[float | None]] | None = None  # per epoch, mean over the runs
     seconds: float = 0.0  # of training, all runs
@@ -198,3 +283,11 @@ class TrialResult:
     failure: Failure | None = None
     stopped: bool = False  # pruned; the score is that of its best epoch so far
     memory_bytes: int = 0  # largest resident memory of its process at the end of an epoch
+    scores: Mapping[str, float] | None = None  # by metric, of several objectives
+    # The excess of each constraint that it breaks, by metric.
+    violations: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def violation(self) -> float:
+        """The sum of all excesses; 0 if it keeps every constraint."""
+        return sum(self.violations.values())

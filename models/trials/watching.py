@@ -30,16 +30,23 @@ class Watched:
         """Return a number that is smaller for better figures."""
         return figure if self.direction == "min" else -figure
 
-    def measure(self, task: Task, truth: Array, outputs: Array, weights: Array | None) -> float:
+    def measure(
+        self,
+        task: Task,
+        truth: Array,
+        outputs: Array,
+        weights: Array | None,
+        positive: int | None = None,
+    ) -> float:
         """Return the metric of a classification; NaN where it is undefined.
 
         `truth` holds class numbers and `weights` those of the rows, both of shape (rows,);
-        `outputs` are those of the network, (rows, units).
+        `outputs` are those of the network, (rows, units). `positive` is as in `class_metrics`.
         """
         probabilities = class_probabilities(outputs)
         if self.by_class_weight and weights is not None:
             return weighted_log_loss(truth, probabilities, weights)
-        figure = class_metrics(truth, probabilities, task)[self.metric]
+        figure = class_metrics(truth, probabilities, task, positive)[self.metric]
         return math.nan if figure is None else figure
 
 

@@ -76,7 +76,7 @@ def test_every_default_is_told(app_client: FlaskClient) -> None:
     asked = start(app_client)["request"]
     assert asked["task"] == "multiclass"
     assert asked["strategy"] == {"name": "random"}
-    assert asked["objective"] == {"metric": "loss", "direction": "min"}
+    assert asked["objective"] == {"metric": "loss", "direction": "min", "positive_class": None}
     assert asked["budget"]["max_trials"] == 20
     assert asked["evaluation"]["test_fraction"] == 0.1
     assert asked["early_stopping"] == {

@@ -319,7 +319,7 @@ def test_a_discarded_trial_is_replaced_by_other_values(
 def test_a_discarded_score_does_not_draw_the_bayesian_oracle(begin_work, commands) -> None:
     """It is the best by far, and the process looks where the scores are good."""
     work = begin_work(
-        strategy=Bayesian(num_initial_points=3, beta=0.01),
+        strategy=Bayesian(num_initial_points=3),
         space={"l2": {"type": "float", "min": 0.0, "max": 1.0}},
         budget={"max_trials": 6},
     )

@@ -111,7 +111,7 @@ def test_the_search_ends_when_enough_trials_have_failed(begin: Open, held) -> No
     assert len(drive(search, most=1)) == 1
     fail(search, DIVERGED)
     assert search.stop_reason() == "max_failed_trials"
-    assert search.last_failure == "diverged: The loss is not finite."
+    assert held().trial(3).failure_message == "The loss is not finite."
     assert [trial.state for trial in held().trials()] == ["failed", "completed", "failed"]
 
 

@@ -73,7 +73,7 @@ def test_values_that_the_user_tries_are_not_proposed(
 def test_the_score_of_an_own_trial_draws_the_bayesian_oracle_to_it(begin_work, steering) -> None:
     def proposed(score: float) -> list[float]:
         work = begin_work(
-            strategy=Bayesian(num_initial_points=3, beta=0.01),
+            strategy=Bayesian(num_initial_points=3),
             space={"l2": {"type": "float", "min": 0.0, "max": 1.0}},
             budget={"max_trials": 5},
         )

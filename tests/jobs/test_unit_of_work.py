@@ -149,7 +149,7 @@ def test_a_trial_over_which_two_workers_died_has_failed_and_the_search_goes_on(
             assert next_trial(search).number == 1
             lose_worker["died"](held)
     assert (held.trial(1).state, held.trial(1).failure_kind) == (TrialState.FAILED, "lost")
-    assert search.last_failure == "lost: Its worker died each time that it ran."
+    assert held.trial(1).failure_message == "Its worker died each time that it ran."
     assert next_trial(search).number == 2
 
 

@@ -12,7 +12,7 @@ import pytest
 from models.errors import Conflict, NotFound, Unreadable
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
-from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random, plan
+from models.oracles.strategy import TPE, Bayesian, Grid, Hyperband, Manual, Random, plan
 from models.space.schema import load_space
 
 STRATEGIES = [
@@ -20,6 +20,7 @@ STRATEGIES = [
     Grid(points=2),
     Random(),
     Bayesian(num_initial_points=2),
+    TPE(num_initial_points=2),
     Hyperband(max_epochs=9),
 ]
 every_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)

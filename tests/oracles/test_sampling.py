@@ -96,7 +96,7 @@ def test_bayesian_passes_over_failed_trials(run, plane):
 def test_bayesian_learns_from_trials_of_elsewhere(plane):
     points = create_oracle(Random(), plane, "min", 5, 20, 9).ask(20)
     history = [Observation(f"old-{p.key}", p.values, quadratic(p.values)) for p in points]
-    strategy = Bayesian(num_initial_points=20, beta=0.0)
+    strategy = Bayesian(num_initial_points=20)
     (warm,) = create_oracle(strategy, plane, "min", 1, 9, 9, history=history).ask(1)
     assert quadratic(warm.values) < min(quadratic(point.values) for point in points)
 

@@ -5,6 +5,7 @@ from marshmallow import Schema, ValidationError
 
 from models.oracles.schema import StrategyField, check_strategy
 from models.oracles.strategy import (
+    TPE,
     Bayesian,
     Grid,
     Hyperband,
@@ -28,11 +29,10 @@ def load(document):
         ("random", Random()),
         ("grid", Grid(points=5)),
         ({"name": "grid", "points": 3}, Grid(3)),
-        ("bayesian", Bayesian(None, 1e-4, 2.6)),
-        (
-            {"name": "bayesian", "num_initial_points": 4, "alpha": 1, "beta": 0},
-            Bayesian(4, 1.0, 0.0),
-        ),
+        ("bayesian", Bayesian(None)),
+        ({"name": "bayesian", "num_initial_points": 4}, Bayesian(4)),
+        ("tpe", TPE()),
+        ({"name": "tpe", "num_initial_points": 4}, TPE(4)),
         ({"name": "bayesian", "num_initial_points": None}, Bayesian()),
         ("hyperband", Hyperband(None, 3, 1)),
         (
@@ -55,15 +55,14 @@ def test_a_strategy_loads_and_comes_back(document, expected):
     [
         (3, (), "name or an object"),
         ("baysian", ("name",), "Did you mean 'bayesian'"),
-        ({}, ("name",), "Known: manual, grid, random, bayesian, hyperband"),
+        ({}, ("name",), "Known: manual, grid, random, bayesian, tpe, hyperband"),
         ({"name": ["random"]}, ("name",), "Unknown strategy"),
         ({"name": "random", "points": 3}, ("points",), "Unknown field"),
         ({"name": "grid", "points": 0}, ("points",), "greater than or equal to 1"),
         ({"name": "grid", "points": True}, ("points",), "whole number"),
         ({"name": "bayesian", "num_initial_points": 0}, ("num_initial_points",), "equal to 1"),
-        ({"name": "bayesian", "alpha": 0}, ("alpha",), "greater than 0"),
-        ({"name": "bayesian", "alpha": float("nan")}, ("alpha",), "finite"),
-        ({"name": "bayesian", "beta": -0.1}, ("beta",), "equal to 0"),
+        ({"name": "bayesian", "alpha": 1e-4}, ("alpha",), "no effect any more"),
+        ({"name": "bayesian", "alpha": 1e-4, "beta": 2.6}, ("beta",), "no effect any more"),
         ({"name": "hyperband", "max_epochs": 1}, ("max_epochs",), "equal to 2"),
         ({"name": "hyperband", "factor": 1}, ("factor",), "equal to 2"),
         ({"name": "hyperband", "factor": 2.5}, ("factor",), "whole number"),

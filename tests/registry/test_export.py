@@ -185,7 +185,11 @@ def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: P
     assert evidence["created"].endswith("Z")
     assert evidence["score"] == spec.result.score
     assert evidence["spread"] == 0
-    assert evidence["objective"] == {"metric": "loss", "direction": "min"}
+    assert evidence["objective"] == {
+        "metric": "loss",
+        "direction": "min",
+        "positive_class": None,
+    }
     assert evidence["validation"]["metrics"] == spec.result.metrics
     assert evidence["training"] == {
         "refit": False,

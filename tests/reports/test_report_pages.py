@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.store.tables import versions
-from models.trials.spec import Objective
+from models.trials.spec import Constraint, Objective
 from tests.reports.recorded import job_spec, trial_row
 
 WIDTH = 15 * 120
@@ -391,3 +391,27 @@ def test_the_form_is_chosen_by_query_or_accept(app_client, record):
     assert both.content_type.startswith("text/html")
     assert app_client.get("/tune/job_a/report?format=pdf").status_code == 422
     assert app_client.get("/tune/job_x/report").status_code == 404
+
+
+def test_a_front_is_drawn_and_broken_constraints_are_told(app_client, record):
+    aims = {
+        "other_objectives": (Objective("parameters", "min"), Objective("mae", "min")),
+        "constraints": (Constraint("parameters", max=300),),
+    }
+    rows = []
+    for number in range(1, 8):
+        scores = {"loss": 8.0 - number, "parameters": 50.0 * number, "mae": 1.0}
+        row = trial_row(number, scores["loss"], scores=scores)
+        if number == 7:
+            row |= {"violation": 1 / 6}
+            row["result"]["violations"] = {"parameters": 1 / 6}
+        rows.append(row)
+    job = record("job_front", rows, job_spec(**aims))
+    page = app_client.get(f"/tune/{job}/report").text
+    assert "Trial 6:" in page
+    assert "(breaks the constraint on parameters)" in page
+    assert "parameters &lt;= 300" in page
+    assert "parameters (min), mae (min)" in page
+    assert "the front is joined by a line" in page
+    picture = app_client.get(f"/tune/{job}/report", headers={"Accept": "image/png"})
+    assert picture.content_type == "image/png"

@@ -21,7 +21,7 @@ from models.trials.trainers.base import EpochReport
 from tests.trials.results import failure, history, metrics
 
 CV = Evaluation(method="cv", folds=3, test_fraction=0.1)
-NAMES = {"loss", "mse", "mae", "rmse", "r2"}
+NAMES = {"loss", "mse", "mae", "rmse", "r2", "parameters"}
 
 
 def test_a_trial_answers_scores_in_the_targets_own_units(line, trial):
@@ -151,6 +151,7 @@ def test_classes_of_any_type(stored, labels, kind, task, plane, trial):
         "f1",
         "auc",
         "log_loss",
+        "parameters",
     }
     assert metrics(result)["accuracy"] > 0.8
     assert metrics(result)["auc"] > 0.9

@@ -142,3 +142,18 @@ def test_numbers_are_scored_as_by_scikit_learn():
 def test_a_prediction_that_is_not_finite_has_no_score(wrong):
     with pytest.raises(ValueError, match="finite"):
         regression_metrics(np.array([1.0, 2.0]), np.array([1.0, wrong]))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_metrics_of_a_named_class_are_those_of_scikit_learn(classes):
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, classes, 60)
+    probabilities = generator.dirichlet(np.ones(classes), 60)
+    given = probabilities.argmax(axis=1)
+    task = Task.BINARY if classes == 2 else Task.MULTICLASS
+    for positive in range(classes):
+        metrics = class_metrics(truth, probabilities, task, positive)
+        for name in ("precision", "recall", "f1"):
+            score = getattr(sklearn.metrics, f"{name}_score")
+            expected = score(truth, given, labels=[positive], average="macro")
+            assert metrics[name] == pytest.approx(expected), name

@@ -21,6 +21,7 @@ class Builtin:
     target: str = "target"
     classes: int = 0  # numbered from 0; 0 for a regression
     shape: tuple[int, ...] = ()  # of an image that may have to be downloaded
+    rarer: int = 1  # of two classes the one with fewer rows, the second of equals
 
     @property
     def is_image(self) -> bool:
@@ -67,7 +68,15 @@ _BINARY, _MULTICLASS, _REGRESSION = Task.BINARY, Task.MULTICLASS, Task.REGRESSIO
 _ALL = (
     Builtin("iris", _MULTICLASS, _IRIS, 150, _SKLEARN + "iris", classes=3),
     Builtin("wine", _MULTICLASS, _WINE, 178, _SKLEARN + "wine", classes=3),
-    Builtin("breast_cancer", _BINARY, _BREAST_CANCER, 569, _SKLEARN + "breast_cancer", classes=2),
+    Builtin(
+        "breast_cancer",
+        _BINARY,
+        _BREAST_CANCER,
+        569,
+        _SKLEARN + "breast_cancer",
+        classes=2,
+        rarer=0,
+    ),
     Builtin("digits", _MULTICLASS, ("x",), 1797, _SKLEARN + "digits", classes=10),
     Builtin("diabetes", _REGRESSION, _DIABETES, 442, _SKLEARN + "diabetes"),
     Builtin("xor", _BINARY, ("x1", "x2"), 4, "luthier", classes=2),

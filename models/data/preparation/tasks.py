@@ -124,6 +124,16 @@ def class_labels(dataset: Dataset, target: str) -> tuple[ClassLabel, ...]:
     return tuple(str(label) for label in labels)
 
 
+def rarer_class(dataset: Dataset, target: str) -> ClassLabel | None:
+    """Return which of two classes has fewer rows, the second of equals; None for more classes."""
+    labels = class_labels(dataset, target)
+    if len(labels) != 2:
+        return None
+    values = dataset.values[target]
+    _, (first, second) = np.unique(values[has_value(values)], return_counts=True)
+    return labels[0] if first < second else labels[1]
+
+
 def resolve_features(
     dataset: Dataset,
     target: str,

@@ -25,6 +25,11 @@ def label_name(label: ClassLabel) -> str:
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
+def listed_labels(labels: Sequence[str]) -> str:
+    """Return the first labels as text for a message."""
+    return ", ".join(map(repr, labels[:_MAX_LISTED])) + ", …" * (len(labels) > _MAX_LISTED)
+
+
 def resolve_class_weight(
     asked: ClassWeight | None, task: Task, labels: Sequence[str]
 ) -> ClassWeight | None:
@@ -40,8 +45,7 @@ def resolve_class_weight(
     if asked == "balanced":
         return asked
     given = dict(asked)
-    listed = ", ".join(map(repr, labels[:_MAX_LISTED])) + ", …" * (len(labels) > _MAX_LISTED)
-    message = f"There is no such class; the classes are {listed}."
+    message = f"There is no such class; the classes are {listed_labels(labels)}."
     unknown = {f"class_weight.{label}": [message] for label in given if label not in labels}
     if unknown:
         raise Invalid(unknown)

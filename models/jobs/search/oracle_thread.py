@@ -1,13 +1,18 @@
 """An oracle in a thread of its own, so that no trial and no other job waits for it."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from models.jobs.front import losses
 from models.jobs.model import Trial, TrialState
+from models.jobs.spec import JobSpec
+from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation, Oracle, Proposal
+from models.trials.spec import Objective
 
 Result = TypeVar("Result")
 
@@ -73,9 +78,15 @@ class OracleThread:
         if missing > 0 and not self._is_dry and not self.finished:
             self._send(lambda: self._answer(missing), missing)
 
-    def tell(self, key: str, score: float | None) -> None:
+    def tell(
+        self,
+        key: str,
+        score: float | None,
+        violation: float = 0.0,
+        losses: tuple[float, ...] = (),
+    ) -> None:
         """Pass on how a trial ended."""
-        self._pass_on(lambda oracle: oracle.tell(key, score))
+        self._pass_on(lambda oracle: oracle.tell(key, score, violation, losses))
 
     def learn(self, observation: Observation) -> None:
         """Pass on a trial that the oracle did not propose."""
@@ -121,14 +132,34 @@ class OracleThread:
         return Answer(proposals, oracle.state(), oracle.finished)
 
 
-def observation_of(trial: Trial) -> Observation:
-    """Return a stored trial as an oracle learns of it."""
+def oracle_thread(
+    spec: JobSpec, trials: Iterable[Trial], state: Mapping[str, Any], thread: Executor
+) -> OracleThread:
+    """Return the oracle of a job that has these `trials`; `state` is what else it has saved."""
+    make = partial(
+        create_oracle,
+        spec.strategy,
+        spec.space,
+        spec.objective.direction,
+        spec.seed,
+        spec.budget.max_trials,
+        spec.budget.epochs,
+        state=state,
+        history=[observation_of(trial, spec.objectives) for trial in trials],
+    )
+    return OracleThread(make, thread, state)
+
+
+def observation_of(trial: Trial, objectives: Sequence[Objective]) -> Observation:
+    """Return what an oracle learns of a stored trial."""
     return Observation(
         trial.key,
         trial.values,
         trial.score,
         running=not trial.state.is_final,
         discarded=trial.state == TrialState.DISCARDED,
+        violation=trial.violation or 0.0,
+        losses=losses(objectives, trial.scores),
     )
 
 

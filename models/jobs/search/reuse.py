@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from statistics import pstdev
 from typing import Any
 
 from models.errors import ArtifactError, Unreadable
@@ -16,7 +15,8 @@ from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
-from models.trials.spec import EarlyStopping, Objective, TrialResult, weights_name
+from models.trials.scoring import aimed
+from models.trials.spec import EarlyStopping, TrialResult, needs_latency, weights_name
 from models.trials.watching import VALIDATION_LOSS
 
 # To be raised when the same digest no longer stands for the same training.
@@ -34,9 +34,9 @@ def training_digest(
     """Return a SHA-256, in hex, of all that the result of a trial follows from.
 
     `dataset` is the id of the stored rows, which is their own digest, and `parent` the digest of
-    the trial that it continues. Of the objective only the metric that training watches is a part:
-    every metric is in the result. What requests could not ask for in the past is added only where
-    it is asked for, so that older results keep the digests that they have.
+    the trial that it continues. Of the objective the metric that training watches is a part, and
+    the class that metrics count: every metric is in the result. What requests could not ask for in
+    the past is added only where it is asked for, so that older results keep their digests.
     """
     document = [
         _TRAINING,
@@ -62,6 +62,10 @@ def training_digest(
         document.append({"watched": spec.watched.series})
     if spec.early_stopping is not None and spec.early_stopping.start_from_epoch:
         document.append({"start_from_epoch": spec.early_stopping.start_from_epoch})
+    if spec.objective.positive_class is not None:
+        document.append({"positive_class": spec.objective.positive_class})
+    if needs_latency(spec.objectives, spec.constraints):
+        document.append("latency_ms")
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -124,7 +128,7 @@ class EqualTrials:
             return None
         reference, source = found
         try:
-            result = reused_result(source, self._job.spec.objective, folder)
+            result = reused_result(source, self._job.spec, folder)
         except Unreadable:
             return None
         if result is None:
@@ -153,24 +157,22 @@ class EqualTrials:
         return self._digests[trial.number]
 
 
-def reused_result(source: Trial, objective: Objective, folder: str) -> TrialResult | None:
-    """Return the result of `source` scored by `objective`, with its weights in `folder`.
+def reused_result(source: Trial, spec: JobSpec, folder: str) -> TrialResult | None:
+    """Return the result of `source` held against the aims of `spec`, with its weights in `folder`.
 
-    None where it has no such metric.
+    None where it lacks a metric of the objectives or constraints.
     """
-    result = source.stored_result()
-    score = (result.metrics or {}).get(objective.metric)
-    if score is None:
+    try:
+        result = aimed(source.stored_result(), spec.objectives, spec.constraints)
+    except KeyError:
         return None
-    scores = [run.metrics[objective.metric] for run in result.folds]
+    if result.failure is not None:
+        return None
     folds = tuple(
-        replace(run, score=own, weights=weights_name(folder, run.fold, run.execution))
-        for run, own in zip(result.folds, scores, strict=True)
+        replace(run, weights=weights_name(folder, run.fold, run.execution)) for run in result.folds
     )
     return replace(
         result,
-        score=score,
-        spread=pstdev(known for known in scores if known is not None) if folds else result.spread,
         folds=folds,
         weights=tuple(run.weights for run in folds),
         seconds=0.0,

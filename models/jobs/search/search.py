@@ -9,14 +9,19 @@ from functools import partial
 from typing import Any
 
 from models.jobs.budget import Spent
+from models.jobs.front import front_of, losses
 from models.jobs.model import Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
-from models.jobs.search.oracle_thread import InlineExecutor, OracleThread, observation_of
+from models.jobs.search.oracle_thread import (
+    InlineExecutor,
+    OracleThread,
+    observation_of,
+    oracle_thread,
+)
 from models.jobs.search.reuse import EqualTrials
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.rows import SCORED, is_better
+from models.jobs.store.rows import SCORED
 from models.jobs.store.unit_of_work import OPEN
-from models.oracles.create import create_oracle
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec
@@ -52,8 +57,8 @@ class Search:
         self._equal = EqualTrials(self._job, self._held, self._trials)
         self._spent = Spent()
         self._pruner = Pruner(self._spec.pruning, self._spec.watched)
-        self._oracle = self._oracle_thread(self._job.oracle_state or {})
-        self.best: Trial | None = None  # as `models.jobs.store.rows` says
+        self._oracle = self._restored_oracle(self._job.oracle_state or {})
+        self._front: list[Trial] = []  # as `models.jobs.front` says; the best one is first
 
     def resume(self, training: Collection[int] | None = None) -> None:
         """Read the trials that there are, restore the oracle, and go on from there.
@@ -64,7 +69,7 @@ class Search:
         with self._held.batch():
             for trial in self._held.trials():
                 self._add(self._taken_over(trial, training))
-        self._oracle = self._oracle_thread(self._job.oracle_state or {})
+        self._oracle = self._restored_oracle(self._job.oracle_state or {})
         self._oracle.start()
         self.take_proposals()
         if self._pruner.needs_curves:
@@ -105,25 +110,13 @@ class Search:
         self._drop_weights(trial)
         return trial.with_failure(_DIED)
 
-    def _oracle_thread(self, state: Mapping[str, Any]) -> OracleThread:
-        spec = self._spec
-        make = partial(
-            create_oracle,
-            spec.strategy,
-            spec.space,
-            spec.objective.direction,
-            spec.seed,
-            spec.budget.max_trials,
-            spec.budget.epochs,
-            state=state,
-            history=[observation_of(trial) for trial in self._trials.values()],
-        )
-        return OracleThread(make, self._thread, state)
+    def _restored_oracle(self, state: Mapping[str, Any]) -> OracleThread:
+        return oracle_thread(self._spec, self._trials.values(), state, self._thread)
 
     def _restore_curves(self) -> None:
         runs = self._held.runs()
         for trial in self._trials.values():
-            if trial.state not in (TrialState.RUNNING, *SCORED):
+            if trial.state not in (TrialState.RUNNING, *SCORED) or trial.fits is False:
                 continue
             first = runs.get(trial.number, {}).get(FIRST_RUN)
             if first is not None:
@@ -149,7 +142,7 @@ class Search:
         if job.spec != self._spec:
             self.take_proposals(wait=True)
             self._spec = job.spec
-            self._oracle = self._oracle_thread(self._oracle.state)
+            self._oracle = self._restored_oracle(self._oracle.state)
             self._oracle.start()
         first = 1
         while first in self._trials:
@@ -157,7 +150,12 @@ class Search:
         for trial in self._held.trials(first):
             if trial.number not in self._trials:
                 self._add(trial)
-                self._oracle.learn(observation_of(trial))
+                self._oracle.learn(observation_of(trial, self._spec.objectives))
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that would win now; None while none may."""
+        return self._front[0] if self._front else None
 
     @property
     def seconds(self) -> float:
@@ -169,15 +167,6 @@ class Search:
     def awaited(self) -> list[Future[Any]]:
         """Done once the oracle has answered; empty while it is asked nothing."""
         return self._oracle.awaited
-
-    @property
-    def last_failure(self) -> str | None:
-        """The newest failure, for the error of a job in which every trial failed."""
-        failed = [trial for trial in self._trials.values() if trial.failure_kind]
-        if not failed:
-            return None
-        last = max(failed, key=lambda trial: trial.number)
-        return f"{last.failure_kind}: {last.failure_message}"
 
     @property
     def running(self) -> list[int]:
@@ -224,7 +213,10 @@ class Search:
             if number is None:
                 return None
             trial = self._trials[number]
-            if self._reuse(trial):
+            found = self._equal.answer(trial, self._artifacts, self.weights_of(number))
+            if found is not None:
+                reference, result = found
+                self._settle(trial, result, reference)
                 if self.stop_reason() is not None:
                     return None
                 continue
@@ -235,9 +227,14 @@ class Search:
 
     @property
     def _to_beat(self) -> float | None:
-        """A score whose losers' weights are not needed; None where Hyperband may continue them."""
+        """A score whose losers' weights are not needed.
+
+        None where Hyperband may continue them, or another objective may need them.
+        """
         best = self.best
-        if best is None or (best.state == TrialState.STOPPED and self._spec.runs > 1):
+        if best is None or self._spec.other_objectives:
+            return None
+        if best.state == TrialState.STOPPED and self._spec.runs > 1:
             return None
         return None if isinstance(self._spec.strategy, Hyperband) else best.score
 
@@ -298,9 +295,10 @@ class Search:
         self._drop_weights(self._set(number, state=TrialState.CANCELLED))
 
     def drop_weights_but_best(self) -> None:
-        """Remove the weights of every trial but the best, once none can be continued."""
+        """Remove the weights of every trial that is not on the front; none can be continued."""
+        kept = {trial.number for trial in self._front}
         for trial in self._trials.values():
-            if trial.state in SCORED and trial.number != (self.best and self.best.number):
+            if trial.state in SCORED and trial.number not in kept:
                 self._artifacts.try_delete(self.weights_of(trial.number))
 
     def weights_of(self, number: int) -> str:
@@ -327,38 +325,40 @@ class Search:
                 return number
         return None
 
-    def _reuse(self, trial: Trial) -> bool:
-        """Give a trial the result of an equal one; return whether there is one."""
-        found = self._equal.answer(trial, self._artifacts, self.weights_of(trial.number))
-        if found is None:
-            return False
-        reference, result = found
-        self._settle(trial, result, reference)
-        return True
-
     def _settle(self, trial: Trial, result: TrialResult, source: TrialRef | None = None) -> None:
         digest = self._equal.digest(trial)
-        self._oracle.tell(trial.key, result.score)
+        self._oracle.tell(
+            trial.key, result.score, result.violation, losses(self._spec.objectives, result.scores)
+        )
         state = self._oracle.state
         self._held.complete(trial.number, result, state, self.seconds, digest, source)
         ended = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
-        trial = self._set(trial.number, state=ended, score=result.score)
+        trial = self._set(
+            trial.number,
+            state=ended,
+            score=result.score,
+            violation=result.violation,
+            scores=result.scores,
+        )
         if source is not None:
             self._pruner.add_reused(trial.number, result)
-        if not result.stopped:
+        if not trial.fits:
+            # What may not win sets no standard for the others.
+            self._pruner.forget(trial.number)
+        elif not result.stopped:
             self._pruner.complete(trial.number)
         worse = self._offer(trial)
         # Hyperband may yet continue any of them.
-        if worse is not None and not isinstance(self._spec.strategy, Hyperband):
-            self._drop_weights(worse)
+        if not isinstance(self._spec.strategy, Hyperband):
+            for each in worse:
+                self._drop_weights(each)
 
-    def _offer(self, trial: Trial) -> Trial | None:
-        """Compare a scored trial with the best; return the worse of the two."""
-        best = self.best
-        if not is_better(self._spec, trial, best):
-            return trial
-        self.best = trial
-        return best
+    def _offer(self, trial: Trial) -> list[Trial]:
+        """Compare a scored trial with the front; return those of all that are not on it."""
+        compared = [*self._front, trial]
+        self._front = front_of(self._spec, compared)
+        kept = {each.number for each in self._front}
+        return [each for each in compared if each.number not in kept]
 
     def _drop_weights(self, trial: Trial) -> None:
         folder = self.weights_of(trial.number)
@@ -393,4 +393,6 @@ class Search:
             executions=spec.executions,
             early_stopping=spec.early_stopping,
             parent=self.spec_of(parent) if parent else None,
+            other_objectives=spec.other_objectives,
+            constraints=spec.constraints,
         )

@@ -213,7 +213,8 @@ class HeldJob:
         is the equal trial whose result this one reuses, if any.
         """
         document = asdict(result)
-        columns = {"score": document.pop("score"), "seconds": document.pop("seconds")}
+        columns = {name: document.pop(name) for name in ("score", "scores", "seconds")}
+        columns["violation"] = result.violation
         del document["failure"]
         target = TrialState.STOPPED if document.pop("stopped") else TrialState.COMPLETED
         with self.unit_of_work() as unit:

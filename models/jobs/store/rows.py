@@ -5,18 +5,22 @@ only shown, a failed record with the reason stands for it, so that it does not h
 
 The best trial is the one with the best score, the earlier of equals. A stopped trial was scored by
 its best epoch, as a completed one is. Only where trials have several runs it was scored on fewer of
-them, and is the best only if none completed. One rule holds for trials in memory and for rows.
+them, and is the best only if none completed. A trial that breaks a constraint is never the best; in
+lists it comes after all that keep them, and the less it breaks, the earlier. `models.jobs.front`
+has the same rule for trials in memory, and for several objectives.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, UnaryExpression, select
+from sqlalchemy import ColumnElement, Connection, Row, UnaryExpression, func, select
 
 from models.errors import Unreadable
-from models.jobs.model import Job, JobState, Outcome, Trial, TrialRef, TrialState
-from models.jobs.spec import JobSpec
+from models.jobs.budget import Spent
+from models.jobs.front import front_of
+from models.jobs.model import ENQUEUED_PREFIX, Job, JobState, Outcome, Trial, TrialRef, TrialState
 from models.store.tables import trials
 from models.trials.spec import FailureKind, Objective
 
@@ -75,9 +79,12 @@ def _trial(found: dict[str, Any]) -> Trial:
     return Trial(**found | {"state": TrialState(found["state"]), "reused_from": source})
 
 
+_UNSCORED = {"score": None, "violation": None, "scores": None}
+
+
 def _stand_in(message: str) -> dict[str, Any]:
     failure = {"failure_kind": FailureKind.ERROR, "failure_message": message}
-    return {"state": TrialState.FAILED, "values": {}, "result": None, "score": None, **failure}
+    return {"state": TrialState.FAILED, "values": {}, "result": None, **_UNSCORED, **failure}
 
 
 def _fault(found: Mapping[str, Any]) -> dict[str, list[str]] | None:
@@ -86,6 +93,7 @@ def _fault(found: Mapping[str, Any]) -> dict[str, list[str]] | None:
     for name, is_sound, rule in (
         ("state", found["state"] in set(TrialState), "is not a state of trials"),
         ("values", isinstance(found["values"], Mapping), "is not an object"),
+        ("scores", isinstance(found.get("scores"), Mapping | None), "is not an object"),
         ("failure_kind", found["failure_kind"] in {None, *FailureKind}, "is not a failure"),
         ("result", result is None or isinstance(result, Mapping), "is not an object"),
         ("result.folds", _holds(result, "folds", list), "is not a list of objects"),
@@ -108,45 +116,81 @@ def _holds(result: Any, name: str, kind: type) -> bool:
 SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
 
 
-def is_better(spec: JobSpec, trial: Trial, other: Trial | None) -> bool:
-    """Return whether a scored trial of a job is better than another one, or than none."""
-    if other is None:
-        return True
-    if spec.runs > 1 and trial.state != other.state:
-        return trial.state == TrialState.COMPLETED
-    return spec.objective.is_better(trial.score, other.score)
+Scored = TypeVar("Scored", Trial, Outcome)
 
 
 def best_trial(connection: Connection, job: Job) -> Trial | None:
-    """Return the best trial of a job; None while none has a score."""
-    stopped_last = [trials.c.state] if job.spec.runs > 1 else []  # "completed" < "stopped"
-    query = (
-        select(trials)
-        .where(trials.c.job == job.id, trials.c.state.in_(SCORED), trials.c.score.is_not(None))
-        .order_by(*stopped_last, *best_first(job.spec.objective))
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
+    """Return the best trial of a job; None while none has a score and keeps the constraints."""
+    query = select(trials).where(trials.c.job == job.id)
+    if job.spec.other_objectives:
+        numbers = front_numbers(connection, job)
+        query = query.where(trials.c.number == (numbers[0] if numbers else None))
+    else:
+        stopped_last = [trials.c.state] if job.spec.runs > 1 else []  # "completed" < "stopped"
+        query = query.where(
+            trials.c.state.in_(SCORED), trials.c.score.is_not(None), trials.c.violation == 0
+        ).order_by(*stopped_last, *best_first(job.spec.objective))
+    row = connection.execute(query.limit(1)).one_or_none()
     return None if row is None else shown_trial(row)
 
 
-def ranked(objective: Objective, completed: Iterable[Outcome]) -> list[Outcome]:
-    """Return completed trials, the best first."""
-    return sorted(completed, key=lambda trial: objective.loss(trial.score))
+def front_numbers(connection: Connection, job: Job) -> list[int]:
+    """Return the numbers of the trials on the front of a job, its best trial first."""
+    if job.spec.other_objectives:
+        return [outcome.number for outcome in front_of(job.spec, read_outcomes(connection, job))]
+    best = best_trial(connection, job)
+    return [] if best is None else [best.number]
+
+
+def spent(connection: Connection, job: str) -> Spent:
+    """Count the trials of a job; those in a state that this version does not know are left out."""
+    enqueued = trials.c.key.startswith(ENQUEUED_PREFIX)
+    query = (
+        select(enqueued, trials.c.state, func.count())
+        .where(trials.c.job == job, trials.c.state.in_(list(TrialState)))
+        .group_by(enqueued, trials.c.state)
+    )
+    rows = connection.execute(query).all()
+    return Spent((bool(enqueued), TrialState(state), number) for enqueued, state, number in rows)
+
+
+def read_outcomes(connection: Connection, job: Job) -> list[Outcome]:
+    """Return every trial of a job by number, without its curves."""
+    columns: list[ColumnElement[Any]] = [
+        trials.c[item.name] for item in fields(Outcome) if item.name in trials.c
+    ]
+    columns.append((trials.c.reused_job == trials.c.job).label("is_repeat"))
+    query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
+    return [outcome_from_row(row) for row in connection.execute(query)]
+
+
+def ranked(objective: Objective, scored: Iterable[Scored]) -> list[Scored]:
+    """Return scored trials in one state, the best first."""
+    return sorted(scored, key=lambda trial: rank(objective, trial))
+
+
+def rank(objective: Objective, trial: Trial | Outcome) -> tuple[float, float]:
+    """Return what trials of one state are sorted by: violation, then loss."""
+    return (inf if trial.violation is None else trial.violation, objective.loss(trial.score))
 
 
 def best_first(objective: Objective) -> list[UnaryExpression[Any]]:
-    """Return what rows of trials are ordered by: score, the best first, then number."""
+    """Return what rows of trials are ordered by: violation, score, the best first, then number."""
     score = trials.c.score
     order = score.asc() if objective.is_minimized else score.desc()
-    return [order.nulls_last(), trials.c.number.asc()]
+    return [trials.c.violation.asc().nulls_last(), order.nulls_last(), trials.c.number.asc()]
 
 
 def comes_after(objective: Objective, last: Trial) -> ColumnElement[bool]:
     """Return the condition that a row comes after `last` in the order of `best_first`."""
-    score = trials.c.score
+    score, violation = trials.c.score, trials.c.violation
     later = trials.c.number > last.number
+    if last.violation is None:
+        return violation.is_(None) & later
     if last.score is None:
-        return score.is_(None) & later
-    worse = score > last.score if objective.is_minimized else score < last.score
-    return worse | ((score == last.score) & later) | score.is_(None)
+        behind = score.is_(None) & later
+    else:
+        worse = score > last.score if objective.is_minimized else score < last.score
+        behind = worse | ((score == last.score) & later) | score.is_(None)
+    same = (violation == last.violation) & behind
+    return (violation > last.violation) | same | violation.is_(None)

@@ -114,6 +114,7 @@ class UnitOfWork:
             {
                 "initial_epoch": 0,
                 "parent": None,
+                "violation": None,
                 **row,
                 "job": self.job_id,
                 "number": number,
@@ -205,7 +206,7 @@ def locked(connection: Connection, job: str) -> Row[Any] | None:
 def release_files(connection: Connection, job: str) -> None:
     """Free the version number that a job has reserved, and list what it may have left in files.
 
-    Called in the transaction that ends or deletes the job: of its trials only the best one's
+    Called in the transaction that ends or deletes the job: of its trials only the best ones'
     weights are needed then.
     """
     reserved = (

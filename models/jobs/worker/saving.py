@@ -1,6 +1,6 @@
 """The last phase: export the winner and register it as a version of the model."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -8,8 +8,9 @@ from functools import partial
 from sqlalchemy import Connection
 
 from models.errors import Conflict
-from models.jobs.model import JobState
+from models.jobs.model import JobState, Trial
 from models.jobs.search.search import Search
+from models.jobs.store.rows import ranked
 from models.jobs.worker.phases import JobFailed, Phase, RunState, Task
 from models.jobs.worker.tasks import export
 from models.registry.catalog import artifact_folder
@@ -38,7 +39,7 @@ class Saving(Phase):
         if self._exported is not None:
             return self._succeed(self._version, self._exported)
         if self._version is None:
-            best = self._search.best
+            best = self._winner
             if best is None:
                 raise JobFailed(self._why_no_winner())
             models, job = self.state.context.models, self.state.job
@@ -69,15 +70,39 @@ class Saving(Phase):
                 self.state.held.on_commit(partial(context.artifacts.try_delete, folder))
         self._version = self._exported = None
 
+    @property
+    def _winner(self) -> Trial | None:
+        chosen = self.state.job.chosen_trial
+        return self._search.best if chosen is None else self.state.held.trial(chosen)
+
     def _why_no_winner(self) -> str:
-        failure = self._search.last_failure
-        why = f" The last failure was {failure}" if failure else ""
-        return f"No trial has a score; the search ended by {self.state.job.stop_reason}.{why}"
+        listed = self.state.held.trials()
+        scored = [trial for trial in listed if trial.score is not None]
+        if scored:
+            return self._why_none_fits(scored)
+        failed = [trial for trial in listed if trial.failure_kind]
+        last = max(failed, key=lambda trial: trial.number, default=None)
+        why = last and f" The last failure was {last.failure_kind}: {last.failure_message}"
+        return f"No trial has a score; the search ended by {self.state.job.stop_reason}.{why or ''}"
+
+    def _why_none_fits(self, scored: Sequence[Trial]) -> str:
+        """Say which constraints the trial breaks that comes closest."""
+        spec = self.state.job.spec
+        closest = ranked(spec.objective, scored)[0]
+        metrics = closest.stored_result().metrics or {}
+        broken = [
+            each.describe(metrics.get(each.metric))
+            for each in spec.constraints
+            if each.excess(metrics.get(each.metric)) > 0
+        ]
+        return (
+            f"No trial keeps the constraints; the search ended by {self.state.job.stop_reason}."
+            f" The closest is trial {closest.number}: {', '.join(broken)}."
+        )
 
     def _export_spec(self, version: int) -> ExportSpec:
-        best = self._search.best
+        best, job = self._winner, self.state.job
         assert best is not None
-        job = self.state.job
         return ExportSpec(
             model=job.model,
             version=version,
@@ -99,7 +124,7 @@ class Saving(Phase):
 
     def _publish(self, connection: Connection, exported: ExportResult) -> None:
         """Register the written version as the champion."""
-        best, job = self._search.best, self.state.job
+        best, job = self._winner, self.state.job
         assert best is not None
         assert self._version is not None
         details = asdict(exported)

@@ -35,6 +35,8 @@ class TrainingData:
     weights_train: Array | None = None
     # float32 (rows,): the class weights of the validation rows, for `Watched.by_class_weight`.
     weights_validation: Array | None = None
+    # The number of the class that metrics count; see `models.trials.metrics.class_metrics`.
+    positive_class: int | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -201,7 +203,11 @@ class Recorder:
             watched, data = self._run.watched, self._data
             self.history[watched.series].append(
                 watched.measure(
-                    data.outputs.task, data.y_validation, outputs(), data.weights_validation
+                    data.outputs.task,
+                    data.y_validation,
+                    outputs(),
+                    data.weights_validation,
+                    data.positive_class,
                 )
             )
         is_best = self._note(epoch, self.history["val_loss"][-1], loss)

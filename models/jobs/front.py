@@ -1,0 +1,147 @@
+"""The front of a job: the trials that no other trial beats by every objective.
+
+Only trials that keep every constraint are on it. Where trials have several runs, stopped ones,
+which were scored on fewer of them, are on it only if none completed. Of trials with equal scores
+the first one stands for all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from models.jobs.model import Outcome, Trial, TrialState
+from models.jobs.spec import JobSpec
+from models.trials.spec import Objective
+
+Point = tuple[float, ...]  # one loss for each objective: the smaller, the better
+Scored = TypeVar("Scored", Trial, Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The hypervolume after one more trial."""
+
+    trial: int  # the trial that was scored
+    hypervolume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The front of a job, and how it grew.
+
+    `hypervolume` is the share of the box between `best` and `reference` that the front dominates.
+    The box spans the best and the worst score of all trials that could be on the front, so it is
+    known only when they have ended: the progress is reckoned in the box of this moment.
+    """
+
+    objectives: tuple[Objective, ...]
+    trials: tuple[Outcome, ...]  # best of the first objective first
+    best: Mapping[str, float]  # by metric
+    reference: Mapping[str, float]  # the worst score, by metric
+    hypervolume: float | None  # 0 to 1; None without trials
+    progress: tuple[Progress, ...]  # in the order in which the trials ended
+
+
+def scores_of(objectives: Sequence[Objective], trial: Trial | Outcome) -> dict[str, float]:
+    """Return the scores of a trial by metric, in the order of the objectives."""
+    first = objectives[0]
+    if len(objectives) == 1 or trial.scores is None:
+        return {} if trial.score is None else {first.metric: trial.score}
+    return {o.metric: trial.scores[o.metric] for o in objectives if o.metric in trial.scores}
+
+
+def losses(objectives: Sequence[Objective], scores: Mapping[str, float] | None) -> Point:
+    """Return the losses of several objectives; none where there is one, or no score."""
+    if not scores:
+        return ()
+    return tuple(each.loss(scores.get(each.metric)) for each in objectives)
+
+
+def front_of(spec: JobSpec, trials: Iterable[Scored]) -> list[Scored]:
+    """Return the front of some trials of a job, the best of the first objective first."""
+    points = _candidates(spec, trials)
+    # In this order, none is dominated by one that follows.
+    ordered = sorted(points, key=lambda each: (each[0], each[1].number))
+    kept: list[tuple[Point, Scored]] = []
+    for point, trial in ordered:
+        if not any(_covers(other, point) for other, _ in kept):
+            kept.append((point, trial))
+    return [trial for _, trial in kept]
+
+
+def read_front(spec: JobSpec, outcomes: Sequence[Outcome]) -> Front:
+    """Return the front of a job with the hypervolume over its trials."""
+    objectives, points = spec.objectives, _candidates(spec, outcomes)
+    ended = sorted(points, key=lambda each: (each[1].finished is None, each[1].finished))
+    columns = list(zip(*(point for point, _ in points), strict=True))
+    low, high = [min(each) for each in columns], [max(each) for each in columns]
+    scaled = [_scaled(point, low, high) for point, _ in ended]
+    kept: list[Point] = []
+    progress: list[Progress] = []
+    volume = 0.0
+    for point, (_, trial) in zip(scaled, ended, strict=True):
+        if not any(_covers(other, point) for other in kept):
+            kept = [other for other in kept if not _covers(point, other)] + [point]
+            volume = hypervolume(kept)
+        progress.append(Progress(trial.number, volume))
+    return Front(
+        objectives=objectives,
+        trials=tuple(front_of(spec, outcomes)),
+        best=_scores(objectives, low),
+        reference=_scores(objectives, high),
+        hypervolume=progress[-1].hypervolume if progress else None,
+        progress=tuple(progress),
+    )
+
+
+def hypervolume(points: Sequence[Point]) -> float:
+    """Return the volume of the unit cube that points dominate, each smaller being better.
+
+    By slices along the last objective (While et al., IEEE TEC 10(1), 2006).
+    """
+    if not points:
+        return 0.0
+    if len(points[0]) == 1:
+        return 1.0 - min(point[0] for point in points)
+    ordered = sorted(points, key=lambda point: point[-1])
+    ends = [*(point[-1] for point in ordered[1:]), 1.0]
+    volume = 0.0
+    for count, (point, end) in enumerate(zip(ordered, ends, strict=True), 1):
+        if end > point[-1]:
+            volume += (end - point[-1]) * hypervolume([each[:-1] for each in ordered[:count]])
+    return volume
+
+
+def _candidates(spec: JobSpec, trials: Iterable[Scored]) -> list[tuple[Point, Scored]]:
+    objectives = spec.objectives
+    fitting = [trial for trial in trials if trial.fits]
+    if spec.runs > 1:
+        fitting = [each for each in fitting if each.state == TrialState.COMPLETED] or fitting
+    found = []
+    for trial in fitting:
+        scores = scores_of(objectives, trial)
+        if len(scores) == len(objectives):
+            found.append((tuple(o.loss(scores[o.metric]) for o in objectives), trial))
+    return found
+
+
+def _covers(point: Point, other: Point) -> bool:
+    """Return whether `point` is as good as `other` by every objective."""
+    return all(own <= loss for own, loss in zip(point, other, strict=True))
+
+
+def _scaled(point: Point, low: Sequence[float], high: Sequence[float]) -> Point:
+    """Return a point in the unit cube; an objective without any spread is left out."""
+    scaled = [
+        (loss - least) / (most - least)
+        for loss, least, most in zip(point, low, high, strict=True)
+        if most > least
+    ]
+    return tuple(scaled) or (0.0,)
+
+
+def _scores(objectives: Sequence[Objective], losses: Sequence[float]) -> dict[str, float]:
+    return {
+        each.metric: loss if each.is_minimized else -loss
+        for each, loss in zip(objectives, losses, strict=False)
+    }
