@@ -39,7 +39,7 @@ WHOLE: dict[str, Any] = {
     "early_stopping": {
         "patience": 10,
         "min_delta": 0.0,
-        "metric": "val_f1",
+        "metric": "val_mae",
         "start_from_epoch": 2,
     },
     "parallelism": 2,

@@ -132,7 +132,7 @@ def test_the_job_can_refuse_results_of_others(begin, artifacts: Artifacts, newes
         {"executions": 2},
         {"early_stopping": EarlyStopping()},
         {"early_stopping": EarlyStopping(start_from_epoch=1)},
-        {"objective": Objective("f1", "max")},
+        {"objective": Objective("accuracy", "max")},
         {"seed": 4},
         {"budget": {"epochs": 3}},
         {"strategy": Manual(({**LINEAR, "learning_rate": 0.5},))},
