@@ -48,6 +48,7 @@ _SLOW_PATHS = {
         "executors",
         "fuzzing",
         "jobs/test_absent_parts.py",
+        "jobs/test_last_scores.py",
         "jobs/test_forecast_points.py",
         "jobs/test_oracle_thread.py",
         "jobs/test_reuse.py",

@@ -179,7 +179,8 @@ def plan_round(seed: int, database: str = "") -> RoundPlan:
         for _ in range(random.choice((1, 1, 2)))
     )
     faults = tuple(_faults(random, database))
-    actions = tuple(tuple(_actions(random, jobs)) for _ in range(2))
+    first, second = (tuple(_actions(random, jobs)) for _ in range(2))
+    actions = (first, (*second, *_finish(Random(f"finish {seed}"), jobs)))
     return RoundPlan(seed, database, jobs, faults, actions)
 
 
@@ -233,3 +234,10 @@ def _actions(random: Random, jobs: tuple[JobPlan, ...]) -> list[Action]:
         when = When("over") if kind == "raise" and random.random() < 0.5 else _moment(random)
         found.append(Action(kind, job, when))
     return found
+
+
+def _finish(random: Random, jobs: tuple[JobPlan, ...]) -> list[Action]:
+    """Finish a job in one round of eight, by random numbers apart from those of the rest."""
+    if random.random() >= 1 / 8:
+        return []
+    return [Action("finish", random.randrange(len(jobs)), _moment(random))]

@@ -21,6 +21,7 @@ class Asked:
     """What was asked of one job; `maybe` counts what was sent more than once."""
 
     cancelled: bool = False
+    finished: bool = False
     deleted: bool = False
     enqueued: int = 0  # trials
     maybe_enqueued: int = 0
@@ -52,6 +53,7 @@ class User:
         kinds: dict[str, Callable[[int, WatchedJob], None]] = {
             "pause": self._pause,
             "cancel": self._cancel,
+            "finish": self._finish,
             "delete": self._delete,
             "raise": self._raise,
             "enqueue": self._enqueue,
@@ -73,6 +75,10 @@ class User:
     def _cancel(self, index: int, job: WatchedJob) -> None:
         self._asked[index].cancelled = True
         self._send("POST", f"/tune/{job.id}/cancel")
+
+    def _finish(self, index: int, job: WatchedJob) -> None:
+        status, _ = self._send("POST", f"/tune/{job.id}/finish")
+        self._asked[index].finished = status < _OK
 
     def _delete(self, index: int, job: WatchedJob) -> None:
         self._cancel(index, job)

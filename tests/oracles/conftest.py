@@ -71,6 +71,11 @@ class Run:
         self.oracle.tell(key, score)
         self.rows[key] = Observation(key, self.rows[key].values, score)
 
+    def discard(self, key):
+        """Discard a trial, as its user does; the worker makes the oracle anew."""
+        self.rows[key] = Observation(key, self.rows[key].values, None, discarded=True)
+        self.reborn()
+
     def running(self):
         return [key for key, row in self.rows.items() if row.running]
 

@@ -203,3 +203,36 @@ create.create_oracle(Grid(), space, "min", 1, None, 10).ask(1)
 assert not {"keras_tuner", "tensorflow", "keras", "sklearn"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@every_strategy
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_discarded_trial_is_not_proposed_again_and_leaves_the_others_their_number(
+    strategy, small, run, is_running
+):
+    job = run(strategy, small, max_trials=5)
+    first, second = job.ask(2)
+    job.tell(second.key, 1.0)
+    if not is_running:
+        job.tell(first.key, 0.0)
+    job.discard(first.key)
+    proposals = job.to_the_end(lambda proposal: sum(proposal.values["units"]))
+    assert len(proposals) == 6
+    assert first.values not in [proposal.values for proposal in proposals[1:]]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES[:4], ids=lambda s: s.name)
+def test_a_discarded_score_teaches_nothing(strategy, compact, run):
+    """What follows is the same, whatever the score was."""
+
+    def following(discarded):
+        job = run(strategy, compact, max_trials=6)
+        first, *others = job.ask(3)
+        for number, proposal in enumerate(others):
+            job.tell(proposal.key, float(number))
+        if discarded is not None:
+            job.tell(first.key, discarded)
+        job.discard(first.key)
+        return [proposal.values for proposal in job.to_the_end(lambda proposal: 1.0)]
+
+    assert following(-1e9) == following(1e9) == following(None)
