@@ -8,7 +8,7 @@ from typing import Any
 
 from models.oracles.oracle import Observation, Oracle, Proposal
 from models.oracles.sampling import RandomOracle
-from models.oracles.strategy import TPE, Grid, Manual, Random, Strategy, plan, trial_limit
+from models.oracles.strategy import TPE, Bayesian, Grid, Manual, Random, Strategy, plan, trial_limit
 from models.space.hyperparameters import TrialValues
 from models.space.parameters import Combinations
 from models.space.space import SearchSpace
@@ -95,6 +95,10 @@ def create_oracle(
         oracle = GridOracle(*arguments, strategy.points)
     elif isinstance(strategy, Random):
         oracle = RandomOracle(*arguments, seed)
+    elif isinstance(strategy, Bayesian):
+        from models.oracles.bayesian import BayesianOracle
+
+        oracle = BayesianOracle(*arguments, seed, strategy.num_initial_points or 10)
     elif isinstance(strategy, TPE):
         from models.oracles.tpe import TPEOracle
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from models.errors import Invalid
@@ -75,13 +75,39 @@ class Hyperband(_Options):
     iterations: int = 1  # times that the whole schedule runs
 
 
-Strategy = Manual | Grid | Random | Bayesian | TPE | Hyperband
+@dataclass(frozen=True, slots=True)
+class Auto(_Options):
+    """The strategy that suits the space and the budget; `decide` replaces it."""
+
+    name: ClassVar[str] = "auto"
+
+
+Strategy = Auto | Manual | Grid | Random | Bayesian | TPE | Hyperband
 
 STRATEGIES: Mapping[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (Manual, Grid, Random, Bayesian, TPE, Hyperband)
+    strategy.name: strategy for strategy in (Auto, Manual, Grid, Random, Bayesian, TPE, Hyperband)
 }
 
-ENDLESS = (Random, Bayesian, TPE)  # they go on until a limit ends them
+ENDLESS = (Auto, Random, Bayesian, TPE)  # they go on until a limit ends them
+
+MAX_INITIAL_POINTS = 10
+
+
+def decide(strategy: Strategy, space: SearchSpace, max_trials: int | None) -> Strategy:
+    """Return `strategy` with what it leaves open decided for a search of `max_trials` trials."""
+    trials = trial_limit(strategy, max_trials)
+    if isinstance(strategy, Auto):
+        strategy = Bayesian(initial_trials=strategy.initial_trials)
+    if isinstance(strategy, Bayesian | TPE) and strategy.num_initial_points is None:
+        initial = initial_points(trials, len(space.dimensions))
+        strategy = replace(strategy, num_initial_points=initial)
+    return strategy
+
+
+def initial_points(trials: int | None, dimensions: int) -> int:
+    """Return how many trials come before a strategy learns, of so many in all."""
+    most = MAX_INITIAL_POINTS if trials is None else min(MAX_INITIAL_POINTS, trials // 4)
+    return max(most, 1)
 
 
 _LISTS = ("trials", "initial_trials")
