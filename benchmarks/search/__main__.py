@@ -47,7 +47,11 @@ def outstanding(
     chosen: argparse.Namespace, done: set[tuple[Any, ...]]
 ) -> Iterator[tuple[Problem, str, int, int]]:
     """Return the runs that are wanted and not done, seed by seed."""
-    found = [each for family in chosen.families for each in problems(family, chosen.lcbench, chosen.noisy)]
+    found = [
+        each
+        for family in chosen.families
+        for each in problems(family, chosen.lcbench, chosen.noisy)
+    ]
     for seed in range(chosen.seeds):
         for at_once in chosen.at_once:
             for name in chosen.contestants:

@@ -9,7 +9,6 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from models.space.space import SearchSpace, SpaceEntry
 FAMILIES = ("mlp", "fcnet", "lcbench")
 EPOCHS = 52  # the longest curves of LCBench
 LCBENCH_TASKS = ("167168", "189873", "189906", "126026", "167152", "168331", "7593", "3945")
-_REFERENCE = 20_000  # random points from which the best and the median of a surrogate are taken
+_REFERENCE = 4000  # random points from which the best and the median of a surrogate are taken
 
 Flat = Mapping[str, Value]
 
@@ -78,31 +77,31 @@ def _of_table(family: str, table: Any, name: str, noisy: bool) -> Problem:
     space = OtherSpace(
         "mlp", {key: SpaceEntry(Choice(tuple(own))) for key, own in table.search_space.items()}
     )
-    places = {key: {v: str(i) for i, v in enumerate(own)} for key, own in table.search_space.items()}
+    places = {
+        key: {v: str(i) for i, v in enumerate(own)} for key, own in table.search_space.items()
+    }
     (metric,) = bench.metric_names
     sign = -1.0 if bench.directions[metric] == "maximize" else 1.0
-    # The package has no access to all recorded values of one setting, only to one at random.
-    recorded = {key: sign * np.asarray(each[metric]) for key, each in bench._dataset.items()}
-    means = {key: float(values.mean()) for key, values in recorded.items()}
+    # The package gives access to one recorded value of a setting at random, not to all.
+    recorded = sign * np.array([each[metric] for each in bench._dataset.values()])
+    means = recorded.mean(axis=1)
+    rows = {key: row for row, key in enumerate(bench._dataset)}
 
-    def key_of(flat: Flat) -> str:
-        return "".join(places[each][flat[each]] for each in places)
+    def row_of(flat: Flat) -> int:
+        return rows["".join(places[each][flat[each]] for each in places)]
 
     def observe(flat: Flat, generator: np.random.Generator) -> float:
-        key = key_of(flat)
-        return float(generator.choice(recorded[key])) if noisy else means[key]
+        row = row_of(flat)
+        return float(generator.choice(recorded[row]) if noisy else means[row])
 
-    every = ["".join(key) for key in product(*(own.values() for own in places.values()))]
-    losses = np.array([means[key] for key in every])
-    losses[~np.isfinite(losses)] = np.inf
     return Problem(
         family,
         name,
         space,
         observe,
-        lambda flat: means[key_of(flat)],
-        float(losses.min()),
-        float(np.median(losses)),
+        lambda flat: float(means[row_of(flat)]),
+        float(means.min()),
+        float(np.median(means)),
     )
 
 
@@ -176,11 +175,8 @@ def _descended(
     for width in (0.5, 0.3, 0.2, 0.1, 0.05):
         for _ in range(4):
             near = [
-                {
-                    name: other[name] if generator.random() < width else best[name]
-                    for name in best
-                }
-                for other in _uniform(space, generator, 1000)
+                {name: other[name] if generator.random() < width else best[name] for name in best}
+                for other in _uniform(space, generator, 200)
             ]
             losses = losses_of(near)
             place = int(np.argmin(losses))

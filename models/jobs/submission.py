@@ -41,7 +41,7 @@ from models.jobs.search.reuse import training_digest
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.rows import ranked
 from models.oracles.schema import check_strategy
-from models.oracles.strategy import Plan, plan
+from models.oracles.strategy import Plan, decide, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
@@ -156,6 +156,7 @@ class Submission:
             dataset=data.dataset,
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,
+            strategy=decide(request.strategy, space, budget.max_trials),
             objective=resolve_objective(data.task, objective.metric, objective.direction),
             refit=request.refit or request.evaluation.method == "cv",
             class_weight=data.class_weight,

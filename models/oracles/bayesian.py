@@ -8,9 +8,9 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 from threadpoolctl import ThreadpoolController
 
-from models.oracles.encoding import Encoding, sobol_points
 from models.oracles.gaussian_process import GaussianProcess, Kernel, fit_kernel
-from models.oracles.sampling import Flat, SamplingOracle
+from models.oracles.learning import LearningOracle
+from models.oracles.sampling import Flat
 from models.space.space import SearchSpace
 
 Array = np.ndarray[Any, Any]
@@ -24,12 +24,11 @@ _CLIMBERS = 8  # best points, from which the search climbs
 _STEPS = (0.15, 0.08, 0.04, 0.02)  # widths of the rounds of climbing
 
 
-class BayesianOracle(SamplingOracle):
+class BayesianOracle(LearningOracle):
     """Maximises the expected improvement of a Gaussian process over the ranks of the trials.
 
-    It begins with the default values and points of a Sobol sequence. Scores enter as normal
-    quantiles of their ranks: neither failures, which count as the worst, nor huge scores blind it.
-    Running trials are taken to score as the process expects.
+    Scores enter as normal quantiles of their ranks: neither failures, which count as the worst, nor
+    huge scores blind it. Running trials are taken to score as the process expects.
     """
 
     def __init__(
@@ -41,30 +40,16 @@ class BayesianOracle(SamplingOracle):
         seed: int,
         initial_points: int,
     ) -> None:
-        super().__init__(name, space, direction, limit, seed)
-        self._initial_points = initial_points
-        self._encoding = Encoding(space)
+        super().__init__(name, space, direction, limit, seed, initial_points)
         self._points: dict[str, Array] = {}  # by key
         self._fitted: tuple[tuple[str, ...], Kernel | None] = ((), None)
 
-    def _choose(self, number: int) -> Flat | None:
-        if not self._encoding.dimensions:
-            return None
+    def _learned(self, number: int) -> Flat | None:
         ended = [key for key in self._flat if key in self._ranks]
-        if len(ended) < self._initial_points:
-            return self._initial(number)
         # The matrices are small: if trials keep the cores busy, threads wait for each other ten
         # times as long as one computes.
         with _blas().limit(limits=1):
             return self._most_promising(number, ended)
-
-    def _initial(self, number: int) -> Flat:
-        if number == 0:
-            return self._space.default()
-        # A sequence has few good prefixes, but more trials than planned run out of none.
-        count = max(number, self._initial_points)
-        points = sobol_points(self._encoding.dimensions, self._seed_of("initial"), count)
-        return self._encoding.decode(self._encoding.spread(points[number - 1 : number])[0])
 
     def _most_promising(self, number: int, ended: list[str]) -> Flat | None:
         generator = np.random.default_rng(self._seed_of(f"acquisition/{number}"))
@@ -79,7 +64,9 @@ class BayesianOracle(SamplingOracle):
         best = float(means.min())
         centres = x[np.argsort(means, kind="stable")[:_CENTRES]]
         points = self._encoding.spread(generator.random((_CANDIDATES, self._encoding.dimensions)))
-        points = np.vstack([points, self._around(np.repeat(centres, _NEAR, axis=0), 0.1, generator)])
+        points = np.vstack(
+            [points, self._around(np.repeat(centres, _NEAR, axis=0), 0.1, generator)]
+        )
         values = process.log_improvement(points, best)
         for width in _STEPS:
             top = np.argsort(-values, kind="stable")[:_CLIMBERS]

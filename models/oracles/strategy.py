@@ -10,6 +10,7 @@ from models.space.parameters import Combinations
 from models.space.space import SearchSpace
 
 MAX_GRID_POINTS = 100_000
+MAX_POINTS_OF_A_RANGE = 1000  # of a grid
 DEFAULT_TRIALS = 20  # of the strategies that have no end of their own
 
 
@@ -73,6 +74,7 @@ class Hyperband(_Options):
     max_epochs: int | None = None  # of one trial; None: the budget's epochs
     factor: int = 3  # one trial in so many continues, for so many times the epochs
     iterations: int = 1  # times that the whole schedule runs
+    min_epochs: int = 1  # of the shortest trainings
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +99,24 @@ def decide(strategy: Strategy, space: SearchSpace, max_trials: int | None) -> St
     """Return `strategy` with what it leaves open decided for a search of `max_trials` trials."""
     trials = trial_limit(strategy, max_trials)
     if isinstance(strategy, Auto):
-        strategy = Bayesian(initial_trials=strategy.initial_trials)
+        strategy = _suited(strategy, space, trials or DEFAULT_TRIALS)
     if isinstance(strategy, Bayesian | TPE) and strategy.num_initial_points is None:
-        initial = initial_points(trials, len(space.dimensions))
+        initial = initial_points(trials or DEFAULT_TRIALS)
         strategy = replace(strategy, num_initial_points=initial)
     return strategy
 
 
-def initial_points(trials: int | None, dimensions: int) -> int:
+def _suited(auto: Auto, space: SearchSpace, trials: int) -> Strategy:
+    """Return the strategy that the bench recommends; see docs/strategies.md."""
+    size = space.size()
+    if size is not None and size <= min(trials, MAX_POINTS_OF_A_RANGE):
+        return Grid(points=MAX_POINTS_OF_A_RANGE, initial_trials=auto.initial_trials)
+    return Bayesian(initial_trials=auto.initial_trials)
+
+
+def initial_points(trials: int) -> int:
     """Return how many trials come before a strategy learns, of so many in all."""
-    most = MAX_INITIAL_POINTS if trials is None else min(MAX_INITIAL_POINTS, trials // 4)
-    return max(most, 1)
+    return max(min(MAX_INITIAL_POINTS, trials // 4), 1)
 
 
 _LISTS = ("trials", "initial_trials")
@@ -137,6 +146,7 @@ class Plan:
     """The course of a strategy if no trial fails and none is stopped."""
 
     trials: int
+    initial_points: int | None  # trials before the strategy learns; None where it never does so
     space_size: int | None  # distinct combinations; None where a range is continuous
     schedule: tuple[Round, ...] = ()  # Hyperband's, not cut by max_trials
 
@@ -145,23 +155,29 @@ def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs:
     """Plan a search of at most `max_trials` trials of `epochs` epochs.
 
     Without `max_trials` a strategy runs to its own end, or `DEFAULT_TRIALS` if it has none. Raises
-    Invalid at `search_space` for a grid of more than 100,000 points.
+    Invalid at `search_space` for a grid of more than 100,000 points, and at `strategy.min_epochs`
+    for a Hyperband whose shortest training is longer than the longest.
     """
+    strategy = decide(strategy, space, max_trials)
     size = space.size()
     limit = trial_limit(strategy, max_trials)
     schedule: tuple[Round, ...] = ()
+    initial = None
     match strategy:
         case Manual():
             trials = len(strategy.trials)
         case Grid():
             trials = _grid_points(strategy, space)
-        case Random() | Bayesian() | TPE():
-            trials = DEFAULT_TRIALS if limit is None else limit
-            trials = trials if size is None else min(trials, size)
         case Hyperband():
             schedule = hyperband_schedule(strategy, epochs, size)
             trials = sum(rung.trials for rung in schedule)
-    return Plan(trials if limit is None else min(trials, limit), size, schedule)
+        case _:
+            trials = DEFAULT_TRIALS if limit is None else limit
+            trials = trials if size is None else min(trials, size)
+    trials = trials if limit is None else min(trials, limit)
+    if isinstance(strategy, Bayesian | TPE) and strategy.num_initial_points is not None:
+        initial = min(strategy.num_initial_points, trials)
+    return Plan(trials, initial, size, schedule)
 
 
 def trial_limit(strategy: Strategy, max_trials: int | None) -> int | None:
@@ -178,9 +194,11 @@ def hyperband_schedule(strategy: Hyperband, epochs: int, size: int | None) -> tu
     about equally, and numbers are rounded up.
     """
     longest, factor = strategy.max_epochs or epochs, strategy.factor
+    if strategy.min_epochs > longest:
+        raise Invalid.at("strategy.min_epochs", f"Must be at most {longest}, the longest training.")
     # Counted as Keras Tuner does: a logarithm would round 243 = 3 ** 5 down.
     brackets, left = 0, float(longest)
-    while left >= 1:
+    while left >= strategy.min_epochs:
         left, brackets = left / factor, brackets + 1
     final = math.ceil(1 + math.log(longest, factor))
     unseen = math.inf if size is None else size
