@@ -247,6 +247,7 @@ def _plan(wanted: JobSpec) -> ResponseReturnValue:
     plan = {
         "trials": decision.trials,
         "reused": len(decision.reused),
+        "initial_points": decision.plan.initial_points,
         "space_size": decision.plan.space_size,
         "schedule": decision.plan.schedule,
         "forecast": outlook.forecast,

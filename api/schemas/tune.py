@@ -388,6 +388,13 @@ class PlanSchema(ma.Schema):
     reused = ma.fields.Integer(
         metadata=described("How many of them have their results from `narrow_from`.")
     )
+    initial_points = ma.fields.Integer(
+        allow_none=True,
+        metadata=described(
+            "Trials before the strategy learns from results; null where it never does, and for"
+            " Hyperband."
+        ),
+    )
     space_size = ma.fields.Integer(
         allow_none=True, metadata=described("Distinct trials; null where values are continuous.")
     )

@@ -37,7 +37,7 @@ from models.jobs.schema_parts import (
 )
 from models.jobs.spec import JobSpec
 from models.oracles.schema import StrategyField, without_retired
-from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Random
+from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Auto
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
 from models.trials.spec import EarlyStopping, Objective
@@ -118,7 +118,7 @@ class JobSpecSchema(ma.Schema):
         metadata=described("Family of networks; `cnn` learns from images."),
     )
     space = SearchSpaceField(data_key="search_space", load_default=None, allow_none=True)
-    strategy = StrategyField(load_default=Random)
+    strategy = StrategyField(load_default=Auto)
     objectives = ObjectiveField(
         data_key="objective",
         load_default=(Objective("val_loss", "min"),),

@@ -46,7 +46,7 @@ from models.jobs.search.reuse import training_digest
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.rows import ranked
 from models.oracles.schema import check_strategy
-from models.oracles.strategy import Plan, plan
+from models.oracles.strategy import Plan, decide, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
@@ -166,6 +166,7 @@ class Submission:
             dataset=data.dataset,
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,
+            strategy=decide(request.strategy, space, budget.max_trials, len(request.objectives)),
             refit=request.refit or request.evaluation.method == "cv",
             class_weight=data.class_weight,
             early_stopping=resolve_early_stopping(data.task, request.early_stopping),

@@ -8,7 +8,18 @@ from typing import Any
 
 from models.oracles.oracle import Observation, Oracle, Proposal
 from models.oracles.sampling import RandomOracle
-from models.oracles.strategy import TPE, Grid, Manual, Random, Strategy, plan, trial_limit
+from models.oracles.strategy import (
+    TPE,
+    Bayesian,
+    Grid,
+    Hyperband,
+    Manual,
+    Random,
+    Strategy,
+    decide,
+    plan,
+    trial_limit,
+)
 from models.space.hyperparameters import TrialValues
 from models.space.parameters import Combinations
 from models.space.space import SearchSpace
@@ -89,6 +100,7 @@ def create_oracle(
     moment; trials with keys of another form are taken as by `add`. Raises Invalid for a grid that
     is too large, and Unreadable for a state that cannot be restored.
     """
+    strategy = decide(strategy, space, max_trials)
     arguments = (strategy.name, space, direction, trial_limit(strategy, max_trials))
     oracle: Oracle
     if isinstance(strategy, Manual):
@@ -98,23 +110,29 @@ def create_oracle(
         oracle = GridOracle(*arguments, strategy.points)
     elif isinstance(strategy, Random):
         oracle = RandomOracle(*arguments, seed)
+    elif isinstance(strategy, Bayesian):
+        from models.oracles.bayesian import BayesianOracle
+
+        oracle = BayesianOracle(*arguments, seed, _initial_points(strategy))
     elif isinstance(strategy, TPE):
         from models.oracles.tpe import TPEOracle
 
-        oracle = TPEOracle(*arguments, seed, strategy.num_initial_points or 10)
+        oracle = TPEOracle(*arguments, seed, _initial_points(strategy))
     else:
-        # Imports TensorFlow, which takes seconds: only the strategies that need it wait for it.
+        assert isinstance(strategy, Hyperband)
+        # Imports TensorFlow, which takes seconds: only Hyperband waits for it.
         _import_keras_tuner()
         from models.oracles.hyperband import HyperbandOracle
-        from models.oracles.keras_tuner import HyperbandSampler, SamplingOracle, make_sampler
+        from models.oracles.keras_tuner import make_sampler
 
-        sampler = make_sampler(strategy, space, seed, epochs)
-        if isinstance(sampler, HyperbandSampler):
-            oracle = HyperbandOracle(*arguments, sampler)
-        else:
-            oracle = SamplingOracle(*arguments, sampler)
+        oracle = HyperbandOracle(*arguments, make_sampler(strategy, space, seed, epochs))
     oracle.restore(state or {}, history)
     return oracle
+
+
+def _initial_points(strategy: Bayesian | TPE) -> int:
+    assert strategy.num_initial_points is not None
+    return strategy.num_initial_points
 
 
 @cache

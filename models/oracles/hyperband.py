@@ -9,7 +9,7 @@ from marshmallow.validate import Length, Range
 
 from models.errors import Unreadable
 from models.fields import StrictInteger
-from models.oracles.keras_tuner import COMPLETED, EMPTY, IDLE, STOPPED, HyperbandSampler
+from models.oracles.keras_tuner import EMPTY, IDLE, STOPPED, HyperbandSampler
 from models.oracles.oracle import FAILED, SAVED_STATE, Observation, Oracle, Proposal, Rank
 from models.space.space import SearchSpace
 
@@ -107,7 +107,7 @@ class HyperbandOracle(Oracle):
 
     def _end(self, key: str, rank: Rank) -> None:
         if self._number(key) is not None:
-            self._sampler.end(key, COMPLETED, rank)
+            self._sampler.end(key, rank)
 
     def _propose(self) -> Proposal | None:
         while True:
@@ -141,4 +141,4 @@ class HyperbandOracle(Oracle):
 
     def _leave_empty(self, key: str) -> None:
         self._sampler.begin(key, {})
-        self._sampler.end(key, COMPLETED, FAILED)
+        self._sampler.end(key, FAILED)

@@ -1,28 +1,22 @@
-"""Keras Tuner's random, Bayesian and Hyperband oracles, without its tuner, files and locks.
+"""Keras Tuner's Hyperband oracle, without its tuner, files and locks.
 
-Only `populate_space` is called, which decides the values; the Bayesian oracle keeps its random
-points and its mapping of values, with a Gaussian process of Luthier. The bookkeeping around it
+Only `populate_space` is called, which decides the values. The bookkeeping around it
 (`create_trial`, `update_trial`, `end_trial`) writes files, takes a lock that an exception leaves
-locked, and keeps every oracle alive in a module-wide table. Scores are losses: smaller is better.
+locked, and keeps every oracle alive in a module-wide table. Scores are ranks: smaller is better.
 Written against Keras Tuner 1.4.8.
 """
 
-import functools
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import keras_tuner
-import numpy as np
 from keras_tuner.engine.trial import Trial
-from threadpoolctl import ThreadpoolController
 
-from models.oracles.gaussian_process import GaussianProcess, likeliest_length
-from models.oracles.oracle import FAILED as FAILED_RANK
-from models.oracles.oracle import Observation, Oracle, Proposal, Rank
-from models.oracles.strategy import Bayesian, Hyperband, Random
+from models.oracles.oracle import Rank
+from models.oracles.strategy import Hyperband
 from models.space.hyperparameters import Value
 from models.space.parameters import Combinations, Dimension, Float, Int
 from models.space.space import SearchSpace
@@ -33,7 +27,7 @@ _MAX_COLLISIONS = 200
 # Larger spaces are not searched to the last combination.
 _MAX_ENUMERATED = 100_000
 
-RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
+RUNNING, COMPLETED = "RUNNING", "COMPLETED"
 IDLE, STOPPED = "IDLE", "STOPPED"
 EMPTY = "EMPTY"  # not of Keras Tuner: no unseen values are left for a place in a bracket
 
@@ -94,28 +88,18 @@ def _indexed(dimension: Dimension) -> tuple[Value, ...] | None:
 
 
 def make_sampler(
-    strategy: Random | Bayesian | Hyperband, space: SearchSpace, seed: int, epochs: int
-) -> "Sampler":
-    """Make the sampler of a strategy; `epochs` is the default of Hyperband's `max_epochs`."""
-    shared = {
-        "objective": keras_tuner.Objective("loss", "min"),
-        "hyperparameters": _hyperparameters(Codec(space)),
-        "seed": _derived(seed, strategy.name),
-    }
-    sampler: Sampler
-    if isinstance(strategy, Bayesian):
-        initial = strategy.num_initial_points or 10
-        sampler = _BayesianSampler(num_initial_points=initial, alpha=1e-4, beta=2.6, **shared)
-    elif isinstance(strategy, Hyperband):
-        sampler = HyperbandSampler(
-            max_epochs=strategy.max_epochs or epochs,
-            factor=strategy.factor,
-            hyperband_iterations=strategy.iterations,
-            **shared,
-        )
-    else:
-        sampler = _RandomSampler(**shared)
-    return sampler.bind(space, seed)
+    strategy: Hyperband, space: SearchSpace, seed: int, epochs: int
+) -> "HyperbandSampler":
+    """Make the sampler of a strategy; `epochs` is the default of `max_epochs`."""
+    sampler = HyperbandSampler(
+        max_epochs=strategy.max_epochs or epochs,
+        factor=strategy.factor,
+        hyperband_iterations=strategy.iterations,
+        objective=keras_tuner.Objective("loss", "min"),
+        hyperparameters=_hyperparameters(Codec(space)),
+        seed=_derived(seed, strategy.name),
+    )
+    return sampler.bind(space, seed, strategy.min_epochs)
 
 
 def _hyperparameters(codec: Codec) -> keras_tuner.HyperParameters:
@@ -146,29 +130,32 @@ def _derived(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:4], "big") or 1
 
 
-class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
-    """Draws values that were not tried; every trial has random numbers of its own.
+class HyperbandSampler(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+    """Keras Tuner's Hyperband, whose rounds can be saved; it draws no values twice.
 
-    Thus there is no random state to save, and jobs with close seeds share no trials.
+    Every trial has random numbers of its own. Thus there is no random state to save, and jobs with
+    close seeds share no trials.
     """
 
     trials: dict[str, Any]
     ongoing_trials: dict[str, Any]
     codec: Codec
 
-    def bind(self, space: SearchSpace, seed: int) -> "Sampler":
-        """Set the space to draw from and the seed of the job."""
+    def bind(self, space: SearchSpace, seed: int, min_epochs: int) -> "HyperbandSampler":
+        """Set the space to draw from, the seed of the job, and the shortest training."""
         self._bound_space, self.codec, self._job_seed = space, Codec(space), seed
         self._size = space.size()
         self._max_collisions = _MAX_COLLISIONS
+        # Keras Tuner has the attribute, without an argument for it, and has begun a bracket.
+        self.min_epochs = min_epochs
+        self._brackets.clear()
+        self._current_bracket = self.brackets - 1
+        self._start_new_bracket()
         return self
 
     def prepare(self, number: int) -> None:
         """Seed the random numbers of trial `number`."""
         self._seed_state = _derived(self._job_seed, f"draw/{number}")
-        self._random_state = np.random.RandomState(
-            _derived(self._job_seed, f"acquisition/{number}")
-        )
 
     def begin(self, key: str, values: Mapping[str, Any]) -> None:
         """Note the start of a trial."""
@@ -177,11 +164,11 @@ class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
         trial = Trial(hyperparameters, trial_id=key, status=RUNNING)
         self.trials[key] = self.ongoing_trials[key] = trial
 
-    def end(self, key: str, status: str, loss: Any) -> None:
-        """Note the end of a trial, with a loss if its status is COMPLETED."""
+    def end(self, key: str, rank: Rank) -> None:
+        """Note the end of a trial."""
         trial = self.trials[key]
         self.ongoing_trials.pop(key, None)
-        trial.status, trial.score = status, loss
+        trial.status, trial.score = COMPLETED, rank
 
     def avoid(self, flat: Mapping[str, Value]) -> None:
         """Never draw these values again."""
@@ -211,89 +198,6 @@ class Sampler(keras_tuner.Oracle):  # type: ignore[misc]
         encoded = (self.codec.encode(combinations.at(index)) for index in order)
         return next((values for values in encoded if not self._duplicate(values)), None)
 
-
-class _RandomSampler(Sampler, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
-    pass
-
-
-class _BayesianSampler(Sampler, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    def bind(self, space: SearchSpace, seed: int) -> "Sampler":
-        self._points: dict[str, Sequence[float]] = {}  # in the unit cube, by trial
-        self._fitted: tuple[tuple[str, ...], float] = ((), 0.0)  # trials, and what they gave
-        return super().bind(space, seed)
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        if self.exhausted:
-            return {"status": STOPPED}
-        completed = [key for key, trial in self.trials.items() if trial.status == COMPLETED]
-        if len(completed) < self.num_initial_points or not self._nonfixed_space():
-            return self._random_populate_space()  # type: ignore[no-any-return]
-        # The matrices are small: if trials keep the cores busy, threads wait for each other ten
-        # times as long as one computes.
-        with _blas().limit(limits=1):
-            point = self._most_promising(completed)
-        values = self._tidy(self._vector_to_values(point))
-        if self._duplicate(values):
-            # The process expects most of a point that was tried: draw another at random.
-            return self._random_populate_space()  # type: ignore[no-any-return]
-        return {"status": RUNNING, "values": values}
-
-    def _most_promising(self, completed: Sequence[str]) -> Any:
-        """Return the point of the unit cube with the lowest bound; running trials get a guess."""
-        x, y = self._vectors(completed)
-        length = self._length(completed, x, y)
-        process = GaussianProcess.fit(x, y, length, self.alpha)
-        if self.ongoing_trials:
-            running, _ = self._vectors(list(self.ongoing_trials))
-            mean, deviation = process.predict(running)
-            x, y = np.vstack([x, running]), np.concatenate([y, mean + deviation])
-            process = GaussianProcess.fit(x, y, length, self.alpha)
-        return process.lowest(self.beta, self._random_state)
-
-    def _length(self, completed: Sequence[str], x: Any, y: Any) -> float:
-        """Return the kernel's length, fitted again whenever there are a tenth more trials.
-
-        It depends only on the history, so that a restored oracle finds the same.
-        """
-        count = _last_fit(len(completed))
-        keys = tuple(completed[:count])
-        if keys != self._fitted[0]:
-            self._fitted = keys, likeliest_length(x[:count], y[:count], self.alpha)
-        return self._fitted[1]
-
-    def _vectors(self, keys: Sequence[str]) -> tuple[Any, Any]:
-        """Return points in the unit cube and their losses, 0 for running trials."""
-        losses = [self.trials[key].score or 0.0 for key in keys]
-        return np.array([self._point(key) for key in keys]), np.array(losses)
-
-    def _point(self, key: str) -> Sequence[float]:
-        if key not in self._points:
-            values = self.trials[key].hyperparameters.values
-            self._points[key] = [
-                # An inactive dimension has its default, as in Keras Tuner.
-                dimension.value_to_prob(values.get(dimension.name, dimension.default))
-                for dimension in self._nonfixed_space()
-            ]
-        return self._points[key]
-
-
-def _last_fit(count: int) -> int:
-    """Return the largest of the sizes, each a tenth above the last, that is at most `count`."""
-    size = 1
-    while (following := max(size + 1, size * 11 // 10)) <= count:
-        size = following
-    return size
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    """Return the controller of the BLAS threads; finding the libraries takes milliseconds."""
-    return ThreadpoolController()
-
-
-class HyperbandSampler(Sampler, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
-    """Keras Tuner's Hyperband, whose rounds can be saved."""
-
     @property
     def brackets(self) -> int:
         """Number of brackets of one iteration."""
@@ -316,44 +220,3 @@ class HyperbandSampler(Sampler, keras_tuner.oracles.HyperbandOracle):  # type: i
         # No unseen values are left: leave the place empty, so that the bracket continues.
         bracket["rounds"][0].append({"past_id": None, "id": trial_id})
         return {"status": EMPTY, "values": {}}
-
-
-class SamplingOracle(Oracle):
-    """Draws trials from `sampler`, no values twice; a countable space may be exhausted."""
-
-    def __init__(
-        self, name: str, space: SearchSpace, direction: str, limit: int | None, sampler: Sampler
-    ) -> None:
-        super().__init__(name, space, direction, limit)
-        self._sampler = sampler
-        self._inside: set[str] = set()  # keys whose values lie in the space
-
-    def _propose(self) -> Proposal | None:
-        key = self._key(self._next)
-        self._sampler.prepare(self._next)
-        answer = self._sampler.populate_space(key)
-        if answer["status"] != RUNNING:
-            self._ended = True
-            return None
-        self._next += 1
-        flat = self._sampler.codec.decode(answer["values"])
-        self._start(key, flat)
-        return Proposal(key, self._space.resolve(flat))
-
-    def _begin(self, observation: Observation, *, own: bool) -> None:
-        if self._space.covers(observation.values):
-            self._start(observation.key, self._space.flatten(observation.values))
-
-    def _discard(self, observation: Observation, *, own: bool) -> None:
-        if self._space.covers(observation.values):
-            self._sampler.avoid(self._space.flatten(observation.values))
-
-    def _start(self, key: str, flat: Mapping[str, Value]) -> None:
-        self._inside.add(key)
-        self._sampler.begin(key, self._sampler.codec.encode(flat))
-        self._sampler.avoid(flat)
-
-    def _end(self, key: str, rank: Rank) -> None:
-        if key in self._inside:
-            failed = rank == FAILED_RANK
-            self._sampler.end(key, FAILED if failed else COMPLETED, None if failed else rank[1])

@@ -7,8 +7,10 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from models.fields import Reference, StrictInteger, described
 from models.oracles.strategy import (
+    MAX_POINTS_OF_A_RANGE,
     STRATEGIES,
     TPE,
+    Auto,
     Bayesian,
     Grid,
     Hyperband,
@@ -66,6 +68,12 @@ class _StrategySchema(Schema):
         return strategy(**data | lists)
 
 
+class AutoStrategySchema(_StrategySchema):
+    """The strategy that suits the space and the budget; the job shows which it is."""
+
+    name = _name(Auto)
+
+
 class ManualStrategySchema(_StrategySchema):
     """The trials that you list, in their order."""
 
@@ -79,7 +87,7 @@ class GridStrategySchema(_StrategySchema):
     name = _name(Grid)
     points = StrictInteger(
         load_default=Grid().points,
-        validate=validate.Range(1, 1000),
+        validate=validate.Range(1, MAX_POINTS_OF_A_RANGE),
         metadata=described("Values taken from a range without a step."),
     )
 
@@ -130,9 +138,15 @@ class HyperbandStrategySchema(_StrategySchema):
         validate=validate.Range(1, 100),
         metadata=described("Times that the whole schedule runs."),
     )
+    min_epochs = StrictInteger(
+        load_default=Hyperband().min_epochs,
+        validate=validate.Range(1, 100_000),
+        metadata=described("Epochs of the shortest trainings, at most those of the longest."),
+    )
 
 
 _SCHEMAS: Mapping[str, type[_StrategySchema]] = {
+    Auto.name: AutoStrategySchema,
     Manual.name: ManualStrategySchema,
     Grid.name: GridStrategySchema,
     Random.name: RandomStrategySchema,
@@ -168,7 +182,8 @@ class StrategyField(fields.Field[Strategy]):
         names = [name for name in _SCHEMAS if name != Manual.name]  # which needs its trials
         schemas = [reference(schema) for schema in _SCHEMAS.values()]
         return {
-            "description": "Which values are tried next: a strategy's name, or name and options.",
+            "description": "Which values are tried next: a strategy's name, or name and options."
+            " Default: `auto`.",
             "oneOf": [{"type": "string", "enum": names}, *schemas],
             "example": {"name": "bayesian", "num_initial_points": 10},
         }

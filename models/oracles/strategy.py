@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from models.errors import Invalid
@@ -10,6 +10,7 @@ from models.space.parameters import Combinations
 from models.space.space import SearchSpace
 
 MAX_GRID_POINTS = 100_000
+MAX_POINTS_OF_A_RANGE = 1000  # of a grid
 DEFAULT_TRIALS = 20  # of the strategies that have no end of their own
 
 
@@ -73,15 +74,52 @@ class Hyperband(_Options):
     max_epochs: int | None = None  # of one trial; None: the budget's epochs
     factor: int = 3  # one trial in so many continues, for so many times the epochs
     iterations: int = 1  # times that the whole schedule runs
+    min_epochs: int = 1  # of the shortest trainings
 
 
-Strategy = Manual | Grid | Random | Bayesian | TPE | Hyperband
+@dataclass(frozen=True, slots=True)
+class Auto(_Options):
+    """The strategy that suits the space and the budget; `decide` replaces it."""
+
+    name: ClassVar[str] = "auto"
+
+
+Strategy = Auto | Manual | Grid | Random | Bayesian | TPE | Hyperband
 
 STRATEGIES: Mapping[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (Manual, Grid, Random, Bayesian, TPE, Hyperband)
+    strategy.name: strategy for strategy in (Auto, Manual, Grid, Random, Bayesian, TPE, Hyperband)
 }
 
-ENDLESS = (Random, Bayesian, TPE)  # they go on until a limit ends them
+ENDLESS = (Auto, Random, Bayesian, TPE)  # they go on until a limit ends them
+
+MAX_INITIAL_POINTS = 10
+
+
+def decide(
+    strategy: Strategy, space: SearchSpace, max_trials: int | None, objectives: int = 1
+) -> Strategy:
+    """Return `strategy` with what it leaves open decided for a search of `max_trials` trials."""
+    trials = trial_limit(strategy, max_trials)
+    if isinstance(strategy, Auto):
+        strategy = _suited(strategy, space, trials or DEFAULT_TRIALS, objectives)
+    if isinstance(strategy, Bayesian | TPE) and strategy.num_initial_points is None:
+        initial = initial_points(trials or DEFAULT_TRIALS)
+        strategy = replace(strategy, num_initial_points=initial)
+    return strategy
+
+
+def _suited(auto: Auto, space: SearchSpace, trials: int, objectives: int) -> Strategy:
+    """Return the strategy that the bench recommends; see docs/strategies.md."""
+    size = space.size()
+    if size is not None and size <= min(trials, MAX_POINTS_OF_A_RANGE):
+        return Grid(points=MAX_POINTS_OF_A_RANGE, initial_trials=auto.initial_trials)
+    learning = Bayesian if objectives == 1 else TPE
+    return learning(initial_trials=auto.initial_trials)
+
+
+def initial_points(trials: int) -> int:
+    """Return how many trials come before a strategy learns, of so many in all."""
+    return max(min(MAX_INITIAL_POINTS, trials // 4), 1)
 
 
 _LISTS = ("trials", "initial_trials")
@@ -111,6 +149,7 @@ class Plan:
     """The course of a strategy if no trial fails and none is stopped."""
 
     trials: int
+    initial_points: int | None  # trials before the strategy learns; None where it never does so
     space_size: int | None  # distinct combinations; None where a range is continuous
     schedule: tuple[Round, ...] = ()  # Hyperband's, not cut by max_trials
 
@@ -119,23 +158,29 @@ def plan(strategy: Strategy, space: SearchSpace, max_trials: int | None, epochs:
     """Plan a search of at most `max_trials` trials of `epochs` epochs.
 
     Without `max_trials` a strategy runs to its own end, or `DEFAULT_TRIALS` if it has none. Raises
-    Invalid at `search_space` for a grid of more than 100,000 points.
+    Invalid at `search_space` for a grid of more than 100,000 points, and at `strategy.min_epochs`
+    for a Hyperband whose shortest training is longer than the longest.
     """
+    strategy = decide(strategy, space, max_trials)
     size = space.size()
     limit = trial_limit(strategy, max_trials)
     schedule: tuple[Round, ...] = ()
+    initial = None
     match strategy:
         case Manual():
             trials = len(strategy.trials)
         case Grid():
             trials = _grid_points(strategy, space)
-        case Random() | Bayesian() | TPE():
-            trials = DEFAULT_TRIALS if limit is None else limit
-            trials = trials if size is None else min(trials, size)
         case Hyperband():
             schedule = hyperband_schedule(strategy, epochs, size)
             trials = sum(rung.trials for rung in schedule)
-    return Plan(trials if limit is None else min(trials, limit), size, schedule)
+        case _:
+            trials = DEFAULT_TRIALS if limit is None else limit
+            trials = trials if size is None else min(trials, size)
+    trials = trials if limit is None else min(trials, limit)
+    if isinstance(strategy, Bayesian | TPE) and strategy.num_initial_points is not None:
+        initial = min(strategy.num_initial_points, trials)
+    return Plan(trials, initial, size, schedule)
 
 
 def trial_limit(strategy: Strategy, max_trials: int | None) -> int | None:
@@ -152,9 +197,11 @@ def hyperband_schedule(strategy: Hyperband, epochs: int, size: int | None) -> tu
     about equally, and numbers are rounded up.
     """
     longest, factor = strategy.max_epochs or epochs, strategy.factor
+    if strategy.min_epochs > longest:
+        raise Invalid.at("strategy.min_epochs", f"Must be at most {longest}, the longest training.")
     # Counted as Keras Tuner does: a logarithm would round 243 = 3 ** 5 down.
     brackets, left = 0, float(longest)
-    while left >= 1:
+    while left >= strategy.min_epochs:
         left, brackets = left / factor, brackets + 1
     final = math.ceil(1 + math.log(longest, factor))
     unseen = math.inf if size is None else size

@@ -4,8 +4,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from models.oracles.learning import LearningOracle
 from models.oracles.oracle import Rank
-from models.oracles.sampling import Flat, SamplingOracle
+from models.oracles.sampling import Flat
 from models.space.hyperparameters import Value
 from models.space.parameters import Dimension, Float, Int, is_ordered
 from models.space.space import SearchSpace
@@ -15,7 +16,7 @@ _DRAWS = 5  # of values that were not tried, before they are drawn at random
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class TPEOracle(SamplingOracle):
+class TPEOracle(LearningOracle):
     """Asks Optuna's `TPESampler` (Bergstra et al., NeurIPS 2011) about the trials so far.
 
     Optuna only compares scores, so it is given ranks: trials that fail are the worst. Running
@@ -31,17 +32,18 @@ class TPEOracle(SamplingOracle):
         seed: int,
         initial_points: int,
     ) -> None:
-        super().__init__(name, space, direction, limit, seed)
-        self._initial_points = initial_points
+        super().__init__(name, space, direction, limit, seed, initial_points)
         self._codes = {each.name: _Code(each) for each in space.dimensions}
+        self._is_conditional = any(each.when for each in space.dimensions)
 
-    def _choose(self, number: int) -> Flat | None:
-        if len(self._ranks) < self._initial_points or not self._codes:
-            return None
+    def _learned(self, number: int) -> Flat | None:
         trials = self._trials()
         for draw in range(_DRAWS):
             sampler = optuna.samplers.TPESampler(
-                n_startup_trials=0, multivariate=False, seed=self._seed_of(f"tpe/{number}/{draw}")
+                n_startup_trials=0,
+                # Together, or one by one where some dimensions depend on others.
+                multivariate=not self._is_conditional,
+                seed=self._seed_of(f"tpe/{number}/{draw}"),
             )
             study = optuna.create_study(sampler=sampler, directions=["minimize"] * self._aims)
             study.add_trials(trials)

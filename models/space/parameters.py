@@ -200,6 +200,18 @@ def is_ordered(parameter: Tunable) -> bool:
     return all(type(value) in (int, float) for value in parameter.options())
 
 
+def nearest(parameter: Tunable, value: Value) -> Value:
+    """Return the value of `parameter` that is closest to `value`; the first of other choices."""
+    own = parameter.canonical(value)
+    if own is not None:
+        return own
+    if not isinstance(value, int | float) or not is_ordered(parameter):
+        return (parameter.options() or ())[0]
+    if isinstance(parameter, Int | Float) and parameter.step is None:
+        return min(max(type(parameter.min)(value), parameter.min), parameter.max)
+    return min(parameter.options() or (), key=lambda each: abs(float(each) - value))
+
+
 def interpolate(low: float, high: float, share: float, sampling: Sampling) -> float:
     """Return the number at `share`, 0 to 1, of the way from `low` to `high`."""
     if sampling == "log":

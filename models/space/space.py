@@ -20,7 +20,7 @@ from models.space.hyperparameters import (
     unknown,
     unknown_hyperparameter,
 )
-from models.space.parameters import Combinations, Dimension, Fixed, Parameter, Tunable
+from models.space.parameters import Combinations, Dimension, Fixed, Parameter, Tunable, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,15 @@ class SearchSpace:
         return all(
             dimension.name in flat for dimension in self.dimensions if dimension.active(flat)
         ) and self.resolve(flat) == dict(values)
+
+    def default(self) -> dict[str, Value]:
+        """Return the values of the active dimensions by default: the nearest that the space has."""
+        flat: dict[str, Value] = {}
+        for dimension in self.dimensions:
+            if dimension.active(flat):
+                default = self.known[dimension.hyperparameter].default
+                flat[dimension.name] = nearest(dimension.parameter, default)
+        return flat
 
     def size(self) -> int | None:
         """Count the distinct active combinations; None if a range is continuous."""

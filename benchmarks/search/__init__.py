@@ -1,0 +1,1 @@
+"""Search strategies on recorded trials: regret after so many trials, ranks with intervals."""

@@ -1,0 +1,146 @@
+"""Bayesian optimisation: the values with the largest expected improvement."""
+
+import functools
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
+from threadpoolctl import ThreadpoolController
+
+from models.oracles.gaussian_process import GaussianProcess, Kernel, fit_kernel
+from models.oracles.learning import LearningOracle
+from models.oracles.sampling import Flat
+from models.space.space import SearchSpace
+
+Array = np.ndarray[Any, Any]
+
+_MAX_FITTED = 200  # trials that the kernel is fitted to
+_MAX_TRIALS = 1000  # trials that a process is conditioned on
+_CANDIDATES = 500  # points everywhere
+_CENTRES = 5  # best trials, around which points are tried
+_NEAR = 60  # points around each centre
+_CLIMBERS = 8  # best points, from which the search climbs
+_STEPS = (0.15, 0.08, 0.04, 0.02)  # widths of the rounds of climbing
+
+
+class BayesianOracle(LearningOracle):
+    """Maximises the expected improvement of a Gaussian process over the ranks of the trials.
+
+    Scores enter as normal quantiles of their ranks: neither failures, which count as the worst, nor
+    huge scores blind it. Running trials are taken to score as the process expects.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        space: SearchSpace,
+        direction: str,
+        limit: int | None,
+        seed: int,
+        initial_points: int,
+    ) -> None:
+        super().__init__(name, space, direction, limit, seed, initial_points)
+        self._points: dict[str, Array] = {}  # by key
+        self._fitted: tuple[tuple[str, ...], Kernel | None] = ((), None)
+
+    def _learned(self, number: int) -> Flat | None:
+        ended = [key for key in self._flat if key in self._ranks]
+        # The matrices are small: if trials keep the cores busy, threads wait for each other ten
+        # times as long as one computes.
+        with _blas().limit(limits=1):
+            return self._most_promising(number, ended)
+
+    def _most_promising(self, number: int, ended: list[str]) -> Flat | None:
+        generator = np.random.default_rng(self._seed_of(f"acquisition/{number}"))
+        kernel = self._kernel(ended)
+        x, y = self._observed(ended)
+        process = GaussianProcess.condition(kernel, x, y)
+        if running := [key for key in self._flat if key not in self._ranks]:
+            waiting = self._at(running)
+            x, y = np.vstack([x, waiting]), np.concatenate([y, process.predict(waiting)[0]])
+            process = GaussianProcess.condition(kernel, x, y)
+        means = process.predict(x)[0]
+        best = float(means.min())
+        centres = x[np.argsort(means, kind="stable")[:_CENTRES]]
+        points = self._encoding.spread(generator.random((_CANDIDATES, self._encoding.dimensions)))
+        points = np.vstack(
+            [points, self._around(np.repeat(centres, _NEAR, axis=0), 0.1, generator)]
+        )
+        values = process.log_improvement(points, best)
+        for width in _STEPS:
+            top = np.argsort(-values, kind="stable")[:_CLIMBERS]
+            near = self._around(np.repeat(points[top], 12, axis=0), width, generator)
+            points = np.vstack([points[top], near])
+            values = np.concatenate([values[top], process.log_improvement(near, best)])
+        for place in np.argsort(-values, kind="stable"):
+            flat = self._encoding.decode(points[place])
+            if not self._is_known(flat):
+                return flat
+        return None
+
+    def _around(self, points: Array, width: float, generator: np.random.Generator) -> Array:
+        """Return a neighbour of each point: some dimensions are moved, at least one."""
+        encoding = self._encoding
+        count, dimensions = points.shape
+        moved = generator.random((count, dimensions)) < min(1.0, 2.0 / dimensions)
+        moved[np.arange(count), generator.integers(dimensions, size=count)] = True
+        away = generator.normal(size=(count, dimensions)) * width
+        least = np.where(np.abs(away) < encoding.steps, encoding.steps * np.sign(away), away)
+        other = encoding.spread(generator.random((count, dimensions)))
+        new = np.where(encoding.ordered, points + least, other)
+        return encoding.snap(np.where(moved, new, points))
+
+    def _kernel(self, ended: list[str]) -> Kernel:
+        """Return the kernel, fitted again whenever there are a tenth more trials.
+
+        It depends only on the history, so that a restored oracle finds the same.
+        """
+        keys = tuple(ended[: _last_fit(len(ended))])
+        if keys != self._fitted[0] or self._fitted[1] is None:
+            x, y = self._observed(list(keys))
+            some = np.argsort(y, kind="stable")
+            if len(some) > _MAX_FITTED:
+                some = some[np.linspace(0, len(some) - 1, _MAX_FITTED).round().astype(int)]
+            kernel = fit_kernel(x[some], y[some], self._encoding.ordered)
+            self._fitted = keys, kernel
+        kernel = self._fitted[1]
+        assert kernel is not None
+        return kernel
+
+    def _observed(self, keys: list[str]) -> tuple[Array, Array]:
+        """Return the points and the normal scores of trials: the best and the newest ones."""
+        y = normal_scores([self._ranks[key] for key in keys])
+        if len(keys) > _MAX_TRIALS:
+            half = _MAX_TRIALS // 2
+            best = np.argsort(y[:-half], kind="stable")[:half]
+            chosen = np.concatenate([np.sort(best), np.arange(len(keys) - half, len(keys))])
+            keys, y = [keys[place] for place in chosen], y[chosen]
+        return self._at(keys), y
+
+    def _at(self, keys: list[str]) -> Array:
+        for key in keys:
+            if key not in self._points:
+                self._points[key] = self._encoding.encode(self._flat[key])
+        return np.stack([self._points[key] for key in keys])
+
+
+def normal_scores(ranks: list[tuple[float, float]]) -> Array:
+    """Return the normal quantiles of ranks, (trials,): equal ranks have equal ones."""
+    order = {rank: place for place, rank in enumerate(sorted(set(ranks)))}
+    places = rankdata([order[rank] for rank in ranks])
+    return ndtri((places - 0.5) / len(ranks))  # type: ignore[no-any-return]
+
+
+def _last_fit(count: int) -> int:
+    """Return the largest of the sizes, each a tenth above the last, that is at most `count`."""
+    size = 1
+    while (following := max(size + 1, size * 11 // 10)) <= count:
+        size = following
+    return size
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Return the controller of the BLAS threads; finding the libraries takes milliseconds."""
+    return ThreadpoolController()

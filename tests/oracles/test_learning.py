@@ -1,0 +1,134 @@
+"""What searches learn from, and when: failures, huge scores, a small budget, trials in parallel."""
+
+import math
+
+import pytest
+
+from models.oracles.create import create_oracle
+from models.oracles.oracle import Observation
+from models.oracles.strategy import TPE, Auto, Bayesian, Grid, Random, decide, plan
+from models.space.schema import load_space
+
+every_learner = pytest.mark.parametrize("strategy", [Bayesian(), TPE()], ids=lambda s: s.name)
+
+RATES = {
+    "learning_rate": {"type": "float", "min": 1e-4, "max": 10.0, "sampling": "log"},
+    "units": {"type": "int", "min": 8, "max": 64},
+    "dropout": {"type": "float", "min": 0.0, "max": 0.5},
+}
+
+
+@pytest.fixture
+def rates():
+    return load_space(RATES, "mlp")
+
+
+def bowl(values):
+    """0 at its best: a rate of 10 ** -2.2, 40 units and a dropout of 0.2."""
+    rate = (math.log10(values["learning_rate"]) + 2.2) / 5
+    return rate**2 + ((values["units"] - 40) / 56) ** 2 + (values["dropout"] - 0.2) ** 2
+
+
+def diverges(values):
+    return values["learning_rate"] > 0.03
+
+
+@every_learner
+def test_failures_teach(run, rates, strategy):
+    """Half of the rates diverge, as with sgd; a search must not go there again and again."""
+    job = run(strategy, rates, max_trials=40)
+    trials = job.to_the_end(
+        lambda proposal: bowl(proposal.values), fails=lambda proposal: diverges(proposal.values)
+    )
+    assert sum(diverges(proposal.values) for proposal in trials[10:]) <= 6
+    assert min(bowl(p.values) for p in trials if not diverges(p.values)) < 0.03
+
+
+def test_a_search_of_failures_alone_goes_on(run, rates):
+    for strategy in (Bayesian(num_initial_points=2), TPE(num_initial_points=2)):
+        job = run(strategy, rates, max_trials=8)
+        assert len(job.to_the_end(lambda _: math.nan)) == 8
+
+
+@every_learner
+def test_huge_scores_do_not_blind(run, rates, strategy):
+    """As with adam and a large rate: scores of up to 1e10 among others near 0."""
+
+    def score(proposal):
+        values = proposal.values
+        return bowl(values) * (1e10 if values["learning_rate"] > 1.0 else 1.0)
+
+    for seed in range(2):
+        found = run(strategy, rates, max_trials=40, seed=seed).to_the_end(score)
+        assert min(score(proposal) for proposal in found) < 0.02
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
+def test_only_the_order_of_scores_counts(run, rates, factor):
+    def proposed(scale):
+        job = run(Bayesian(num_initial_points=4), rates, max_trials=10)
+        return job.to_the_end(lambda proposal: scale * bowl(proposal.values) ** 3)
+
+    assert proposed(factor) == proposed(1.0)
+
+
+@every_learner
+@pytest.mark.parametrize(("trials", "initial"), [(1, 1), (8, 2), (20, 5), (40, 10), (500, 10)])
+def test_a_small_budget_begins_with_fewer_points(strategy, rates, trials, initial):
+    assert decide(strategy, rates, trials).num_initial_points == initial
+    assert plan(strategy, rates, trials, 9).initial_points == initial
+
+
+@every_learner
+def test_the_default_budget_is_more_than_random_search(run, rates, strategy):
+    job = run(strategy, rates, max_trials=20)
+    found = job.to_the_end(lambda proposal: bowl(proposal.values))
+    first = min(bowl(proposal.values) for proposal in found[:5])
+    late = sorted(bowl(proposal.values) for proposal in found[10:])
+    assert late[len(late) // 2] < first * 1.5
+
+
+@every_learner
+def test_the_number_of_initial_points_is_an_option(strategy, rates):
+    chosen = type(strategy)(num_initial_points=7)
+    assert decide(chosen, rates, 500) == chosen
+    assert plan(chosen, rates, 5, 9).initial_points == 5
+
+
+@every_learner
+def test_a_search_begins_with_the_default_values(strategy, rates):
+    (first,) = create_oracle(strategy, rates, "min", 3, 20, 9).ask(1)
+    own = rates.known
+    default = {name: own[name].default for name in RATES}
+    assert first.values == rates.resolve(default)
+
+
+@every_learner
+def test_trials_of_others_count_as_initial_points(strategy, rates):
+    points = create_oracle(Random(), rates, "min", 5, 20, 9).ask(20)
+    told = [Observation(f"user-{p.key}", p.values, bowl(p.values)) for p in points]
+    (first,) = create_oracle(strategy, rates, "min", 1, 20, 9, history=told).ask(1)
+    assert first.values != rates.resolve(rates.default())
+    assert bowl(first.values) < sorted(bowl(p.values) for p in points)[10]
+
+
+@every_learner
+def test_trials_in_parallel_are_never_equal(run, strategy, small):
+    job = run(type(strategy)(num_initial_points=2), small, max_trials=1000)
+    trials = job.to_the_end(lambda proposal: sum(proposal.values["units"]), parallel=4)
+    assert len({str(proposal.values) for proposal in trials}) == len(trials) == small.size()
+
+
+def test_auto_tries_all_that_fits_into_the_budget(small, rates):
+    assert isinstance(decide(Auto(), small, 12), Grid)
+    assert plan(Auto(), small, 100, 9).trials == 12
+    assert isinstance(decide(Auto(), small, 11), Bayesian)
+    assert decide(Auto(initial_trials=({"units": 8},)), rates, 20) == Bayesian(
+        num_initial_points=5, initial_trials=({"units": 8},)
+    )
+
+
+def test_auto_takes_every_value_of_a_range_that_fits(run):
+    space = load_space({"units": {"type": "int", "min": 1, "max": 17}}, "mlp")
+    trials = run(Auto(), space, max_trials=20).to_the_end(lambda _: 1.0)
+    assert sorted(proposal.values["units"] for proposal in trials) == list(range(1, 18))
