@@ -151,6 +151,15 @@ def test_a_rollout_of_the_api_leaves_time_to_drain(source):
     assert ready["periodSeconds"] * ready["failureThreshold"] < draining
 
 
+@pytest.mark.parametrize("source", ["files", "cpu", "gpu"])
+def test_a_worker_has_time_to_score_its_last_trials(source):
+    pod = named(manifests(source), "Deployment", "luthier-worker")["spec"]["template"]["spec"]
+    env = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+    releasing = 12  # seconds that the rest of its end may take, as in luthier/embedded.py
+    wanted = int(env["LUTHIER_EXIT_SECONDS"]) + releasing
+    assert pod["terminationGracePeriodSeconds"] > wanted
+
+
 def test_all_traffic_is_denied_but_for_what_is_listed():
     (deny,) = (item for item in files() if item["metadata"]["name"] == "default-deny")
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}

@@ -87,10 +87,10 @@ def test_only_the_first_run_is_judged(begin) -> None:
     assert search.reported({2: curve(POOR, fold=2)}) == []
 
 
-def test_a_stopped_trial_does_not_win_over_a_completed_one(
+def test_a_stopped_trial_of_several_runs_does_not_win_over_a_completed_one(
     begin, artifacts: Artifacts, reader: JobReader
 ) -> None:
-    search = begin()
+    search = begin(executions=2)
     specs = [next_trial(search) for _ in range(3)]
     for spec in specs:
         artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
