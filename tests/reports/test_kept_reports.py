@@ -2,6 +2,7 @@
 
 import base64
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_what_was_not_asked_for_longest_goes_first() -> None:
 
     kept = Kept(limit=1_000_000)
     for name in "abcabdac":
-        assert kept.get(name, lambda name=name: make(name)) == name.encode() * 300_000
+        assert kept.get(name, partial(make, name)) == name.encode() * 300_000
     assert made == [*"abcd", "c"]
     assert kept.get("large", lambda: make("e", 2_000_000)) == b"e" * 2_000_000
     made.clear()
