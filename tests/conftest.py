@@ -124,9 +124,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for mark, (fixture, kinds) in _KINDS.items():
-        if fixture in metafunc.fixturenames and metafunc.definition.get_closest_marker(mark):
-            metafunc.parametrize(fixture, kinds, indirect=True)
+    """Run a test over its kinds; over both databases and both stores in pairs, not all four.
+
+    Nothing depends on the database and the store together.
+    """
+    found = {
+        fixture: kinds
+        for mark, (fixture, kinds) in _KINDS.items()
+        if fixture in metafunc.fixturenames and metafunc.definition.get_closest_marker(mark)
+    }
+    if found:
+        pairs = list(zip(*found.values(), strict=True))
+        metafunc.parametrize(list(found), pairs, indirect=True)
 
 
 @dataclass(frozen=True)

@@ -71,24 +71,21 @@ def test_the_largest_uploads_stay_within_the_limit_of_the_pod(
     limit = size(pod()["containers"][0]["resources"]["limits"]["memory"])
     workers = psutil.Process(process.pid).children()
     csv = _numbers(DEFAULTS.max_body_bytes - 10_000)
-    uploads: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("datasets", {"file": ("numbers.csv.gz", gzip.compress(csv, 1))}),
-        ("tune", {"file": ("numbers.csv", csv), "model": (None, "m"), "target": (None, "c")}),
-    )
-    for path, form in uploads:
-        answer = fetch(f"{url}/{path}", "POST", files=form)
-        assert answer.status_code in (201, 202), answer.text
-        assert fetch(f"{url}/healthz").is_success
+    # Packed without being made smaller: the largest body, and the most to unpack.
+    file = ("numbers.csv.gz", gzip.compress(csv, 0))
+    form = {"file": file, "model": (None, "m"), "target": (None, "c")}
+    answer = fetch(f"{url}/tune", "POST", files=form)
+    assert answer.status_code == 202, answer.text
+    assert fetch(f"{url}/healthz").is_success
     dataset = fetch(f"{url}/datasets").json()["items"][0]["id"]
     assert len(fetch(f"{url}/datasets/{dataset}/preview?rows=5").json()["items"]) == 5
     assert most_memory(process) + DEFAULTS.upload_memory < limit
     row = b'{"a":0.125,"b":"x","c":1}'
     count = (DEFAULTS.max_json_bytes - 100) // (len(row) + 1)
     body = b'{"records":[' + b",".join([row] * count) + b"]}"
-    for sent, coding in ((body, {}), (gzip.compress(body), {"Content-Encoding": "gzip"})):
-        headers = {"Content-Type": "application/json"} | coding
-        answer = fetch(f"{url}/datasets", "POST", content=sent, headers=headers)
-        assert answer.status_code == 201, answer.text
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = fetch(f"{url}/datasets", "POST", content=gzip.compress(body, 1), headers=headers)
+    assert answer.status_code == 201, answer.text
     assert most_memory(process) < limit
     assert psutil.Process(process.pid).children() == workers, "no process was replaced"
     assert fetch(f"{url}/readyz").is_success

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from models.jobs.model import Outcome
 from models.reports.job_report import JobReport
@@ -33,25 +33,28 @@ class Kept:
 
     def get(self, key: Hashable, make: Callable[[], Result]) -> Result:
         """Return the result of `key`, made by `make` if there is none; a failure is not kept."""
-        with self._lock:
-            if key in self._results:
-                return cast(Result, self._found(key))
-        with self._making:
-            with self._lock:
-                if key in self._results:
-                    return cast(Result, self._found(key))
-            made = make()
-            with self._lock:
-                self._results[key] = made
-                self._bytes += _size(made)
-                while self._bytes > self._limit:
-                    _, gone = self._results.popitem(last=False)
-                    self._bytes -= _size(gone)
-        return made
+        found = self._find(key)
+        if found is None:
+            with self._making:
+                found = self._find(key) or self._put(key, make())
+        result: Result = found[0]
+        return result
 
-    def _found(self, key: Hashable) -> Any:
-        self._results.move_to_end(key)
-        return self._results[key]
+    def _find(self, key: Hashable) -> tuple[Any] | None:
+        with self._lock:
+            if key not in self._results:
+                return None
+            self._results.move_to_end(key)
+            return (self._results[key],)
+
+    def _put(self, key: Hashable, made: Any) -> tuple[Any]:
+        with self._lock:
+            self._results[key] = made
+            self._bytes += _size(made)
+            while self._bytes > self._limit:
+                _, gone = self._results.popitem(last=False)
+                self._bytes -= _size(gone)
+        return (made,)
 
 
 def _size(result: object) -> int:

@@ -1,23 +1,26 @@
-"""`luthier gc` and `luthier fsck` as processes, and the space that SQLite gives back."""
+"""Workers, `luthier gc` and `luthier fsck` as processes, and the space that SQLite gives back."""
 
 import json
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import func, insert, select, text, update
 
+from models.jobs.store.events import EventKind
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.migrate import migrate
-from models.store.tables import events, jobs
+from models.store.tables import events, jobs, now, removals, sweeps
 from models.trials.run import save_weights
-from tests.processes import run
+from tests.processes import run, running, stop
 from tests.retention.conftest import MakeJob, Publish
-from tests.retention.test_removal_of_files import sweep
+from tests.retention.test_removal_of_files import listed, sweep
+from tests.waiting import wait_until
 
 
 def luthier(settings: Settings, *arguments: str) -> tuple[int, str]:
@@ -43,7 +46,7 @@ def test_gc_prints_what_it_would_remove_and_then_removes_it(
         artifacts.write(name, b"x" * size)
     found = {"files": [{"name": n, "bytes": s} for n, s in sorted(left.items())], "bytes": 1234}
     nothing = {"files": [], "bytes": 0}
-    now = ("--older-than", "0")
+    young = ("--older-than", "0")
 
     def gc(*arguments: str) -> Any:
         status, output = luthier(settings, "gc", "--json", *arguments)
@@ -52,13 +55,13 @@ def test_gc_prints_what_it_would_remove_and_then_removes_it(
         return body | {"files": sorted(body["files"], key=lambda file: file["name"])}
 
     assert gc("--dry-run") == nothing
-    assert gc("--dry-run", *now) == found
-    status, output = luthier(settings, "gc", "--dry-run", *now)
+    assert gc("--dry-run", *young) == found
+    status, output = luthier(settings, "gc", "--dry-run", *young)
     assert status == 0
     assert "2 files would be removed: 1,234 bytes." in output
     assert gc() == nothing
-    assert gc(*now) == found
-    assert gc("--dry-run", *now) == nothing
+    assert gc(*young) == found
+    assert gc("--dry-run", *young) == nothing
     assert artifacts.names() == needed
 
 
@@ -164,3 +167,34 @@ def test_gc_gives_the_space_of_an_older_database_back(settings: Settings, tmp_pa
         database.give_space_back()
     assert database.bytes() < again / 10
     database.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_one_of_several_workers_sweeps(
+    settings: Settings, make_job: MakeJob, database: Database, tmp_path: Path
+) -> None:
+    """Real workers take turns: what is listed goes, and the turn is never two workers'."""
+    job = make_job()
+    with database.write() as connection:
+        connection.execute(update(removals).values(created=now() - timedelta(seconds=60)))
+    environment = {
+        "data": settings.data,
+        "database_url": settings.resolved_database_url,
+        "artifacts": settings.resolved_artifacts,
+        "trial_slots": 1,
+        "sweep_seconds": 0.2,
+        "lease_seconds": 1,
+    }
+    with (
+        running("worker", tmp_path / "1.log", **environment) as one,
+        running("worker", tmp_path / "2.log", **environment) as two,
+    ):
+        wait_until(lambda: listed(database) == [])
+        for process in (one, two):
+            assert stop(process) == 0
+    artifacts = Artifacts(settings.resolved_artifacts)
+    assert artifacts.names("jobs") == [f"jobs/{job}/trials/2/weights-0-0.npz"]
+    with database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(sweeps)).scalar_one() == 1
+        epochs = select(func.count()).where(events.c.kind == EventKind.EPOCH)
+        assert connection.execute(epochs).scalar_one() == 0

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 
 from models.jobs.model import JobState
 from models.jobs.store.events import EventFeed, EventKind
@@ -15,13 +15,11 @@ from models.retention.sweep import Sweeper
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import audit, events, jobs, now, removals, sweeps, versions
+from models.store.tables import audit, jobs, now, versions
 from models.trials.trainers.base import EpochReport
 from tests.jobs.steps import propose, scored
-from tests.processes import running, stop
 from tests.retention.conftest import REQUEST, MakeJob, Publish
 from tests.retention.test_removal_of_files import listed, sweep
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.both_databases
 
@@ -172,33 +170,3 @@ def test_a_sweep_leaves_to_others_what_was_just_listed(
     job = make_job()
     Sweeper(database, artifacts, Settings()).sweep(threading.Event())
     assert listed(database) == [f"jobs/{job}"]
-
-
-def test_one_of_several_workers_sweeps(
-    settings: Settings, make_job: MakeJob, database: Database, tmp_path
-) -> None:
-    """Real workers take turns: what is listed goes, and the turn is never two workers'."""
-    job = make_job()
-    with database.write() as connection:
-        connection.execute(update(removals).values(created=now() - timedelta(seconds=60)))
-    environment = {
-        "data": settings.data,
-        "database_url": settings.resolved_database_url,
-        "artifacts": settings.resolved_artifacts,
-        "trial_slots": 1,
-        "sweep_seconds": 0.2,
-        "lease_seconds": 1,
-    }
-    with (
-        running("worker", tmp_path / "1.log", **environment) as one,
-        running("worker", tmp_path / "2.log", **environment) as two,
-    ):
-        wait_until(lambda: listed(database) == [])
-        for process in (one, two):
-            assert stop(process) == 0
-    artifacts = Artifacts(settings.resolved_artifacts)
-    assert artifacts.names("jobs") == [f"jobs/{job}/trials/2/weights-0-0.npz"]
-    with database.read() as connection:
-        assert connection.execute(select(func.count()).select_from(sweeps)).scalar_one() == 1
-        epochs = select(func.count()).where(events.c.kind == EventKind.EPOCH)
-        assert connection.execute(epochs).scalar_one() == 0
