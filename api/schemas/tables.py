@@ -14,7 +14,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a text that be
 _IN_MEMORY = 1 << 20  # characters of a table that are kept there; more go to a file
 _RESULT = ("spread", "epochs_trained", "best_epoch", "parameters", "trainer")
 _FIXED = (
-    *("number", "state", "score", "seconds", "epochs"),
+    *("number", "state", "score", "fits", "seconds", "epochs"),
     *_RESULT,
     *("failure", "started", "finished"),
 )
@@ -98,7 +98,7 @@ def _fixed(trial: Trial) -> list[Any]:
     result = dict(trial.result or {})
     result["epochs_trained"] = result.pop("epochs", None)
     return [
-        *(trial.number, trial.state, trial.score, trial.seconds, trial.epochs),
+        *(trial.number, trial.state, trial.score, trial.fits, trial.seconds, trial.epochs),
         *(result.get(name) for name in _RESULT),
         *(trial.failure_kind, _moment(trial.started), _moment(trial.finished)),
     ]

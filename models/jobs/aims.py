@@ -52,8 +52,8 @@ def check_objectives_of(strategy: Strategy, spec: JobSpec) -> None:
     if strategy.name in _FOLLOW_ONE:
         raise Invalid.at(
             "strategy",
-            f"{strategy.name} learns from one score. With several objectives use random, grid,"
-            " manual or tpe.",
+            f"{strategy.name} learns from one score. With several objectives use tpe, random,"
+            " grid or manual.",
         )
     if spec.pruning is not None:
         raise Invalid.at(

@@ -124,6 +124,7 @@ def test_several_objectives_and_constraints_are_decided(shared_client: FlaskClie
         ("parameters", "min"),
     ]
     assert {each["positive_class"] for each in request["objective"]} == {"0"}
+    assert request["strategy"]["name"] == "tpe"
     assert request["constraints"] == {
         "recall": {"min": 0.8, "max": None},
         "latency_ms": {"min": None, "max": 1.0},

@@ -47,7 +47,7 @@ def table(client: FlaskClient, job: str, **query: Any) -> list[dict[str, str]]:
 def test_every_figure_has_a_column(app_client: FlaskClient, job: str) -> None:
     first, second, third, fourth = table(app_client, job)
     assert list(first) == [
-        *("number", "state", "score", "seconds", "epochs", "spread", "epochs_trained"),
+        *("number", "state", "score", "fits", "seconds", "epochs", "spread", "epochs_trained"),
         *("best_epoch", "parameters", "trainer", "failure", "started", "finished"),
         *("metrics.loss", "metrics.größe", "metrics.mae"),
         *("values.units", "values.units_1", "values.units_2", "values.units_3"),

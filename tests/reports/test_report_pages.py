@@ -401,9 +401,9 @@ def test_a_front_is_drawn_and_broken_constraints_are_told(app_client, record):
     rows = []
     for number in range(1, 8):
         scores = {"loss": 8.0 - number, "parameters": 50.0 * number, "mae": 1.0}
-        row = trial_row(number, scores["loss"], scores=scores)
+        row = trial_row(number, scores["loss"], scores=scores, violation=0.0)
         if number == 7:
-            row |= {"violation": 1 / 6}
+            row["violation"] = 1 / 6
             row["result"]["violations"] = {"parameters": 1 / 6}
         rows.append(row)
     job = record("job_front", rows, job_spec(**aims))

@@ -141,3 +141,12 @@ def test_the_kept_epoch_has_the_best_score(rare, trial) -> None:
     assert result.best_epoch == np.argmax(curve) + 1
     assert result.score == pytest.approx(max(curve))
     assert result.best_epoch != np.argmin(history(result)["val_loss"]) + 1
+
+
+def test_the_named_class_is_watched() -> None:
+    truth, outputs = np.array([0, 0, 1]), np.array([[0.1], [0.6], [0.4]])
+    found = [
+        Watched("recall", "max").measure(Task.BINARY, truth, outputs, None, positive)
+        for positive in (0, 1, None)
+    ]
+    assert found == [0.5, 0.0, 0.0]
