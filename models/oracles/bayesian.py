@@ -16,11 +16,12 @@ from models.space.space import SearchSpace
 Array = np.ndarray[Any, Any]
 
 _MAX_FITTED = 200  # trials that the kernel is fitted to
-_MAX_TRIALS = 1000  # trials that a process is conditioned on
-_CANDIDATES = 500  # points everywhere
+_MAX_TRIALS = 400  # trials that a process is conditioned on
+_CANDIDATES = 400  # points everywhere
 _CENTRES = 5  # best trials, around which points are tried
-_NEAR = 60  # points around each centre
+_NEAR = 40  # points around each centre
 _CLIMBERS = 8  # best points, from which the search climbs
+_CLIMBS = 8  # points around each of them in a round
 _STEPS = (0.15, 0.08, 0.04, 0.02)  # widths of the rounds of climbing
 
 
@@ -60,7 +61,7 @@ class BayesianOracle(LearningOracle):
             waiting = self._at(running)
             x, y = np.vstack([x, waiting]), np.concatenate([y, process.predict(waiting)[0]])
             process = GaussianProcess.condition(kernel, x, y)
-        means = process.predict(x)[0]
+        means = process.fitted(y)
         best = float(means.min())
         centres = x[np.argsort(means, kind="stable")[:_CENTRES]]
         points = self._encoding.spread(generator.random((_CANDIDATES, self._encoding.dimensions)))
@@ -70,7 +71,7 @@ class BayesianOracle(LearningOracle):
         values = process.log_improvement(points, best)
         for width in _STEPS:
             top = np.argsort(-values, kind="stable")[:_CLIMBERS]
-            near = self._around(np.repeat(points[top], 12, axis=0), width, generator)
+            near = self._around(np.repeat(points[top], _CLIMBS, axis=0), width, generator)
             points = np.vstack([points[top], near])
             values = np.concatenate([values[top], process.log_improvement(near, best)])
         for place in np.argsort(-values, kind="stable"):
