@@ -1,6 +1,7 @@
 """Bayesian optimisation: the values with the largest expected improvement."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from models.oracles.gaussian_process import GaussianProcess, Kernel, fit_kernel
 from models.oracles.learning import LearningOracle
+from models.oracles.oracle import Rank
 from models.oracles.sampling import Flat
 from models.space.space import SearchSpace
 
@@ -22,14 +24,15 @@ _CENTRES = 5  # best trials, around which points are tried
 _NEAR = 40  # points around each centre
 _CLIMBERS = 8  # best points, from which the search climbs
 _CLIMBS = 8  # points around each of them in a round
+_MAX_RATIO = 1e300  # of a loss to the median, above the best
 _STEPS = (0.15, 0.08, 0.04, 0.02)  # widths of the rounds of climbing
 
 
 class BayesianOracle(LearningOracle):
-    """Maximises the expected improvement of a Gaussian process over the ranks of the trials.
+    """Maximises the expected improvement of a Gaussian process over the trials.
 
-    Scores enter as normal quantiles of their ranks: neither failures, which count as the worst, nor
-    huge scores blind it. Running trials are taken to score as the process expects.
+    Scores are warped, so that neither failures, which count as the worst, nor huge scores blind it.
+    Running trials are taken to score as the process expects.
     """
 
     def __init__(
@@ -111,7 +114,7 @@ class BayesianOracle(LearningOracle):
 
     def _observed(self, keys: list[str]) -> tuple[Array, Array]:
         """Return the points and the normal scores of trials: the best and the newest ones."""
-        y = normal_scores([self._ranks[key] for key in keys])
+        y = warped_scores([self._ranks[key] for key in keys])
         if len(keys) > _MAX_TRIALS:
             half = _MAX_TRIALS // 2
             best = np.argsort(y[:-half], kind="stable")[:half]
@@ -126,11 +129,28 @@ class BayesianOracle(LearningOracle):
         return np.stack([self._points[key] for key in keys])
 
 
-def normal_scores(ranks: list[tuple[float, float]]) -> Array:
-    """Return the normal quantiles of ranks, (trials,): equal ranks have equal ones."""
+def warped_scores(ranks: Sequence[Rank]) -> Array:
+    """Return scores for a process, (trials,), smaller for better ranks and without outliers.
+
+    They are means of two: the normal quantile of the place, which is blind to the size of
+    differences, and the loss, of which what lies above the median enters by its logarithm. Trials
+    that failed or violate constraints have the worst loss of the others.
+    """
     order = {rank: place for place, rank in enumerate(sorted(set(ranks)))}
     places = rankdata([order[rank] for rank in ranks])
-    return ndtri((places - 0.5) / len(ranks))  # type: ignore[no-any-return]
+    quantiles = ndtri((places - 0.5) / len(ranks))
+    scored = np.array([violation == 0.0 for violation, _ in ranks])
+    if not scored.any():
+        return quantiles  # type: ignore[no-any-return]
+    losses = np.array([loss for _, loss in ranks])[scored] / 8.0  # so that differences are finite
+    above = losses - losses.min()
+    scale = np.median(above) or above[above > 0].min(initial=np.inf)
+    with np.errstate(over="ignore"):
+        ratios = np.minimum(above / scale, _MAX_RATIO) - 1.0
+    values = np.full(len(ranks), -np.inf)
+    values[scored] = np.where(ratios > 0, np.log1p(np.maximum(ratios, 0.0)), ratios)
+    values[~scored] = values.max()
+    return (quantiles + (values - values.mean()) / (values.std() or 1.0)) / 2.0  # type: ignore[no-any-return]
 
 
 def _last_fit(count: int) -> int:

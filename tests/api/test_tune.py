@@ -282,6 +282,6 @@ def test_auto_shows_what_was_chosen(app_client: FlaskClient) -> None:
     asked = start(app_client, strategy=strategy, budget={"max_trials": 100})["request"]
     assert asked["strategy"] == {
         "name": "bayesian",
-        "num_initial_points": 10,
+        "num_initial_points": 6,
         "initial_trials": initial,
     }
