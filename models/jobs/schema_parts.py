@@ -115,8 +115,8 @@ class BudgetSchema(ma.Schema):
         allow_none=True,
         validate=Range(1, MAX_TRIALS),
         metadata=described(
-            f"Trials at most. Default: {DEFAULT_TRIALS} for random and bayesian; all that"
-            " the strategy plans for manual, grid and hyperband."
+            f"Trials at most. Default: {DEFAULT_TRIALS}; for manual, grid and hyperband all"
+            " that the strategy plans."
         ),
     )
     epochs = StrictInteger(

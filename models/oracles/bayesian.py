@@ -1,6 +1,7 @@
 """Bayesian optimisation: the values with the largest expected improvement."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +11,28 @@ from threadpoolctl import ThreadpoolController
 
 from models.oracles.gaussian_process import GaussianProcess, Kernel, fit_kernel
 from models.oracles.learning import LearningOracle
+from models.oracles.oracle import Rank
 from models.oracles.sampling import Flat
 from models.space.space import SearchSpace
 
 Array = np.ndarray[Any, Any]
 
 _MAX_FITTED = 200  # trials that the kernel is fitted to
-_MAX_TRIALS = 1000  # trials that a process is conditioned on
-_CANDIDATES = 500  # points everywhere
+_MAX_TRIALS = 400  # trials that a process is conditioned on
+_CANDIDATES = 400  # points everywhere
 _CENTRES = 5  # best trials, around which points are tried
-_NEAR = 60  # points around each centre
+_NEAR = 40  # points around each centre
 _CLIMBERS = 8  # best points, from which the search climbs
+_CLIMBS = 8  # points around each of them in a round
+_MAX_RATIO = 1e300  # of a loss to the median, above the best
 _STEPS = (0.15, 0.08, 0.04, 0.02)  # widths of the rounds of climbing
 
 
 class BayesianOracle(LearningOracle):
-    """Maximises the expected improvement of a Gaussian process over the ranks of the trials.
+    """Maximises the expected improvement of a Gaussian process over the trials.
 
-    Scores enter as normal quantiles of their ranks: neither failures, which count as the worst, nor
-    huge scores blind it. Running trials are taken to score as the process expects.
+    Scores are warped, so that neither failures, which count as the worst, nor huge scores blind it.
+    Running trials are taken to score as the process expects.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class BayesianOracle(LearningOracle):
             waiting = self._at(running)
             x, y = np.vstack([x, waiting]), np.concatenate([y, process.predict(waiting)[0]])
             process = GaussianProcess.condition(kernel, x, y)
-        means = process.predict(x)[0]
+        means = process.fitted(y)
         best = float(means.min())
         centres = x[np.argsort(means, kind="stable")[:_CENTRES]]
         points = self._encoding.spread(generator.random((_CANDIDATES, self._encoding.dimensions)))
@@ -70,7 +74,7 @@ class BayesianOracle(LearningOracle):
         values = process.log_improvement(points, best)
         for width in _STEPS:
             top = np.argsort(-values, kind="stable")[:_CLIMBERS]
-            near = self._around(np.repeat(points[top], 12, axis=0), width, generator)
+            near = self._around(np.repeat(points[top], _CLIMBS, axis=0), width, generator)
             points = np.vstack([points[top], near])
             values = np.concatenate([values[top], process.log_improvement(near, best)])
         for place in np.argsort(-values, kind="stable"):
@@ -110,7 +114,7 @@ class BayesianOracle(LearningOracle):
 
     def _observed(self, keys: list[str]) -> tuple[Array, Array]:
         """Return the points and the normal scores of trials: the best and the newest ones."""
-        y = normal_scores([self._ranks[key] for key in keys])
+        y = warped_scores([self._ranks[key] for key in keys])
         if len(keys) > _MAX_TRIALS:
             half = _MAX_TRIALS // 2
             best = np.argsort(y[:-half], kind="stable")[:half]
@@ -125,11 +129,28 @@ class BayesianOracle(LearningOracle):
         return np.stack([self._points[key] for key in keys])
 
 
-def normal_scores(ranks: list[tuple[float, float]]) -> Array:
-    """Return the normal quantiles of ranks, (trials,): equal ranks have equal ones."""
+def warped_scores(ranks: Sequence[Rank]) -> Array:
+    """Return scores for a process, (trials,), smaller for better ranks and without outliers.
+
+    They are means of two: the normal quantile of the place, which is blind to the size of
+    differences, and the loss, of which what lies above the median enters by its logarithm. Trials
+    that failed or violate constraints have the worst loss of the others.
+    """
     order = {rank: place for place, rank in enumerate(sorted(set(ranks)))}
     places = rankdata([order[rank] for rank in ranks])
-    return ndtri((places - 0.5) / len(ranks))  # type: ignore[no-any-return]
+    quantiles = ndtri((places - 0.5) / len(ranks))
+    scored = np.array([violation == 0.0 for violation, _ in ranks])
+    if not scored.any():
+        return quantiles  # type: ignore[no-any-return]
+    losses = np.array([loss for _, loss in ranks])[scored] / 8.0  # so that differences are finite
+    above = losses - losses.min()
+    scale = np.median(above) or above[above > 0].min(initial=np.inf)
+    with np.errstate(over="ignore"):
+        ratios = np.minimum(above / scale, _MAX_RATIO) - 1.0
+    values = np.full(len(ranks), -np.inf)
+    values[scored] = np.where(ratios > 0, np.log1p(np.maximum(ratios, 0.0)), ratios)
+    values[~scored] = values.max()
+    return (quantiles + (values - values.mean()) / (values.std() or 1.0)) / 2.0  # type: ignore[no-any-return]
 
 
 def _last_fit(count: int) -> int:

@@ -65,6 +65,10 @@ class GaussianProcess:
         variance = self._kernel.variance - np.einsum("ij,ij->j", half, half)
         return covariance @ self._alpha, np.sqrt(np.maximum(variance, 1e-12))
 
+    def fitted(self, y: Array) -> Array:
+        """Return the mean at the points that the process was conditioned on, with scores `y`."""
+        return y - self._kernel.noise * self._alpha
+
     def log_improvement(self, points: Array, best: float) -> Array:
         """Return the logarithm of the expected improvement below `best` at `points`."""
         mean, deviation = self.predict(points)

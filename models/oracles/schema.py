@@ -52,7 +52,7 @@ def _initial_points() -> StrictInteger:
         load_default=None,
         allow_none=True,
         validate=validate.Range(min=1),
-        metadata=described("Trials before it learns from them. Default: at most 10."),
+        metadata=described("Trials before it learns. Default: a quarter of the budget, at most 6."),
     )
 
 

@@ -92,7 +92,7 @@ STRATEGIES: Mapping[str, type[Strategy]] = {
 
 ENDLESS = (Auto, Random, Bayesian, TPE)  # they go on until a limit ends them
 
-MAX_INITIAL_POINTS = 10
+MAX_INITIAL_POINTS = 6
 
 
 def decide(

@@ -45,6 +45,7 @@ WHOLE: dict[str, Any] = {
     "parallelism": 2,
     "seed": 42,
 }
+LEARNING = ("bayesian", "tpe")
 
 
 def start(client: FlaskClient, **changes: Any) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def test_a_job_is_queued_and_found_at_its_location(app_client: FlaskClient) -> N
 def test_every_default_is_told(app_client: FlaskClient) -> None:
     asked = start(app_client)["request"]
     assert asked["task"] == "multiclass"
-    assert asked["strategy"] == {"name": "random"}
+    assert asked["strategy"] == {"name": "bayesian", "num_initial_points": 5}
     assert asked["objective"] == {"metric": "loss", "direction": "min", "positive_class": None}
     assert asked["budget"]["max_trials"] == 20
     assert asked["evaluation"]["test_fraction"] == 0.1
@@ -138,6 +139,8 @@ def test_rows_may_come_with_the_request(app_client: FlaskClient, dataset: Any) -
         ("grid", {}, 4),
         ("grid", {"max_trials": 3}, 3),
         ({"name": "bayesian"}, {}, 4),
+        ("tpe", {}, 4),
+        ("auto", {}, 4),
         ({"name": "manual", "trials": [{"units": 8}, {"units": 9}, {"units": 8}]}, {}, 3),
     ],
 )
@@ -156,6 +159,9 @@ def test_a_dry_run_tells_the_plan_and_starts_nothing(
     assert response.status_code == 200, plan
     assert plan["trials"] == trials
     assert plan["space_size"] == (None if strategy == "random" else 4)
+    assert plan["initial_points"] == (
+        4 if plan["request"]["strategy"]["name"] in LEARNING else None
+    )
     assert plan["schedule"] == []
     assert plan["request"]["model"] == "iris"
     assert app_client.get("/tune").get_json()["items"] == []
@@ -275,3 +281,17 @@ def test_a_regression_is_scored_in_the_units_of_its_target(trained: Any) -> None
     best = trained.jobs["flats"]["best_trial"]
     assert set(best["metrics"]) >= {"mse", "mae", "rmse", "r2"}
     assert best["metrics"]["mae"] > 100  # prices reach 60,000; scaled ones would not reach 5
+
+
+def test_auto_shows_what_was_chosen(app_client: FlaskClient) -> None:
+    chosen = {"name": "grid", "points": 1000}
+    space = {"units": {"type": "int", "min": 1, "max": 9}}
+    assert start(app_client, search_space=space, strategy="auto")["request"]["strategy"] == chosen
+    initial = [{"units": 30}]
+    strategy = {"name": "auto", "initial_trials": initial}
+    asked = start(app_client, strategy=strategy, budget={"max_trials": 100})["request"]
+    assert asked["strategy"] == {
+        "name": "bayesian",
+        "num_initial_points": 6,
+        "initial_trials": initial,
+    }

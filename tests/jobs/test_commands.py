@@ -8,8 +8,9 @@ from models.errors import Conflict, LeaseLost, NotFound, Unreadable
 from models.jobs.commands import JobCommands
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
-from models.jobs.schema import dump_spec, load_spec
+from models.jobs.schema import dump_spec, load_spec, shown_request
 from models.jobs.store.events import EventFeed
+from models.oracles.strategy import Bayesian
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
@@ -56,6 +57,14 @@ def test_jobs_from_before_documents_had_a_version_are_read(make_spec) -> None:
     del document["schema_version"]
     document["budget"]["target"] = document["budget"].pop("target_score")
     assert load_spec(document, "the job") == make_spec(budget={"target_score": 0.5})
+
+
+def test_jobs_from_before_the_noise_was_estimated_are_read(make_spec) -> None:
+    spec = make_spec(strategy=Bayesian(num_initial_points=4))
+    document = dump_spec(spec)
+    document["strategy"] |= {"alpha": 1e-4, "beta": 2.6}
+    assert load_spec(document, "the job") == spec
+    assert "alpha" not in shown_request(document)["strategy"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from models.errors import Unreadable
+from models.errors import Invalid, Unreadable
 from models.oracles.create import create_oracle
 from models.oracles.oracle import Observation
 from models.oracles.strategy import Hyperband, hyperband_schedule, plan
@@ -247,3 +247,16 @@ def test_trials_of_a_schedule_that_do_not_fit_the_space_are_told(line):
     past = Observation("hyperband-0", {"units": "many"}, 1.0)
     with pytest.raises(Unreadable, match="trial 'hyperband-0'"):
         create_oracle(Hyperband(max_epochs=9), line, "min", 1, None, 9, STATE, [past])
+
+
+@pytest.mark.parametrize(("min_epochs", "shortest"), [(1, 1), (2, 3), (3, 3), (4, 9), (27, 27)])
+def test_no_training_is_shorter_than_min_epochs(run, line, min_epochs, shortest):
+    strategy = Hyperband(max_epochs=27, min_epochs=min_epochs)
+    trials = run(strategy, line).to_the_end(score, parallel=2)
+    assert min(trial.epochs for trial in trials) == shortest
+    assert rungs(trials) == planned_rungs(strategy, 9)
+
+
+def test_the_shortest_training_is_at_most_the_longest(line):
+    with pytest.raises(Invalid, match="Must be at most 9"):
+        plan(Hyperband(min_epochs=10), line, None, 9)

@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError
 from models.oracles.schema import StrategyField, check_strategy
 from models.oracles.strategy import (
     TPE,
+    Auto,
     Bayesian,
     Grid,
     Hyperband,
@@ -26,6 +27,7 @@ def load(document):
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
+        ("auto", Auto()),
         ("random", Random()),
         ("grid", Grid(points=5)),
         ({"name": "grid", "points": 3}, Grid(3)),
@@ -34,10 +36,10 @@ def load(document):
         ("tpe", TPE()),
         ({"name": "tpe", "num_initial_points": 4}, TPE(4)),
         ({"name": "bayesian", "num_initial_points": None}, Bayesian()),
-        ("hyperband", Hyperband(None, 3, 1)),
+        ("hyperband", Hyperband(None, 3, 1, 1)),
         (
-            {"name": "hyperband", "max_epochs": 2, "factor": 2, "iterations": 3},
-            Hyperband(2, 2, 3),
+            {"name": "hyperband", "max_epochs": 2, "factor": 2, "iterations": 3, "min_epochs": 2},
+            Hyperband(2, 2, 3, 2),
         ),
         ({"name": "manual", "trials": [{"units": 3}]}, Manual(({"units": 3},))),
     ],
@@ -55,7 +57,7 @@ def test_a_strategy_loads_and_comes_back(document, expected):
     [
         (3, (), "name or an object"),
         ("baysian", ("name",), "Did you mean 'bayesian'"),
-        ({}, ("name",), "Known: manual, grid, random, bayesian, tpe, hyperband"),
+        ({}, ("name",), "Known: auto, manual, grid, random, bayesian, tpe, hyperband"),
         ({"name": ["random"]}, ("name",), "Unknown strategy"),
         ({"name": "random", "points": 3}, ("points",), "Unknown field"),
         ({"name": "grid", "points": 0}, ("points",), "greater than or equal to 1"),
