@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from models.fields import described
-from models.jobs.front import Front, scores_of
+from models.jobs.front import MAX_PROGRESS, Front, scores_of
 from models.jobs.schema_aims import ObjectiveSchema
 
 
@@ -27,7 +27,7 @@ class FrontTrialSchema(ma.Schema):
 
 
 class FrontProgressSchema(ma.Schema):
-    """The hypervolume after one more trial."""
+    """The hypervolume after a trial."""
 
     trial = ma.fields.Integer()
     hypervolume = ma.fields.Float()
@@ -51,7 +51,10 @@ class FrontSchema(ma.Schema):
     )
     progress = ma.fields.List(
         ma.fields.Nested(FrontProgressSchema),
-        metadata=described("In the order in which the trials ended, in the box of this moment."),
+        metadata=described(
+            "After each trial in the order in which they ended, in the box of this moment; of more"
+            f" than {MAX_PROGRESS} trials, after some at equal distances."
+        ),
     )
 
     @ma.pre_dump

@@ -5,13 +5,18 @@ which were scored on fewer of them, are on it only if none completed. Of trials 
 the first one stands for all.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from models.jobs.model import Outcome, Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.trials.spec import Objective
+
+MAX_PROGRESS = 200
 
 Point = tuple[float, ...]  # one loss for each objective: the smaller, the better
 Scored = TypeVar("Scored", Trial, Outcome)
@@ -19,9 +24,9 @@ Scored = TypeVar("Scored", Trial, Outcome)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The hypervolume after one more trial."""
+    """The hypervolume after a trial."""
 
-    trial: int  # the trial that was scored
+    trial: int  # the last of those that count
     hypervolume: float
 
 
@@ -39,7 +44,8 @@ class Front:
     best: Mapping[str, float]  # by metric
     reference: Mapping[str, float]  # the worst score, by metric
     hypervolume: float | None  # 0 to 1; None without trials
-    progress: tuple[Progress, ...]  # in the order in which the trials ended
+    # In the order in which the trials ended; of more than MAX_PROGRESS, after some of them.
+    progress: tuple[Progress, ...]
 
 
 def scores_of(objectives: Sequence[Objective], trial: Trial | Outcome) -> dict[str, float]:
@@ -62,11 +68,13 @@ def front_of(spec: JobSpec, trials: Iterable[Scored]) -> list[Scored]:
     points = _candidates(spec, trials)
     # In this order, none is dominated by one that follows.
     ordered = sorted(points, key=lambda each: (each[0], each[1].number))
-    kept: list[tuple[Point, Scored]] = []
+    kept = np.empty((len(ordered), len(spec.objectives)))
+    front: list[Scored] = []
     for point, trial in ordered:
-        if not any(_covers(other, point) for other, _ in kept):
-            kept.append((point, trial))
-    return [trial for _, trial in kept]
+        if not (kept[: len(front)] <= point).all(axis=1).any():
+            kept[len(front)] = point
+            front.append(trial)
+    return front
 
 
 def read_front(spec: JobSpec, outcomes: Sequence[Outcome]) -> Front:
@@ -76,14 +84,17 @@ def read_front(spec: JobSpec, outcomes: Sequence[Outcome]) -> Front:
     columns = list(zip(*(point for point, _ in points), strict=True))
     low, high = [min(each) for each in columns], [max(each) for each in columns]
     scaled = [_scaled(point, low, high) for point, _ in ended]
-    kept: list[Point] = []
+    kept = np.empty((0, len(objectives)))
     progress: list[Progress] = []
-    volume = 0.0
-    for point, (_, trial) in zip(scaled, ended, strict=True):
-        if not any(_covers(other, point) for other in kept):
-            kept = [other for other in kept if not _covers(point, other)] + [point]
-            volume = hypervolume(kept)
-        progress.append(Progress(trial.number, volume))
+    volume: float | None = None  # of `kept`, once it is known
+    step = math.ceil(len(ended) / MAX_PROGRESS)
+    for place, (point, (_, trial)) in enumerate(zip(scaled, ended, strict=True), 1):
+        if not (kept <= point).all(axis=1).any():
+            kept = np.vstack([kept[(kept < point).any(axis=1)], point])
+            volume = None
+        if place % step == 0 or place == len(ended):
+            volume = hypervolume(kept.tolist()) if volume is None else volume
+            progress.append(Progress(trial.number, volume))
     return Front(
         objectives=objectives,
         trials=tuple(front_of(spec, outcomes)),
@@ -94,7 +105,7 @@ def read_front(spec: JobSpec, outcomes: Sequence[Outcome]) -> Front:
     )
 
 
-def hypervolume(points: Sequence[Point]) -> float:
+def hypervolume(points: Sequence[Sequence[float]]) -> float:
     """Return the volume of the unit cube that points dominate, each smaller being better.
 
     By slices along the last objective (While et al., IEEE TEC 10(1), 2006).
@@ -103,6 +114,8 @@ def hypervolume(points: Sequence[Point]) -> float:
         return 0.0
     if len(points[0]) == 1:
         return 1.0 - min(point[0] for point in points)
+    if len(points[0]) == 2:
+        return _area(points)
     ordered = sorted(points, key=lambda point: point[-1])
     ends = [*(point[-1] for point in ordered[1:]), 1.0]
     volume = 0.0
@@ -110,6 +123,16 @@ def hypervolume(points: Sequence[Point]) -> float:
         if end > point[-1]:
             volume += (end - point[-1]) * hypervolume([each[:-1] for each in ordered[:count]])
     return volume
+
+
+def _area(points: Sequence[Sequence[float]]) -> float:
+    """Return the hypervolume of two objectives."""
+    area, lowest = 0.0, 1.0
+    for across, up in sorted(map(tuple, points)):
+        if up < lowest:
+            area += (1.0 - across) * (lowest - up)
+            lowest = up
+    return area
 
 
 def _candidates(spec: JobSpec, trials: Iterable[Scored]) -> list[tuple[Point, Scored]]:
@@ -125,19 +148,12 @@ def _candidates(spec: JobSpec, trials: Iterable[Scored]) -> list[tuple[Point, Sc
     return found
 
 
-def _covers(point: Point, other: Point) -> bool:
-    """Return whether `point` is as good as `other` by every objective."""
-    return all(own <= loss for own, loss in zip(point, other, strict=True))
-
-
 def _scaled(point: Point, low: Sequence[float], high: Sequence[float]) -> Point:
-    """Return a point in the unit cube; an objective without any spread is left out."""
-    scaled = [
-        (loss - least) / (most - least)
+    """Return a point in the unit cube; it is at 0 where all trials have equal scores."""
+    return tuple(
+        (loss - least) / (most - least) if most > least else 0.0
         for loss, least, most in zip(point, low, high, strict=True)
-        if most > least
-    ]
-    return tuple(scaled) or (0.0,)
+    )
 
 
 def _scores(objectives: Sequence[Objective], losses: Sequence[float]) -> dict[str, float]:

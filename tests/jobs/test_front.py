@@ -104,3 +104,12 @@ def test_the_hypervolume_is_that_of_counted_cells(aims):
         centres = itertools.product(np.arange(0.1, 1, 0.2), repeat=aims)
         dominated = [any(np.all(np.less(point, cell)) for point in points) for cell in centres]
         assert hypervolume(points) == pytest.approx(np.mean(dominated))
+
+
+def test_the_progress_of_many_trials_has_few_steps(aims):
+    """Every trial is on the front, so that each adds to the hypervolume."""
+    outcomes = [outcome(n, float(n), float(1000 - n)) for n in range(1, 1001)]
+    found = read_front(aims(ERROR, SIZE), outcomes)
+    assert len(found.trials) == 1000
+    assert [each.trial for each in found.progress] == list(range(5, 1001, 5))
+    assert found.hypervolume == pytest.approx(0.5, abs=0.01)
