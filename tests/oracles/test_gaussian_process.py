@@ -49,7 +49,8 @@ def test_its_kernel_predicts_like_the_most_likely_one(scores, random):
 
 
 def test_a_dimension_that_says_nothing_gets_a_small_weight(scores):
-    kernel = fit_kernel(*scores, NUMBERS)
+    x, y = scores
+    kernel = fit_kernel(x, y, NUMBERS)
     assert kernel.weights[2] < kernel.weights[:2].min() / 3
 
 
