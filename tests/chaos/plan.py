@@ -179,8 +179,8 @@ def plan_round(seed: int, database: str = "") -> RoundPlan:
         for _ in range(random.choice((1, 1, 2)))
     )
     faults = tuple(_faults(random, database))
-    first, second = (tuple(_actions(random, jobs)) for _ in range(2))
-    actions = (first, (*second, *_finish(Random(f"finish {seed}"), jobs)))
+    one, other = (tuple(_actions(random, jobs)) for _ in range(2))
+    actions = (one, (*other, *_finish(Random(f"finish {seed}"), jobs)))
     return RoundPlan(seed, database, jobs, faults, actions)
 
 
