@@ -15,7 +15,8 @@ from api.limits import current_body
 from api.request_log import request_id
 from api.schemas.datasets import DatasetSchema
 from api.schemas.models import ModelSchema
-from api.schemas.tune import JobSchema, TrialPageSchema
+from api.schemas.tune.jobs import JobSchema
+from api.schemas.tune.trials import TrialPageSchema
 from api.services import services
 from models.access.idempotency import HEADER, MAX_LENGTH, Answer, Claim, Finished
 from models.access.keys import ANONYMOUS

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api.errors import problem
 from api.parsing import Blueprint
-from api.schemas.tune_queries import EventsHeaders
+from api.schemas.tune.queries import EventsHeaders
 from api.services import services
 from api.streams import MEDIA_TYPE, RETRY_AFTER
 

@@ -12,26 +12,20 @@ from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery
 from api.schemas.fields import DEFAULT_LIMIT, page
-from api.schemas.front import FrontSchema
 from api.schemas.tables import TrialTable
-from api.schemas.tune import (
-    ChangeBudgetSchema,
-    EnqueueTrialsSchema,
-    FinishSchema,
-    JobPageSchema,
-    JobSchema,
-    PlanSchema,
-    TrialPageSchema,
-    TrialSchema,
-)
-from api.schemas.tune_form import TuneFormSchema, load_form
-from api.schemas.tune_queries import JobQuery, JobsQuery, TrialsQuery, TuneQuery
+from api.schemas.tune.commands import ChangeBudgetSchema, EnqueueTrialsSchema, FinishSchema
+from api.schemas.tune.form import TuneFormSchema, load_form
+from api.schemas.tune.front import FrontSchema
+from api.schemas.tune.jobs import JobPageSchema, JobSchema
+from api.schemas.tune.plans import PlanSchema
+from api.schemas.tune.queries import JobQuery, JobsQuery, TrialsQuery, TuneQuery
+from api.schemas.tune.trials import TrialPageSchema, TrialSchema
 from api.services import services
 from api.streams import RETRY_AFTER
 from models.fields import LARGEST_NUMBER
 from models.jobs.front import Front, read_front
 from models.jobs.model import Job, Trial
-from models.jobs.schema import JobSpecSchema
+from models.jobs.schema.spec import JobSpecSchema
 from models.jobs.spec import JobSpec
 from models.jobs.store.labels import label
 from models.retention.deletion import Deleted, JobFilter

@@ -19,7 +19,7 @@ from models.jobs.model import (
     enqueued_key,
     is_enqueued,
 )
-from models.jobs.schema import dump_spec
+from models.jobs.schema.spec import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
 from models.jobs.store.labels import Labels, add_tags, put_labels

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from models.errors import Unreadable
-from models.jobs.schema import load_spec, shown_request
+from models.jobs.schema.spec import load_spec, shown_request
 from models.jobs.spec import JobSpec
 from models.trials.spec import Failure, FailureKind, RunReport, TrialResult
 

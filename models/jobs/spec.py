@@ -49,8 +49,8 @@ class NarrowFrom:
 class JobSpec:
     """One tuning run: dataset, search space, strategy, objective and budget.
 
-    `models.jobs.schema` reads it from a request or a stored document and writes it. A request may
-    leave `task`, `space`, `objective.direction` and some classes of `class_weight` open (None),
+    `models.jobs.schema.spec` reads it from a request or a stored document and writes it. A request
+    may leave `task`, `space`, `objective.direction` and some classes of `class_weight` open (None),
     name columns to `exclude` in place of `features`, and give rows as `dataset`;
     `models.jobs.submission` decides these.
     """

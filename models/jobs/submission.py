@@ -41,7 +41,7 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import Job, Outcome, TrialState
 from models.jobs.pruning import check_pruning
 from models.jobs.reader import JobReader
-from models.jobs.schema import dump_spec, shown_request
+from models.jobs.schema.spec import dump_spec, shown_request
 from models.jobs.search.reuse import training_digest
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.rows import ranked

@@ -106,11 +106,9 @@ class BayesianOracle(LearningOracle):
             some = np.argsort(y, kind="stable")
             if len(some) > _MAX_FITTED:
                 some = some[np.linspace(0, len(some) - 1, _MAX_FITTED).round().astype(int)]
-            kernel = fit_kernel(x[some], y[some], self._encoding.ordered)
-            self._fitted = keys, kernel
-        kernel = self._fitted[1]
-        assert kernel is not None
-        return kernel
+            self._fitted = keys, fit_kernel(x[some], y[some], self._encoding.ordered)
+        assert self._fitted[1] is not None
+        return self._fitted[1]
 
     def _observed(self, keys: list[str]) -> tuple[Array, Array]:
         """Return the points and the normal scores of trials: the best and the newest ones."""

@@ -99,7 +99,7 @@ class _Column:
             return
         self._options = list(parameter.options() or ())
         if self.is_ordered:
-            self._options.sort()  # type: ignore[type-var]
+            self._options.sort()
         self.step = 1.0 / max(len(self._options) - 1, 1)
 
     def encode(self, value: Value) -> float:
@@ -126,7 +126,7 @@ class _Column:
         parameter = self._parameter
         if self._options is not None:
             count = len(self._options)
-            index = np.minimum(np.floor(shares * count), count - 1)
+            index: Array = np.minimum(np.floor(shares * count), count - 1)
             return index * self.step if self.is_ordered else index
         if isinstance(parameter, Int):
             low, high = self._scaled(parameter.min - 0.5), self._scaled(parameter.max + 0.5)
@@ -145,7 +145,8 @@ class _Column:
         width = self._high - self._low
         if not isinstance(self._parameter, Int) or not width:
             return inside
-        return (self._scaled(np.round(self._value(inside))) - self._low) / width
+        snapped: Array = (self._scaled(np.round(self._value(inside))) - self._low) / width
+        return snapped
 
     def _scaled(self, value: Any) -> Any:
         assert isinstance(self._parameter, Int | Float)

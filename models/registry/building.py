@@ -24,9 +24,9 @@ from models.registry.evidence import (
 )
 from models.registry.export import ExportResult, ExportSpec, RefitError
 from models.registry.files import entry_path
-from models.registry.latency import measure_latency
-from models.registry.onnx_model import OnnxAnswers, merge
-from models.registry.parity import check_parity
+from models.registry.onnx.latency import measure_latency
+from models.registry.onnx.model import OnnxAnswers, merge
+from models.registry.onnx.parity import check_parity
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold

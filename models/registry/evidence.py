@@ -18,7 +18,7 @@ from models.data.preparation.weighting import class_weight_to_json
 from models.data.spelling import PLAIN
 from models.registry.documents import Document
 from models.registry.export import Parity
-from models.registry.onnx_model import OnnxAnswers
+from models.registry.onnx.model import OnnxAnswers
 from models.trials.data import LoadedData, PreparedFold
 from models.trials.metrics import (
     Metrics,

@@ -20,7 +20,7 @@ class ParityError(LuthierError):
 class Parity:
     """The distance of the ONNX graph's answers from the Keras network's."""
 
-    difference: float  # the largest; see `models.registry.parity.largest_difference`
+    difference: float  # the largest; see `models.registry.onnx.parity.largest_difference`
     tolerance: float
     rows: int  # compared, synthetic ones included
 

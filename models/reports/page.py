@@ -17,12 +17,10 @@ from models.jobs.model import Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.records import VersionRecord
-from models.reports.drawing import INK, FigureKind, explain, printable, render
-from models.reports.front_figure import FRONT
-from models.reports.held_out_figures import CONFUSION, PREDICTED, ROC
-from models.reports.job_report import JobReport, Missing, present, reason_of
-from models.reports.kept import Kept, digest_of_report
-from models.reports.labels import (
+from models.reports.figures.drawing import INK, FigureKind, explain, printable, render
+from models.reports.figures.front import FRONT
+from models.reports.figures.held_out import CONFUSION, PREDICTED, ROC
+from models.reports.figures.labels import (
     better_is,
     duration,
     metric_label,
@@ -31,12 +29,14 @@ from models.reports.labels import (
     score_label,
     shortened,
 )
-from models.reports.search_figures import (
+from models.reports.figures.search import (
     BEST_SO_FAR,
     IMPORTANCE,
     LEARNING,
     PARALLEL_COORDINATES,
 )
+from models.reports.job_report import JobReport, Missing, present, reason_of
+from models.reports.kept import Kept, digest_of_report
 
 _WIDTH = 15.0  # inches, of the picture
 _NOTE_HEIGHT = 1.1  # inches, of a row in which no figure can be drawn

@@ -31,7 +31,7 @@ class Reports:
 
     def draw_comparison(self, comparison: Comparison) -> bytes:
         """Draw a comparison as PNG."""
-        from models.reports.comparison_figure import draw_comparison
+        from models.reports.figures.comparison import draw_comparison
 
         return draw_comparison(comparison, self._jobs.get(comparison.jobs[0].id))
 

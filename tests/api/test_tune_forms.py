@@ -9,7 +9,7 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
-from api.schemas.tune_form import default_model
+from api.schemas.tune.form import default_model
 from luthier.client import Client
 from tests.waiting import PATIENCE
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from models.jobs.schema import JobSpecSchema
+from models.jobs.schema.spec import JobSpecSchema
 
 Refused = Callable[..., dict[str, Any]]
 

@@ -8,7 +8,7 @@ from models.errors import Conflict, LeaseLost, NotFound, Unreadable
 from models.jobs.commands import JobCommands
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
-from models.jobs.schema import dump_spec, load_spec, shown_request
+from models.jobs.schema.spec import dump_spec, load_spec, shown_request
 from models.jobs.store.events import EventFeed
 from models.oracles.strategy import Bayesian
 from models.store.artifacts import Artifacts

@@ -9,7 +9,7 @@ from models.errors import Conflict, Invalid, NotFound
 from models.jobs.commands import JobCommands
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
-from models.jobs.schema import JobSpecSchema, dump_spec, load_spec
+from models.jobs.schema.spec import JobSpecSchema, dump_spec, load_spec
 from models.jobs.spec import Budget
 from models.oracles.strategy import Bayesian, Grid, Hyperband, Manual, Random
 from models.store.artifacts import Artifacts

@@ -10,7 +10,7 @@ from models.jobs.pruning import (
     check_pruning,
     running_means,
 )
-from models.jobs.schema_parts import PruningSchema
+from models.jobs.schema.parts import PruningSchema
 from models.oracles.strategy import Grid, Hyperband, Manual, Random
 from models.trials.watching import VALIDATION_LOSS, Watched
 

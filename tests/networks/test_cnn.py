@@ -9,7 +9,7 @@ from models.errors import Invalid
 from models.networks.families import build, summarize, summary_text
 from models.networks.outputs import Outputs
 from models.networks.size import rows_at_once
-from models.registry.onnx_model import OnnxAnswers, merge
+from models.registry.onnx.model import OnnxAnswers, merge
 from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES, Value
 from models.space.schema import load_space

@@ -88,7 +88,9 @@ def test_warped_scores_keep_the_order_and_have_no_outliers(ranks):
 @every_learner
 @pytest.mark.parametrize(("trials", "initial"), [(1, 1), (8, 2), (20, 5), (40, 6), (500, 6)])
 def test_a_small_budget_begins_with_fewer_points(strategy, rates, trials, initial):
-    assert decide(strategy, rates, trials).num_initial_points == initial
+    decided = decide(strategy, rates, trials)
+    assert isinstance(decided, Bayesian | TPE)
+    assert decided.num_initial_points == initial
     assert plan(strategy, rates, trials, 9).initial_points == initial
 
 

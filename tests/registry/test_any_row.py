@@ -21,7 +21,7 @@ from models.data.table import ReadOptions
 from models.errors import Invalid
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.registry.onnx_model import merge
+from models.registry.onnx.model import merge
 from models.serving.signature import InputColumn, Signature
 from models.trials.trainers.keras import forward
 from tests.any_table import tables

@@ -295,7 +295,7 @@ def test_a_refit_that_diverges_is_an_error(priced: Priced) -> None:
 def test_nothing_is_written_when_the_graph_is_wrong(
     artifacts: Artifacts, priced: Priced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.registry.parity.TOLERANCE", 0.0)
+    monkeypatch.setattr("models.registry.onnx.parity.TOLERANCE", 0.0)
     spec = replace(priced[0], version=1000)
     with pytest.raises(ParityError):
         build_version(spec)

@@ -13,8 +13,8 @@ from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.networks import families
 from models.networks.outputs import Outputs
-from models.registry.onnx_model import OnnxAnswers, merge
-from models.registry.onnx_network import network_graph
+from models.registry.onnx.model import OnnxAnswers, merge
+from models.registry.onnx.network import network_graph
 from models.space.drawing import Values
 from models.space.hyperparameters import HYPERPARAMETERS
 from tests.files import from_records

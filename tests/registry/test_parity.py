@@ -9,8 +9,8 @@ from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.networks import families
 from models.registry.export import ParityError
-from models.registry.onnx_model import OnnxAnswers, merge
-from models.registry.parity import (
+from models.registry.onnx.model import OnnxAnswers, merge
+from models.registry.onnx.parity import (
     FAR,
     TOLERANCE,
     UNSEEN,

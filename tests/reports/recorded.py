@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
-from models.jobs.schema import dump_spec
+from models.jobs.schema.spec import dump_spec
 from models.jobs.spec import Budget, JobSpec
 from models.oracles.strategy import Random
 from models.space.schema import load_space

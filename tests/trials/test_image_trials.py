@@ -4,7 +4,7 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.outputs import Outputs
-from models.registry.onnx_model import OnnxAnswers, merge
+from models.registry.onnx.model import OnnxAnswers, merge
 from models.space.drawing import Values
 from models.trials.data import load, prepare
 from models.trials.run import run_trial

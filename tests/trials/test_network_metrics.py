@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.data.preparation.tasks import Task
-from models.registry.latency import measure_latency
+from models.registry.onnx.latency import measure_latency
 from models.trials.run import run_trial
 from models.trials.spec import Constraint, FailureKind, Objective
 from tests.trials.results import failure, metrics

@@ -39,7 +39,7 @@ _WARM_UP_ROWS = 20
 def train(spec: TrialSpec) -> TrialResult:
     """Run one trial and report every epoch to the worker, which may ask the trial to stop."""
     # As in `export`.
-    from models.registry.latency import measure_latency
+    from models.registry.onnx.latency import measure_latency
 
     with about(job=spec.job, trial=spec.number):
         return run_trial(spec, lambda report: tell(asdict(report)), measure_latency=measure_latency)

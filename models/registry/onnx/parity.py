@@ -10,7 +10,7 @@ from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.preparation.tasks import Task
 from models.registry.export import Parity, ParityError
-from models.registry.onnx_model import OnnxAnswers
+from models.registry.onnx.model import OnnxAnswers
 from models.trials.data import LoadedData, PreparedFold
 from models.trials.metrics import class_probabilities
 from models.trials.trainers.keras import forward

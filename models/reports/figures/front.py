@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 
 from models.jobs.front import front_of, scores_of
 from models.jobs.model import Outcome
-from models.reports.drawing import (
+from models.reports.figures.drawing import (
     BLUE,
     GREY,
     INK,
@@ -14,8 +14,8 @@ from models.reports.drawing import (
     score_range,
     with_unit_below,
 )
+from models.reports.figures.labels import metric_label, shortened
 from models.reports.job_report import JobReport
-from models.reports.labels import metric_label, shortened
 from models.trials.spec import Objective
 
 _NAMED = 12  # trials of the front, up to which each has its number

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from models.jobs.model import Job
 from models.reports.comparison import ComparedJob, Comparison
-from models.reports.drawing import (
+from models.reports.figures.drawing import (
     CYCLE,
     GREY,
     INK,
@@ -20,7 +20,7 @@ from models.reports.drawing import (
     score_range,
     with_unit_below,
 )
-from models.reports.labels import better_is, score_label, shortened
+from models.reports.figures.labels import better_is, score_label, shortened
 
 _STYLES = ("-", "--", ":", "-.")  # with the colours enough for 20 jobs
 _NO_SCORE = "No trial has a score."

@@ -19,7 +19,7 @@ from models.data.encoding.onnx_graph import preprocessing_graph
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
 from models.networks.size import rows_at_once
-from models.registry.onnx_network import network_graph
+from models.registry.onnx.network import network_graph
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from api.schemas.reading import FileField, OptionsField, TypesField
 from models.data.table import ReadOptions
 from models.errors import Invalid
 from models.fields import MODEL_NAME, described
-from models.jobs.schema import JobSpecSchema
+from models.jobs.schema.spec import JobSpecSchema
 from models.jobs.spec import JobSpec
 
 _REQUIRED = str(ma.fields.Field.default_error_messages["required"])

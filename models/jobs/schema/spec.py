@@ -24,8 +24,8 @@ from models.fields import (
     tags_field,
 )
 from models.jobs.aims import check_aims
-from models.jobs.schema_aims import ConstraintsField, ObjectiveField
-from models.jobs.schema_parts import (
+from models.jobs.schema.aims import ConstraintsField, ObjectiveField
+from models.jobs.schema.parts import (
     BudgetSchema,
     ClassWeightField,
     DatasetField,

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.data.dataset import Dataset
 from models.networks import families
-from models.registry.onnx_model import OnnxAnswers, merge
+from models.registry.onnx.model import OnnxAnswers, merge
 from models.trials.data import load, prepare
 from models.trials.spec import DataRef, TrialSpec
 from models.trials.trainers.base import Weights

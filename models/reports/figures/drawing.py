@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FuncFormatter
 
+from models.reports.figures.labels import number
 from models.reports.job_report import JobReport
-from models.reports.labels import number
 from models.trials.spec import Objective
 
 DPI = 120

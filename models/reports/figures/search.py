@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from models.jobs.model import Outcome, Trial
 from models.jobs.spec import JobSpec
 from models.jobs.store.rows import rank
-from models.reports.drawing import (
+from models.reports.figures.drawing import (
     BLUE,
     CYCLE,
     GREY,
@@ -30,9 +30,9 @@ from models.reports.drawing import (
     score_range,
     with_unit_below,
 )
+from models.reports.figures.labels import better_is, metric_label, number, score_label, shortened
 from models.reports.importance import Column, varying_columns
 from models.reports.job_report import JobReport, present, reason_of
-from models.reports.labels import better_is, metric_label, number, score_label, shortened
 from models.space.hyperparameters import Value
 from models.trials.spec import Objective
 

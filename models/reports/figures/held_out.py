@@ -8,9 +8,9 @@ from sklearn.metrics import auc, confusion_matrix, r2_score, roc_curve
 
 from models.data.preparation.tasks import ClassLabel, Task
 from models.registry.documents import Document
-from models.reports.drawing import BLUE, CYCLE, GREY, INK, RED, FigureKind, printable
+from models.reports.figures.drawing import BLUE, CYCLE, GREY, INK, RED, FigureKind, printable
+from models.reports.figures.labels import number, shortened
 from models.reports.job_report import JobReport, present, reason_of
-from models.reports.labels import number, shortened
 
 Array = np.ndarray[Any, Any]
 

@@ -1,0 +1,1 @@
+"""Tuning jobs and trials: commands, queries and answers."""

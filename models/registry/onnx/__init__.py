@@ -1,0 +1,1 @@
+"""ONNX graphs of versions: written, run, compared with the network, timed."""

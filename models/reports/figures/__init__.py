@@ -1,0 +1,1 @@
+"""The figures of reports, drawn by Matplotlib."""
