@@ -60,7 +60,7 @@ def test_jobs_from_before_documents_had_a_version_are_read(make_spec) -> None:
 
 
 def test_jobs_from_before_the_noise_was_estimated_are_read(make_spec) -> None:
-    spec = make_spec(strategy=Bayesian(num_initial_points=4))
+    spec = make_spec(strategy=Bayesian(num_initial_points=4), budget={"max_trials": 9})
     document = dump_spec(spec)
     document["strategy"] |= {"alpha": 1e-4, "beta": 2.6}
     assert load_spec(document, "the job") == spec
