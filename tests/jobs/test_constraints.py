@@ -180,7 +180,8 @@ def test_results_of_another_class_or_without_a_latency_are_not_reused(
     bounded = Constraint("latency_ms", max=1.0)
     assert len({digest(f1), digest(ill), digest(well), digest(f1, latency)}) == 4
     assert digest(f1, latency) == digest(f1, constraints=(bounded,))
-    assert digest(f1) == digest(Objective("loss", "min"), SIZE, constraints=(SMALL,))
+    loss = Objective("loss", "min")
+    assert digest(loss) == digest(loss, SIZE, constraints=(SMALL,))
 
 
 def test_a_result_is_held_against_the_aims_of_each_job() -> None:
