@@ -19,12 +19,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, event, insert, text, update
 
-from benchmarks.service import WIDE, job_spec
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job, JobState, TrialState
 from models.jobs.reader import JobReader
+from models.jobs.schema.spec import JobSpecSchema
 from models.jobs.store.events import EventFeed
-from models.oracles.strategy import Random
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.migrate import migrate
@@ -110,13 +109,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/luthier.db")
         migrate(database)
-        spec = job_spec(Random(), WIDE, chosen.epochs, chosen.trials)
+        request = {
+            "model": "m",
+            "dataset": "builtin:iris",
+            "target": "target",
+            "task": "multiclass",
+        }
+        spec = JobSpecSchema().load(request | {"strategy": "random"})
         job = JobCommands(database, Artifacts(folder)).create(spec, chosen.trials)
         fill(database, job, chosen.trials, chosen.epochs)
         queries, feed = JobReader(database), EventFeed(database)
         questions: dict[str, Callable[[], object]] = {
             "the job": lambda: queries.get(job.id),
-            "progress": lambda: queries.progress(job),
+            "progress": lambda: queries.with_progress(job),
             "the best trial": lambda: queries.best_trial(job),
             "the first page of trials": lambda: queries.trials(job),
             "the first page by score": lambda: queries.trials(job, sort="score"),

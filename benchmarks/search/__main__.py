@@ -20,6 +20,7 @@ from benchmarks.search.problems import FAMILIES, Problem, problems
 from benchmarks.search.tables import MILESTONES, print_tables
 
 TRIALS = MILESTONES[-1]
+DEFAULTS = ["random", "bayesian", "tpe", "optuna-tpe", "optuna-gp"]  # `auto` is one of ours
 
 
 def regrets(problem: Problem, search: Contestant, seed: int, at_once: int) -> list[float]:
@@ -67,7 +68,7 @@ def main() -> None:
     options.add_argument("--lcbench", type=Path, help="folder of the surrogate's files")
     options.add_argument("--noisy", action="store_true", help="one recorded training each")
     options.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES[:2])
-    options.add_argument("--contestants", nargs="+", choices=contestants(), default=["random"])
+    options.add_argument("--contestants", nargs="+", choices=contestants(), default=DEFAULTS)
     options.add_argument("--at-once", nargs="+", type=int, default=[1])
     options.add_argument("--seeds", type=int, default=20)
     chosen = options.parse_args()
