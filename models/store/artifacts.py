@@ -129,9 +129,7 @@ class Artifacts:
             try:
                 content: bytes = self._filesystem.cat_file(path)
             except FileNotFoundError:
-                # A patient process works on a root that another one has marked.
-                is_known = self.patience > 0 or self._is_known()
-                if self.is_folder and is_known and not self._is_marked():
+                if self.is_folder and not self._is_marked() and self._is_known():
                     raise self._absent() from None
                 raise ArtifactError(f"The stored file {name!r} is missing.") from None
         return content
@@ -223,10 +221,10 @@ class Artifacts:
     def _is_known(self) -> bool:
         """Return whether the folder must have a mark, so that one without is away.
 
-        It must where this process has seen it, and where a database names files but the folder
-        holds none. Versions before 0.3 had no mark.
+        It must where this process has seen it, where another one gave this process its work, and
+        where a database names files but the folder holds none. Versions before 0.3 had no mark.
         """
-        if self._base in self._marked:
+        if self._base in self._marked or self.patience > 0:
             return True
         root = Path(self._base)
         is_empty = not root.is_dir() or not any(root.iterdir())
