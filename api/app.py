@@ -49,7 +49,6 @@ from models.serving.engine import PredictionEngine
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.readiness import open_artifacts
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -112,7 +111,7 @@ def _build_services(settings: Settings) -> Services:
     # One more for the check of readiness, and one for each upload.
     threads = settings.api_threads + settings.upload_threads + 1
     database = Database(settings.resolved_database_url, threads, settings.database_wait)
-    artifacts = open_artifacts(settings.resolved_artifacts, database)
+    artifacts = Artifacts(settings.resolved_artifacts)
     turns = Turns(settings.upload_threads)
     library = DatasetLibrary(DatasetCatalog(database), artifacts, settings, turns)
     models = ModelCatalog(database)

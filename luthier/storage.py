@@ -77,8 +77,8 @@ def fsck(settings: Settings, as_json: bool) -> None:
 @contextmanager
 def _parts(settings: Settings) -> Iterator[tuple[Database, Artifacts]]:
     """Open database and artifacts; raises SchemaError for a database of another version."""
-    from models.store.readiness import check_schema, open_artifacts
+    from models.store.readiness import check_schema
 
     with closing(Database(settings.resolved_database_url)) as database:
         check_schema(database)
-        yield database, open_artifacts(settings.resolved_artifacts, database)
+        yield database, Artifacts(settings.resolved_artifacts)

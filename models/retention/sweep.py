@@ -17,7 +17,6 @@ from models.retention.rules import Rules
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database, moment
-from models.store.readiness import open_artifacts
 from models.store.removals import listed
 from models.store.tables import sweeps
 
@@ -88,7 +87,7 @@ def sweeping(settings: Settings) -> Iterator[None]:
         return
     stop = threading.Event()
     with closing(Database(settings.resolved_database_url, connections=2)) as database:
-        sweeper = Sweeper(database, open_artifacts(settings.resolved_artifacts, database), settings)
+        sweeper = Sweeper(database, Artifacts(settings.resolved_artifacts), settings)
         thread = threading.Thread(target=sweeper.run, args=(stop,), daemon=True, name="sweep")
         thread.start()
         try:

@@ -77,9 +77,6 @@ class Artifacts:
     Names are relative POSIX paths such as `models/penguins/1/model.onnx`. Can be pickled. Every
     method raises Unavailable where the root does not answer. A folder that was moved away or is not
     mounted does not: a file marks the root, and is written with the first other one.
-
-    `are_files_named` tells whether a database names files of this root, so that an empty folder is
-    not a new root. Without it, any empty folder is one.
     """
 
     # Seconds that this process waits for a root that does not answer, before it gives up. A trial
@@ -87,9 +84,8 @@ class Artifacts:
     patience: ClassVar[float] = 0.0
     _marked: ClassVar[set[str]] = set()  # folders whose mark this process has seen
 
-    def __init__(self, root: str, are_files_named: Callable[[], bool] | None = None) -> None:
+    def __init__(self, root: str) -> None:
         self.root = root
-        self._are_files_named = are_files_named
         options = _S3_OPTIONS if root.startswith("s3://") else {}
         try:
             if "://" in root:
@@ -129,7 +125,9 @@ class Artifacts:
             try:
                 content: bytes = self._filesystem.cat_file(path)
             except FileNotFoundError:
-                if self.is_folder and not self._is_marked() and self._is_known():
+                # A patient process works on a root that another one has marked.
+                is_known = self.patience > 0 or self._base in self._marked
+                if self.is_folder and is_known and not self._is_marked():
                     raise self._absent() from None
                 raise ArtifactError(f"The stored file {name!r} is missing.") from None
         return content
@@ -149,7 +147,7 @@ class Artifacts:
         path = self._path(name)
         with self._answering():
             is_there = bool(self._filesystem.exists(path))
-            if not is_there and self.is_folder and not self._is_marked() and self._is_known():
+            if not is_there and self._base in self._marked and not self._is_marked():
                 raise self._absent()
         return is_there
 
@@ -218,31 +216,18 @@ class Artifacts:
             return True
         return False
 
-    def _is_known(self) -> bool:
-        """Return whether the folder must have a mark, so that one without is away.
-
-        It must where this process has seen it, where another one gave this process its work, and
-        where a database names files but the folder holds none. Versions before 0.3 had no mark.
-        """
-        if self._base in self._marked or self.patience > 0:
-            return True
-        root = Path(self._base)
-        is_empty = not root.is_dir() or not any(root.iterdir())
-        return is_empty and self._are_files_named is not None and self._are_files_named()
-
     def _mark(self) -> None:
         """Make and mark the folder of a new root; raise Unavailable for one that has gone away."""
         if self._is_marked():
             return
-        if self._is_known():
+        if self._base in self._marked:
             raise self._absent()
         self._write_to_folder(f"{self._base}/{_MARKER}", _MARK)
         self._marked.add(self._base)
 
     def _absent(self) -> Unavailable:
         return Unavailable(
-            f"The artifact root {self.root} is not there: its file {_MARKER} is missing. If its"
-            f" files are lost for good, make an empty file of that name in it."
+            f"The artifact root {self.root} is not there: its file {_MARKER} is missing."
         )
 
     def _write_to_folder(self, target: str, content: bytes) -> None:

@@ -2,24 +2,13 @@
 
 import sqlite3
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.errors import ArtifactError, SchemaError, Unavailable
 from models.store.artifacts import Artifacts
 from models.store.engine import Database, revision_of
-from models.store.tables import SCHEMA_REVISION, datasets, versions
-
-
-def open_artifacts(root: str, database: Database) -> Artifacts:
-    """Return the artifacts under `root` whose files `database` names."""
-
-    def are_files_named() -> bool:
-        found = [exists(select(table.c.created)) for table in (datasets, versions)]
-        with database.read() as connection:
-            return any(connection.execute(select(each)).scalar_one() for each in found)
-
-    return Artifacts(root, are_files_named)
+from models.store.tables import SCHEMA_REVISION
 
 
 def check_schema(database: Database) -> None:

@@ -5,19 +5,14 @@ import pickle
 import resource
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from models.data.library.catalog import DatasetCatalog
 from models.errors import ArtifactError, Unavailable
 from models.settings import Settings
 from models.store.artifacts import Artifacts
-from models.store.engine import Database
-from models.store.migrate import migrate
-from models.store.readiness import open_artifacts
 from tests.processes import free_bind
 from tests.waiting import PATIENCE
 
@@ -112,28 +107,6 @@ def test_a_missing_file_is_an_error_that_names_it(artifacts: Artifacts) -> None:
     artifacts.write("models/b", b"x")
     with pytest.raises(ArtifactError, match=r"'models/a' is missing"):
         artifacts.read("models/a")
-
-
-def test_an_empty_folder_is_away_where_the_database_names_files(tmp_path: Path) -> None:
-    """As in a process that starts before the folder of an older service is mounted."""
-    mount_point = tmp_path / "artifacts"
-    mount_point.mkdir()
-    with closing(Database(f"sqlite:///{tmp_path}/luthier.db")) as database:
-        migrate(database)
-        open_artifacts(str(tmp_path / "new"), database).check()
-        DatasetCatalog(database).add("ds_1", 1, (), "a", None)
-        artifacts = open_artifacts(str(mount_point), database)
-        for use in (
-            lambda: artifacts.read("datasets/ds_1"),
-            lambda: artifacts.exists("datasets/ds_1"),
-            lambda: artifacts.write("datasets/ds_2", b"x"),
-            artifacts.check,
-        ):
-            with pytest.raises(Unavailable, match="is not there"):
-                use()
-        assert not list(mount_point.iterdir())
-        (mount_point / "datasets").mkdir()  # as versions that made no mark left it
-        artifacts.check()
 
 
 def test_a_folder_that_has_gone_is_away_and_not_made_anew(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
-from models.store.readiness import check_schema, missing_part, open_artifacts
+from models.store.readiness import check_schema, missing_part
 from models.telemetry import about
 from models.trials.process import may_have_gpu, visible_gpus
 
@@ -49,7 +49,7 @@ _LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
 def run_worker(settings: Settings, stop: threading.Event, health: WorkerHealth) -> None:
     """Work on jobs until `stop` is set, then let every job go; `health` is kept up to date."""
     database = Database(settings.resolved_database_url)
-    artifacts = open_artifacts(settings.resolved_artifacts, database)
+    artifacts = Artifacts(settings.resolved_artifacts)
     if not _wait_for_parts(database, artifacts, stop):
         return
     slots = settings.resolved_trial_slots
@@ -121,7 +121,7 @@ class Worker:
         self._changes = Changes(database)
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
         self._renewal_seconds = min(settings.lease_seconds / RENEWALS, MAX_HEARTBEAT_SECONDS)
-        artifacts = open_artifacts(settings.resolved_artifacts, database)
+        artifacts = Artifacts(settings.resolved_artifacts)
         self._context = WorkerContext(
             database=database,
             artifacts=artifacts,
