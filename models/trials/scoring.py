@@ -1,8 +1,7 @@
 """The score of a trial from the results of its runs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from statistics import fmean, pstdev
+from statistics import fmean
 
 import numpy as np
 
@@ -16,13 +15,13 @@ from models.trials.metrics import (
     regression_metrics,
 )
 from models.trials.spec import (
-    Constraint,
     Failure,
     FailureKind,
     Objective,
     RunReport,
     TrialResult,
     TrialSpec,
+    aimed,
 )
 from models.trials.trainers.base import Run, RunResult, mean_history
 
@@ -103,33 +102,6 @@ def combine(
     return aimed(found, spec.objectives, spec.constraints)
 
 
-def aimed(
-    result: TrialResult, objectives: Sequence[Objective], constraints: Sequence[Constraint]
-) -> TrialResult:
-    """Return a result scored by objectives and held against constraints.
-
-    It fails if an objective is undefined. Raises KeyError for a metric that was not measured.
-    """
-    metrics = result.metrics or {}
-    first = objectives[0]
-    scores = {objective.metric: metrics[objective.metric] for objective in objectives}
-    excesses = {each.metric: each.excess(metrics[each.metric]) for each in constraints}
-    folds = tuple(replace(run, score=run.metrics[first.metric]) for run in result.folds)
-    known = [run.score for run in folds if run.score is not None]
-    undefined = next((name for name, score in scores.items() if score is None), None)
-    if undefined is not None:
-        return replace(result, folds=folds, score=None, spread=None, failure=_undefined(undefined))
-    defined = {name: score for name, score in scores.items() if score is not None}
-    return replace(
-        result,
-        folds=folds,
-        score=defined[first.metric],
-        spread=pstdev(known) if known else result.spread,
-        scores=defined if len(objectives) > 1 else None,
-        violations={name: excess for name, excess in excesses.items() if excess > 0},
-    )
-
-
 def diverged(results: Sequence[RunResult], runs: Sequence[Run]) -> TrialResult:
     """Return the result of a trial whose last trained run diverged; no run is scored."""
     run, result = runs[len(results) - 1], results[-1]
@@ -162,11 +134,3 @@ def is_overfit(validation_loss: float, training_loss: float, reference_loss: flo
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
-
-
-def _undefined(metric: str) -> Failure:
-    return Failure(
-        FailureKind.ERROR,
-        f"{metric!r} is undefined on these validation rows: they hold too few"
-        " different target values.",
-    )

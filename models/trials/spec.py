@@ -1,9 +1,10 @@
 """Plain values of one trial that travel between processes: objective, specification, result."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from statistics import pstdev
 from typing import Literal
 
 from models.data.preparation.splitting import Evaluation
@@ -291,3 +292,38 @@ class TrialResult:
     def violation(self) -> float:
         """The sum of all excesses; 0 if it keeps every constraint."""
         return sum(self.violations.values())
+
+
+def aimed(
+    result: TrialResult, objectives: Sequence[Objective], constraints: Sequence[Constraint]
+) -> TrialResult:
+    """Return a result scored by objectives and held against constraints.
+
+    It fails if an objective is undefined. Raises KeyError for a metric that was not measured.
+    """
+    metrics = result.metrics or {}
+    first = objectives[0]
+    scores = {objective.metric: metrics[objective.metric] for objective in objectives}
+    excesses = {each.metric: each.excess(metrics[each.metric]) for each in constraints}
+    folds = tuple(replace(run, score=run.metrics[first.metric]) for run in result.folds)
+    known = [run.score for run in folds if run.score is not None]
+    undefined = next((name for name, score in scores.items() if score is None), None)
+    if undefined is not None:
+        return replace(result, folds=folds, score=None, spread=None, failure=_undefined(undefined))
+    defined = {name: score for name, score in scores.items() if score is not None}
+    return replace(
+        result,
+        folds=folds,
+        score=defined[first.metric],
+        spread=pstdev(known) if known else result.spread,
+        scores=defined if len(objectives) > 1 else None,
+        violations={name: excess for name, excess in excesses.items() if excess > 0},
+    )
+
+
+def _undefined(metric: str) -> Failure:
+    return Failure(
+        FailureKind.ERROR,
+        f"{metric!r} is undefined on these validation rows: they hold too few"
+        " different target values.",
+    )

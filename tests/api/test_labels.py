@@ -74,7 +74,7 @@ def test_labels_are_changed_in_any_state(app_client: FlaskClient, database: Data
 def test_budget_and_labels_change_together_or_not_at_all(
     app_client: FlaskClient, refused: Refused
 ) -> None:
-    job = start(app_client, tags=["old"])
+    job = start(app_client, tags=["old"], pruning={"rule": "median"})
     body: dict[str, Any] = {"budget": {"max_trials": 30}, "tags": ["new"]}
     raised = app_client.patch(f"/tune/{job}", json=body).get_json()
     assert (raised["tags"], raised["progress"]["total"]) == (["new"], 30)

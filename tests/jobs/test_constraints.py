@@ -17,8 +17,7 @@ from models.jobs.store.held_job import HeldJob
 from models.retention.units import Room, Unit, UnitNeeds
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.scoring import aimed
-from models.trials.spec import Constraint, Objective, TrialResult
+from models.trials.spec import Constraint, Objective, TrialResult, aimed
 from tests.jobs.steps import LINEAR, manual, present, scored
 
 SMALL = Constraint("parameters", max=100)

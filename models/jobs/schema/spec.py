@@ -124,7 +124,8 @@ class JobSpecSchema(ma.Schema):
         load_default=(Objective("val_loss", "min"),),
         metadata=described(
             "The metric that ranks trials: its name or an object; or a list of up to three metrics,"
-            " of which the trials that no other beats form the front. Default: `val_loss`."
+            " of which the trials that no other beats form the front.",
+            default="val_loss",
         ),
     )
     constraints = ConstraintsField(

@@ -15,8 +15,7 @@ from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
-from models.trials.scoring import aimed
-from models.trials.spec import EarlyStopping, TrialResult, needs_latency, weights_name
+from models.trials.spec import EarlyStopping, TrialResult, aimed, needs_latency, weights_name
 from models.trials.watching import VALIDATION_LOSS
 
 # To be raised when the same digest no longer stands for the same training.
