@@ -158,9 +158,21 @@ class Client:
         """
         return self._call("PATCH", f"/tune/{job}", json={"budget": limits})
 
-    def finish(self, job: str) -> dict[str, Any]:
-        """Stop a job now; the best trial becomes a version, after those that run were scored."""
-        return self._call("POST", f"/tune/{job}/finish")
+    def finish(self, job: str, trial: int | None = None) -> dict[str, Any]:
+        """Stop a job now; the best trial becomes a version, after those that run were scored.
+
+        With `trial`, an ended job builds a version of that trial.
+        """
+        body = {} if trial is None else {"trial": trial}
+        return self._call("POST", f"/tune/{job}/finish", json=body)
+
+    def label(
+        self, job: str, tags: Sequence[str] | None = None, description: str | None = None
+    ) -> dict[str, Any]:
+        """Replace the tags or the description of a job; what is None stays."""
+        body = {"tags": tags and list(tags), "description": description}
+        given = {name: value for name, value in body.items() if value is not None}
+        return self._call("PATCH", f"/tune/{job}", json=given)
 
     def discard(self, job: str, trial: int) -> None:
         """Discard a trial: it counts and teaches no more."""

@@ -25,9 +25,7 @@ def resolve_aims(request: JobSpec, task: Task, labels: Sequence[str], rarer: str
     ]
     _check_several(request, objectives)
     positive = _counted_class(request, objectives)
-    # What a job of an earlier version counted, a job that narrows it counts, too.
-    is_inherited = request.narrow_from is not None and "objective" not in request.named
-    if task is Task.BINARY and positive is None and not is_inherited:
+    if task is Task.BINARY and positive is None and request.narrow_from is None:
         positive = rarer
     first, *others = (replace(each, positive_class=positive) for each in objectives)
     return replace(

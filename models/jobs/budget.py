@@ -94,7 +94,7 @@ class BudgetChange:
             raise Invalid(errors)
         spec = replace(present, budget=replace(present.budget, **limits))
         try:
-            check_pruning(spec.pruning, spec.strategy, spec.budget.epochs)
+            check_pruning(spec.pruning, spec.strategy, spec.budget.epochs, spec.start_from_epoch)
         except Invalid as error:
             (messages,) = error.errors.values()
             raise Invalid({"budget.epochs": messages}) from None
@@ -124,8 +124,8 @@ class BudgetChange:
             or spec.objective.is_better(budget.target_score, target),
         }
         if not goes_on.get(reason, True):
-            limit = "target_score" if reason == "target" else reason
-            raise Conflict(f"The search of job {job.id} ended by {reason}: raise budget.{limit}.")
+            change = "give another target_score" if reason == "target" else f"raise budget.{reason}"
+            raise Conflict(f"The search of job {job.id} ended by {reason}: {change}.")
 
     def _fault(self, name: str, limit: float | None) -> str | None:
         """Return why this cannot be a limit of the job; None if it can."""

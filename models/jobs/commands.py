@@ -168,14 +168,17 @@ class JobCommands:
             is_underway = found.state in (JobState.QUEUED, JobState.RUNNING)
             if found.state in (JobState.CANCELLING, JobState.CANCELLED):
                 raise Conflict(f"Job {job} is {found.state}; it builds no version.")
+            is_ending = is_underway and found.stop_reason is not None
+            if (is_ending and trial == found.chosen_trial) or (
+                found.state == JobState.SUCCEEDED and not _lacks_version(unit, found, trial)
+            ):
+                return found
             if trial is not None:
                 if not found.state.is_final:
                     raise Conflict(f"Job {job} is {found.state}; choose a trial when it has ended.")
                 _check_may_win(unit, trial)
                 tell(trial=trial)
-            elif (is_underway and found.stop_reason is not None) or (
-                found.state == JobState.SUCCEEDED and not _lacks_version(unit, found)
-            ):
+            elif is_ending:
                 return found
             elif not _has_winner(unit, found):
                 aim = " that keeps its constraints" if found.spec.constraints else ""
@@ -302,7 +305,6 @@ class JobCommands:
             planned = found.planned_trials - (not is_replaced)
             chosen = None if found.chosen_trial == number else found.chosen_trial
             unit.set(planned_trials=planned, chosen_trial=chosen, changes=found.changes + 1)
-            tell(trials=[number])
         self._artifacts.try_delete(f"{artifact_folder(job)}/trials/{number}")
 
 
@@ -329,13 +331,12 @@ def _has_winner(unit: UnitOfWork, job: Job) -> bool:
     )
 
 
-def _lacks_version(unit: UnitOfWork, job: Job) -> bool:
-    """Return whether no version was built of the best trial of a job."""
-    best = best_trial(unit.connection, job)
-    if best is None:
-        return True
+def _lacks_version(unit: UnitOfWork, job: Job, chosen: int | None) -> bool:
+    """Return whether no version was built of a chosen trial of a job, or of its best."""
+    best = best_trial(unit.connection, job)  # raises Unreadable where the search cannot go on
+    number = best.number if chosen is None and best is not None else chosen
     query = select(versions.c.version).where(
-        versions.c.job == job.id, versions.c.trial == best.number, versions.c.ready
+        versions.c.job == job.id, versions.c.trial == number, versions.c.ready
     )
     return unit.connection.execute(query).first() is None
 

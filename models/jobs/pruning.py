@@ -93,7 +93,9 @@ PruningRule = MedianRule | AshaRule
 RULES: Mapping[str, type[PruningRule]] = {rule.rule: rule for rule in (MedianRule, AshaRule)}
 
 
-def check_pruning(pruning: PruningRule | None, strategy: Strategy, epochs: int) -> None:
+def check_pruning(
+    pruning: PruningRule | None, strategy: Strategy, epochs: int, start_from_epoch: int = 0
+) -> None:
     """Raise Invalid for a rule that has no place in a job; `epochs` are its budget's."""
     if pruning is None:
         return
@@ -103,18 +105,24 @@ def check_pruning(pruning: PruningRule | None, strategy: Strategy, epochs: int) 
             "Hyperband itself ends weak trials early and needs those it chose to reach the end of"
             " their rounds; leave out `pruning` or take another strategy.",
         )
-    if pruning.min_epochs >= epochs:
+    first = start_from_epoch + pruning.min_epochs
+    if first >= epochs:
         raise Invalid.at(
             "pruning.min_epochs",
-            f"A trial has {epochs} epochs, so none could be stopped after {pruning.min_epochs}.",
+            f"A trial has {epochs} epochs, so none could be stopped after {first}.",
         )
 
 
 class Pruner:
     """Finds the hopeless trials of one job by its rule; without a rule no trial is hopeless."""
 
-    def __init__(self, rule: PruningRule | None, watched: Watched) -> None:
+    def __init__(
+        self, rule: PruningRule | None, watched: Watched, start_from_epoch: int = 0
+    ) -> None:
+        """The first `start_from_epoch` epochs of a training do not count, as in its own choice."""
         self._watched = watched
+        self._start = start_from_epoch
+        self._skipped: dict[int, int] = {}  # epochs that did not count, by trial
         self._rule = rule
         self._curves: dict[int, list[float]] = {}
         self._running_means: dict[int, Curve] = {}  # of completed trials
@@ -158,10 +166,16 @@ class Pruner:
     def forget(self, trial: int) -> None:
         """Drop the curve of a trial that failed or starts again."""
         self._curves.pop(trial, None)
+        self._skipped.pop(trial, None)
 
     def add(self, trial: int, figures: Sequence[float | None]) -> bool:
         """Append the figures of more epochs; return whether the trial is hopeless now."""
         if not figures or self._rule is None:
+            return False
+        skipped = self._skipped.get(trial, 0)
+        skip = min(len(figures), self._start - skipped)
+        self._skipped[trial] = skipped + skip
+        if not (figures := figures[skip:]):
             return False
         curve = self._curves.setdefault(trial, [])
         seen = len(curve)

@@ -92,6 +92,11 @@ class JobSpec:
         return watched_metric(self.task, self.objective, self.early_stopping, self.class_weight)
 
     @property
+    def start_from_epoch(self) -> int:
+        """The epochs at the start of a training that do not count."""
+        return 0 if self.early_stopping is None else self.early_stopping.start_from_epoch
+
+    @property
     def runs(self) -> int:
         """The number of trainings of one trial."""
         folds = self.evaluation.folds if self.evaluation.method == "cv" else 1

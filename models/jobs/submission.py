@@ -38,6 +38,7 @@ from models.errors import Conflict, Invalid
 from models.jobs.aims import resolve_aims
 from models.jobs.builtin_requests import builtin_columns, check_builtin, check_other_for_builtin
 from models.jobs.commands import JobCommands
+from models.jobs.front import front_of
 from models.jobs.model import Job, Outcome, TrialState
 from models.jobs.pruning import check_pruning
 from models.jobs.reader import JobReader
@@ -156,7 +157,12 @@ class Submission:
 
     def _decide(self, request: JobSpec) -> Decision:
         budget, space = request.budget, request.space
-        check_pruning(request.pruning, request.strategy, budget.epochs)
+        check_pruning(request.pruning, request.strategy, budget.epochs, request.start_from_epoch)
+        if request.start_from_epoch >= budget.epochs:
+            raise Invalid.at(
+                "early_stopping.start_from_epoch",
+                f"A trial has {budget.epochs} epochs, so none would count.",
+            )
         data = self._resolve_data(request)
         if foreign := space.foreign(space.parameters, data.task):
             raise ValidationError({"search_space": foreign})
@@ -323,7 +329,12 @@ def _narrowed(source: Job, scored: Sequence[Outcome], top: float) -> SearchSpace
         )
     # Rounded first: 0.1 * 30 is a little above 3.
     count = max(MIN_TRIALS_TO_NARROW, math.ceil(round(top * len(scored), 9)))
-    best = ranked(source.spec.objective, scored)[:count]
+    best = ranked(source.spec.objective, scored)
+    if source.spec.other_objectives:  # both ends of the front are good
+        front = front_of(source.spec, scored)
+        best = [*front, *(trial for trial in best if trial not in front)]
+        count = max(count, len(front))
+    best = best[:count]
     return narrow(source.spec.space, [trial.values for trial in best])
 
 
@@ -336,6 +347,11 @@ def _inherit(request: JobSpec, source: JobSpec, space: SearchSpace) -> JobSpec:
     if "objectives" in changes:
         changes["objective"], *others = changes.pop("objectives")
         changes["other_objectives"] = tuple(others)
+    if "objectives" not in changes and not any(o.positive_class for o in request.objectives):
+        # What a job of an earlier version counted, a job that narrows it counts, too.
+        counted = source.objective.positive_class
+        first, *rest = (replace(each, positive_class=counted) for each in request.objectives)
+        changes |= {"objective": first, "other_objectives": tuple(rest)}
     if "budget.epochs" not in named:
         changes["budget"] = replace(request.budget, epochs=source.budget.epochs)
     return replace(request, **changes, space=space)

@@ -51,7 +51,7 @@ def _initial_points() -> StrictInteger:
     return StrictInteger(
         load_default=None,
         allow_none=True,
-        validate=validate.Range(min=1),
+        validate=validate.Range(1, MAX_LISTED_TRIALS),
         metadata=described("Trials before it learns. Default: a quarter of the budget, at most 6."),
     )
 

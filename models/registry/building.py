@@ -60,7 +60,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
     """
     data = load(spec.trial.data)
     if not _is_refitted(spec, data):
-        spec = _with_weights(spec)
+        _ensure_weights(spec)
     fold, weights, training = _weights(spec, data)
     network = _network(spec.trial, fold, weights)
     graph = merge(fold.preprocessor, fold.encoder, network)
@@ -113,17 +113,14 @@ def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
     return spec.refit or len(data.split.folds) > 1
 
 
-def _with_weights(spec: ExportSpec) -> ExportSpec:
-    """Train the trial again if its weights are gone."""
-    again = train_if_missing(spec.trial, measure_latency)
-    if again is None:
-        return spec
-    if again.failure is not None:
+def _ensure_weights(spec: ExportSpec) -> None:
+    """Train the trial again if its weights are gone; its scores stay those that chose it."""
+    again = train_if_missing(spec.trial, spec.result, measure_latency)
+    if again is not None and again.failure is not None:
         raise RefitError(
             f"Its weights are gone, and trained again, trial {spec.trial.number} failed: "
             f"{again.failure.message}"
         )
-    return replace(spec, result=again)
 
 
 def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:
@@ -149,7 +146,15 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
 
 
 def _best_run(spec: ExportSpec) -> RunReport:
-    return min(spec.result.folds, key=lambda run: spec.trial.objective.loss(run.score))
+    """Return the run that is served: the best of those that keep the constraints best."""
+
+    def order(run: RunReport) -> tuple[float, float]:
+        violation = sum(
+            each.excess(run.metrics.get(each.metric)) for each in spec.trial.constraints
+        )
+        return violation, spec.trial.objective.loss(run.score)
+
+    return min(spec.result.folds, key=order)
 
 
 def _refit(

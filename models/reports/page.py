@@ -128,12 +128,13 @@ def _heading(report: JobReport) -> str:
 
 def _facts(report: JobReport) -> dict[str, str]:
     job, spec = report.job, report.job.spec
-    counts = Counter(str(item.state) for item in report.outcomes)
+    counted = [each for each in report.outcomes if each.state != TrialState.DISCARDED]
+    counts = Counter(str(item.state) for item in counted)
     return {
         "Job": job.id,
         "State": str(job.state) + (f" ({job.stop_reason})" if job.stop_reason else ""),
         "Seen at": moment(report.moment),
-        "Trials": f"{len(report.outcomes)} of {job.planned_trials} planned"
+        "Trials": f"{len(counted)} of {job.planned_trials} planned"
         + "".join(f", {count} {state}" for state, count in sorted(counts.items())),
         "Searching took": duration(job.seconds),
         "Created": moment(job.created),

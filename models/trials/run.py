@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import logging
 import time
@@ -67,21 +68,28 @@ def run_trial(
 
 
 def train_if_missing(
-    spec: TrialSpec, measure_latency: MeasureLatency | None = None
+    spec: TrialSpec,
+    result: TrialResult | None = None,
+    measure_latency: MeasureLatency | None = None,
 ) -> TrialResult | None:
     """Train a scored trial once more if not all of its weights are stored; return its result then.
 
-    A trial that reused the result of an equal one has weights only if the other kept them.
+    A trial that reused the result of an equal one has weights only if the other kept them. With
+    the `result` that it had, every run ends where it ended then: the trial may have been stopped.
     """
     artifacts = Artifacts(spec.data.artifacts_root)
-    names = [
-        weights_name(spec.weights, fold, execution)
-        for fold in range(len(prepare(spec.data).folds))
-        for execution in range(spec.executions)
-    ]
-    if all(artifacts.exists(name) for name in names):
+    if result is None:
+        runs = itertools.product(range(len(prepare(spec.data).folds)), range(spec.executions))
+        ends = dict.fromkeys(runs, spec.epochs)
+    else:
+        ends = {(run.fold, run.execution): run.epochs for run in result.folds}
+    if all(artifacts.exists(weights_name(spec.weights, *run)) for run in ends):
         return None
-    return run_trial(spec, measure_latency=measure_latency)
+
+    def has_ended(epoch: EpochReport) -> bool:
+        return epoch.epoch >= ends.get((epoch.fold, epoch.execution), 0)
+
+    return run_trial(spec, has_ended, measure_latency=measure_latency)
 
 
 def _train_and_score(
@@ -97,7 +105,7 @@ def _train_and_score(
     for fold in training:
         check_targets(spec.values, fold)
     if spec.parent is not None:
-        train_if_missing(spec.parent, measure_latency)
+        train_if_missing(spec.parent, measure_latency=measure_latency)
     if trainer is None:
         # The parent process imports this file to send its functions; TensorFlow stays out of it.
         from models.trials.trainers.choice import choose_trainer

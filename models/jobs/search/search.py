@@ -56,7 +56,7 @@ class Search:
         self._waiting: deque[int] = deque()
         self._equal = EqualTrials(self._job, self._held, self._trials)
         self._spent = Spent()
-        self._pruner = Pruner(self._spec.pruning, self._spec.watched)
+        self._pruner = Pruner(self._spec.pruning, self._spec.watched, self._spec.start_from_epoch)
         self._oracle = self._restored_oracle(self._job.oracle_state or {})
         self._front: list[Trial] = []  # as `models.jobs.front` says; the best one is first
 
@@ -331,11 +331,12 @@ class Search:
             trial.key, result.score, result.violation, losses(self._spec.objectives, result.scores)
         )
         state = self._oracle.state
-        self._held.complete(trial.number, result, state, self.seconds, digest, source)
-        ended = TrialState.STOPPED if result.stopped else TrialState.COMPLETED
+        if not self._held.complete(trial.number, result, state, self.seconds, digest, source):
+            self._drop_weights(trial)  # discarded just now: the next look makes the search anew
+            return
         trial = self._set(
             trial.number,
-            state=ended,
+            state=TrialState.STOPPED if result.stopped else TrialState.COMPLETED,
             score=result.score,
             violation=result.violation,
             scores=result.scores,

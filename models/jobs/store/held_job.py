@@ -206,8 +206,10 @@ class HeldJob:
         seconds: float,
         digest: str | None = None,
         source: TrialRef | None = None,
-    ) -> None:
+    ) -> bool:
         """Record the score of a trial, perhaps of one that was stopped early.
+
+        Returns False for a trial that its user has discarded, which gets no score.
 
         `seconds` is the job's searching time so far. Equal trials are found by `digest`; `source`
         is the equal trial whose result this one reuses, if any.
@@ -220,7 +222,7 @@ class HeldJob:
         with self.unit_of_work() as unit:
             if source is not None:
                 self._move(unit, number, TrialState.RUNNING)
-            self._move(
+            is_scored = self._move(
                 unit,
                 number,
                 target,
@@ -232,6 +234,7 @@ class HeldJob:
                 reused_trial=source and source.trial,
             )
             unit.set(oracle_state=oracle_state, seconds=seconds, attempts=0)
+            return is_scored
 
     def fail(
         self,
@@ -336,13 +339,14 @@ class HeldJob:
         with self.unit_of_work() as unit:
             unit.set(waiting_for=what)
 
-    def _move(self, unit: UnitOfWork, number: int, target: TrialState, **columns: Any) -> None:
-        """Change a trial; one that its user has discarded stays as it is."""
+    def _move(self, unit: UnitOfWork, number: int, target: TrialState, **columns: Any) -> bool:
+        """Change a trial; return False for one that its user has discarded, which stays so."""
         if unit.change_trials(target, number=number, **columns) == 1:
-            return
+            return True
         query = select(trials.c.state).where(trials.c.job == self._job, trials.c.number == number)
         if unit.connection.execute(query).scalar_one_or_none() != TrialState.DISCARDED:
             raise LeaseLost(f"Trial {number} of job {self._job} cannot become {target}.")
+        return False
 
     def _number_of(self, connection: Connection, key: str | None) -> int | None:
         if key is None:

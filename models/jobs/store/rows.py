@@ -15,7 +15,18 @@ from dataclasses import fields
 from math import inf
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, UnaryExpression, func, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    UnaryExpression,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 
 from models.errors import Unreadable
 from models.jobs.budget import Spent
@@ -137,7 +148,7 @@ def best_trial(connection: Connection, job: Job) -> Trial | None:
 def front_numbers(connection: Connection, job: Job) -> list[int]:
     """Return the numbers of the trials on the front of a job, its best trial first."""
     if job.spec.other_objectives:
-        return [outcome.number for outcome in front_of(job.spec, read_outcomes(connection, job))]
+        return [outcome.number for outcome in front_of(job.spec, _read_scores(connection, job))]
     best = best_trial(connection, job)
     return [] if best is None else [best.number]
 
@@ -156,12 +167,37 @@ def spent(connection: Connection, job: str) -> Spent:
 
 def read_outcomes(connection: Connection, job: Job) -> list[Outcome]:
     """Return every trial of a job by number, without its curves."""
-    columns: list[ColumnElement[Any]] = [
-        trials.c[item.name] for item in fields(Outcome) if item.name in trials.c
-    ]
-    columns.append((trials.c.reused_job == trials.c.job).label("is_repeat"))
-    query = select(*columns).where(trials.c.job == job.id).order_by(trials.c.number)
+    source = trials.alias("source")
+    repeated = select(source.c.number).where(
+        source.c.job == trials.c.reused_job,
+        source.c.number == trials.c.reused_trial,
+        source.c.state != TrialState.DISCARDED,
+    )
+    is_repeat = (trials.c.reused_job == trials.c.job) & repeated.exists()
+    query = _outcomes_of(job, is_repeat.label("is_repeat"))
     return [outcome_from_row(row) for row in connection.execute(query)]
+
+
+def _read_scores(connection: Connection, job: Job) -> list[Outcome]:
+    """Return the trials that may win, without their values."""
+    query = _outcomes_of(job, literal(False).label("is_repeat"), literal_column("'{}'", JSON))
+    fitting = query.where(trials.c.state.in_(SCORED), trials.c.violation == 0)
+    return [outcome_from_row(row) for row in connection.execute(fitting)]
+
+
+def _outcomes_of(
+    job: Job, is_repeat: ColumnElement[bool], values: ColumnElement[Any] = trials.c["values"]
+) -> Select[Any]:
+    columns = [
+        trials.c[item.name]
+        for item in fields(Outcome)
+        if item.name in trials.c and item.name != "values"
+    ]
+    return (
+        select(*columns, values.label("values"), is_repeat)
+        .where(trials.c.job == job.id)
+        .order_by(trials.c.number)
+    )
 
 
 def ranked(objective: Objective, scored: Iterable[Scored]) -> list[Scored]:
