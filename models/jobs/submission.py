@@ -344,14 +344,13 @@ def _inherit(request: JobSpec, source: JobSpec, space: SearchSpace) -> JobSpec:
     changes = {
         field: getattr(source, field) for path, field in _INHERITED.items() if path not in named
     }
-    if "objectives" in changes:
-        changes["objective"], *others = changes.pop("objectives")
-        changes["other_objectives"] = tuple(others)
-    if "objectives" not in changes and not any(o.positive_class for o in request.objectives):
+    objectives = changes.pop("objectives", request.objectives)
+    if not any(each.positive_class for each in objectives):
         # What a job of an earlier version counted, a job that narrows it counts, too.
         counted = source.objective.positive_class
-        first, *rest = (replace(each, positive_class=counted) for each in request.objectives)
-        changes |= {"objective": first, "other_objectives": tuple(rest)}
+        objectives = tuple(replace(each, positive_class=counted) for each in objectives)
+    changes["objective"], *others = objectives
+    changes["other_objectives"] = tuple(others)
     if "budget.epochs" not in named:
         changes["budget"] = replace(request.budget, epochs=source.budget.epochs)
     return replace(request, **changes, space=space)

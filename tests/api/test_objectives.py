@@ -1,11 +1,18 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import insert, select, update
 
 from models.data.preparation.tasks import Task
+from models.jobs.model import JobState, TrialState
+from models.jobs.reader import JobReader
+from models.store.engine import Database
+from models.store.tables import jobs, now, trials
 from models.trials.spec import METRICS
 
+UNITS = {"type": "int", "min": 8, "max": 64, "step": 8}
 BODIES = {
     task: {"model": "m", "dataset": f"builtin:{name}", "target": "target"}
     for task, name in ((Task.REGRESSION, "diabetes"), (Task.BINARY, "breast_cancer"))
@@ -194,3 +201,62 @@ def test_a_chosen_trial_is_a_number(shared_client: FlaskClient, refused: Any, tr
     job = shared_client.post("/tune", json=BODIES[Task.REGRESSION]).get_json()["id"]
     answer = shared_client.post(f"/tune/{job}/finish", json={"trial": trial})
     assert list(refused(answer, 422)) == ["trial"]
+
+
+@pytest.fixture
+def ended(app_client: FlaskClient, database: Database) -> Callable[..., str]:
+    """An ended job whose trials are better by one objective the worse they are by the other."""
+
+    def make(**changes: Any) -> str:
+        body = BODIES[Task.BINARY] | {"search_space": {"units": UNITS}, "strategy": "random"}
+        job = JobReader(database).get(app_client.post("/tune", json=body | changes).json["id"])
+        rows = [
+            {
+                "job": job.id,
+                "number": number,
+                "key": f"random-{number}",
+                "state": TrialState.COMPLETED,
+                "values": job.spec.space.resolve({"units": 8 * number}),
+                "epochs": 50,
+                "score": 1 / number,
+                "scores": {"loss": 1 / number, "parameters": 10.0 * number},
+                "result": {},
+                "created": now(),
+            }
+            for number in range(1, 9)
+        ]
+        ending = {"state": JobState.SUCCEEDED, "dataset": None, "stop_reason": "max_trials"}
+        with database.write() as connection:
+            connection.execute(insert(trials), rows)
+            connection.execute(update(jobs).where(jobs.c.id == job.id).values(ending))
+        return job.id
+
+    return make
+
+
+def narrowed(client: FlaskClient, job: str, **changes: Any) -> dict[str, Any]:
+    body = {"model": "fine", "narrow_from": {"job": job, "top": 0.3}} | changes
+    answer = client.post("/tune?dry_run=true", json=body)
+    assert answer.status_code == 200, answer.get_json()
+    request: dict[str, Any] = answer.get_json()["request"]
+    return request
+
+
+def test_a_space_is_narrowed_to_the_whole_front(app_client: FlaskClient, ended: Any) -> None:
+    units = narrowed(app_client, ended(objective=["loss", "parameters"]))["search_space"]["units"]
+    assert (units["min"], units["max"]) == (8, 64)
+    units = narrowed(app_client, ended())["search_space"]["units"]
+    assert (units["min"], units["max"]) == (40, 64)
+
+
+def test_the_objective_of_an_older_job_may_be_repeated(
+    app_client: FlaskClient, database: Database, ended: Any
+) -> None:
+    job = ended()
+    with database.write() as connection:
+        document = connection.execute(select(jobs.c.spec).where(jobs.c.id == job)).scalar_one()
+        del document["objective"]["positive_class"]
+        connection.execute(update(jobs).where(jobs.c.id == job).values(spec=document))
+    told = {"metric": "loss", "direction": "min", "positive_class": None}
+    assert narrowed(app_client, job)["objective"] == told
+    assert narrowed(app_client, job, objective="val_loss")["objective"] == told

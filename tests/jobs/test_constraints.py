@@ -149,6 +149,7 @@ def test_a_trial_of_an_ended_job_can_be_chosen(ended: Any, commands: JobCommands
     chosen = commands.finish(ended.id, 3)
     assert (chosen.state, chosen.chosen_trial) == (JobState.QUEUED, 3)
     assert chosen.stop_reason == "max_trials"
+    assert commands.finish(ended.id, 3) == chosen
     with pytest.raises(Conflict, match="choose a trial when it has ended"):
         commands.finish(ended.id, 1)
 

@@ -7,6 +7,7 @@ from models.jobs.pruning import (
     AshaRule,
     MedianRule,
     Pruner,
+    PruningRule,
     check_pruning,
     running_means,
 )
@@ -104,6 +105,19 @@ def test_asha_has_no_place_for_what_was_forgotten() -> None:
     pruner.add(1, GOOD)
     pruner.forget(1)
     assert not pruner.add(2, POOR)
+
+
+@pytest.mark.parametrize("rule", [MedianRule(2, 1), AshaRule(2, 2)], ids=["median", "asha"])
+def test_epochs_that_do_not_count_in_training_do_not_count_here(rule: PruningRule) -> None:
+    early = Pruner(rule, LOSS, start_from_epoch=1)
+    every = Pruner(rule, LOSS)
+    for pruner in (early, every):
+        pruner.add(1, [0.0, 0.2, 0.2, 0.2])
+        pruner.complete(1)
+    lucky_start = [0.0, 0.9, 0.9, 0.9]
+    assert not every.add(2, lucky_start)
+    assert not early.add(2, lucky_start[:2])
+    assert early.add(2, lucky_start[2:])
 
 
 def test_more_accuracy_is_better() -> None:

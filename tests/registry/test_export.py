@@ -26,6 +26,7 @@ from models.registry.export import ExportResult, ExportSpec, ParityError, RefitE
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
+from models.trials.spec import Constraint
 from tests.files import from_records
 from tests.registry.stored import stored
 
@@ -247,7 +248,14 @@ def test_the_best_execution_is_kept(houses: Dataset, tune: Tune) -> None:
     served = version.evidence["training"]
     assert (served["execution"], served["score"]) == (best.execution, best.score)
     assert served["score"] < version.evidence["score"]
+    spoiled = replace(best, metrics={**best.metrics, "mae": 1e9})
     others = [run for run in spec.result.folds if run is not best]
+    bounded = replace(
+        spec,
+        trial=replace(spec.trial, constraints=(Constraint("mae", max=1e6),)),
+        result=replace(spec.result, folds=(spoiled, *others)),
+    )
+    assert build_version(bounded).evidence["training"]["execution"] != best.execution
     another = replace(spec, result=replace(spec.result, folds=tuple(others)))
     assert build_version(another).metrics != build_version(spec).metrics
 

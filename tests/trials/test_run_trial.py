@@ -15,7 +15,7 @@ from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
-from models.trials.run import load_weights, run_trial
+from models.trials.run import load_weights, run_trial, train_if_missing
 from models.trials.spec import DataRef, EarlyStopping, FailureKind, Objective
 from models.trials.trainers.base import EpochReport
 from tests.trials.results import failure, history, metrics
@@ -212,6 +212,27 @@ def test_a_parent_whose_weights_are_gone_is_trained_again(line, trial):
     again = run_trial(second)
     assert artifacts.exists(first.weights)
     assert (again.score, again.history) == (child.score, child.history)
+
+
+def test_a_stopped_trial_whose_weights_are_gone_is_trained_as_far_as_it_came(line, trial):
+    spec = trial(line, epochs=50, executions=2)
+    result = run_trial(spec, lambda report: (report.execution, report.epoch) == (1, 2))
+    (run,) = result.folds
+    assert (result.stopped, run.epochs) == (True, 50)
+    artifacts = Artifacts(line.artifacts_root)
+    weights = artifacts.read(run.weights)
+    assert train_if_missing(spec, result) is None
+    artifacts.delete(spec.weights)
+    again = train_if_missing(spec, result)
+    assert again is not None
+    assert (again.score, again.folds[0].epochs) == (result.score, 50)
+    assert artifacts.read(run.weights) == weights
+    one = trial(line, epochs=50, weights="jobs/one")
+    stopped = run_trial(one, lambda report: report.epoch == 3)
+    artifacts.delete(one.weights)
+    again = train_if_missing(one, stopped)
+    assert again is not None
+    assert (again.score, again.epochs, stopped.epochs) == (stopped.score, 3, 3)
 
 
 def test_a_parent_that_cannot_be_trained_again_is_an_error_of_the_trial(line, caplog, trial):
