@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.errors import Conflict, Invalid
-from models.jobs.model import Job, Trial, TrialState
+from models.jobs.model import ENDED, Job, Trial, TrialState
 from models.jobs.pruning import check_pruning
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import ENDLESS, Hyperband, plan
@@ -14,9 +14,6 @@ from models.oracles.strategy import ENDLESS, Hyperband, plan
 MAX_ITERATIONS = 100  # of Hyperband's schedule
 
 Limits = Mapping[str, Any]  # numbers by their names in Budget; None takes a limit away
-
-_SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
-_ENDED = (*_SCORED, TrialState.FAILED)
 
 
 class Spent:
@@ -40,7 +37,7 @@ class Spent:
     @property
     def begun(self) -> int:
         """The trials of the strategy that have used up a part of the budget."""
-        return self._own(TrialState.RUNNING, *_ENDED)
+        return self._own(TrialState.RUNNING, *ENDED)
 
     @property
     def enqueued(self) -> int:
@@ -59,7 +56,7 @@ class Spent:
     @property
     def ended(self) -> int:
         """The trials that failed or have a score."""
-        return self._all(*_ENDED)
+        return self._all(*ENDED)
 
     @property
     def running(self) -> int:

@@ -12,6 +12,7 @@ from models.errors import Conflict, NotFound, TooMany
 from models.jobs.budget import BudgetChange, Limits
 from models.jobs.model import (
     FINAL_STATES,
+    SCORED,
     Job,
     JobState,
     Trial,
@@ -23,7 +24,7 @@ from models.jobs.schema.spec import dump_spec
 from models.jobs.spec import JobSpec, check_trials
 from models.jobs.store.events import state_event
 from models.jobs.store.labels import Labels, add_tags, put_labels
-from models.jobs.store.rows import SCORED, best_trial, spent
+from models.jobs.store.rows import best_trial, spent
 from models.jobs.store.unit_of_work import (
     OPEN,
     UnitOfWork,

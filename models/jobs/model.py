@@ -54,6 +54,9 @@ class TrialState(StrEnum):
         return self not in (TrialState.WAITING, TrialState.RUNNING)
 
 
+SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
+ENDED = (*SCORED, TrialState.FAILED)
+
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset(
         {JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING, JobState.CANCELLED}

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, case, func, or_, select
 
 from models.errors import NotFound, Unreadable
-from models.jobs.model import Job, JobState, Outcome, Progress, Trial, TrialState
+from models.jobs.model import ENDED, Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
 from models.jobs.store.labels import tags_of, with_tags
 from models.jobs.store.rows import (
@@ -24,7 +24,6 @@ from models.store.tables import jobs, now, trials, versions
 from models.trials.spec import FailureKind
 
 _ROWS_AT_ONCE = 200  # those of trials hold their curves
-_COUNTED = (TrialState.COMPLETED, TrialState.FAILED, TrialState.STOPPED)
 
 
 class JobReader:
@@ -106,7 +105,7 @@ class JobReader:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         counts = {state: 0 for state in TrialState} | {row.state: row.trials for row in rows}
-        ended = sum(counts[state] for state in _COUNTED)
+        ended = sum(counts[state] for state in ENDED)
         timed = sum(row.timed for row in rows)
         eta: float | None = None
         if job.state.is_final:

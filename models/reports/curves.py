@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from models.jobs.model import Outcome, TrialState
+from models.jobs.model import ENDED, Outcome
 from models.trials.spec import Objective
-
-ENDED = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,7 +209,9 @@ def ended(app_client: FlaskClient, database: Database) -> Callable[..., str]:
 
     def make(**changes: Any) -> str:
         body = BODIES[Task.BINARY] | {"search_space": {"units": UNITS}, "strategy": "random"}
-        job = JobReader(database).get(app_client.post("/tune", json=body | changes).json["id"])
+        job = JobReader(database).get(
+            app_client.post("/tune", json=body | changes).get_json()["id"]
+        )
         rows = [
             {
                 "job": job.id,

@@ -10,10 +10,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from models.errors import ArtifactError, Unreadable
-from models.jobs.model import Job, Trial, TrialRef, TrialState
+from models.jobs.model import SCORED, Job, Trial, TrialRef, TrialState
 from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.rows import SCORED
 from models.store.artifacts import Artifacts
 from models.trials.spec import EarlyStopping, TrialResult, aimed, needs_latency, weights_name
 from models.trials.watching import VALIDATION_LOSS

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.jobs.budget import Spent
 from models.jobs.front import front_of, losses
-from models.jobs.model import Job, Trial, TrialRef, TrialState
+from models.jobs.model import SCORED, Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
 from models.jobs.search.oracle_thread import (
     InlineExecutor,
@@ -20,7 +20,6 @@ from models.jobs.search.oracle_thread import (
 )
 from models.jobs.search.reuse import EqualTrials
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.rows import SCORED
 from models.jobs.store.unit_of_work import OPEN
 from models.oracles.strategy import Hyperband
 from models.store.artifacts import Artifacts

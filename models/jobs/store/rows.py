@@ -31,7 +31,16 @@ from sqlalchemy import (
 from models.errors import Unreadable
 from models.jobs.budget import Spent
 from models.jobs.front import front_of
-from models.jobs.model import ENQUEUED_PREFIX, Job, JobState, Outcome, Trial, TrialRef, TrialState
+from models.jobs.model import (
+    ENQUEUED_PREFIX,
+    SCORED,
+    Job,
+    JobState,
+    Outcome,
+    Trial,
+    TrialRef,
+    TrialState,
+)
 from models.store.tables import trials
 from models.trials.spec import FailureKind, Objective
 
@@ -122,9 +131,6 @@ def _holds(result: Any, name: str, kind: type) -> bool:
     if isinstance(value, list) and kind is list:
         return all(isinstance(item, Mapping) for item in value)
     return value is None or isinstance(value, kind)
-
-
-SCORED = (TrialState.COMPLETED, TrialState.STOPPED)
 
 
 Scored = TypeVar("Scored", Trial, Outcome)
