@@ -17,7 +17,7 @@ from models.jobs.store.events import EventFeed, EventKind
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.migrate import migrate
-from tests.jobs.steps import manual
+from tests.jobs.steps import endless_trials, manual
 from tests.postgres import PostgresServer
 from tests.processes import Process, descendants, running
 from tests.waiting import PATIENCE, wait_until
@@ -123,7 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_a_trial_trains_on_while_the_database_is_away_for_longer_than_the_lease(
     apart: Site, server: PostgresServer, make_spec: Callable[..., JobSpec]
 ) -> None:
-    endless = {"strategy": manual(1), "budget": {"epochs": ENDLESS}}
+    endless = {"strategy": endless_trials(1), "budget": {"epochs": ENDLESS}}
     job = apart.create(make_spec(**endless), 1)
     for _ in range(2):
         before = wait_until(lambda: apart.epochs(job))
