@@ -60,7 +60,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
     """
     data = load(spec.trial.data)
     if not _is_refitted(spec, data):
-        _ensure_weights(spec)
+        spec = _with_weights(spec)
     fold, weights, training = _weights(spec, data)
     network = _network(spec.trial, fold, weights)
     graph = merge(fold.preprocessor, fold.encoder, network)
@@ -113,14 +113,17 @@ def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
     return spec.refit or len(data.split.folds) > 1
 
 
-def _ensure_weights(spec: ExportSpec) -> None:
+def _with_weights(spec: ExportSpec) -> ExportSpec:
     """Train the trial again if its weights are gone; its scores stay those that chose it."""
     again = train_if_missing(spec.trial, spec.result, measure_latency)
-    if again is not None and again.failure is not None:
+    if again is None:
+        return spec
+    if again.failure is not None:
         raise RefitError(
             f"Its weights are gone, and trained again, trial {spec.trial.number} failed: "
             f"{again.failure.message}"
         )
+    return replace(spec, result=replace(spec.result, seconds=again.seconds))
 
 
 def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights, Training]:

@@ -69,7 +69,8 @@ def documents(draw):
     for name in draw(st.lists(st.sampled_from(list(table)), unique=True, min_size=1)):
         document[name] = draw(entries(table[name]))
     document = {name: document[name] for name in table if name in document}
-    assume(can_have_effect(table, document))
+    document = with_effect(table, document)
+    assume(document)
     space = load_space(document, network)
     for name, entry in document.items():
         if not isinstance(entry, dict):
@@ -94,17 +95,20 @@ def documents(draw):
     return network, document
 
 
-def can_have_effect(table, document):
+def with_effect(table, document):
+    """The entries whose own conditions may hold, such as that of momentum on the optimizer."""
+
     def values(name):
         entry = document.get(name, table[name].default)
         if not isinstance(entry, dict):
             return [entry]
         return entry.get("values") or range(entry["min"], entry["max"] + 1, entry.get("step", 1))
 
-    layered = any(table[name].layers == "num_layers" for name in document)
-    return (not layered or any(values("num_layers"))) and (
-        "momentum" not in document or {"sgd", "rmsprop"} & set(values("optimizer"))
-    )
+    return {
+        name: entry
+        for name, entry in document.items()
+        if all(set(each.values) & set(values(each.parent)) for each in table[name].when)
+    }
 
 
 def loadable(network, document):
