@@ -40,7 +40,9 @@ def ranges(draw, row):
             step = draw(st.integers(2 if log else 1, 6))
         else:
             step = draw(st.floats(1.5, 10)) if log else draw(st.floats(0.001, 0.5))
-        if low == high or step <= (high / low if log else high - low):
+        width = high / low if log else high - low
+        # A range of more than 100,000 values is refused.
+        if low == high or (step <= width and (log or width < 50_000 * step)):
             entry["step"] = step
     return entry
 
