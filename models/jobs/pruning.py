@@ -2,7 +2,7 @@
 
 A trial is compared by its first run alone, that is by the first fold and execution: the runs of a
 trial follow each other, so that only the first can spare the others, and the same fold of two
-trials compares better than different ones. What is compared is the watched metric, by which each
+trials compares better than different ones. What is compared is the monitored metric, by which each
 training also chooses its best epoch.
 """
 
@@ -15,9 +15,9 @@ from typing import ClassVar
 
 from models.errors import Invalid
 from models.oracles.strategy import Hyperband, Strategy
+from models.trials.monitor import Monitor
 from models.trials.spec import TrialResult
 from models.trials.trainers.base import EpochReport
-from models.trials.watching import Watched
 
 Curve = Sequence[float]  # one figure per epoch, the less the better
 History = Mapping[str, Sequence[float | None]]  # figures per epoch, by name
@@ -117,10 +117,10 @@ class Pruner:
     """Finds the hopeless trials of one job by its rule; without a rule no trial is hopeless."""
 
     def __init__(
-        self, rule: PruningRule | None, watched: Watched, start_from_epoch: int = 0
+        self, rule: PruningRule | None, monitor: Monitor, start_from_epoch: int = 0
     ) -> None:
         """The first `start_from_epoch` epochs of a training do not count, as in its own choice."""
-        self._watched = watched
+        self._monitor = monitor
         self._start = start_from_epoch
         self._skipped: dict[int, int] = {}  # epochs that did not count, by trial
         self._rule = rule
@@ -142,7 +142,7 @@ class Pruner:
             if self.add(
                 trial,
                 [
-                    report.logs[self._watched.series]
+                    report.logs[self._monitor.series]
                     for report in reports
                     if (report.fold, report.execution) == FIRST_RUN
                 ],
@@ -151,12 +151,12 @@ class Pruner:
 
     def restore(self, trial: int, first_run: History) -> None:
         """Add the curves that the first run of a past trial reported, by name."""
-        self.add(trial, first_run.get(self._watched.series, []))
+        self.add(trial, first_run.get(self._monitor.series, []))
 
     def add_reused(self, trial: int, result: TrialResult) -> None:
         """Add the curve of a trial of which there are no reports, out of its result."""
         if len(result.folds) == 1:
-            self.add(trial, (result.history or {}).get(self._watched.series, []))
+            self.add(trial, (result.history or {}).get(self._monitor.series, []))
 
     def complete(self, trial: int) -> None:
         """Count a trial as completed: it reached its end without being stopped."""
@@ -189,7 +189,7 @@ class Pruner:
     def _loss(self, figure: float | None) -> float:
         if figure is None or not math.isfinite(figure):
             return math.inf
-        return self._watched.loss(figure)
+        return self._monitor.loss(figure)
 
 
 def running_means(curve: Curve) -> list[float]:

@@ -9,8 +9,8 @@ from models.errors import Invalid
 from models.jobs.pruning import PruningRule
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
+from models.trials.monitor import Monitor, monitored_metric
 from models.trials.spec import Constraint, DataRef, EarlyStopping, Objective
-from models.trials.watching import Watched, watched_metric
 
 FAILURES_SPARED = 10  # a share of failed trials ends no search before so many have failed
 
@@ -87,9 +87,9 @@ class JobSpec:
     named: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
-    def watched(self) -> Watched:
+    def monitor(self) -> Monitor:
         """The metric by which trainings choose their best epoch."""
-        return watched_metric(self.task, self.objective, self.early_stopping, self.class_weight)
+        return monitored_metric(self.task, self.objective, self.early_stopping, self.class_weight)
 
     @property
     def start_from_epoch(self) -> int:

@@ -35,11 +35,11 @@ from models.data.preparation.weighting import (
 )
 from models.data.warnings import DataWarning
 from models.errors import Conflict, Invalid
-from models.jobs.aims import resolve_aims
 from models.jobs.builtin_requests import builtin_columns, check_builtin, check_other_for_builtin
 from models.jobs.commands import JobCommands
 from models.jobs.front import front_of
 from models.jobs.model import Job, Outcome, TrialState
+from models.jobs.objectives import resolve_objectives
 from models.jobs.pruning import check_pruning
 from models.jobs.reader import JobReader
 from models.jobs.schema.spec import dump_spec, shown_request
@@ -51,8 +51,8 @@ from models.oracles.strategy import Plan, decide, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
 from models.space.space import SearchSpace
+from models.trials.monitor import resolve_early_stopping
 from models.trials.trainers.base import NEEDS_COUNTS
-from models.trials.watching import resolve_early_stopping
 
 MIN_TRIALS_TO_NARROW = 3
 
@@ -168,7 +168,7 @@ class Submission:
             raise ValidationError({"search_space": foreign})
         check_strategy(request.strategy, space, data.task)
         spec = replace(
-            resolve_aims(request, data.task, data.labels, data.rarer),
+            resolve_objectives(request, data.task, data.labels, data.rarer),
             dataset=data.dataset,
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,

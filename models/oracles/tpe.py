@@ -45,7 +45,7 @@ class TPEOracle(LearningOracle):
                 multivariate=not self._is_conditional,
                 seed=self._seed_of(f"tpe/{number}/{draw}"),
             )
-            study = optuna.create_study(sampler=sampler, directions=["minimize"] * self._aims)
+            study = optuna.create_study(sampler=sampler, directions=["minimize"] * self._objectives)
             study.add_trials(trials)
             flat = self._sample(study.ask())
             if not self._is_known(flat):
@@ -60,7 +60,7 @@ class TPEOracle(LearningOracle):
         return flat
 
     @property
-    def _aims(self) -> int:
+    def _objectives(self) -> int:
         """The number of objectives."""
         return max((len(losses) for losses in self._losses.values()), default=0) or 1
 
@@ -83,16 +83,16 @@ class TPEOracle(LearningOracle):
         violates constraints is behind all others by each of them.
         """
         found: dict[str, list[float]] = {key: [] for key in self._ranks}
-        for aim in range(self._aims):
-            keyed = {key: self._key_of(key, rank, aim) for key, rank in self._ranks.items()}
+        for objective in range(self._objectives):
+            keyed = {key: self._key_of(key, rank, objective) for key, rank in self._ranks.items()}
             order = {each: place for place, each in enumerate(sorted(set(keyed.values())))}
             for key, each in keyed.items():
                 found[key].append(float(order[each]))
         return found
 
-    def _key_of(self, key: str, rank: Rank, aim: int) -> Rank:
+    def _key_of(self, key: str, rank: Rank, objective: int) -> Rank:
         losses = self._losses.get(key)
-        return (rank[0], losses[aim]) if losses else rank
+        return (rank[0], losses[objective]) if losses else rank
 
     def _encoded(self, flat: Flat) -> dict[str, int | float]:
         return {name: self._codes[name].encode(value) for name, value in flat.items()}

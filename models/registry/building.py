@@ -30,12 +30,12 @@ from models.registry.onnx.parity import check_parity
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
+from models.trials.monitor import monitored_loss
 from models.trials.run import load_weights, train_if_missing
 from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
 from models.trials.trainers.keras import released
-from models.trials.watching import watched_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _refit(
         network=trial.network,
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
-        watched=watched_loss(trial.data.class_weight),
+        monitor=monitored_loss(trial.data.class_weight),
     )
     trainer = choose_trainer(trial.network, trial.values, fold.training)
     trained = trainer.train([run], [fold.training])[0]

@@ -157,12 +157,12 @@ def _measure(job: Job, loaded: Mapping[str, str]) -> dict[str, str]:
         "dataset": job.dataset or loaded.get(spec.dataset, spec.dataset),
         "target": repr(spec.target),
         "task": str(spec.task),
-        "objective": ", ".join(map(_aim, spec.objectives)),
+        "objective": ", ".join(map(_name_of, spec.objectives)),
         "constraints": ", ".join(sorted(map(str, spec.constraints))) or "none",
     }
 
 
-def _aim(objective: Objective) -> str:
+def _name_of(objective: Objective) -> str:
     """Describe an objective; the class matters to some metrics only."""
     counted = objective.positive_class if objective.metric in CLASS_METRICS else None
     of_class = "" if counted is None else f" of class {counted!r}"

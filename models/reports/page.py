@@ -17,6 +17,7 @@ from models.jobs.model import Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.records import VersionRecord
+from models.reports.cache import ResultCache, digest_of_report
 from models.reports.figures.drawing import INK, FigureKind, explain, printable, render
 from models.reports.figures.front import FRONT
 from models.reports.figures.held_out import CONFUSION, PREDICTED, ROC
@@ -36,14 +37,13 @@ from models.reports.figures.search import (
     PARALLEL_COORDINATES,
 )
 from models.reports.job_report import JobReport, Missing, present, reason_of
-from models.reports.kept import Kept, digest_of_report
 
 _WIDTH = 15.0  # inches, of the picture
 _NOTE_HEIGHT = 1.1  # inches, of a row in which no figure can be drawn
 
 
-def write_page(report: JobReport, kept: Kept) -> str:
-    """Return the report as HTML, with its figures inside, which are drawn if `kept` has none."""
+def write_page(report: JobReport, cache: ResultCache) -> str:
+    """Return the report as HTML, with its figures inside, which are drawn if the cache has none."""
     content = digest_of_report(report)
     job, task = report.job, report.job.spec.task
     has_version = not isinstance(report.version, Missing)
@@ -62,25 +62,25 @@ def write_page(report: JobReport, kept: Kept) -> str:
         metrics=_metrics(report, present(report.version)) if has_version else [],
         leaders=[_leader(trial, report) for trial in report.leaders],
         scored=len(report.scored),
-        figures=[(kind, *_figure(kind, report, content, kept)) for kind in kinds],
+        figures=[(kind, *_figure(kind, report, content, cache)) for kind in kinds],
     )
 
 
 def _figure(
-    kind: FigureKind, report: JobReport, content: str, kept: Kept
+    kind: FigureKind, report: JobReport, content: str, cache: ResultCache
 ) -> tuple[str | None, bytes]:
     """Return why a figure is missing, or the figure as PNG."""
-    missing = kept.get((content, kind.name, "missing"), lambda: kind.missing(report))
+    missing = cache.get((content, kind.name, "missing"), lambda: kind.missing(report))
     if missing is not None:
         return missing, b""
-    return None, kept.get((content, kind.name), lambda: _draw_alone(kind, report))
+    return None, cache.get((content, kind.name), lambda: _draw_alone(kind, report))
 
 
-def draw_picture(report: JobReport, kept: Kept) -> bytes:
-    """Return every figure of the report in one PNG, which is drawn if `kept` has none."""
+def draw_picture(report: JobReport, cache: ResultCache) -> bytes:
+    """Return every figure of the report in one PNG, which is drawn if the cache has none."""
     job = report.job
     key = digest_of_report(report), job.model, job.id, job.state
-    return kept.get(key, lambda: _draw_together(report))
+    return cache.get(key, lambda: _draw_together(report))
 
 
 def _draw_together(report: JobReport) -> bytes:
@@ -147,7 +147,7 @@ def _facts(report: JobReport) -> dict[str, str]:
         "Network": spec.network,
         "Strategy": _options(strategy_to_json(spec.strategy)),
         "Objective": f"{score_label(job)}, {better_is(job)}",
-        **_other_aims(spec),
+        **_other_objectives(spec),
         "Evaluation": _options(asdict(spec.evaluation)),
         **_weights(spec),
         "Budget": _options(asdict(spec.budget)),
@@ -156,7 +156,7 @@ def _facts(report: JobReport) -> dict[str, str]:
     }
 
 
-def _other_aims(spec: JobSpec) -> dict[str, str]:
+def _other_objectives(spec: JobSpec) -> dict[str, str]:
     """Name the further objectives and the constraints, if there are any."""
     found = {}
     if spec.other_objectives:

@@ -10,10 +10,10 @@ from models.jobs.model import Outcome
 from models.jobs.reader import JobReader
 from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
+from models.reports.cache import ResultCache, digest_of_trials
 from models.reports.comparison import Comparison, compare
 from models.reports.importance import Importance, importance_of
 from models.reports.job_report import JobReport, read_report
-from models.reports.kept import Kept, digest_of_trials
 
 
 class Reports:
@@ -23,7 +23,7 @@ class Reports:
         self._jobs = jobs
         self._models = models
         self._files = files
-        self._kept = Kept()
+        self._cache = ResultCache()
 
     def compare(self, jobs: Sequence[str], *, force: bool = False) -> Comparison:
         """Put jobs side by side; see `models.reports.comparison.compare`."""
@@ -43,17 +43,17 @@ class Reports:
         """Return what is known of a job now, as one HTML page."""
         from models.reports.page import write_page
 
-        return write_page(self._read(job), self._kept)
+        return write_page(self._read(job), self._cache)
 
     def picture(self, job: str) -> bytes:
         """Return the figures of the page in one PNG, whose heading says when they were drawn."""
         from models.reports.page import draw_picture
 
-        return draw_picture(self._read(job), self._kept)
+        return draw_picture(self._read(job), self._cache)
 
     def _read(self, job: str) -> JobReport:
         return read_report(self._jobs.get(job), self._jobs, self._models, self._files, self._rank)
 
     def _rank(self, outcomes: Sequence[Outcome]) -> Importance:
         key = "importance", digest_of_trials(outcomes)
-        return self._kept.get(key, lambda: importance_of(outcomes))
+        return self._cache.get(key, lambda: importance_of(outcomes))

@@ -16,6 +16,7 @@ import psutil
 from models.errors import ArtifactError, Unavailable
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedData, prepare
+from models.trials.monitor import monitored_metric
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
 from models.trials.trainers.base import (
@@ -27,7 +28,6 @@ from models.trials.trainers.base import (
     Weights,
     check_targets,
 )
-from models.trials.watching import watched_metric
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def _plan_runs(spec: TrialSpec, folds: int) -> list[Run]:
                 else load_weights(artifacts, weights_name(spec.parent.weights, fold, execution))
             ),
             early_stopping=spec.early_stopping,
-            watched=watched_metric(
+            monitor=monitored_metric(
                 spec.data.task, spec.objective, spec.early_stopping, spec.data.class_weight
             ),
         )

@@ -21,7 +21,7 @@ from models.trials.spec import (
     RunReport,
     TrialResult,
     TrialSpec,
-    aimed,
+    scored_by,
 )
 from models.trials.trainers.base import Run, RunResult, mean_history
 
@@ -99,7 +99,7 @@ def combine(
         ),
         weights=tuple(report.weights for report in reports),
     )
-    return aimed(found, spec.objectives, spec.constraints)
+    return scored_by(found, spec.objectives, spec.constraints)
 
 
 def diverged(results: Sequence[RunResult], runs: Sequence[Run]) -> TrialResult:

@@ -177,7 +177,7 @@ class DataRef:
 
 @dataclass(frozen=True, slots=True)
 class EarlyStopping:
-    """End a run after `patience` epochs in a row in which the watched metric was not better."""
+    """End a run after `patience` epochs in a row in which the monitored metric was not better."""
 
     patience: int = 10
     min_delta: float = 0.0  # smallest improvement that counts, in the metric's own units
@@ -220,8 +220,7 @@ class TrialSpec:
 
 def needs_latency(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> bool:
     """Return whether an objective or a constraint is about `latency_ms`."""
-    names = [aim.metric for aim in objectives] + [each.metric for each in constraints]
-    return "latency_ms" in names
+    return "latency_ms" in {each.metric for each in (*objectives, *constraints)}
 
 
 def weights_name(folder: str, fold: int, execution: int) -> str:
@@ -294,7 +293,7 @@ class TrialResult:
         return sum(self.violations.values())
 
 
-def aimed(
+def scored_by(
     result: TrialResult, objectives: Sequence[Objective], constraints: Sequence[Constraint]
 ) -> TrialResult:
     """Return a result scored by objectives and held against constraints.

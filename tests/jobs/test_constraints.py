@@ -17,7 +17,7 @@ from models.jobs.store.held_job import HeldJob
 from models.retention.units import Room, Unit, UnitNeeds
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.trials.spec import Constraint, Objective, TrialResult, aimed
+from models.trials.spec import Constraint, Objective, TrialResult, scored_by
 from tests.jobs.steps import LINEAR, manual, present, scored
 
 SMALL = Constraint("parameters", max=100)
@@ -36,7 +36,7 @@ def train(artifacts: Artifacts) -> Callable[..., list[float | None]]:
             to_beat.append(spec.to_beat)
             artifacts.write(f"{spec.weights}/weights-0-0.npz", b"w")
             metrics = {"loss": loss, "accuracy": 1 - loss, "parameters": parameters}
-            result = aimed(scored(None, metrics=metrics), spec.objectives, spec.constraints)
+            result = scored_by(scored(None, metrics=metrics), spec.objectives, spec.constraints)
             search.completed(spec.number, result)
         return to_beat
 
@@ -180,24 +180,24 @@ def test_results_of_another_class_or_without_a_latency_are_not_reused(
     bounded = Constraint("latency_ms", max=1.0)
     assert len({digest(f1), digest(ill), digest(well), digest(f1, latency)}) == 4
     assert digest(f1, latency) == digest(f1, constraints=(bounded,))
-    logarithmic = Objective("log_loss", "min")  # watches the loss, too
+    logarithmic = Objective("log_loss", "min")  # monitors the loss, too
     assert digest(logarithmic) == digest(Objective("loss", "min"), SIZE, constraints=(SMALL,))
 
 
 def test_a_result_is_held_against_the_aims_of_each_job() -> None:
     result = scored(None, metrics={"loss": 0.5, "recall": 0.6, "parameters": 90.0, "f1": None})
     recall = Objective("recall", "max")
-    found = aimed(result, [recall, SIZE], [Constraint("recall", min=0.8), SMALL])
+    found = scored_by(result, [recall, SIZE], [Constraint("recall", min=0.8), SMALL])
     assert (found.score, found.scores) == (0.6, {"recall": 0.6, "parameters": 90.0})
     assert found.violations == {"recall": pytest.approx(0.25)}
     assert found.violation == pytest.approx(0.25)
-    undefined = aimed(result, [recall], [Constraint("f1", min=0.1)])
+    undefined = scored_by(result, [recall], [Constraint("f1", min=0.1)])
     assert undefined.violation == 1e9
-    failed = aimed(result, [recall, Objective("f1", "max")], [])
+    failed = scored_by(result, [recall, Objective("f1", "max")], [])
     assert failed.failure is not None
     assert "'f1' is undefined" in failed.failure.message
     with pytest.raises(KeyError):
-        aimed(result, [recall], [Constraint("latency_ms", max=1)])
+        scored_by(result, [recall], [Constraint("latency_ms", max=1)])
 
 
 @pytest.mark.parametrize(

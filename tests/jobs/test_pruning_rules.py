@@ -13,7 +13,7 @@ from models.jobs.pruning import (
 )
 from models.jobs.schema.parts import PruningSchema
 from models.oracles.strategy import Grid, Hyperband, Manual, Random
-from models.trials.watching import VALIDATION_LOSS, Watched
+from models.trials.monitor import VALIDATION_LOSS, Monitor
 
 LOSS = VALIDATION_LOSS
 GOOD = [1.0, 0.5, 0.3, 0.2]
@@ -121,7 +121,7 @@ def test_epochs_that_do_not_count_in_training_do_not_count_here(rule: PruningRul
 
 
 def test_more_accuracy_is_better() -> None:
-    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Watched("accuracy", "max"))
+    pruner = Pruner(MedianRule(min_epochs=1, min_trials=1), Monitor("accuracy", "max"))
     completed(pruner, [0.5, 0.9])
     assert not pruner.add(2, [0.6])
     assert pruner.add(3, [0.4])

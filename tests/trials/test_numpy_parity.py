@@ -12,12 +12,12 @@ from models.networks.families import build
 from models.networks.outputs import Outputs
 from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
+from models.trials.monitor import Monitor
 from models.trials.spec import EarlyStopping
 from models.trials.trainers.base import Run, TrainingData, epoch_order
 from models.trials.trainers.keras import KerasTrainer, released
 from models.trials.trainers.numpy.layout import Weights, initialize, plan_layers
 from models.trials.trainers.numpy.trainer import NumpyTrainer
-from models.trials.watching import Watched
 from tests.trials import results
 
 # Rounding of float32 over 20 steps: 1e-6 was measured, 2e-6 with nadam.
@@ -204,21 +204,21 @@ def test_early_stopping():
 
 
 @pytest.mark.parametrize(
-    "watched",
+    "monitor",
     [
-        Watched("accuracy", "max"),
-        Watched("balanced_accuracy", "max"),
-        Watched("auc", "max"),
-        Watched(by_class_weight=True),
+        Monitor("accuracy", "max"),
+        Monitor("balanced_accuracy", "max"),
+        Monitor("auc", "max"),
+        Monitor(by_class_weight=True),
     ],
-    ids=lambda watched: watched.series,
+    ids=lambda monitor: monitor.series,
 )
-def test_the_watched_metric(watched):
+def test_the_monitored_metric(monitor):
     whole = replace(data(Task.BINARY), weights_validation=WEIGHTS[:13])
     rule = EarlyStopping(3)
-    reference, result = both({}, whole, epochs=12, early_stopping=rule, watched=watched)
+    reference, result = both({}, whole, epochs=12, early_stopping=rule, monitor=monitor)
     assert_same(reference, result)
-    assert list(result.history)[-1] == watched.series or watched.metric == "accuracy"
+    assert list(result.history)[-1] == monitor.series or monitor.metric == "accuracy"
 
 
 def test_divergence():

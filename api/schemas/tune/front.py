@@ -6,7 +6,7 @@ import marshmallow as ma
 
 from models.fields import described
 from models.jobs.front import MAX_PROGRESS, Front, scores_of
-from models.jobs.schema.aims import ObjectiveSchema
+from models.jobs.schema.objectives import ObjectiveSchema
 
 
 def _scores(text: str) -> ma.fields.Dict:

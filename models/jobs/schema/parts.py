@@ -266,7 +266,7 @@ class EarlyStoppingSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         metadata=described(
-            f"Watched after each epoch: it ends the training and chooses the best epoch. One of"
+            f"Monitored after each epoch: it ends the training and chooses the best epoch. One of"
             f" {', '.join(ROW_METRICS)}; `val_` may stand before it. Default: the objective."
         ),
     )

@@ -23,8 +23,8 @@ from models.fields import (
     model_name,
     tags_field,
 )
-from models.jobs.aims import check_aims
-from models.jobs.schema.aims import ConstraintsField, ObjectiveField
+from models.jobs.objectives import check_objectives
+from models.jobs.schema.objectives import ConstraintsField, ObjectiveField
 from models.jobs.schema.parts import (
     BudgetSchema,
     ClassWeightField,
@@ -271,7 +271,7 @@ def load_spec(document: Any, what: str) -> JobSpec:
         spec: JobSpec = _SCHEMA.load(fields)
         if spec.task is None:
             raise Invalid.at("task", "It was not decided.")
-        check_aims(spec)
+        check_objectives(spec)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:

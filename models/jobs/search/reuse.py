@@ -14,8 +14,8 @@ from models.jobs.model import SCORED, Job, Trial, TrialRef, TrialState
 from models.jobs.spec import JobSpec
 from models.jobs.store.held_job import HeldJob
 from models.store.artifacts import Artifacts
-from models.trials.spec import EarlyStopping, TrialResult, aimed, needs_latency, weights_name
-from models.trials.watching import VALIDATION_LOSS
+from models.trials.monitor import VALIDATION_LOSS
+from models.trials.spec import EarlyStopping, TrialResult, needs_latency, scored_by, weights_name
 
 # To be raised when the same digest no longer stands for the same training.
 _TRAINING = 4
@@ -32,7 +32,7 @@ def training_digest(
     """Return a SHA-256, in hex, of all that the result of a trial follows from.
 
     `dataset` is the id of the stored rows, which is their own digest, and `parent` the digest of
-    the trial that it continues. Of the objective the metric that training watches is a part, and
+    the trial that it continues. Of the objective the metric that training monitors is a part, and
     the class that metrics count: every metric is in the result. What requests could not ask for in
     the past is added only where it is asked for, so that older results keep their digests.
     """
@@ -56,8 +56,8 @@ def training_digest(
         document.append({"class": spec.class_weight, "sample": spec.sample_weight})
     if spec.allow_negative:
         document.append("allow_negative")
-    if spec.watched != VALIDATION_LOSS:
-        document.append({"watched": spec.watched.series})
+    if spec.monitor != VALIDATION_LOSS:
+        document.append({"monitor": spec.monitor.series})
     if spec.early_stopping is not None and spec.early_stopping.start_from_epoch:
         document.append({"start_from_epoch": spec.early_stopping.start_from_epoch})
     if spec.objective.positive_class is not None:
@@ -156,12 +156,12 @@ class EqualTrials:
 
 
 def reused_result(source: Trial, spec: JobSpec, folder: str) -> TrialResult | None:
-    """Return the result of `source` held against the aims of `spec`, with its weights in `folder`.
+    """Return the result of `source` scored as `spec` asks, with its weights in `folder`.
 
     None where it lacks a metric of the objectives or constraints.
     """
     try:
-        result = aimed(source.stored_result(), spec.objectives, spec.constraints)
+        result = scored_by(source.stored_result(), spec.objectives, spec.constraints)
     except KeyError:
         return None
     if result.failure is not None:

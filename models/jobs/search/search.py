@@ -55,7 +55,7 @@ class Search:
         self._waiting: deque[int] = deque()
         self._equal = EqualTrials(self._job, self._held, self._trials)
         self._spent = Spent()
-        self._pruner = Pruner(self._spec.pruning, self._spec.watched, self._spec.start_from_epoch)
+        self._pruner = Pruner(self._spec.pruning, self._spec.monitor, self._spec.start_from_epoch)
         self._oracle = self._restored_oracle(self._job.oracle_state or {})
         self._front: list[Trial] = []  # as `models.jobs.front` says; the best one is first
 

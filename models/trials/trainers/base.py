@@ -11,8 +11,8 @@ import numpy as np
 from models.data.preparation.tasks import Task
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, value
+from models.trials.monitor import VALIDATION_LOSS, Monitor
 from models.trials.spec import EarlyStopping
-from models.trials.watching import VALIDATION_LOSS, Watched
 
 Array = np.ndarray[Any, Any]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -33,7 +33,7 @@ class TrainingData:
     # weight in training and in the training loss of the history, before the mean over the batch.
     # `val_loss` and the companion metric are not weighted.
     weights_train: Array | None = None
-    # float32 (rows,): the class weights of the validation rows, for `Watched.by_class_weight`.
+    # float32 (rows,): the class weights of the validation rows, for `Monitor.by_class_weight`.
     weights_validation: Array | None = None
     # The number of the class that metrics count; see `models.trials.metrics.class_metrics`.
     positive_class: int | None = None
@@ -57,7 +57,7 @@ class Run:
     initial_epoch: int = 0
     initial_weights: Weights | None = None  # to continue from
     early_stopping: EarlyStopping | None = None
-    watched: Watched = VALIDATION_LOSS
+    monitor: Monitor = VALIDATION_LOSS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ class RunResult:
     """The outcome of one training. Losses and errors are in the target's own units."""
 
     weights: Weights  # of the best epoch
-    best_epoch: int  # by the watched metric, from 1; 0 if the first epoch diverged
+    best_epoch: int  # by the monitored metric, from 1; 0 if the first epoch diverged
     epochs: int  # where training ended
     history: Mapping[str, list[float]]  # by metric, one figure for each epoch trained here
     validation_outputs: Array  # float32 (rows, units) with the best weights
@@ -148,7 +148,7 @@ def _finite_mean(figures: Sequence[float | None]) -> float | None:
 
 
 # Of an epoch, smaller for better ones: whether it is before the start of early stopping, whether
-# the watched metric is undefined, and then the figure that decides.
+# the monitored metric is undefined, and then the figure that decides.
 _Rank = tuple[bool, bool, float]
 _NOTHING: _Rank = (True, True, math.inf)
 
@@ -156,7 +156,7 @@ _NOTHING: _Rank = (True, True, math.inf)
 class Recorder:
     """Keeps the history of a run and decides which weights to keep and when training ends.
 
-    The weights of the epoch with the best figure of the watched metric are kept, of equal ones
+    The weights of the epoch with the best figure of the monitored metric are kept, of equal ones
     those of the first. An epoch in which it is undefined is worse than all others; among such
     epochs the validation loss decides. Training ends at an epoch whose losses are not finite, when
     `report` returns True, or by early stopping: `patience` epochs in a row that are not better
@@ -167,9 +167,9 @@ class Recorder:
     def __init__(self, run: Run, data: TrainingData, report: Report | None = None) -> None:
         companion = data.outputs.companion
         names = ["loss", "val_loss", companion, f"val_{companion}"]
-        self._has_own_series = run.watched.series not in names
+        self._has_own_series = run.monitor.series not in names
         if self._has_own_series:
-            names.append(run.watched.series)
+            names.append(run.monitor.series)
         self.history: dict[str, list[float]] = {name: [] for name in names}
         self.best_epoch = 0
         self.diverged = False
@@ -194,15 +194,15 @@ class Recorder:
         """Record and report `epoch`, counted from 1; return whether to keep its weights.
 
         `outputs` returns those of the validation rows, (rows, units). It is called only where the
-        watched metric does not follow from the other figures.
+        monitored metric does not follow from the other figures.
         """
         figures = (loss, val_loss, companion, val_companion)
         for name, figure, unit in zip(self.history, figures, self._units, strict=False):
             self.history[name].append(float(figure) * unit)
         if self._has_own_series:
-            watched, data = self._run.watched, self._data
-            self.history[watched.series].append(
-                watched.measure(
+            monitor, data = self._run.monitor, self._data
+            self.history[monitor.series].append(
+                monitor.measure(
                     data.outputs.task,
                     data.y_validation,
                     outputs(),
@@ -251,9 +251,9 @@ class Recorder:
         return True
 
     def _rank(self, epoch: int, val_loss: float) -> _Rank:
-        rule, watched = self._run.early_stopping, self._run.watched
+        rule, monitor = self._run.early_stopping, self._run.monitor
         is_early = rule is not None and epoch <= rule.start_from_epoch
-        figure = watched.loss(self.history[watched.series][-1])
+        figure = monitor.loss(self.history[monitor.series][-1])
         return (is_early, False, figure) if math.isfinite(figure) else (is_early, True, val_loss)
 
     def _stop_early(self, epoch: int, rank: _Rank) -> None:

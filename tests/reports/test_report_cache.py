@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, insert, update
 
 from models.errors import Conflict
-from models.reports.kept import Kept
+from models.reports.cache import ResultCache
 from models.store.engine import Database
 from models.store.tables import jobs, trials
 from tests.reports.recorded import trial_row
@@ -72,22 +72,22 @@ def test_what_was_not_asked_for_longest_goes_first() -> None:
         made.append(name)
         return name.encode() * size
 
-    kept = Kept(limit=1_000_000)
+    cache = ResultCache(limit=1_000_000)
     for name in "abcabdac":
-        assert kept.get(name, partial(make, name)) == name.encode() * 300_000
+        assert cache.get(name, partial(make, name)) == name.encode() * 300_000
     assert made == [*"abcd", "c"]
-    assert kept.get("large", lambda: make("e", 2_000_000)) == b"e" * 2_000_000
+    assert cache.get("large", lambda: make("e", 2_000_000)) == b"e" * 2_000_000
     made.clear()
-    kept.get("a", lambda: make("a"))
+    cache.get("a", lambda: make("a"))
     assert made == ["a"]
 
 
 def test_a_failure_is_not_kept() -> None:
-    kept = Kept()
+    cache = ResultCache()
     with pytest.raises(Conflict):
-        kept.get("a", lambda: _fail())
-    assert kept.get("a", lambda: None) is None
-    assert kept.get("a", lambda: _fail()) is None
+        cache.get("a", lambda: _fail())
+    assert cache.get("a", lambda: None) is None
+    assert cache.get("a", lambda: _fail()) is None
 
 
 def _fail() -> None:

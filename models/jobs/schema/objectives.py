@@ -1,4 +1,4 @@
-"""The aims of a job's spec in JSON: objectives and constraints."""
+"""Objectives and constraints of a job's spec in JSON."""
 
 from collections.abc import Mapping
 from typing import Any

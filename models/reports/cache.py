@@ -17,7 +17,7 @@ _ENTRY = 2048  # bytes that an entry counts beside its content
 Result = TypeVar("Result")
 
 
-class Kept:
+class ResultCache:
     """Results by what they follow from; those not asked for longest go first. Thread-safe.
 
     A key holds a digest of all that its result follows from: other content has another key, so no

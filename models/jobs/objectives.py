@@ -1,4 +1,4 @@
-"""The aims of a request, decided against its data: objectives and constraints."""
+"""Objectives and constraints of a request, decided against its data."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,9 @@ from models.trials.spec import Constraint, Objective, resolve_metric, resolve_ob
 _FOLLOW_ONE = ("bayesian", "hyperband")  # strategies that learn from one score
 
 
-def resolve_aims(request: JobSpec, task: Task, labels: Sequence[str], rarer: str | None) -> JobSpec:
+def resolve_objectives(
+    request: JobSpec, task: Task, labels: Sequence[str], rarer: str | None
+) -> JobSpec:
     """Return the request with its objectives and constraints decided.
 
     `labels` are the classes by `label_name`, none for a regression, and `rarer` is the one of two
@@ -36,14 +38,14 @@ def resolve_aims(request: JobSpec, task: Task, labels: Sequence[str], rarer: str
     )
 
 
-def check_aims(spec: JobSpec) -> None:
+def check_objectives(spec: JobSpec) -> None:
     """Raise Invalid for a metric that the task of a decided spec does not have."""
     for path, each in zip(_paths(spec), spec.objectives, strict=True):
         resolve_objective(spec.task, each.metric, each.direction, path=path)
     _constraints(spec.constraints, spec.task)
 
 
-def check_objectives_of(strategy: Strategy, spec: JobSpec) -> None:
+def check_several_objectives(strategy: Strategy, spec: JobSpec) -> None:
     """Raise Invalid where a strategy, or pruning, cannot follow several objectives."""
     if not spec.other_objectives:
         return
@@ -84,7 +86,7 @@ def _check_several(request: JobSpec, objectives: Sequence[Objective]) -> None:
     for place, name in enumerate(names):
         if name in names[:place]:
             raise Invalid.at(f"objective.{place}.metric", f"{name!r} is named twice.")
-    check_objectives_of(request.strategy, request)
+    check_several_objectives(request.strategy, request)
 
 
 def _counted_class(request: JobSpec, objectives: Sequence[Objective]) -> str | None:

@@ -1,4 +1,4 @@
-"""The metric that a training watches: it chooses the best epoch and ends training early."""
+"""The metric that a training monitors: it chooses the best epoch and ends training early."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ _AS_LOSS = ("loss", "log_loss", "mse", "rmse", "r2")
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Monitor:
     """A metric of the validation rows after each epoch."""
 
     metric: str = "loss"
@@ -50,15 +50,15 @@ class Watched:
         return math.nan if figure is None else figure
 
 
-VALIDATION_LOSS = Watched()
+VALIDATION_LOSS = Monitor()
 
 
-def watched_metric(
+def monitored_metric(
     task: Task,
     objective: Objective,
     early_stopping: EarlyStopping | None,
     class_weight: ClassWeight | None,
-) -> Watched:
+) -> Monitor:
     """Return the metric of `early_stopping`, or else the objective's.
 
     It is the validation loss for metrics that order epochs as the loss does, and for those that
@@ -67,13 +67,13 @@ def watched_metric(
     asked = None if early_stopping is None else early_stopping.metric
     metric = asked or objective.metric
     if metric in _AS_LOSS or metric not in METRICS[task]:
-        return watched_loss(class_weight)
-    return Watched(metric, METRICS[task][metric])
+        return monitored_loss(class_weight)
+    return Monitor(metric, METRICS[task][metric])
 
 
-def watched_loss(class_weight: ClassWeight | None) -> Watched:
+def monitored_loss(class_weight: ClassWeight | None) -> Monitor:
     """Return the loss, weighted by class where `class_weight` asks for it."""
-    return Watched(by_class_weight=class_weight is not None)
+    return Monitor(by_class_weight=class_weight is not None)
 
 
 def resolve_early_stopping(task: Task, asked: EarlyStopping | None) -> EarlyStopping | None:

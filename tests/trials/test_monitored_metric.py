@@ -1,4 +1,4 @@
-"""The best epoch and the end of a training follow the watched metric."""
+"""The best epoch and the end of a training follow the monitored metric."""
 
 from dataclasses import replace
 
@@ -9,24 +9,24 @@ from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.outputs import Outputs
+from models.trials.monitor import (
+    VALIDATION_LOSS,
+    Monitor,
+    monitored_metric,
+    resolve_early_stopping,
+)
 from models.trials.run import run_trial
 from models.trials.spec import EarlyStopping, Objective
 from models.trials.trainers.base import Recorder, Run, TrainingData
-from models.trials.watching import (
-    VALIDATION_LOSS,
-    Watched,
-    resolve_early_stopping,
-    watched_metric,
-)
 from tests.trials.results import history, metrics
 
 X = np.zeros((4, 1), np.float32)
 LOSS, F1 = Objective("loss", "min"), Objective("f1", "max")
-ACCURACY = Watched("accuracy", "max")
+ACCURACY = Monitor("accuracy", "max")
 
 
 def recorded(
-    watched: Watched,
+    monitor: Monitor,
     figures: list[float],
     rule: EarlyStopping | None = None,
     losses: list[float] | None = None,
@@ -34,7 +34,7 @@ def recorded(
     """Record epochs of these validation accuracies until the training ends."""
     y = np.array([1, 1, 1, 1])
     data = TrainingData(X, y, X, y, Outputs.of(Task.BINARY))
-    run = Run(0, 0, 1, "mlp", {}, len(figures), early_stopping=rule, watched=watched)
+    run = Run(0, 0, 1, "mlp", {}, len(figures), early_stopping=rule, monitor=monitor)
     recorder = Recorder(run, data)
     for epoch, figure in enumerate(figures, start=1):
         loss = losses[epoch - 1] if losses else 1.0
@@ -52,7 +52,7 @@ def test_the_first_of_equal_epochs_is_the_best() -> None:
     assert recorded(ACCURACY, [0.5, 0.8, 0.7, 0.8]).best_epoch == 2
 
 
-def test_the_loss_does_not_matter_where_another_metric_is_watched() -> None:
+def test_the_loss_does_not_matter_where_another_metric_is_monitored() -> None:
     assert recorded(ACCURACY, [0.5, 0.8, 0.7], losses=[3.0, 2.0, 1.0]).best_epoch == 2
 
 
@@ -70,7 +70,7 @@ def test_early_epochs_count_neither_for_the_patience_nor_as_the_best(start, epoc
 
 
 def test_the_loss_decides_where_the_metric_is_undefined() -> None:
-    auc = Watched("auc", "max")
+    auc = Monitor("auc", "max")
     recorder = recorded(auc, [0.5] * 5, EarlyStopping(2), losses=[3.0, 1.0, 2.0, 2.0, 0.5])
     assert (trained(recorder), recorder.best_epoch) == (4, 2)
     assert np.isnan(recorder.history["val_auc"]).all()
@@ -81,23 +81,23 @@ def test_the_loss_decides_where_the_metric_is_undefined() -> None:
     [
         (Task.REGRESSION, LOSS, None, None, VALIDATION_LOSS),
         (Task.REGRESSION, Objective("r2", "max"), EarlyStopping(), None, VALIDATION_LOSS),
-        (Task.REGRESSION, Objective("mae", "min"), None, None, Watched("mae", "min")),
-        (Task.BINARY, F1, None, None, Watched("f1", "max")),
-        (Task.BINARY, F1, EarlyStopping(), "balanced", Watched("f1", "max")),
-        (Task.BINARY, F1, EarlyStopping(metric="auc"), None, Watched("auc", "max")),
+        (Task.REGRESSION, Objective("mae", "min"), None, None, Monitor("mae", "min")),
+        (Task.BINARY, F1, None, None, Monitor("f1", "max")),
+        (Task.BINARY, F1, EarlyStopping(), "balanced", Monitor("f1", "max")),
+        (Task.BINARY, F1, EarlyStopping(metric="auc"), None, Monitor("auc", "max")),
         (Task.BINARY, F1, EarlyStopping(metric="loss"), None, VALIDATION_LOSS),
-        (Task.BINARY, LOSS, None, "balanced", Watched(by_class_weight=True)),
+        (Task.BINARY, LOSS, None, "balanced", Monitor(by_class_weight=True)),
         (
             Task.BINARY,
             F1,
             EarlyStopping(metric="log_loss"),
             "balanced",
-            Watched("loss", "min", True),
+            Monitor("loss", "min", True),
         ),
     ],
 )
-def test_what_is_watched(task, objective, rule, weight, expected) -> None:
-    assert watched_metric(task, objective, rule, weight) == expected
+def test_what_is_monitored(task, objective, rule, weight, expected) -> None:
+    assert monitored_metric(task, objective, rule, weight) == expected
 
 
 def test_the_metric_of_early_stopping_is_one_of_the_task() -> None:
@@ -143,10 +143,10 @@ def test_the_kept_epoch_has_the_best_score(rare, trial) -> None:
     assert result.best_epoch != np.argmin(history(result)["val_loss"]) + 1
 
 
-def test_the_named_class_is_watched() -> None:
+def test_the_named_class_is_monitored() -> None:
     truth, outputs = np.array([0, 0, 1]), np.array([[0.1], [0.6], [0.4]])
     found = [
-        Watched("recall", "max").measure(Task.BINARY, truth, outputs, None, positive)
+        Monitor("recall", "max").measure(Task.BINARY, truth, outputs, None, positive)
         for positive in (0, 1, None)
     ]
     assert found == [0.5, 0.0, 0.0]
