@@ -2,9 +2,10 @@
 
 `python -m benchmarks.oracles` prints the milliseconds of the processor that one `ask` takes after
 50, 200 and 500 trials of a mixed space of six dimensions, and what share of a job that is whose
-trials take `--trial-seconds` each, one after the other. `--quality N` instead minimises an analytic
-function and the validation error on diabetes with N seeds, and prints the best score after some
-numbers of trials, with one trial under way and with four.
+trials take `--trial-seconds` each, one after the other. `--diverging N` instead tunes networks on
+diabetes with N seeds where the learning rate may be up to 10, so that many trials diverge or score
+badly. It prints how many fail, and the best score. `benchmarks.search` compares the results of
+strategies.
 """
 
 import argparse
@@ -16,13 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from models.oracles.create import create_oracle
-from models.oracles.oracle import Observation, Oracle, Proposal
-from models.oracles.strategy import STRATEGIES, Bayesian, Random, Strategy
+from models.oracles.oracle import Observation, Proposal
+from models.oracles.strategy import STRATEGIES, Random, Strategy, decide
 from models.space.schema import load_space
 from models.space.space import SearchSpace
 
@@ -35,7 +35,12 @@ MIXED = {
     "learning_rate": {"type": "float", "min": 1e-4, "max": 1e-1, "sampling": "log"},
     "l2": {"type": "float", "min": 1e-6, "max": 1e-1, "sampling": "log"},
 }
-MILESTONES = (25, 40, 55, 70)
+DIVERGING = {
+    "num_layers": {"type": "int", "min": 1, "max": 3},
+    "units": {"type": "int", "min": 8, "max": 64},
+    "learning_rate": {"type": "float", "min": 1e-4, "max": 10.0, "sampling": "log"},
+}
+TRIALS, EPOCHS = 40, 15
 
 Score = Callable[[Proposal], float]
 
@@ -70,20 +75,8 @@ def seconds_an_ask(strategy: Strategy, space: SearchSpace, size: int, asks: int)
     return (time.process_time() - started) / asks
 
 
-def best_so_far(oracle: Oracle, score: Score, trials: int, at_once: int) -> list[float]:
-    """The best score after each trial, with `at_once` trials under way."""
-    running: list[Proposal] = []
-    scores: list[float] = []
-    while len(scores) < trials:
-        running += oracle.ask(at_once - len(running))
-        proposal = running.pop(0)
-        scores.append(score(proposal))
-        oracle.tell(proposal.key, scores[-1])
-    return [float(best) for best in np.minimum.accumulate(scores)]
-
-
 def trained() -> Score:
-    """Validation error of a network on diabetes, relative to always predicting the mean."""
+    """Validation loss of a network on diabetes."""
     from benchmarks.tuning.contestants.luthier_trainer import training_data
     from benchmarks.tuning.preparing import prepare_rows
     from benchmarks.tuning.task import load
@@ -121,33 +114,27 @@ def report_seconds(names: Sequence[str], asks: int, trial_seconds: float) -> Non
     Console(width=100).print(table)
 
 
-def report_quality(seeds: int, functions: Sequence[str]) -> None:
-    """Print the best scores: the median of the seeds, and the mean."""
-    space = load_space(MIXED, "mlp")
-    known: dict[str, Callable[[], Score]] = {"analytic": lambda: analytic, "diabetes": trained}
-    table = Table(title=f"best score so far, median (mean) of {seeds} seeds")
-    for heading in ("function", "strategy", "at once"):
-        table.add_column(heading)
-    for milestone in MILESTONES:
-        table.add_column(f"after {milestone}", justify="right")
-    for function in functions:
-        score = known[function]()
-        for strategy, at_once in ((Random(), 1), (Bayesian(), 1), (Bayesian(), 4)):
-            runs = [
-                best_so_far(
-                    create_oracle(strategy, space, "min", seed, MILESTONES[-1], 9),
-                    score,
-                    MILESTONES[-1],
-                    at_once,
-                )
-                for seed in range(seeds)
-            ]
-            cells = []
-            for milestone in MILESTONES:
-                bests = [run[milestone - 1] for run in runs]
-                cells.append(f"{statistics.median(bests):.4f} ({statistics.mean(bests):.4f})")
-            table.add_row(function, strategy.name, str(at_once), *cells)
-    Console(width=120).print(table)
+def report_diverging(names: Sequence[str], seeds: int) -> None:
+    """Print the failures of each seed, and its best score, by optimizer and strategy."""
+    score = trained()
+    table = Table("optimizer", "strategy", "failed trials", "best loss, median", "best loss, each")
+    for optimizer in ("sgd", "adam"):
+        space = load_space({**DIVERGING, "optimizer": optimizer}, "mlp")
+        for name in names:
+            failures, bests = [], []
+            for seed in range(seeds):
+                strategy = decide(STRATEGIES[name](), space, TRIALS)  # type: ignore[call-arg]
+                oracle = create_oracle(strategy, space, "min", seed, TRIALS, EPOCHS)
+                scores = []
+                while found := oracle.ask(1):
+                    scores.append(score(found[0]))
+                    oracle.tell(found[0].key, scores[-1])
+                failures.append(sum(not math.isfinite(each) for each in scores))
+                bests.append(min(scores))
+            listed = " ".join(f"{best:,.0f}" for best in bests)
+            row = f"{min(failures)} to {max(failures)}", f"{statistics.median(bests):,.0f}", listed
+            table.add_row(optimizer, name, *row)
+    Console(width=140).print(table)
 
 
 def main() -> None:
@@ -156,11 +143,10 @@ def main() -> None:
     options.add_argument("--strategies", nargs="+", default=["random", "bayesian"])
     options.add_argument("--asks", type=int, default=20)
     options.add_argument("--trial-seconds", type=float, default=0.15)
-    options.add_argument("--quality", type=int, metavar="SEEDS")
-    options.add_argument("--functions", nargs="+", default=["analytic", "diabetes"])
+    options.add_argument("--diverging", type=int, metavar="SEEDS")
     chosen = options.parse_args()
-    if chosen.quality:
-        report_quality(chosen.quality, chosen.functions)
+    if chosen.diverging:
+        report_diverging(chosen.strategies, chosen.diverging)
     else:
         report_seconds(chosen.strategies, chosen.asks, chosen.trial_seconds)
 

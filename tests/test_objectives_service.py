@@ -70,6 +70,7 @@ def test_a_version_is_built_of_any_point_of_the_front(
     for item in front["items"]:
         assert item["scores"] == trials[item["trial"]]["scores"]
     assert front["items"][0]["trial"] == job["best_trial"]["number"]
+    assert job["front"] == [item["trial"] for item in front["items"]]
     smallest = front["items"][-1]
     assert smallest["scores"]["parameters"] == front["best"]["parameters"] == 49
     assert [each["trial"] for each in front["progress"]] == sorted(trials)

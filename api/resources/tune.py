@@ -27,7 +27,6 @@ from models.jobs.front import Front, read_front
 from models.jobs.model import Job, Trial
 from models.jobs.schema.spec import JobSpecSchema
 from models.jobs.spec import JobSpec
-from models.jobs.store.labels import label
 from models.retention.deletion import Deleted, JobFilter
 from models.telemetry import add_about
 
@@ -104,9 +103,7 @@ def remove_many(query: dict[str, Any]) -> Deleted:
 @blueprint.response(202, JobSchema)
 def change_budget(body: dict[str, Any], job: str) -> Job:
     """Change a job's budget or its labels; with more budget, one that has ended goes on."""
-    if (limits := body.pop("budget", None)) is None:
-        return _shown(label(services().database, job, body))
-    return _shown(services().job_commands.change_budget(job, limits, labels=body))
+    return _shown(services().job_commands.change(job, body.pop("budget", {}), body))
 
 
 @blueprint.route("/<job>/cancel", methods=["POST"])

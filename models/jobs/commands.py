@@ -166,24 +166,18 @@ class JobCommands:
         """
         with unit_of_work(self._database, job) as unit:
             found = unit.job()
-            is_underway = found.state in (JobState.QUEUED, JobState.RUNNING)
             if found.state in (JobState.CANCELLING, JobState.CANCELLED):
                 raise Conflict(f"Job {job} is {found.state}; it builds no version.")
-            is_ending = is_underway and found.stop_reason is not None
-            if (is_ending and trial == found.chosen_trial) or (
-                found.state == JobState.SUCCEEDED and not _lacks_version(unit, found, trial)
-            ):
+            if _is_finished(unit, found, trial):
                 return found
             if trial is not None:
                 if not found.state.is_final:
                     raise Conflict(f"Job {job} is {found.state}; choose a trial when it has ended.")
                 _check_may_win(unit, trial)
                 tell(trial=trial)
-            elif is_ending:
-                return found
             elif not _has_winner(unit, found):
-                aim = " that keeps its constraints" if found.spec.constraints else ""
-                raise Conflict(f"No trial of job {job} has a score{aim}, and none is trained now.")
+                kept = " that keeps its constraints" if found.spec.constraints else ""
+                raise Conflict(f"No trial of job {job} has a score{kept}, and none is trained now.")
             unit.set(
                 stop_reason=found.stop_reason or "finish",
                 chosen_trial=trial,
@@ -192,7 +186,7 @@ class JobCommands:
                 attempts=0,
                 changes=found.changes + 1,
             )
-            if not is_underway:
+            if found.state not in (JobState.QUEUED, JobState.RUNNING):
                 unit.change_state(JobState.QUEUED)
             return unit.job()
 
@@ -247,34 +241,37 @@ class JobCommands:
             tell(trials=[trial.number for trial in enqueued])
             return enqueued
 
-    def change_budget(self, job: str, limits: Limits, labels: Labels | None = None) -> Job:
-        """Raise or lower limits of a job's budget, by name; None takes a limit away.
+    def change(self, job: str, limits: Limits, labels: Labels | None = None) -> Job:
+        """Change labels of a job, in any state, and limits of its budget, in one transaction.
 
-        `labels` change in the same transaction, as by `models.jobs.store.labels.label`.
-
-        A job that has ended is queued again and goes on where it stopped. Raises Invalid at
-        `budget.<name>` for less than is spent, Conflict where the job cannot go on.
+        Limits are given by name; None takes one away. A job that has ended is queued again and goes
+        on where it stopped. Raises Invalid at `budget.<name>` for less than is spent, Conflict
+        where the job cannot go on.
         """
         with unit_of_work(self._database, job) as unit:
-            found = unit.job()
-            change = BudgetChange(found, spent(unit.connection, job), limits)
-            spec = change.apply()
-            budget = spec.budget
-            planned = plan(spec.strategy, spec.space, budget.max_trials, budget.epochs).trials
-            planned += change.spent.enqueued
-            check_trials(planned, self._max_trials)
-            if found.state in (JobState.CANCELLING, JobState.CANCELLED):
-                raise Conflict(f"Job {job} is {found.state}; it cannot go on.")
-            if found.state.is_final or found.stop_reason is not None:
-                change.check_goes_on(spec)
-                unit.change_trials(TrialState.WAITING, source=[TrialState.CANCELLED])
-                unit.set(stop_reason=None, chosen_trial=None, error=None, finished=None, attempts=0)
-            if found.state.is_final:
-                unit.change_state(JobState.QUEUED)
-            tell(budget=dict(limits))
             put_labels(unit.connection, job, labels or {})
-            unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
+            if limits:
+                self._change_budget(unit, limits)
             return unit.job()
+
+    def _change_budget(self, unit: UnitOfWork, limits: Limits) -> None:
+        found = unit.job()
+        change = BudgetChange(found, spent(unit.connection, found.id), limits)
+        spec = change.apply()
+        budget = spec.budget
+        planned = plan(spec.strategy, spec.space, budget.max_trials, budget.epochs).trials
+        planned += change.spent.enqueued
+        check_trials(planned, self._max_trials)
+        if found.state in (JobState.CANCELLING, JobState.CANCELLED):
+            raise Conflict(f"Job {found.id} is {found.state}; it cannot go on.")
+        if found.state.is_final or found.stop_reason is not None:
+            change.check_goes_on(spec)
+            unit.change_trials(TrialState.WAITING, source=[TrialState.CANCELLED])
+            unit.set(stop_reason=None, chosen_trial=None, error=None, finished=None, attempts=0)
+        if found.state.is_final:
+            unit.change_state(JobState.QUEUED)
+        tell(budget=dict(limits))
+        unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
 
     def discard(self, job: str, number: int) -> None:
         """Take a trial out of a job: it counts and teaches no more, and a running one is ended.
@@ -332,14 +329,17 @@ def _has_winner(unit: UnitOfWork, job: Job) -> bool:
     )
 
 
-def _lacks_version(unit: UnitOfWork, job: Job, chosen: int | None) -> bool:
-    """Return whether no version was built of a chosen trial of a job, or of its best."""
-    best = best_trial(unit.connection, job)  # raises Unreadable where the search cannot go on
+def _is_finished(unit: UnitOfWork, job: Job, chosen: int | None) -> bool:
+    """Return whether the version of a chosen trial, or of the best, is built or being built."""
+    if job.state in (JobState.QUEUED, JobState.RUNNING):
+        return job.stop_reason is not None and chosen in (None, job.chosen_trial)
+    best = best_trial(unit.connection, job)  # raises Unreadable where the job cannot go on
     number = best.number if chosen is None and best is not None else chosen
     query = select(versions.c.version).where(
         versions.c.job == job.id, versions.c.trial == number, versions.c.ready
     )
-    return unit.connection.execute(query).first() is None
+    is_built = unit.connection.execute(query).first() is not None
+    return job.state == JobState.SUCCEEDED and is_built
 
 
 def _enqueue(unit: UnitOfWork, listed: Sequence[TrialValues], epochs: int) -> list[Trial]:

@@ -147,6 +147,7 @@ class Job:
     tags: tuple[str, ...] = ()  # where a reader asked for them
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it
+    front: tuple[int, ...] | None = None  # trials of several objectives, where a reader asked
 
     @cached_property
     def spec(self) -> JobSpec:

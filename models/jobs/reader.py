@@ -1,6 +1,7 @@
 """Queries for jobs and trials, and statistics over all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -76,17 +77,21 @@ class JobReader:
         return [job_from_row(row) for row in rows]
 
     def with_progress(self, job: Job) -> Job:
-        """Return the job with its tags, its progress and its best trial.
+        """Return the job with its tags, its progress, its best trial and its front.
 
-        There is no best trial where the request of the job cannot be read.
+        There are no best trial and front where the request of the job cannot be read.
         """
-        try:
-            best = self.best_trial(job)
-        except Unreadable:
-            best = None
+        best, front = None, None
+        with suppress(Unreadable):
+            if job.spec.other_objectives:
+                front = tuple(self.front(job))
+                best = self.trial(job, front[0]) if front else None
+            else:
+                best = self.best_trial(job)
         with self._database.read() as connection:
             tags = tags_of(connection, job.id)
-        return replace(job, tags=tags, progress=self._progress(job), best_trial=best)
+        progress = self._progress(job)
+        return replace(job, tags=tags, progress=progress, best_trial=best, front=front)
 
     def _progress(self, job: Job) -> Progress:
         """Count trials by state, in one query that reads an index and no trial."""

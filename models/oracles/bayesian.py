@@ -13,7 +13,6 @@ from models.oracles.gaussian_process import GaussianProcess, Kernel, fit_kernel
 from models.oracles.learning import LearningOracle
 from models.oracles.oracle import Rank
 from models.oracles.sampling import Flat
-from models.space.space import SearchSpace
 
 Array = np.ndarray[Any, Any]
 
@@ -35,16 +34,9 @@ class BayesianOracle(LearningOracle):
     Running trials are taken to score as the process expects.
     """
 
-    def __init__(
-        self,
-        name: str,
-        space: SearchSpace,
-        direction: str,
-        limit: int | None,
-        seed: int,
-        initial_points: int,
-    ) -> None:
-        super().__init__(name, space, direction, limit, seed, initial_points)
+    def __init__(self, *arguments: Any) -> None:
+        """See `LearningOracle`."""
+        super().__init__(*arguments)
         self._points: dict[str, Array] = {}  # by key
         self._fitted: tuple[tuple[str, ...], Kernel | None] = ((), None)
 

@@ -1,5 +1,7 @@
 """The tree-structured Parzen estimator of Optuna, asked and told without its storage."""
 
+from typing import Any
+
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -9,7 +11,6 @@ from models.oracles.oracle import Rank
 from models.oracles.sampling import Flat
 from models.space.hyperparameters import Value
 from models.space.parameters import Dimension, Float, Int, is_ordered
-from models.space.space import SearchSpace
 
 _DRAWS = 5  # of values that were not tried, before they are drawn at random
 
@@ -23,18 +24,11 @@ class TPEOracle(LearningOracle):
     trials count as bad (its constant liar), so that trials in parallel differ.
     """
 
-    def __init__(
-        self,
-        name: str,
-        space: SearchSpace,
-        direction: str,
-        limit: int | None,
-        seed: int,
-        initial_points: int,
-    ) -> None:
-        super().__init__(name, space, direction, limit, seed, initial_points)
-        self._codes = {each.name: _Code(each) for each in space.dimensions}
-        self._is_conditional = any(each.when for each in space.dimensions)
+    def __init__(self, *arguments: Any) -> None:
+        """See `LearningOracle`."""
+        super().__init__(*arguments)
+        self._codes = {each.name: _Code(each) for each in self._space.dimensions}
+        self._is_conditional = any(each.when for each in self._space.dimensions)
 
     def _learned(self, number: int) -> Flat | None:
         trials = self._trials()

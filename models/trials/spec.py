@@ -220,7 +220,8 @@ class TrialSpec:
 
 def needs_latency(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> bool:
     """Return whether an objective or a constraint is about `latency_ms`."""
-    return "latency_ms" in {each.metric for each in (*objectives, *constraints)}
+    measured = {each.metric for each in objectives} | {each.metric for each in constraints}
+    return "latency_ms" in measured
 
 
 def weights_name(folder: str, fold: int, execution: int) -> str:

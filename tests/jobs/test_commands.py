@@ -226,7 +226,7 @@ def test_an_unknown_job_is_not_found(
     for ask in (commands.pause, commands.resume, commands.cancel, commands.delete, reader.get):
         with pytest.raises(NotFound, match="job 'job_nowhere'"):
             ask("job_nowhere")
-    for change in (commands.enqueue, commands.change_budget):
+    for change in (commands.enqueue, commands.change):
         with pytest.raises(NotFound, match="job 'job_nowhere'"):
             change("job_nowhere", {})
 

@@ -163,7 +163,7 @@ def test_a_trial_that_may_not_win_cannot_be_chosen(ended: Any, commands: JobComm
 
 def test_a_raised_budget_forgets_what_was_chosen(ended: Any, commands: JobCommands) -> None:
     commands.finish(ended.id, 1)
-    again = commands.change_budget(ended.id, {"max_trials": 9})
+    again = commands.change(ended.id, {"max_trials": 9})
     assert again.chosen_trial is None
 
 

@@ -124,7 +124,7 @@ def test_no_limit_can_be_below_what_is_spent(
 ) -> None:
     before = reader.get(spent.job)
     with pytest.raises(Invalid) as refusal:
-        commands.change_budget(spent.job, {"epochs": 4} | limits)
+        commands.change(spent.job, {"epochs": 4} | limits)
     assert list(refusal.value.errors) == [path]
     assert text in refusal.value.errors[path][0]
     assert reader.get(spent.job) == before
@@ -143,7 +143,7 @@ def test_no_limit_can_be_below_what_is_spent(
 def test_a_limit_lowered_to_what_is_spent_ends_the_search(
     spent: Work, commands: JobCommands, take_up_work, limits, reason: str
 ) -> None:
-    commands.change_budget(spent.job, limits)
+    commands.change(spent.job, limits)
     work = take_up_work("worker-2")
     assert work.search.next_trials(1) == []
     assert work.search.stop_reason() == reason
@@ -157,21 +157,21 @@ def test_a_live_search_begins_no_trial_beyond_a_lowered_limit(
     work.search.look_ahead(3)
     work.search.take_proposals(wait=True)
     assert states(work)[2:] == [TrialState.WAITING] * 3
-    job = commands.change_budget(work.job, {"max_trials": 3})
+    job = commands.change(work.job, {"max_trials": 3})
     assert job.planned_trials == 3
     work.search.take_changes(job)
     assert len(work.train()) == 1
     assert work.search.stop_reason() == "max_trials"
     work.end()
     assert states(work)[3:] == [TrialState.CANCELLED] * 2
-    commands.change_budget(work.job, {"max_trials": 5})
+    commands.change(work.job, {"max_trials": 5})
     assert [spec.number for spec in take_up_work("worker-2").train()] == [4, 5]
 
 
 def test_epochs_can_be_lowered_for_the_trials_that_follow(begin_work, commands) -> None:
     work = begin_work(3, **RANDOM, budget={"max_trials": 3, "epochs": 8})
     work.train(1)
-    work.search.take_changes(commands.change_budget(work.job, {"epochs": 2}))
+    work.search.take_changes(commands.change(work.job, {"epochs": 2}))
     assert [spec.epochs for spec in work.train()] == [2, 2]
 
 
@@ -183,13 +183,13 @@ def test_hyperband_takes_fewer_trials_and_more_again(
     expected = [spec.values for spec in whole.train()]
     whole.end()
     begun = work.train(4)
-    job = commands.change_budget(work.job, {"max_trials": 6})
+    job = commands.change(work.job, {"max_trials": 6})
     assert job.planned_trials == 6
     work.search.take_changes(job)
     begun += work.train()
     assert (len(begun), work.search.stop_reason()) == (6, "max_trials")
     work.end()
-    commands.change_budget(work.job, {"max_trials": 15})
+    commands.change(work.job, {"max_trials": 15})
     begun += take_up_work("worker-2").train()
     assert [spec.values for spec in begun] == expected
 
@@ -200,7 +200,7 @@ def test_an_ended_search_goes_on_only_with_more_of_what_ended_it(begin_work, com
     work.end()
     for limits in ({"max_trials": 3}, {"max_failed_trials": 2}, {"max_seconds": 1000.0}):
         with pytest.raises(Conflict, match=r"raise budget\.max_trials"):
-            commands.change_budget(work.job, limits)
+            commands.change(work.job, limits)
 
 
 # The end by time
@@ -220,7 +220,7 @@ def test_what_ran_when_the_worker_died_at_the_end_is_cut_off_and_costs_no_retry(
     assert again.trials()[1].retries == 0
     assert best_trial(again.search).number == 1
     again.held.finish(JobState.SUCCEEDED)
-    commands.change_budget(work.job, {"max_seconds": 1000.0})
+    commands.change(work.job, {"max_seconds": 1000.0})
     assert [spec.number for spec in take_up_work("worker-3").train()] == [2, 3]
 
 
@@ -275,7 +275,7 @@ def test_a_search_that_was_to_finish_goes_on_with_another_budget(begin_work, com
     work = begin_work(9, **RANDOM, budget={"max_trials": 9})
     work.train(1)
     commands.finish(work.job)
-    job = commands.change_budget(work.job, {"max_trials": 3})
+    job = commands.change(work.job, {"max_trials": 3})
     assert (job.state, job.stop_reason) == (JobState.RUNNING, None)
     work.search.take_changes(job)
     assert len(work.train()) == 2

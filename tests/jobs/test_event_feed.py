@@ -131,7 +131,7 @@ def test_a_job_that_goes_on_reports_it_after_its_end(
     held.finish(JobState.SUCCEEDED, version=1)
     before = feed.after(job.id, 0)
     assert before.is_all
-    commands.change_budget(job.id, {"max_trials": 5})
+    commands.change(job.id, {"max_trials": 5})
     assert reported(feed, job.id, after=before.events[-1].id) == [
         ("trial", {"trial": 2, "state": "waiting"}),
         ("state", {"state": "queued"}),

@@ -103,7 +103,7 @@ def test_a_worker_that_dies_while_trials_stop_leaves_an_end_that_another_complet
     worker = site.start_worker(trial_slots=1, stop_seconds=LONG)
     wait_until(lambda: site.is_training(1))
     held = hold_trials(worker, 1)
-    site.commands.change_budget(site.job.id, {"max_seconds": 0.1})
+    site.commands.change(site.job.id, {"max_seconds": 0.1})
     wait_until(lambda: site.get().stop_reason)
     assert site.states()[0] == TrialState.RUNNING
     worker.kill()
@@ -116,7 +116,7 @@ def test_a_worker_that_dies_while_trials_stop_leaves_an_end_that_another_complet
     assert "No trial has a score; the search ended by max_seconds." in present(job.error)
     assert set(site.states()) == {TrialState.CANCELLED}
     assert next(trial.retries for trial in site.reader.trials(job)) == 0
-    site.commands.change_budget(job.id, {"max_seconds": None})
+    site.commands.change(job.id, {"max_seconds": None})
     wait_until(lambda: site.states()[0] == TrialState.RUNNING)
     site.commands.cancel(job.id)
     wait_until(site.ended)
@@ -124,7 +124,7 @@ def test_a_worker_that_dies_while_trials_stop_leaves_an_end_that_another_complet
 
 def test_a_worker_that_is_told_to_end_scores_what_cannot_be_trained_anew(site: Site) -> None:
     spent, left = 1000.0, 8.0  # seconds
-    site.commands.change_budget(site.job.id, {"max_seconds": spent + left})
+    site.commands.change(site.job.id, {"max_seconds": spent + left})
     with site.database.write() as connection:
         connection.execute(update(jobs).values(seconds=spent))
     worker = site.start_worker(trial_slots=1)
@@ -136,7 +136,7 @@ def test_a_worker_that_is_told_to_end_scores_what_cannot_be_trained_anew(site: S
 
 
 def test_a_worker_that_is_told_to_end_early_lets_trials_begin_anew(site: Site) -> None:
-    site.commands.change_budget(site.job.id, {"max_seconds": LONG})
+    site.commands.change(site.job.id, {"max_seconds": LONG})
     worker = site.start_worker(trial_slots=1)
     wait_until(lambda: site.is_training(1))
     assert stop(worker) == 0

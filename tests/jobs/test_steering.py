@@ -175,7 +175,7 @@ def test_a_job_goes_on_as_if_its_budget_had_always_been_larger(
     work = begin_work(2, **plan, budget={"max_trials": 2, "epochs": 4})
     begun = work.train()
     work.end()
-    job = steering.change_budget(work.job, {"max_trials": 3})
+    job = steering.change(work.job, {"max_trials": 3})
     assert (job.state, job.planned_trials) == (JobState.QUEUED, 3)
     assert (job.stop_reason, job.finished, job.error) == (None, None, None)
     assert job.spec.budget.max_trials == 3
@@ -190,7 +190,7 @@ def test_a_live_job_takes_a_larger_budget_on(begin_work, steering: JobCommands) 
     work = begin_work(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
     work.train()
     assert work.search.stop_reason() == "max_trials"
-    job = steering.change_budget(work.job, {"max_trials": 4, "epochs": 7})
+    job = steering.change(work.job, {"max_trials": 4, "epochs": 7})
     assert job.state == JobState.RUNNING
     assert not work.held.end_search("max_trials", 1.0, changes=0)
     work.search.take_changes(job)
@@ -203,7 +203,7 @@ def test_a_budget_raised_while_the_winner_is_saved_lets_the_search_go_on(
     work = begin_work(1, strategy=Random(), space=SPACE, budget={"max_trials": 1})
     work.train()
     work.held.end_search("max_trials", 1.0, changes=0)
-    job = steering.change_budget(work.job, {"max_trials": 2})
+    job = steering.change(work.job, {"max_trials": 2})
     assert (job.state, job.stop_reason) == (JobState.RUNNING, None)
     with pytest.raises(Conflict, match="goes on"):
         work.held.finish(JobState.SUCCEEDED, changes=0)
@@ -218,7 +218,7 @@ def test_trials_that_the_end_cut_off_are_trained_when_the_job_goes_on(
     work.end()
     states = [trial.state for trial in work.trials()]
     assert states == [TrialState.CANCELLED, TrialState.COMPLETED]
-    steering.change_budget(work.job, {"target_score": 0.1})
+    steering.change(work.job, {"target_score": 0.1})
     work = take_up_work("worker-2")
     again = work.train(score=lambda spec: 1.0)
     assert again[0] == replace(specs[0], to_beat=0.4)
@@ -249,7 +249,7 @@ def test_every_limit_that_ended_a_job_can_be_raised(
     else:
         work.train(1, score=lambda spec: 0.4)
         work.end()
-    assert steering.change_budget(work.job, limits).state == JobState.QUEUED
+    assert steering.change(work.job, limits).state == JobState.QUEUED
     assert take_up_work("worker-2").train()
 
 
@@ -258,7 +258,7 @@ def test_a_limit_that_did_not_end_the_job_does_not_let_it_go_on(begin_work, stee
     work.train()
     work.end()
     with pytest.raises(Conflict, match=r"ended by max_trials: raise budget\.max_trials"):
-        steering.change_budget(work.job, {"max_failed_trials": 20, "epochs": 9})
+        steering.change(work.job, {"max_failed_trials": 20, "epochs": 9})
     assert work.held.job().state == JobState.SUCCEEDED
 
 
@@ -267,7 +267,7 @@ def test_a_strategy_that_has_no_more_cannot_go_on(begin_work, steering: JobComma
     work.train()
     work.end()
     with pytest.raises(Conflict, match="tried all"):
-        steering.change_budget(work.job, {"max_trials": 20})
+        steering.change(work.job, {"max_trials": 20})
 
 
 @pytest.mark.parametrize("state", ["cancelled", "cancelling", "broken"])
@@ -280,7 +280,7 @@ def test_other_ends_are_final(begin_work, steering, commands: JobCommands, state
         if state == "cancelled":
             work.held.finish(JobState.CANCELLED)
     with pytest.raises(Conflict, match="could not be loaded" if state == "broken" else state):
-        steering.change_budget(work.job, {"max_failed_trials": 20})
+        steering.change(work.job, {"max_failed_trials": 20})
 
 
 def test_hyperband_runs_its_schedule_more_often_for_more_trials(
@@ -296,8 +296,8 @@ def test_hyperband_runs_its_schedule_more_often_for_more_trials(
     assert len(begun) == 15
     work.end()
     with pytest.raises(Conflict, match="tried all"):
-        steering.change_budget(work.job, {"max_trials": 15})
-    job = steering.change_budget(work.job, {"max_trials": 25})
+        steering.change(work.job, {"max_trials": 15})
+    job = steering.change(work.job, {"max_trials": 25})
     assert (job.spec.strategy, job.planned_trials) == (doubled, 25)
     rest = take_up_work("worker-2").train()
     assert [(spec.values, spec.epochs) for spec in begun + rest] == expected[:25]
@@ -306,14 +306,14 @@ def test_hyperband_runs_its_schedule_more_often_for_more_trials(
 def test_hyperband_says_what_it_cannot_follow(begin_work, steering: JobCommands) -> None:
     work = begin_work(strategy=Hyperband(), space=COUNTABLE, budget={"epochs": 4})
     with pytest.raises(Conflict, match="made for the epochs"):
-        steering.change_budget(work.job, {"epochs": 8})
+        steering.change(work.job, {"epochs": 8})
     with pytest.raises(Conflict, match="no more than"):
-        steering.change_budget(work.job, {"max_trials": 10_000})
+        steering.change(work.job, {"max_trials": 10_000})
 
 
 def test_a_raised_budget_counts_enqueued_trials_too(begin_work, steering: JobCommands) -> None:
     work: Work = begin_work(2, strategy=Random(), space=SPACE, budget={"max_trials": 2})
     steering.enqueue(work.job, [OWN, {}])
-    job: Job = steering.change_budget(work.job, {"max_trials": 5})
+    job: Job = steering.change(work.job, {"max_trials": 5})
     assert job.planned_trials == 7
     assert job.changes == 2

@@ -349,7 +349,7 @@ def test_cancelling_ends_a_running_job_and_its_trials(plane: Plane, start) -> No
 def test_a_budget_of_seconds_ends_trials_that_are_under_way(plane: Plane, start) -> None:
     job = start(**endless())
     plane.wait(lambda: reporting(plane.database, job.id) == {1, 2})
-    plane.commands.change_budget(job.id, {"max_seconds": 0.1})
+    plane.commands.change(job.id, {"max_seconds": 0.1})
     job = plane.until(job, JobState.SUCCEEDED)
     assert job.stop_reason == "max_seconds"
     trials = plane.trials(job)

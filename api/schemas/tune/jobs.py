@@ -54,6 +54,14 @@ class JobSchema(ma.Schema):
     )
     progress = ma.fields.Nested(ProgressSchema)
     best_trial = ma.fields.Nested(TrialSchema, allow_none=True)
+    front = ma.fields.List(
+        ma.fields.Integer(),
+        allow_none=True,
+        metadata=described(
+            "Numbers of the trials that no other beats by several objectives, the best of the first"
+            " objective first; null with one objective. `GET /tune/{id}/front` has their scores."
+        ),
+    )
     stop_reason = ma.fields.String(
         allow_none=True,
         metadata=described(

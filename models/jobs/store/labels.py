@@ -5,12 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from models.errors import NotFound
-from models.jobs.model import Job
-from models.jobs.store.rows import job_from_row
-from models.jobs.store.unit_of_work import locked
 from models.store.audit import tell
-from models.store.engine import Database
 from models.store.tables import job_tags, jobs
 
 Labels = Mapping[str, Any]  # new `tags` and `description`; those left out stay
@@ -27,15 +22,6 @@ def add_tags(connection: Connection, job: str, tags: Sequence[str]) -> None:
     if tags:
         rows = [{"job": job, "tag": tag, "place": place} for place, tag in enumerate(tags)]
         connection.execute(insert(job_tags), rows)
-
-
-def label(database: Database, job: str, labels: Labels) -> Job:
-    """Replace labels of a job, whatever its state, and return it; NotFound if there is none."""
-    with database.write() as connection:
-        if locked(connection, job) is None:
-            raise NotFound("job", job)
-        put_labels(connection, job, labels)
-        return job_from_row(connection.execute(select(jobs).where(jobs.c.id == job)).one())
 
 
 def put_labels(connection: Connection, job: str, labels: Labels) -> None:

@@ -44,7 +44,7 @@ from models.jobs.model import (
 from models.store.tables import trials
 from models.trials.spec import FailureKind, Objective
 
-_READ_APART = ("tags", "progress", "best_trial")
+_READ_APART = ("tags", "progress", "best_trial", "front")
 _JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in _READ_APART]
 
 
