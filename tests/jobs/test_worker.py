@@ -198,7 +198,8 @@ def test_a_job_whose_trials_all_diverge_has_failed_and_says_why(plane: Plane, st
     assert job.stop_reason == "max_failed_trials"
     assert "No trial has a score" in present(job.error)
     assert "diverged" in present(job.error)
-    assert len(plane.trials(job, TrialState.FAILED)) == 3
+    # Another one may have been under way, and its end is recorded.
+    assert len(plane.trials(job, TrialState.FAILED)) in (3, 4)
     assert {t.failure_kind for t in plane.trials(job, TrialState.FAILED)} == {"diverged"}
     assert _versions(plane, job) == []
 
