@@ -24,7 +24,9 @@ REQUESTS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
 # What is legal here depends on other fields as well, so only refusals are tested.
 DEPENDENT = {
     *(f"search_space.{name}" for name in ("conv_blocks", "filters", "kernel_size", "momentum")),
-    *("pruning.min_epochs", "pruning.reduction_factor"),
+    *("search_space.huber_delta", "search_space.label_smoothing"),
+    *("objective", "early_stopping.start_from_epoch"),
+    *("strategy.min_epochs", "pruning.min_epochs", "pruning.reduction_factor"),
     # Rows in JSON have no layout of a file.
     *(f"options.{name}" for name in ("header", "delimiter", "encoding", "skip_rows", "sheet")),
     "from",  # there is no such dataset, and only one of it and `records` may be given
@@ -71,14 +73,25 @@ class Contract:
     def cases(self, schema: Mapping[str, Any], path: Path = ()) -> Iterator[Case]:
         """Values that are legal but for one place, at its bound or just beyond."""
         schema = self.resolve(schema)
-        for alternative in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-            yield from self.cases(alternative, path)
+        alternatives = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+        for alternative in alternatives:
+            for place, value, is_legal in self.cases(alternative, path):
+                # What one alternative refuses, another may take.
+                if is_legal or not any(is_whole_above(other, value) for other in alternatives):
+                    yield place, value, is_legal
         for value, is_legal in bounds(schema, self):
             yield path, value, is_legal
         whole = self.legal(schema) if "properties" in schema else {}
         for name, below in schema.get("properties", {}).items():
             for place, value, is_legal in self.cases(below, (*path, name)):
                 yield place, {**whole, name: value}, is_legal
+
+
+def is_whole_above(schema: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value is a whole number of a schema of counts, which has only a minimum."""
+    is_count = schema.get("type") == "integer" and "maximum" not in schema
+    is_whole = isinstance(value, int | float) and value == int(value)
+    return is_count and is_whole and value >= schema["minimum"]
 
 
 def bounds(schema: Mapping[str, Any], contract: Contract) -> Iterator[tuple[Any, bool]]:

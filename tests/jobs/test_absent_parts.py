@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from models.jobs.commands import JobCommands
 from models.jobs.model import Job, JobState, TrialState
@@ -23,6 +24,10 @@ from tests.processes import Process, descendants, running
 from tests.waiting import PATIENCE, wait_until
 
 LEASE_SECONDS = 1.0
+REFUSE_EPOCHS = """
+    CREATE TRIGGER refuse_epochs BEFORE INSERT ON events WHEN NEW.kind = 'epoch'
+    BEGIN SELECT RAISE(ABORT, 'no epochs now'); END
+"""
 ENDLESS = 100_000  # epochs that no test waits for
 
 
@@ -141,6 +146,24 @@ def test_a_trial_trains_on_while_the_database_is_away_for_longer_than_the_lease(
     apart.until(job, JobState.CANCELLED)
 
 
+def test_reports_that_could_not_be_written_are_written_later(
+    site: Site, make_spec: Callable[..., JobSpec]
+) -> None:
+    job = site.create(make_spec(strategy=endless_trials(1), budget={"epochs": ENDLESS}), 1)
+    wait_until(lambda: site.epochs(job))
+    with site.database.write() as connection:
+        connection.execute(text(REFUSE_EPOCHS))
+    before, seen = site.logged("do not answer"), site.epochs(job)
+    wait_until(lambda: site.logged("do not answer") > before)
+    with site.database.write() as connection:
+        connection.execute(text("DROP TRIGGER refuse_epochs"))
+    epochs = wait_until(lambda: site.epochs(job)[len(seen) :])
+    assert epochs == list(range(len(seen) + 1, len(seen) + 1 + len(epochs)))
+    assert site.begins(job) == 1
+    JobCommands(site.database, Artifacts(str(site.artifacts))).cancel(job.id)
+    site.until(job, JobState.CANCELLED)
+
+
 def test_what_ends_while_the_database_is_away_is_recorded_afterwards(
     apart: Site, server: PostgresServer, make_spec: Callable[..., JobSpec]
 ) -> None:
@@ -203,15 +226,19 @@ def test_a_failed_job_can_be_told_to_build_its_version(
     site: Site, make_spec: Callable[..., JobSpec]
 ) -> None:
     """Its export loses its process each time, as one does that is too large for the machine."""
-    job = site.create(make_spec(strategy=manual(2), budget={"epochs": 1}), 2)
-    wait_until(lambda: site.get(job).stop_reason)
-    while not site.get(job).state.is_final:
-        for process in site.trial_processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        time.sleep(0.05)
-    failed = site.get(job)
-    assert failed.state == JobState.FAILED, "the export ended before its process could be killed"
+
+    def failed_to_export() -> Job | None:
+        job = site.create(make_spec(strategy=manual(2), budget={"epochs": 1}), 2)
+        wait_until(lambda: site.get(job).stop_reason)
+        while not site.get(job).state.is_final:
+            for process in site.trial_processes():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            time.sleep(0.05)
+        found = site.get(job)
+        return found if found.state == JobState.FAILED else None  # perhaps killed too late
+
+    job = failed = wait_until(failed_to_export)
     assert "The winner could not be saved" in str(failed.error)
     commands = JobCommands(site.database, Artifacts(str(site.artifacts)))
     assert commands.finish(job.id).state == JobState.QUEUED

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from models.errors import LeaseLost
 from models.jobs.commands import JobCommands
@@ -12,7 +12,8 @@ from models.jobs.reader import JobReader
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue, Wanted
 from models.store.engine import Database
-from models.store.tables import jobs, now
+from models.store.removals import listed
+from models.store.tables import jobs, now, removals
 from models.trials.spec import Failure, FailureKind
 from tests.jobs.steps import LEASE, present, propose, scored
 
@@ -260,6 +261,24 @@ def test_a_worker_that_was_taken_for_dead_takes_the_count_back(
     assert [trial.retries for trial in reader.trials(job)] == [0, 1]
     with database.read() as connection:
         assert connection.execute(select(jobs.c.attempts)).scalar_one() == 0
+
+
+def test_folders_of_a_worker_that_was_taken_for_dead_are_looked_through_again(
+    queued, one: JobQueue, other: JobQueue, database: Database, commands: JobCommands, lapse
+) -> None:
+    """Its last task may have written there after the job's end, or after its deletion."""
+    job = queued()
+    first = present(one.claim())
+    lapse(job.id)
+    second = present(other.claim())
+    HeldJob(database, job.id, other.owner, second.claims).finish(JobState.FAILED, error="no")
+    commands.delete(job.id)
+    folders = [f"jobs/{job.id}", "models/iris/1"]
+    with database.write() as connection:
+        connection.execute(delete(removals))  # as after a sweep
+    one.survived(job.id, first.claims, [1], folders)
+    with database.read() as connection:
+        assert listed(connection, now() + timedelta(days=1), 10) == folders
 
 
 def test_a_paused_or_ended_job_is_not_claimed(queued, commands: JobCommands, one: JobQueue) -> None:

@@ -1,11 +1,17 @@
-"""A trial over which worker after worker dies; they are really killed."""
+"""Real workers that are killed over a trial, or stopped for longer than their lease."""
 
+import signal
 from pathlib import Path
 
+from sqlalchemy import select
+
+from models.jobs.commands import JobCommands
 from models.jobs.model import JobState, TrialState
 from models.jobs.reader import JobReader
 from models.settings import Settings
-from tests.jobs.steps import manual, present
+from models.store.engine import Database
+from models.store.tables import removals
+from tests.jobs.steps import endless_trials, manual, present
 from tests.processes import descendants, running
 from tests.waiting import PATIENCE, wait_until
 
@@ -41,3 +47,41 @@ def test_a_trial_that_takes_its_worker_down_is_lost_after_two(
     assert "lost: Its worker died each time that it ran." in present(failed.error)
     (trial,) = reader.trials(job)
     assert (trial.state, trial.failure_kind, trial.retries) == (TrialState.FAILED, "lost", 1)
+
+
+def test_files_of_a_worker_that_goes_on_after_its_job_has_ended_are_looked_for(
+    queued,
+    reader: JobReader,
+    commands: JobCommands,
+    database: Database,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    """Its trial trained on while it was stopped, and may have written weights."""
+    job = queued(1, dataset="builtin:iris", strategy=endless_trials(1), budget={"epochs": 100_000})
+
+    def entries() -> list[str]:
+        query = select(removals.c.name).where(removals.c.name == f"jobs/{job.id}")
+        with database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+    options = {
+        "data": settings.data,
+        "lease_seconds": 1,
+        "poll_seconds": 0.05,
+        "trial_slots": 1,
+        "sweep_seconds": 0,
+    }
+    with running("worker", tmp_path / "first.log", **options) as first:
+        wait_until(lambda: reader.trials(job, states=["running"]))
+        first.send_signal(signal.SIGSTOP)
+        try:
+            with running("worker", tmp_path / "second.log", **options):
+                wait_until(lambda: job.id in (tmp_path / "second.log").read_text())
+                commands.cancel(job.id)
+                wait_until(lambda: reader.get(job.id).state.is_final)
+        finally:
+            first.send_signal(signal.SIGCONT)
+        before = len(entries())
+        assert before
+        wait_until(lambda: len(entries()) > before)

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 from models.jobs.model import Job, JobState, TrialState
 from models.jobs.store.unit_of_work import OPEN, UnitOfWork, locked
 from models.store.engine import Database, moment
+from models.store.removals import remove_later
 from models.store.tables import jobs, trials
 
 MAX_ATTEMPTS = 3  # times that a job may end its worker before any of its trials ends
@@ -147,12 +148,16 @@ class JobQueue:
             unit.change_state(JobState.RUNNING)
         return unit.job()
 
-    def survived(self, job: str, claim: int, running: Collection[int]) -> None:
+    def survived(
+        self, job: str, claim: int, running: Collection[int], folders: Collection[str] = ()
+    ) -> None:
         """Report that this worker lives, though its `claim` of a job was taken over.
 
-        What was counted against the job, and against its `running` trials, is taken back.
+        What was counted against the job, and against its `running` trials, is taken back. `folders`
+        are listed for removal: the job may have ended before this worker's last task wrote there.
         """
         with self._database.write() as connection:
+            remove_later(connection, folders)
             row = locked(connection, job)
             if row is None or (row.taken_from, row.claims) != (self.owner, claim + 1):
                 return

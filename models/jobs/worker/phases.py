@@ -18,6 +18,7 @@ from models.errors import LuthierError, Unavailable
 from models.executors.executor import TaskLost, TaskOutOfMemory
 from models.jobs.model import Job
 from models.jobs.store.held_job import HeldJob
+from models.jobs.store.unit_of_work import artifact_folder as job_folder
 from models.jobs.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,11 @@ class Phase:
     def room(self) -> int:
         """The number of tasks that it would start, as far as is known before it is advanced."""
         return int(not self.in_flight and self.retries.is_due)
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders below the artifact root that its tasks may write to."""
+        return [job_folder(self.state.job.id)]
 
     @property
     def awaited(self) -> list[Task]:

@@ -49,6 +49,11 @@ class JobRun:
         return self._phase.running
 
     @property
+    def folders(self) -> list[str]:
+        """The folders below the artifact root that its tasks may write to."""
+        return self._phase.folders
+
+    @property
     def room(self) -> int:
         """The number of tasks that it would start, as far as is known before it is advanced."""
         return 0 if self.is_over or self._state.is_paused else self._phase.room

@@ -26,6 +26,14 @@ class Saving(Phase):
         self._version: int | None = None  # reserved for the winner
         self._exported: ExportResult | None = None  # written, and not registered yet
 
+    @property
+    def folders(self) -> list[str]:
+        """Those of the job and of its version."""
+        own = (
+            [] if self._version is None else [artifact_folder(self.state.job.model, self._version)]
+        )
+        return [*super().folders, *own]
+
     def advance(self, done: Collection[Task], slots: int) -> "Phase | None":
         """Return None once the job has succeeded; raises JobFailed where there is no winner."""
         if any(task in done for task in self.in_flight):

@@ -165,7 +165,8 @@ class Searching(Phase):
     def check(self) -> Phase:
         """End the search when its time is up, and stop trials that are hopeless."""
         if not self._is_resumed:
-            return self
+            # A run that goes on may have no room, and then nothing to `advance` for.
+            self._resume()
         following = self._wind_up() if self._is_closed else self._end_if_due()
         if not self._is_closed:
             with self._batch():

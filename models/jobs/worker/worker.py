@@ -333,9 +333,9 @@ class Worker:
 
     def _lose(self, run: JobRun) -> None:
         """Leave a job to whoever holds it now."""
-        running = run.running
+        running, folders = run.running, run.folders
         run.abandon()
-        self._queue.survived(run.job.id, run.job.claims, running)
+        self._queue.survived(run.job.id, run.job.claims, running, folders)
 
     def _fail(self, run: JobRun, error: str) -> None:
         run.abandon()
