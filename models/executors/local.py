@@ -49,8 +49,13 @@ class Channel:
         """An empty file that exists once the task was asked to stop."""
         return Path(f"{self.path}.stop")
 
+    @property
+    def cancelled(self) -> Path:
+        """An empty file that exists once the task was cancelled before a process had begun it."""
+        return Path(f"{self.path}.cancelled")
+
     def remove(self) -> None:
-        """Delete the files that exist."""
+        """Delete the reports and the request to stop, if they exist."""
         for file in (self.reports, self.stop):
             file.unlink(missing_ok=True)
 
@@ -134,8 +139,14 @@ def tell(report: Any) -> bool:
 
 
 def run_task(channel: Channel, function: Callable[[Payload], Result], payload: Payload) -> Result:
-    """Run a task in its process; all reports are written before its result is known."""
+    """Run a task in its process; all reports are written before its result is known.
+
+    A task that was cancelled while it waited for the process is not run.
+    """
     global _teller
+    if channel.cancelled.exists():
+        channel.cancelled.unlink()
+        raise CancelledError
     _teller = Teller(channel)
     try:
         return function(payload)
@@ -186,8 +197,14 @@ class LocalExecutor:
         _settle(done, outer)
 
     def cancel(self, future: "Future[Result]") -> None:
-        """End the task; the process that runs it is killed and replaced."""
+        """End the task; the process that runs it is killed and replaced.
+
+        One that waits is not begun, also if the pool has handed it to a process that is starting.
+        """
         assert isinstance(future, _LinkedFuture)
+        if not future.inner.running():
+            with suppress(OSError):  # then its process is killed soon after it has begun
+                future.listener.channel.cancelled.touch()
         future.inner.cancel()
         future.listener.channel.remove()
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,19 @@ def test_every_new_process_is_prepared_once() -> None:
             for _ in range(2):
                 assert executor.submit(tasks.prepared, None, None).result(PATIENCE) == [pid]
             executor.submit(tasks.die, None, None).exception(PATIENCE)
+    finally:
+        executor.close()
+
+
+def test_a_task_that_is_cancelled_while_its_process_starts_is_not_begun(tmp_path: Path) -> None:
+    executor = LocalExecutor(1, 2**30, partial(tasks.announce_and_wait, str(tmp_path)))
+    try:
+        future = executor.submit(tasks.leave_file, str(tmp_path / "left"), None)
+        wait_until((tmp_path / "pid").exists)
+        executor.cancel(future)
+        (tmp_path / "go").touch()
+        assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+        assert not (tmp_path / "left").exists()
     finally:
         executor.close()
 
