@@ -23,7 +23,7 @@ from models.retention.sweep import Sweeper
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import datasets, jobs, now, removals, versions
+from models.store.tables import datasets, jobs, now, removals, trials, versions
 from tests.retention.conftest import REQUEST, ROWS, MakeJob, Publish
 
 pytestmark = pytest.mark.both_databases
@@ -52,6 +52,21 @@ def test_of_an_ended_job_only_the_weights_of_the_best_trial_stay(
     assert artifacts.names("jobs") == [f"jobs/{job}/trials/2/weights-0-0.npz"]
     assert listed(database) == []
     assert app_client.get(f"/tune/{job}").get_json()["bytes"] == 2
+
+
+def test_an_ended_job_of_two_objectives_keeps_the_weights_of_its_front(
+    make_job: MakeJob, database: Database, artifacts: Artifacts, app_client: FlaskClient
+) -> None:
+    job = make_job(objective=["loss", "parameters"])
+    with database.write() as connection:
+        for number, scores in enumerate([(0.5, 3.0), (0.1, 9.0), (0.3, 9.0)], 1):
+            named = dict(zip(("loss", "parameters"), scores, strict=True))
+            row = update(trials).where(trials.c.job == job, trials.c.number == number)
+            connection.execute(row.values(scores=named))
+    sweep(database, artifacts)
+    kept = [f"jobs/{job}/trials/{number}/weights-0-0.npz" for number in (1, 2)]
+    assert artifacts.names("jobs") == kept
+    assert app_client.get(f"/tune/{job}").get_json()["front"] == [2, 1]
 
 
 def test_an_unfinished_job_keeps_everything(

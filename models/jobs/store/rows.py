@@ -24,7 +24,6 @@ from sqlalchemy import (
     UnaryExpression,
     func,
     literal,
-    literal_column,
     select,
 )
 
@@ -186,7 +185,7 @@ def read_outcomes(connection: Connection, job: Job) -> list[Outcome]:
 
 def _read_scores(connection: Connection, job: Job) -> list[Outcome]:
     """Return the trials that may win, without their values."""
-    query = _outcomes_of(job, literal(False).label("is_repeat"), literal_column("'{}'", JSON))
+    query = _outcomes_of(job, literal(False).label("is_repeat"), literal({}, JSON))
     fitting = query.where(trials.c.state.in_(SCORED), trials.c.violation == 0)
     return [outcome_from_row(row) for row in connection.execute(fitting)]
 
