@@ -81,6 +81,33 @@ class CountOrShare(StrictFloat):
         return {"oneOf": [{"type": "integer", "minimum": 1}, {"type": "number", **share}]}
 
 
+class AutoInteger(fields.Field[int | None]):
+    """A whole number from 1 to `most`, or `auto`, which is read as None."""
+
+    default_error_messages = {"form": 'Must be "auto" or a whole number from 1 to {most}.'}
+
+    def __init__(self, most: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._most = most
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int | None:
+        if value == "auto":
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self._most:
+            raise self.make_error("form", most=self._most)
+        return value
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return "auto" if value is None else value
+
+    def openapi(self, _: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        number = {"type": "integer", "minimum": 1, "maximum": self._most}
+        return {"oneOf": [{"type": "string", "enum": ["auto"]}, number]}
+
+
 class KeyedField(fields.Dict):
     """A dictionary whose messages lie under its keys, without a level "value" or "key" between."""
 
@@ -94,6 +121,28 @@ class KeyedField(fields.Dict):
             raise ValidationError(
                 {key: found.get("value", found.get("key")) for key, found in error.messages.items()}
             ) from None
+
+
+class AutoBoolean(fields.Field[bool | None]):
+    """`true`, `false`, or `auto`, which is read as None."""
+
+    default_error_messages = {"form": 'Must be true, false or "auto".'}
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool | None:
+        if value == "auto":
+            return None
+        if not isinstance(value, bool):
+            raise self.make_error("form")
+        return value
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return "auto" if value is None else value
+
+    def openapi(self, _: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        return {"oneOf": [{"type": "boolean"}, {"type": "string", "enum": ["auto"]}]}
 
 
 class StrictBoolean(fields.Boolean):

@@ -17,6 +17,7 @@ from models.jobs.spec import JobSpec
 from models.trials.spec import Objective
 
 MAX_PROGRESS = 200
+MAX_KEPT = 20  # trials that an ensemble is chosen from
 
 Point = tuple[float, ...]  # one loss for each objective: the smaller, the better
 Scored = TypeVar("Scored", Trial, Outcome)
@@ -75,6 +76,18 @@ def front_of(spec: JobSpec, trials: Iterable[Scored]) -> list[Scored]:
             kept[len(front)] = point
             front.append(trial)
     return front
+
+
+def kept_of(spec: JobSpec, trials: Iterable[Scored]) -> list[Scored]:
+    """Return the trials whose weights a version may need, the best one first.
+
+    They are the front; of one objective, where several trials may make an ensemble, the MAX_KEPT
+    best ones.
+    """
+    if not spec.keeps_several:
+        return front_of(spec, trials)
+    ordered = sorted(_candidates(spec, trials), key=lambda each: (each[0], each[1].number))
+    return [trial for _, trial in ordered[:MAX_KEPT]]
 
 
 def read_front(spec: JobSpec, outcomes: Sequence[Outcome]) -> Front:

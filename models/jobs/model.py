@@ -160,9 +160,13 @@ class Job:
         return shown_request(self.document)
 
     @property
-    def refit(self) -> bool:
-        """Whether the winner is trained again on training and validation rows together."""
-        return self.request.get("refit") is True
+    def refit(self) -> bool | None:
+        """Whether the winner is trained again on training and validation rows together.
+
+        None: it is decided when the version is made.
+        """
+        refit = self.request.get("refit", False)
+        return refit if isinstance(refit, bool) else None
 
     @property
     def warnings(self) -> list[dict[str, Any]]:

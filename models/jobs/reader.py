@@ -17,6 +17,7 @@ from models.jobs.store.rows import (
     comes_after,
     front_numbers,
     job_from_row,
+    kept_numbers,
     read_outcomes,
     shown_trial,
 )
@@ -182,6 +183,11 @@ class JobReader:
         """Return the numbers of the trials on the front of a job, its best trial first."""
         with self._database.read() as connection:
             return front_numbers(connection, job)
+
+    def kept(self, job: Job) -> list[int]:
+        """Return the numbers of the trials whose weights a version may need, the best first."""
+        with self._database.read() as connection:
+            return kept_numbers(connection, job)
 
     def outcomes(self, job: Job) -> list[Outcome]:
         """Return every trial of a job by number, without its curves."""

@@ -10,8 +10,10 @@ from models.jobs.pruning import PruningRule
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
 from models.trials.monitor import Monitor, monitored_metric
-from models.trials.spec import Constraint, DataRef, EarlyStopping, Objective
+from models.trials.spec import NETWORK_METRICS, Constraint, DataRef, EarlyStopping, Objective
 
+AUTO_ENSEMBLE = 8  # networks
+AUTO_REFIT_ROWS = 10_000
 FAILURES_SPARED = 10  # a share of failed trials ends no search before so many have failed
 
 
@@ -70,7 +72,8 @@ class JobSpec:
     early_stopping: EarlyStopping | None
     parallelism: int | None  # trials at once; None: as many as the worker has slots
     seed: int
-    refit: bool  # retrain the winner on training and validation rows together
+    # Retrain the winner on training and validation rows together; None: as its data suggest.
+    refit: bool | None
     reuse: bool = True  # take results of equal trials of other jobs
     narrow_from: NarrowFrom | None = None  # where `space` comes from
     pruning: PruningRule | None = None  # which trials are stopped early
@@ -78,6 +81,7 @@ class JobSpec:
     sample_weight: str | None = None  # column with the weights of training rows
     exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
+    ensemble: int | None = 1  # networks of the version at most; None: as the job suggests
     other_objectives: tuple[Objective, ...] = ()  # beside the first, which ranks the trials
     constraints: tuple[Constraint, ...] = ()  # a trial that breaks one is never the winner
     # Labels that its user may change later, so they are no part of the stored document.
@@ -101,6 +105,38 @@ class JobSpec:
         """The number of trainings of one trial."""
         folds = self.evaluation.folds if self.evaluation.method == "cv" else 1
         return folds * self.executions
+
+    @property
+    def picks(self) -> int:
+        """The number of networks that the version has at most.
+
+        By default it is one, unless nothing but the quality of a multilayer perceptron's answers
+        counts: an ensemble is larger and slower, and may break a constraint that its members keep.
+        """
+        if self.ensemble is not None:
+            return self.ensemble
+        is_plain = len(self.objectives) == 1 and not self.constraints
+        counts_answers = self.objective.metric not in NETWORK_METRICS
+        validates = self.evaluation.method != "train"
+        suits = self.network == "mlp" and is_plain and counts_answers and validates
+        return AUTO_ENSEMBLE if suits else 1
+
+    @property
+    def keeps_several(self) -> bool:
+        """Whether the weights of more trials than the best are needed when the search ends."""
+        return self.picks > 1 and not self.other_objectives
+
+    def refits(self, rows: int) -> bool:
+        """Return whether a version learns from all rows but the test rows of a dataset of `rows`.
+
+        By default it does if that is cheap: a multilayer perceptron and up to AUTO_REFIT_ROWS rows.
+        A dataset to validate on that the user has named stays apart.
+        """
+        if self.refit is not None:
+            return self.refit
+        evaluation = self.evaluation
+        is_divided = evaluation.method == "holdout" and evaluation.validation_dataset is None
+        return self.network == "mlp" and is_divided and rows <= AUTO_REFIT_ROWS
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -173,7 +173,7 @@ class Submission:
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,
             strategy=decide(request.strategy, space, budget.max_trials, len(request.objectives)),
-            refit=request.refit or request.evaluation.method == "cv",
+            refit=True if request.evaluation.method == "cv" else request.refit,
             class_weight=data.class_weight,
             early_stopping=resolve_early_stopping(data.task, request.early_stopping),
         )

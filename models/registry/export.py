@@ -26,14 +26,24 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A scored trial that may become a member of a version."""
+
+    trial: TrialSpec
+    result: TrialResult
+
+
+@dataclass(frozen=True, slots=True)
 class ExportSpec:
-    """The trial that becomes a version; plain values that travel between processes."""
+    """The trials that become a version; plain values that travel between processes."""
 
     model: str
     version: int
-    trial: TrialSpec
-    result: TrialResult  # of that trial, which succeeded
+    trial: TrialSpec  # the best one, or the one that a user has chosen
+    result: TrialResult
     refit: bool = False  # train again on training and validation rows together
+    others: tuple[Candidate, ...] = ()  # the next best trials
+    picks: int = 1  # networks of the version at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class UnitNeeds:
         ended = job.finished or job.created
         if self._weights_days and ended < now() - timedelta(days=self._weights_days):
             return ()
-        return tuple(f"jobs/{job.id}/trials/{number}/" for number in self._reader.front(job))
+        return tuple(f"jobs/{job.id}/trials/{number}/" for number in self._reader.kept(job))
 
 
 def needs_of_dataset(connection: Connection, unit: Unit) -> Needs:

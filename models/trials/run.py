@@ -1,4 +1,4 @@
-"""Run one trial, the entry point in a trial process; its best weights as stored files."""
+"""Run one trial, the entry point in a trial process; what is stored of its runs."""
 
 import hashlib
 import io
@@ -20,6 +20,7 @@ from models.trials.monitor import monitored_metric
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
 from models.trials.trainers.base import (
+    Array,
     EpochReport,
     Report,
     Run,
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 MeasureLatency = Callable[[TrialSpec, Weights], float]
 """Returns the milliseconds that a network of these weights takes for one row."""
 
+_OUTPUTS = "outputs"  # the name of the array beside those of the weights
 _MEMORY_SECONDS = 0.05  # minimum time between two readings of a process's memory
 
 
@@ -145,7 +147,7 @@ def _score(
     if not spec.objective.is_better(spec.to_beat, combined.score):
         artifacts = Artifacts(spec.data.artifacts_root)
         for name, result in zip(names, results, strict=False):
-            save_weights(artifacts, name, result.weights)
+            save_weights(artifacts, name, result.weights, result.validation_outputs)
     return replace(combined, stopped=is_stopped)
 
 
@@ -209,19 +211,45 @@ class PeakMemory:
         return self._report(epoch) if self._report is not None else None
 
 
-def save_weights(artifacts: Artifacts, name: str, weights: Weights) -> None:
-    """Store the arrays as .npz, numbered in the order of `keras.Model.get_weights`."""
+def save_weights(
+    artifacts: Artifacts, name: str, weights: Weights, outputs: Array | None = None
+) -> None:
+    """Store arrays as .npz, numbered in the order of `keras.Model.get_weights`.
+
+    `outputs`, float32 (rows, units), are those for the validation rows.
+    """
     buffer = io.BytesIO()
-    numbered = {str(number): array for number, array in enumerate(weights)}
-    np.savez(buffer, allow_pickle=False, **numbered)
+    arrays = {str(number): array for number, array in enumerate(weights)}
+    if outputs is not None:
+        arrays[_OUTPUTS] = outputs
+    np.savez(buffer, allow_pickle=False, **arrays)
     artifacts.write(name, buffer.getvalue())
 
 
 def load_weights(artifacts: Artifacts, name: str) -> Weights:
-    """Return the arrays that `save_weights` stored; raise ArtifactError if they cannot be read."""
+    """Return the weights that `save_weights` stored; raise ArtifactError if they are unreadable."""
+    arrays = _load_arrays(artifacts, name)
+    try:
+        return [arrays[str(number)] for number in range(len(arrays.keys() - {_OUTPUTS}))]
+    except KeyError as error:
+        raise ArtifactError(f"The stored weights {name!r} lack array {error}.") from None
+
+
+def load_outputs(artifacts: Artifacts, name: str) -> Array | None:
+    """Return the outputs that were stored beside weights.
+
+    None if there are none, as in files of older versions, or no file. Raises ArtifactError for a
+    file that is unreadable.
+    """
+    if not artifacts.exists(name):
+        return None
+    return _load_arrays(artifacts, name).get(_OUTPUTS)
+
+
+def _load_arrays(artifacts: Artifacts, name: str) -> dict[str, Array]:
     content = io.BytesIO(artifacts.read(name))
     try:
         with np.load(content, allow_pickle=False) as arrays:
-            return [arrays[str(number)] for number in range(len(arrays.files))]
+            return dict(arrays)
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ArtifactError(f"The stored weights {name!r} cannot be read: {error}") from None

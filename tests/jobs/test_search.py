@@ -339,6 +339,6 @@ def test_hyperband_keeps_what_it_may_continue_until_the_end(
     assert search.stop_reason() == "exhausted"
     assert any(spec.parent for spec in specs)
     assert all(artifacts.exists(spec.weights) for spec in specs)
-    search.drop_weights_but_best()
+    search.drop_weights()
     kept = [spec.weights for spec in specs if artifacts.exists(spec.weights)]
     assert kept == [search.weights_of(best_trial(search).number)]

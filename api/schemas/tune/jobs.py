@@ -81,9 +81,11 @@ class JobSchema(ma.Schema):
         allow_none=True, metadata=described("Registered version of the winner.")
     )
     refit = ma.fields.Boolean(
+        allow_none=True,
         metadata=described(
-            "Whether the winner is trained again on training and validation rows together."
-        )
+            "Whether the winner is trained again on training and validation rows together; null if"
+            " that is decided when the version is made, whose evidence then says so."
+        ),
     )
     seconds = ma.fields.Float(metadata=described("Seconds of searching so far."))
     bytes = ma.fields.Integer(

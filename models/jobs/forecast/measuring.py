@@ -11,6 +11,7 @@ from statistics import fmean
 from models.data.library.builtin_loading import load_or_stand_in
 from models.executors.local import tell
 from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
+from models.jobs.front import MAX_KEPT
 from models.jobs.spec import JobSpec
 from models.networks.outputs import Outputs
 from models.networks.size import Size
@@ -98,7 +99,8 @@ class _Forecaster:
         parameters = self._spread(lambda values: self._size(values).parameters)
         return Forecast(
             seconds=min(limit, spent / at_once),
-            saving_seconds=self._refit_seconds() + self._saving_seconds(parameters.expected),
+            saving_seconds=self._refit_seconds()
+            + spec.picks * self._saving_seconds(parameters.expected),
             seconds_per_trial=replace(
                 self._spread(lambda values: self._seconds(values, budget.epochs)),
                 expected=spent / max(1, trials),
@@ -153,8 +155,9 @@ class _Forecaster:
         return self._runs * run + SECONDS_BESIDE_TRAINING
 
     def _refit_seconds(self) -> float:
-        """Seconds of training the winner anew on training and validation rows, if that is due."""
-        if not self._spec.refit:
+        """Seconds of training the members anew on training and validation rows, if that is due."""
+        data = self._fold.training
+        if not self._spec.refits(len(data.x_train) + len(data.x_validation)):
             return 0.0
 
         def seconds(values: Values) -> float:
@@ -164,16 +167,17 @@ class _Forecaster:
             epochs = self._spec.budget.epochs * self._model.epoch_seconds(work)
             return self._model.setup_seconds(work) + epochs
 
-        return fmean(seconds(values) for values in self._points.drawn)
+        return self._spec.picks * fmean(seconds(values) for values in self._points.drawn)
 
     def _saving_seconds(self, parameters: float) -> float:
         return _on_line([(each.parameters, each.seconds) for each in self._savings], parameters)
 
     def _disk_bytes(self, values: Values) -> float:
-        """Bytes of the version's files and of the weights of every run of the winner."""
+        """Bytes of the version's files and of the weights that are kept of every run."""
         parameters = self._size(values).parameters
         files = _on_line([(each.parameters, each.bytes) for each in self._savings], parameters)
-        return round(files + self._runs * _BYTES * parameters)
+        kept = min(self._request.trials, MAX_KEPT) if self._spec.keeps_several else 1
+        return round(self._spec.picks * files + kept * self._runs * _BYTES * parameters)
 
 
 def _fold(request: ForecastRequest) -> tuple[PreparedFold, int]:

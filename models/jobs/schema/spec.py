@@ -15,6 +15,8 @@ from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.errors import Invalid, Unreadable
 from models.fields import (
+    AutoBoolean,
+    AutoInteger,
     StrictBoolean,
     StrictInteger,
     described,
@@ -42,6 +44,7 @@ from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
 from models.trials.spec import EarlyStopping, Objective
 
+MAX_ENSEMBLE = 20
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
 
 
@@ -177,11 +180,24 @@ class JobSpecSchema(ma.Schema):
             " such predictions are 0."
         ),
     )
-    refit = StrictBoolean(
-        load_default=False,
+    ensemble = AutoInteger(
+        MAX_ENSEMBLE,
+        load_default=None,
         metadata=described(
-            "Train the winner again on training and validation rows together. Default: its"
-            " weights are kept. Always so with `cv`."
+            "Networks of the version at most, whose mean it answers; 1 serves the best trial alone."
+            " `auto` is 8 for a multilayer perceptron with one objective and no constraint, else 1."
+            " Several trials are taken only if they are better on rows that they were not chosen"
+            " on.",
+            default="auto",
+        ),
+    )
+    refit = AutoBoolean(
+        load_default=None,
+        metadata=described(
+            "Train the winner again on training and validation rows together. `auto` does so for a"
+            " multilayer perceptron and up to 10,000 rows, unless a dataset to validate on is"
+            " named. Always so with `cv`.",
+            default="auto",
         ),
     )
     reuse = StrictBoolean(
@@ -234,6 +250,8 @@ class JobSpecSchema(ma.Schema):
         return JobSpec(**data, named=named)
 
 
+# What documents mean that were stored before there were these fields.
+_BEFORE: Mapping[str, Any] = {"ensemble": 1, "refit": False}
 _SCHEMA = JobSpecSchema()  # making one takes as long as loading a document by it
 
 
@@ -267,6 +285,7 @@ def load_spec(document: Any, what: str) -> JobSpec:
         raise Unreadable(what, {"schema_version": [known]})
     if "strategy" in fields:
         fields["strategy"] = without_retired(fields["strategy"])
+    fields = {**_BEFORE, **fields}
     try:
         spec: JobSpec = _SCHEMA.load(fields)
         if spec.task is None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from models.jobs.budget import Spent
-from models.jobs.front import front_of, losses
+from models.jobs.front import MAX_KEPT, kept_of, losses
 from models.jobs.model import SCORED, Job, Trial, TrialRef, TrialState
 from models.jobs.pruning import FIRST_RUN, Pruner
 from models.jobs.search.oracle_thread import (
@@ -57,7 +57,8 @@ class Search:
         self._spent = Spent()
         self._pruner = Pruner(self._spec.pruning, self._spec.monitor, self._spec.start_from_epoch)
         self._oracle = self._restored_oracle(self._job.oracle_state or {})
-        self._front: list[Trial] = []  # as `models.jobs.front` says; the best one is first
+        # Those whose weights may be needed at the end, as `kept_of` says; the best one is first.
+        self._kept: list[Trial] = []
 
     def resume(self, training: Collection[int] | None = None) -> None:
         """Read the trials that there are, restore the oracle, and go on from there.
@@ -154,7 +155,12 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The trial that would win now; None while none may."""
-        return self._front[0] if self._front else None
+        return self._kept[0] if self._kept else None
+
+    @property
+    def kept(self) -> list[Trial]:
+        """The trials that the version may be made of, the best one first."""
+        return list(self._kept)
 
     @property
     def seconds(self) -> float:
@@ -230,12 +236,13 @@ class Search:
 
         None where Hyperband may continue them, or another objective may need them.
         """
-        best = self.best
-        if best is None or self._spec.other_objectives:
+        if self._spec.other_objectives or isinstance(self._spec.strategy, Hyperband):
             return None
-        if best.state == TrialState.STOPPED and self._spec.runs > 1:
+        most = MAX_KEPT if self._spec.keeps_several else 1
+        if len(self._kept) < most:
             return None
-        return None if isinstance(self._spec.strategy, Hyperband) else best.score
+        last = self._kept[-1]
+        return None if last.state == TrialState.STOPPED and self._spec.runs > 1 else last.score
 
     def stop_reason(self) -> str | None:
         """Return why the search must end now, or None while it may go on."""
@@ -293,9 +300,9 @@ class Search:
         self._held.cut_off(number)
         self._drop_weights(self._set(number, state=TrialState.CANCELLED))
 
-    def drop_weights_but_best(self) -> None:
-        """Remove the weights of every trial that is not on the front; none can be continued."""
-        kept = {trial.number for trial in self._front}
+    def drop_weights(self) -> None:
+        """Remove the weights of every trial but the kept ones; none can be continued."""
+        kept = {trial.number for trial in self._kept}
         for trial in self._trials.values():
             if trial.state in SCORED and trial.number not in kept:
                 self._artifacts.try_delete(self.weights_of(trial.number))
@@ -354,10 +361,10 @@ class Search:
                 self._drop_weights(each)
 
     def _offer(self, trial: Trial) -> list[Trial]:
-        """Compare a scored trial with the front; return those of all that are not on it."""
-        compared = [*self._front, trial]
-        self._front = front_of(self._spec, compared)
-        kept = {each.number for each in self._front}
+        """Compare a scored trial with the kept ones; return those of all that are not kept."""
+        compared = [*self._kept, trial]
+        self._kept = kept_of(self._spec, compared)
+        kept = {each.number for each in self._kept}
         return [each for each in compared if each.number not in kept]
 
     def _drop_weights(self, trial: Trial) -> None:

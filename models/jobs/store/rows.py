@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from models.errors import Unreadable
 from models.jobs.budget import Spent
-from models.jobs.front import front_of
+from models.jobs.front import front_of, kept_of
 from models.jobs.model import (
     ENQUEUED_PREFIX,
     SCORED,
@@ -156,6 +156,13 @@ def front_numbers(connection: Connection, job: Job) -> list[int]:
         return [outcome.number for outcome in front_of(job.spec, _read_scores(connection, job))]
     best = best_trial(connection, job)
     return [] if best is None else [best.number]
+
+
+def kept_numbers(connection: Connection, job: Job) -> list[int]:
+    """Return the numbers of the trials of a job whose weights are needed, its best trial first."""
+    if not job.spec.keeps_several:
+        return front_numbers(connection, job)
+    return [outcome.number for outcome in kept_of(job.spec, _read_scores(connection, job))]
 
 
 def spent(connection: Connection, job: str) -> Spent:

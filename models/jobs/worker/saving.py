@@ -14,7 +14,7 @@ from models.jobs.store.rows import ranked
 from models.jobs.worker.phases import JobFailed, Phase, RunState, Task
 from models.jobs.worker.tasks import export
 from models.registry.catalog import artifact_folder
-from models.registry.export import ExportResult, ExportSpec
+from models.registry.export import Candidate, ExportResult, ExportSpec
 
 
 class Saving(Phase):
@@ -111,12 +111,28 @@ class Saving(Phase):
     def _export_spec(self, version: int) -> ExportSpec:
         best, job = self._winner, self.state.job
         assert best is not None
+        assert job.dataset is not None
+        rows = self.state.context.datasets.get(job.dataset).rows
         return ExportSpec(
             model=job.model,
             version=version,
             trial=self._search.spec_of(best),
             result=self.state.held.trial(best.number).stored_result(),
-            refit=job.spec.refit,
+            refit=job.spec.refits(rows),
+            others=self._others(best),
+            picks=job.spec.picks if job.chosen_trial is None else 1,
+        )
+
+    def _others(self, best: Trial) -> tuple[Candidate, ...]:
+        """Return the trials that may stand beside the best one; none if a user has chosen it."""
+        job = self.state.job
+        if not job.spec.keeps_several or job.chosen_trial is not None:
+            return ()
+        stored = [self.state.held.trial(each.number) for each in self._search.kept]
+        return tuple(
+            Candidate(self._search.spec_of(trial), trial.stored_result())
+            for trial in stored
+            if trial.number != best.number
         )
 
     def _succeed(self, version: int | None, exported: ExportResult | None) -> "Phase | None":
@@ -126,7 +142,7 @@ class Saving(Phase):
             self.state.held.finish(
                 JobState.SUCCEEDED, version=version, changes=changes, publish=publish
             )
-            self._search.drop_weights_but_best()
+            self._search.drop_weights()
             return None
         return self
 

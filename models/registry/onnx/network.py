@@ -4,7 +4,7 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
+from models.networks.averaging import members_of
 
 Array = np.ndarray[Any, Any]
 
@@ -23,10 +24,46 @@ def network_graph(network: keras.Model) -> onnx.ModelProto:
     """Convert `network` alone: one input, one output, any number of rows.
 
     Dense networks are written from their weights. For others, such as convolutional ones, Keras
-    traces the network and tf2onnx converts the trace, which takes a hundred times as long.
+    traces the network and tf2onnx converts the trace, which takes a hundred times as long. An
+    average of networks becomes the average of their graphs.
     """
+    members = members_of(network)
+    if len(members) > 1:
+        return _mean([(network_graph(member), weight) for member, weight in members])
     model = _write_layers(network) if _is_chain(network) else None
     return _export(network) if model is None else model
+
+
+def _mean(members: Sequence[tuple[onnx.ModelProto, float]]) -> onnx.ModelProto:
+    """Join graphs of one input each: all take the same features, and the outputs are averaged."""
+    first = members[0][0].graph
+    features, output = (
+        helper.make_tensor_value_info(
+            name, TensorProto.FLOAT, ["N", *(part.dim_value for part in shape.dim[1:])]
+        )
+        for name, shape in (
+            ("features", first.input[0].type.tensor_type.shape),
+            ("mean", first.output[0].type.tensor_type.shape),
+        )
+    )
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+    terms = []
+    for number, (model, weight) in enumerate(members, 1):
+        prefix = f"member_{number}/"
+        graph = compose.add_prefix(model, prefix).graph
+        source, target = graph.input[0].name, graph.output[0].name
+        for node in graph.node:
+            for place, name in enumerate(node.input):
+                if name == source:
+                    node.input[place] = "features"
+        factor = numpy_helper.from_array(np.array(weight, np.float32), f"{prefix}factor")
+        nodes += [*graph.node, helper.make_node("Mul", [target, factor.name], [f"{prefix}term"])]
+        constants += [*graph.initializer, factor]
+        terms.append(f"{prefix}term")
+    nodes.append(helper.make_node("Sum", terms, ["mean"]))
+    joined = helper.make_graph(nodes, "network", [features], [output], constants)
+    return helper.make_model(joined, opset_imports=_opsets(), ir_version=IR_VERSION)
 
 
 class _Chain:
