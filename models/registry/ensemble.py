@@ -77,7 +77,9 @@ def choose_members(
         fmean(judge.loss(judge.pick(seen, count), rest) for seen, rest in (halves, halves[::-1]))
         for count in (picks, 1)
     )
-    chosen = judge.pick(judge.rows, picks) if several < single else [0]
+    chosen = judge.pick(judge.rows, picks)
+    if len(set(chosen)) == 1 or not several < single:
+        chosen = [0]
     sign = 1.0 if objective.is_minimized else -1.0
     return Choice(
         picks=tuple(known[each] for each in chosen),

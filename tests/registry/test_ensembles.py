@@ -1,6 +1,5 @@
 """Versions of several networks: which ones, what they answer, and what is said of them."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -189,7 +188,7 @@ def test_a_network_knows_its_members(tmp_path: Any) -> None:
 def _row(houses: Dataset, number: int) -> dict[str, Any]:
     cells = {name: houses.values[name][number] for name in ("area", "survey", "town")}
     return {
-        **json.loads(json.dumps({k: None if v != v else v for k, v in cells.items()})),
+        **{name: None if cell != cell else cell for name, cell in cells.items()},
         "garden": None,
         "sold": None,
     }
