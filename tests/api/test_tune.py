@@ -106,7 +106,8 @@ def test_the_old_name_of_the_target_score_is_still_accepted(app_client: FlaskCli
 
 
 def test_cross_validation_trains_the_winner_anew(app_client: FlaskClient) -> None:
-    assert start(app_client)["refit"] is False
+    assert start(app_client)["refit"] is None
+    assert start(app_client, refit=False)["refit"] is False
     assert start(app_client, refit=True)["refit"] is True
     assert start(app_client, evaluation={"method": "cv", "folds": 3})["refit"] is True
 

@@ -308,6 +308,28 @@ def test_a_trial_knows_which_score_to_beat(begin: Open) -> None:
     assert search.spec_of(best_trial(search)).to_beat is None, "what is trained again is kept"
 
 
+def test_an_ensemble_needs_the_weights_of_the_twenty_best(
+    begin: Open, take_up: Open, crash, artifacts: Artifacts
+) -> None:
+    search = begin(planned=25, strategy=Random(), space=SPACE, ensemble=4)
+    to_beat, folders = [], {}
+    for number in range(25):
+        spec = next_trial(search)
+        to_beat.append(spec.to_beat)
+        artifacts.write(f"{spec.weights}/weights-0-0.npz", b"x")
+        folders[spec.number] = spec.weights
+        search.completed(spec.number, scored(100.0 - number))
+    assert to_beat == [*[None] * 20, 100.0, 99.0, 98.0, 97.0, 96.0]
+    kept = list(range(25, 5, -1))
+    assert [trial.number for trial in search.kept] == kept
+    assert {n for n, folder in folders.items() if artifacts.exists(folder)} == set(kept)
+    crash()
+    again = take_up("worker-2")
+    assert [trial.number for trial in again.kept] == kept
+    again.drop_weights()
+    assert {n for n, folder in folders.items() if artifacts.exists(folder)} == set(kept)
+
+
 def test_of_hyperband_all_weights_may_be_continued(begin: Open) -> None:
     search = begin(strategy=Hyperband(max_epochs=3, factor=3), space=SPACE)
     for _ in range(2):

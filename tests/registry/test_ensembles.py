@@ -186,7 +186,9 @@ def test_a_network_knows_its_members(tmp_path: Any) -> None:
 
 
 def _row(houses: Dataset, number: int) -> dict[str, Any]:
-    cells = {name: houses.values[name][number] for name in ("area", "survey", "town")}
+    cells: dict[str, Any] = {
+        name: houses.values[name][number] for name in ("area", "survey", "town")
+    }
     return {
         **{name: None if cell != cell else cell for name, cell in cells.items()},
         "garden": None,
