@@ -311,7 +311,7 @@ def test_a_trial_knows_which_score_to_beat(begin: Open) -> None:
 def test_an_ensemble_needs_the_weights_of_the_twenty_best(
     begin: Open, take_up: Open, crash, artifacts: Artifacts
 ) -> None:
-    search = begin(planned=25, strategy=Random(), space=SPACE, ensemble=4)
+    search = begin(planned=25, strategy=manual(25), ensemble=4)
     to_beat, folders = [], {}
     for number in range(25):
         spec = next_trial(search)

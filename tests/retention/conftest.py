@@ -30,6 +30,7 @@ REQUEST: dict[str, Any] = {
     "target": "y",
     "search_space": {"num_layers": 0},
     "strategy": "random",
+    "ensemble": 1,
     "budget": {"epochs": 1, "max_trials": 2},
 }
 ROWS = {"records": [{"x": float(n), "y": float(n * n)} for n in range(40)]}

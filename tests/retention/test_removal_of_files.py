@@ -69,6 +69,16 @@ def test_an_ended_job_of_two_objectives_keeps_the_weights_of_its_front(
     assert app_client.get(f"/tune/{job}").get_json()["front"] == [2, 1]
 
 
+def test_an_ended_job_keeps_the_weights_that_an_ensemble_is_made_of(
+    make_job: MakeJob, database: Database, artifacts: Artifacts
+) -> None:
+    job = make_job(ensemble=3)
+    artifacts.write(f"jobs/{job}/trials/9/weights-0-0.npz", b"x")
+    sweep(database, artifacts)
+    scored = [f"jobs/{job}/trials/{number}/weights-0-0.npz" for number in (1, 2, 3)]
+    assert artifacts.names("jobs") == scored
+
+
 def test_an_unfinished_job_keeps_everything(
     make_job: MakeJob, database: Database, artifacts: Artifacts
 ) -> None:
