@@ -152,7 +152,7 @@ def test_members_that_diverge_are_left_out(several: ExportSpec, artifacts: Artif
     truth = fold.training.y_validation
     signs = np.where(np.arange(len(truth)) % 2, 1.0, -1.0)
     spec = outputs_of(artifacts, [truth + signs, truth - signs, truth + 9, truth + 9], several)
-    wild = {"learning_rate": 10.0, "optimizer": "sgd", "num_layers": 8}
+    wild: dict[str, Any] = {"learning_rate": 10.0, "optimizer": "sgd", "num_layers": 8}
     other = spec.others[0]
     diverging = Candidate(
         replace(other.trial, values={**other.trial.values, **wild}),
