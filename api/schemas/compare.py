@@ -9,7 +9,7 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 from webargs.fields import DelimitedList
 
-from api.schemas.fields import Group
+from api.schemas.fields import Group, interval_field
 from models.fields import described
 from models.reports.comparison import MAX_JOBS
 
@@ -70,6 +70,8 @@ class HeldOutScoreSchema(ma.Schema):
     baseline = ma.fields.Float(
         allow_none=True, metadata=described("The same of always answering mean or majority.")
     )
+    interval = interval_field("95 %, of `score`; null in versions before 0.3.")
+    baseline_interval = interval_field("The same of `baseline`.")
     metrics = ma.fields.Dict()
     baseline_metrics = ma.fields.Dict()
 

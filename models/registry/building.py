@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,9 @@ from models.data.dataset import Dataset
 from models.data.preparation.parts import Rows
 from models.networks import families
 from models.registry.catalog import artifact_folder
-from models.registry.evidence import (
-    Training,
-    evidence_document,
-    measure_held_out,
-    signature_document,
-)
+from models.registry.evidence.baselines import Part
+from models.registry.evidence.document import Training, evidence_document, signature_document
+from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec, RefitError
 from models.registry.files import entry_path
 from models.registry.onnx.latency import measure_latency
@@ -66,9 +64,11 @@ def build_version(spec: ExportSpec) -> ExportResult:
     graph = merge(fold.preprocessor, fold.encoder, network)
     onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, fold, onnx, data)
-    held_out = measure_held_out(data, spec.trial.data.target, fold, onnx)
+    held_out = measure_held_out(
+        spec.trial, data, fold, _learned(spec, data), partial(onnx, features=data.features)
+    )
     signature = signature_document(data, spec.trial.data.target, fold)
-    evidence = evidence_document(spec.trial, spec.result, data, training, held_out, parity)
+    evidence = evidence_document(spec.trial, spec.result, data, training, held_out.evidence, parity)
     preprocessing = {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
     files = {
         "model.onnx": graph,
@@ -111,6 +111,14 @@ def measure_savings(
 
 def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
     return spec.refit or len(data.split.folds) > 1
+
+
+def _learned(spec: ExportSpec, data: LoadedData) -> Part:
+    """Return the rows that the served weights were trained on, and the dataset that holds them."""
+    if not _is_refitted(spec, data):
+        return data.dataset, data.split.folds[0].train
+    joined, rows = _join_validation(data, spec.trial.data)
+    return joined.dataset, rows
 
 
 def _with_weights(spec: ExportSpec) -> ExportSpec:

@@ -235,6 +235,7 @@ def test_without_a_test_part_the_metrics_are_null_and_the_evidence_says_so(
     assert result.evidence["test"] == {
         "rows": 0,
         "metrics": None,
+        "intervals": None,
         "note": "No rows were held out for a test.",
     }
 
