@@ -81,7 +81,7 @@ class VersionFileSchema(ma.Schema):
     bytes = ma.fields.Integer()
 
 
-class VersionBaselineSchema(ma.Schema):
+class SimplerModelSchema(ma.Schema):
     """A simpler model of scikit-learn, trained on the version's rows and scored on its test."""
 
     model = ma.fields.String(metadata=described("Its name, with what was chosen for it."))
@@ -131,7 +131,7 @@ class VersionSchema(VersionSummarySchema):
     model = ma.fields.String()
     baselines = ma.fields.Dict(
         keys=ma.fields.String(),
-        values=ma.fields.Nested(VersionBaselineSchema),
+        values=ma.fields.Nested(SimplerModelSchema),
         allow_none=True,
         metadata=described("`linear` and `trees`; null without test rows."),
     )

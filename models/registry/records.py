@@ -118,6 +118,11 @@ class VersionRecord:
         return self._measured.get("column_importance")
 
     @property
+    def partial_dependence(self) -> list[Document] | None:
+        """The mean answers by value of its first columns; see `documents.DependenceSchema`."""
+        return self._measured.get("partial_dependence")
+
+    @property
     def layers(self) -> list[Document]:
         """Name, type, output_shape and parameters of each layer."""
         layers: list[Document] = self._detail("layers")

@@ -103,7 +103,7 @@ def test_a_regression_is_reported_in_full(app_client, record, register):
     widths = [image.shape[1] for image in page.images.values()]
     assert (widths, heights) == ([900, 900, 1500, 900, 780], [576, 576, 660, 600, 720])
     assert read_picture(app_client, "job_a").shape[0] == pytest.approx(
-        (4.8 + 5.5 + 6 + 0.6) * 120, abs=1
+        (4.8 + 5.5 + 6 + 2 * 1.1 + 0.6) * 120, abs=1
     )
 
 
@@ -118,7 +118,7 @@ def test_a_classification_shows_confusion_and_roc(app_client, record, register, 
     record("job_a", rows(12), spec, version=version)
     assert list(read_page(app_client, "job_a").images) == [*SEARCH, "confusion", "roc"]
     assert read_picture(app_client, "job_a").shape[0] == pytest.approx(
-        (4.8 + 5.5 + 5 + 6.5 + 0.6) * 120, abs=1
+        (4.8 + 5.5 + 5 + 6.5 + 2 * 1.1 + 0.6) * 120, abs=1
     )
 
 

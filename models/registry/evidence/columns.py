@@ -72,7 +72,7 @@ def measure_columns(
     group: str | None,
     target: str,
 ) -> Document:
-    """Return `column_importance` and `partial_dependence` of a version; None for images.
+    """Return `column_importance` and `partial_dependence` of a version.
 
     The importance of a column is what the objective loses when its cells are shuffled between rows
     (Breiman, *Random Forests*, Machine Learning 45, 2001; Fisher et al., *All models are wrong, but
@@ -80,9 +80,8 @@ def measure_columns(
     mean of all shuffles. The rows are fewer where answers are slow.
     """
     dataset, rows = part
-    nothing: Document = {"column_importance": None, "partial_dependence": None}
     if any(dataset.column(name).type is ColumnType.IMAGE for name in features):
-        return nothing
+        return nothing_of_columns(objective, "Images have no columns to shuffle.")
     generator = np.random.default_rng([seed, 4])
     rows = np.sort(generator.permutation(rows)[:MAX_ROWS])
     started = time.perf_counter()
@@ -98,7 +97,7 @@ def measure_columns(
     truth = scoring.truth(dataset.values[target][rows])
     score = scoring.metrics(truth, base)[objective.metric]
     if score is None:
-        return nothing
+        return nothing_of_columns(objective, f"{objective.metric} is undefined on these rows.")
     columns = tuple(dataset.column(name) for name in features)
     own = Dataset(columns, {name: dataset.values[name][rows] for name in features})
     table = _Table(own, answers)
@@ -128,6 +127,15 @@ def measure_columns(
             "items": items,
         },
         "partial_dependence": _dependence(scoring, table, items),
+    }
+
+
+def nothing_of_columns(objective: Objective, reason: str) -> Document:
+    """Return the same without any column, and why."""
+    known = {"metric": objective.metric, "rows": 0, "repeats": 0, "columns": 0}
+    return {
+        "column_importance": {**known, "note": reason, "items": []},
+        "partial_dependence": [],
     }
 
 

@@ -11,7 +11,7 @@ from models.data.preparation.parts import Rows
 from models.data.preparation.tasks import Task
 from models.registry.documents import Document
 from models.registry.evidence.baselines import Baseline, Part, train_baselines
-from models.registry.evidence.columns import measure_columns
+from models.registry.evidence.columns import measure_columns, nothing_of_columns
 from models.registry.evidence.comparison import (
     TreesComparison,
     compare_with_trees,
@@ -132,8 +132,7 @@ def _nothing(trial: TrialSpec) -> Document:
         "baseline": {"predicts": predicts(trial), "metrics": None, "intervals": None},
         "baselines": None,
         **_compared_document(TreesComparison(None, NO_ROWS)),
-        "column_importance": None,
-        "partial_dependence": None,
+        **nothing_of_columns(measured_by(trial.data.task, trial.objective), NO_ROWS),
     }
 
 
