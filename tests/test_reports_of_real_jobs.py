@@ -1,6 +1,7 @@
 """Reports and comparisons of jobs that the whole service has run."""
 
 import csv
+import html
 import io
 
 import matplotlib.image
@@ -42,7 +43,8 @@ def run(client, model, dataset, strategy="random", trials=3, **changes):
 def test_a_real_job_is_reported(service, client, dataset, figures):
     job = run(client, f"report-{dataset}", dataset)
     page = fetch(f"{service.url}/tune/{job['id']}/report").text
-    for name in ("best_so_far", "parallel_coordinates", "learning_curves", *figures):
+    columns = ("column_importance", "partial_dependence")
+    for name in ("best_so_far", "parallel_coordinates", "learning_curves", *figures, *columns):
         assert f'<figure id="{name}"><img src="data:image/png;base64,' in page, name
     assert '<p id="importance">' in page
     assert f"report-{dataset}" in page
@@ -54,6 +56,20 @@ def test_a_real_job_is_reported(service, client, dataset, figures):
     version = client.version(job["model"], 1)
     files = f"{service.url}/models/{job['model']}/versions/1/artifacts"
     answers = fetch(f"{files}/held_out.json").json()
+    assert version["better_than_trees"] in (True, False, "undecided")
+    for name in ("better_than_trees", "conclusion"):
+        assert job[name] == version[name] == version["evidence"][name]
+    assert version["conclusion"] in html.unescape(page)
+    for metric, score in version["metrics"].items():
+        low, high = version["intervals"][metric]
+        assert low <= score <= high
+    assert {name: each["note"] for name, each in version["baselines"].items()} == {
+        "linear": None,
+        "trees": None,
+    }
+    assert version["optimism"]["search"] == pytest.approx(job["best_trial"]["score"])
+    important = {item["column"] for item in version["column_importance"]["items"]}
+    assert important <= {column["name"] for column in version["signature"]["columns"]}
     assert "held_out.json" in version["files"]
     assert len(answers["truth"]) == answers["rows"] == version["evidence"]["test"]["rows"]
     if dataset == "diabetes":

@@ -9,7 +9,7 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf
 from webargs.fields import DelimitedList
 
-from api.schemas.fields import Group
+from api.schemas.fields import Group, interval_field
 from models.fields import described
 from models.reports.comparison import MAX_JOBS
 
@@ -70,6 +70,8 @@ class HeldOutScoreSchema(ma.Schema):
     baseline = ma.fields.Float(
         allow_none=True, metadata=described("The same of always answering mean or majority.")
     )
+    interval = interval_field("95 %, of `score`; null in versions before 0.3.")
+    baseline_interval = interval_field("The same of `baseline`.")
     metrics = ma.fields.Dict()
     baseline_metrics = ma.fields.Dict()
 
@@ -136,7 +138,7 @@ _COLUMNS = (
     *("id", "model", "strategy", "best_trial", "best_score", "spread", "seconds"),
     *("seconds_to_best", "trials_to_best", "area_over_trials", "area_over_seconds", "version"),
     *("state", "metric", "direction", "completed", "failed", "stopped"),
-    *("held_out_rows", "held_out_score", "held_out_baseline"),
+    *("held_out_rows", "held_out_score", "held_out_low", "held_out_high", "held_out_baseline"),
 )
 
 
@@ -149,6 +151,8 @@ def comparison_csv(dumped: Mapping[str, Any]) -> str:
     writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
     writer.writeheader()
     for job in dumped["items"]:
-        test = {f"held_out_{name}": cell for name, cell in (job["held_out"] or {"rows": 0}).items()}
+        held_out = job["held_out"] or {"rows": 0}
+        ends = dict(zip(("low", "high"), held_out.get("interval") or (), strict=False))
+        test = {f"held_out_{name}": cell for name, cell in (held_out | ends).items()}
         writer.writerow(job | job["objective"] | job["trials"] | test)
     return file.getvalue()

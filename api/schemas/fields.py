@@ -6,6 +6,8 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from models.data.warnings import WarningCode
+from models.fields import described
+from models.registry.documents import UNDECIDED
 
 DEFAULT_LIMIT = 100  # items of a list
 
@@ -29,6 +31,45 @@ class DataWarningSchema(ma.Schema):
     column = ma.fields.String(allow_none=True, metadata={"description": "Null: the whole table."})
     rows = ma.fields.Integer(
         allow_none=True, metadata={"description": "How many rows are concerned."}
+    )
+
+
+def interval_field(text: str) -> ma.fields.List[Any]:
+    """Make the field of a 95 % interval; `text` describes it."""
+    return ma.fields.List(
+        ma.fields.Float(), allow_none=True, metadata=described(f"{text} Low and high.")
+    )
+
+
+def intervals_field(text: str) -> ma.fields.Dict:
+    """Make the field of the intervals of metrics; `text` describes it."""
+    return ma.fields.Dict(
+        allow_none=True,
+        metadata=described(f"{text} By name, low and high; null where undefined."),
+    )
+
+
+def trees_field() -> ma.fields.Raw:
+    """Make the field that compares a version with boosted trees."""
+    return ma.fields.Raw(
+        allow_none=True,
+        metadata={
+            "oneOf": [
+                {"type": "boolean"},
+                {"type": "string", "enum": [UNDECIDED]},
+            ],
+            "description": "Whether the version is better on its test rows than scikit-learn's"
+            " HistGradientBoosting, trained on the same rows: by the objective, if the 95 %"
+            " interval of the difference lies above 0. Null where there is nothing to compare.",
+        },
+    )
+
+
+def conclusion_field() -> ma.fields.String:
+    """Make the field of the sentence beside it."""
+    return ma.fields.String(
+        allow_none=True,
+        metadata=described("`better_than_trees` in a sentence with the two scores."),
     )
 
 

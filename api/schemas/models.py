@@ -3,7 +3,13 @@
 import marshmallow as ma
 from marshmallow.validate import Range
 
-from api.schemas.fields import PageQuery
+from api.schemas.fields import (
+    PageQuery,
+    conclusion_field,
+    interval_field,
+    intervals_field,
+    trees_field,
+)
 from models.fields import LARGEST_NUMBER, StrictInteger, described
 
 
@@ -26,6 +32,10 @@ class VersionSummarySchema(ma.Schema):
         allow_none=True,
         metadata=described("The same of always answering mean or majority."),
     )
+    intervals = intervals_field("95 %, of `metrics`; null in versions before 0.3.")
+    baseline_intervals = intervals_field("The same of `baseline`.")
+    better_than_trees = trees_field()
+    conclusion = conclusion_field()
     unreadable = ma.fields.String(
         allow_none=True,
         metadata=described("Why its files or metrics cannot be read; null if they can."),
@@ -71,14 +81,66 @@ class VersionFileSchema(ma.Schema):
     bytes = ma.fields.Integer()
 
 
+class SimplerModelSchema(ma.Schema):
+    """A simpler model of scikit-learn, trained on the version's rows and scored on its test."""
+
+    model = ma.fields.String(metadata=described("Its name, with what was chosen for it."))
+    metrics = ma.fields.Dict(allow_none=True, metadata=described("Null if it has no answers."))
+    intervals = intervals_field("Of `metrics`.")
+    rows = ma.fields.Integer(metadata=described("Rows that it learned from."))
+    note = ma.fields.String(allow_none=True, metadata=described("Why it has no answers."))
+
+
+class VersionOptimismSchema(ma.Schema):
+    """The score that won the search, which is too good on average, beside the test score."""
+
+    metric = ma.fields.String()
+    search = ma.fields.Float()
+    test = ma.fields.Float()
+    interval = interval_field("95 %, of the test score.")
+    gap = ma.fields.Float(metadata=described("Above 0 where the test score is the worse one."))
+
+
+class ImportantColumnSchema(ma.Schema):
+    """The importance of one raw column."""
+
+    column = ma.fields.String()
+    importance = ma.fields.Float(
+        metadata=described("What `metric` loses when the cells are shuffled between rows.")
+    )
+    interval = interval_field("95 %, over resamples of the rows.")
+
+
+class ColumnImportanceSchema(ma.Schema):
+    """What matters to a version's answers on held-out rows, the most important column first.
+
+    `GET /tune/{id}/importance` is about hyperparameters.
+    """
+
+    metric = ma.fields.String()
+    rows = ma.fields.Integer(metadata=described("Held-out rows that were looked at."))
+    repeats = ma.fields.Integer(metadata=described("Shuffles of each column."))
+    columns = ma.fields.Integer(metadata=described("Columns of the version; some may be left out."))
+    note = ma.fields.String(allow_none=True, metadata=described("Why it may mean little."))
+    items = ma.fields.List(ma.fields.Nested(ImportantColumnSchema))
+
+
 class VersionSchema(VersionSummarySchema):
     """A version with its evidence, signature, lineage and layers."""
 
     model = ma.fields.String()
+    baselines = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Nested(SimplerModelSchema),
+        allow_none=True,
+        metadata=described("`linear` and `trees`; null without test rows."),
+    )
+    optimism = ma.fields.Nested(VersionOptimismSchema, allow_none=True)
+    column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
     aliases = ma.fields.List(ma.fields.String())
     signature = ma.fields.Dict(metadata=described("Columns, classes and a sample row."))
     evidence = ma.fields.Dict(
-        metadata=described("Scores, held-out test, baseline, lineage."),
+        metadata=described("Scores, held-out test, baselines, lineage; see docs/evidence.md."),
     )
     layers = ma.fields.List(
         ma.fields.Dict(),

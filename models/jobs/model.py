@@ -140,7 +140,8 @@ class Job:
     created_by: str | None = None  # name of a key; None in jobs of versions before 0.3
     claims: int = 0  # times that a worker took it, by which a run is told from those before it
     waiting_for: str | None = None  # what keeps it from going on, in a sentence
-    data_notes: Mapping[str, Any] | None = None  # `warnings` and `columns` of its data
+    # `warnings` and `columns` of its data, and `trees`: its version beside boosted trees
+    data_notes: Mapping[str, Any] | None = None
     bytes: int | None = None  # of the weights that it keeps; None until they are counted
     chosen_trial: int | None = None  # that the user has chosen as the winner; None: the best
     description: str | None = None
@@ -179,6 +180,21 @@ class Job:
         """The columns that are `used` and, with reasons, `ignored`; None in old jobs."""
         found = (self.data_notes or {}).get("columns")
         return found if isinstance(found, dict) else None
+
+    @property
+    def better_than_trees(self) -> bool | str | None:
+        """True, False or "undecided" of its version; None where nothing was compared."""
+        return self._trees.get("better_than_trees")
+
+    @property
+    def conclusion(self) -> str | None:
+        """The sentence that says so."""
+        return self._trees.get("conclusion")
+
+    @property
+    def _trees(self) -> dict[str, Any]:
+        found = (self.data_notes or {}).get("trees")
+        return found if isinstance(found, dict) else {}
 
     @property
     def parallelism(self) -> int | None:

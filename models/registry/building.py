@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import keras
 
 from models.networks import families
 from models.registry.catalog import artifact_folder
-from models.registry.evidence import evidence_document, measure_held_out, signature_document
+from models.registry.evidence.document import evidence_document, signature_document
+from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec
 from models.registry.files import entry_path
 from models.registry.members import build_members
@@ -51,10 +53,12 @@ def build_version(spec: ExportSpec) -> ExportResult:
     graph = merge(fold.preprocessor, fold.encoder, network)
     onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, fold, onnx, data)
-    held_out = measure_held_out(data, spec.trial.data.target, fold, onnx)
+    held_out = measure_held_out(
+        spec.trial, data, fold, members.learned, partial(onnx, features=data.features)
+    )
     signature = signature_document(data, spec.trial.data.target, fold)
     evidence = evidence_document(
-        spec.trial, spec.result, data, members.training(), held_out, parity
+        spec.trial, spec.result, data, members.training(), held_out.evidence, parity
     )
     evidence["ensemble"] = members.ensemble()
     preprocessing = {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}

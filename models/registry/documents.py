@@ -21,6 +21,7 @@ from models.fields import flatten
 Document = dict[str, Any]
 Figures = Mapping[str, float | None]  # by the names of `models.trials.spec.METRICS`
 
+UNDECIDED = "undecided"
 INPUT_TYPES = [kind.value for kind in ColumnType if kind is not ColumnType.IGNORED]
 
 
@@ -121,22 +122,105 @@ def _figures() -> ma.fields.Dict:
     return ma.fields.Dict(ma.fields.String(), values, required=True, allow_none=True)
 
 
+def _interval() -> ma.fields.List[Any]:
+    return ma.fields.List(ma.fields.Float(), validate=Length(equal=2), allow_none=True)
+
+
+def _intervals() -> ma.fields.Dict:
+    return ma.fields.Dict(ma.fields.String(), _interval(), allow_none=True)
+
+
+class BaselineSchema(StoredSchema):
+    """The scores of a simpler model on the test rows."""
+
+    model = ma.fields.String(required=True)  # scikit-learn's name for it
+    metrics = _figures()  # null if it has no answers
+    intervals = _intervals()
+    rows = ma.fields.Integer()  # that it learned from
+    note = ma.fields.String(allow_none=True)  # why it has no answers
+
+
+class OptimismSchema(StoredSchema):
+    """The score that won the search beside the test score."""
+
+    metric = ma.fields.String(required=True)
+    search = ma.fields.Float(required=True)
+    test = ma.fields.Float(required=True)
+    interval = _interval()  # of the test score
+    gap = ma.fields.Float(required=True)  # above 0 where the test score is worse
+
+
+class ImportantColumnSchema(StoredSchema):
+    """The importance of one column."""
+
+    column = ma.fields.String(required=True)
+    importance = ma.fields.Float(required=True)
+    interval = _interval()
+
+
+class ColumnImportanceSchema(StoredSchema):
+    """What the objective loses when the cells of a column are shuffled between held-out rows."""
+
+    metric = ma.fields.String(required=True)
+    rows = ma.fields.Integer(required=True)
+    note = ma.fields.String(allow_none=True)
+    items = ma.fields.List(ma.fields.Nested(ImportantColumnSchema), required=True)
+
+
+class DependenceSchema(StoredSchema):
+    """The mean answer for several values of one column."""
+
+    column = ma.fields.String(required=True)
+    type = ma.fields.String(required=True, validate=OneOf(INPUT_TYPES))
+    values = ma.fields.List(ma.fields.Raw(), required=True)
+    predictions = ma.fields.List(ma.fields.Float())  # of a regression, by value
+    classes = ma.fields.List(ma.fields.Raw())  # that have probabilities
+    probabilities = ma.fields.List(ma.fields.List(ma.fields.Float()))  # by class and value
+
+    @ma.validates_schema
+    def _check_curves(self, data: Document, **_: Any) -> None:
+        curves, classes = data.get("probabilities"), data.get("classes", ())
+        if curves is None and "predictions" not in data:
+            raise ma.ValidationError("Missing data for required field.", "predictions")
+        if curves is not None and len(curves) != len(classes):
+            raise ma.ValidationError("Not a curve for each of `classes`.", "probabilities")
+        for curve in [data["predictions"]] if curves is None else curves:
+            if len(curve) != len(data["values"]):
+                raise ma.ValidationError("Not a number for each of `values`.", "values")
+
+
 class EvidenceSchema(StoredSchema):
-    """The parts of evidence.json that are read again; see `models.registry.evidence`."""
+    """The parts of evidence.json that are read again; see `models.registry.evidence`.
+
+    Versions before 0.3 have no intervals, no models beside them, and nothing about columns.
+    """
 
     validation = ma.fields.Nested(
         StoredSchema.from_dict({"metrics": _figures()}, name="StoredValidation"), required=True
     )
     test = ma.fields.Nested(
-        StoredSchema.from_dict({"rows": ma.fields.Integer(required=True)}, name="StoredTest"),
+        StoredSchema.from_dict(
+            {"rows": ma.fields.Integer(required=True), "intervals": _intervals()},
+            name="StoredTest",
+        ),
         required=True,
     )
     baseline = ma.fields.Nested(
         StoredSchema.from_dict(
-            {"predicts": ma.fields.String(required=True)}, name="StoredBaseline"
+            {"predicts": ma.fields.String(required=True), "intervals": _intervals()},
+            name="StoredBaseline",
         ),
         required=True,
     )
+    baselines = ma.fields.Dict(
+        ma.fields.String(), ma.fields.Nested(BaselineSchema), allow_none=True
+    )
+    # Null where there is nothing to compare.
+    better_than_trees = ma.fields.Raw(validate=OneOf([True, False, UNDECIDED]), allow_none=True)
+    conclusion = ma.fields.String(allow_none=True)  # about it, in a sentence
+    optimism = ma.fields.Nested(OptimismSchema, allow_none=True)
+    column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
+    partial_dependence = ma.fields.List(ma.fields.Nested(DependenceSchema), allow_none=True)
 
 
 class VersionDocumentsSchema(StoredSchema):

@@ -13,7 +13,8 @@ from models.networks import families
 from models.networks.averaging import average
 from models.registry.documents import Document
 from models.registry.ensemble import Choice, choose_members
-from models.registry.evidence import Training
+from models.registry.evidence.baselines import Part
+from models.registry.evidence.document import Training
 from models.registry.export import Candidate, ExportSpec, RefitError
 from models.registry.onnx.latency import measure_latency
 from models.store.artifacts import Artifacts
@@ -42,6 +43,7 @@ class Members:
 
     listed: Sequence[Member]
     fold: PreparedFold
+    learned: Part  # the rows that they were trained on, and the dataset that holds them
     choice: Choice
     seconds: float  # of the search's training of all members' trials and of the refit
 
@@ -114,9 +116,11 @@ def _keep(spec: ExportSpec, data: LoadedData) -> Members:
             Member(candidate, load_weights(artifacts, run.weights), share, run.best_epoch, run)
             for run in runs
         ]
+    rows = data.split.folds[0].train
     return Members(
         members,
-        prepare_fold(data, spec.trial.data, data.split.folds[0].train),
+        prepare_fold(data, spec.trial.data, rows),
+        (data.dataset, rows),
         choice,
         sum(candidates[place].result.seconds for place in set(choice.picks)),
     )
@@ -173,7 +177,10 @@ def _refit(spec: ExportSpec, data: LoadedData) -> Members:
         for place, result in sound
     ]
     seconds = sum(candidates[place].result.seconds for place in set(picks))
-    return Members(members, fold, choice, seconds + sum(result.seconds for _, result in trained))
+    learned = (joined.dataset, rows)
+    return Members(
+        members, fold, learned, choice, seconds + sum(result.seconds for _, result in trained)
+    )
 
 
 def _train_member(candidate: Candidate, fold: PreparedFold, number: int) -> RunResult:

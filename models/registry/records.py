@@ -81,6 +81,48 @@ class VersionRecord:
         return evidence
 
     @property
+    def intervals(self) -> Document | None:
+        """The 95 % intervals of `metrics`, by name; None in versions before 0.3."""
+        found: Document | None = self._measured.get("test", {}).get("intervals")
+        return found
+
+    @property
+    def baseline_intervals(self) -> Document | None:
+        """The same of `baseline`."""
+        found: Document | None = self._measured.get("baseline", {}).get("intervals")
+        return found
+
+    @property
+    def baselines(self) -> Document | None:
+        """Simpler models on the test rows, by name; see `documents.BaselineSchema`."""
+        return self._measured.get("baselines")
+
+    @property
+    def better_than_trees(self) -> bool | str | None:
+        """True, False or "undecided"; None where there is nothing to compare."""
+        return self._measured.get("better_than_trees")
+
+    @property
+    def conclusion(self) -> str | None:
+        """The sentence that says so, or why there is nothing to compare."""
+        return self._measured.get("conclusion")
+
+    @property
+    def optimism(self) -> Document | None:
+        """The score that won the search beside the test score; see `documents.OptimismSchema`."""
+        return self._measured.get("optimism")
+
+    @property
+    def column_importance(self) -> Document | None:
+        """What matters to its answers; see `documents.ColumnImportanceSchema`."""
+        return self._measured.get("column_importance")
+
+    @property
+    def partial_dependence(self) -> list[Document] | None:
+        """The mean answers by value of its first columns; see `documents.DependenceSchema`."""
+        return self._measured.get("partial_dependence")
+
+    @property
     def layers(self) -> list[Document]:
         """Name, type, output_shape and parameters of each layer."""
         layers: list[Document] = self._detail("layers")
@@ -97,6 +139,14 @@ class VersionRecord:
         """The number of weights of the network."""
         parameters: int = self._detail("parameters")
         return parameters
+
+    @cached_property
+    def _measured(self) -> Document:
+        """The evidence, or nothing where it cannot be read, so that the version is listed."""
+        try:
+            return self.evidence
+        except Unreadable:
+            return {}
 
     @property
     def _name(self) -> str:

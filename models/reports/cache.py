@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from models.jobs.model import Outcome
-from models.reports.job_report import JobReport
+from models.reports.job_report import JobReport, Missing
 
 MAX_BYTES = 32 << 20  # of one process
 _ENTRY = 2048  # bytes that an entry counts beside its content
@@ -70,9 +70,12 @@ def digest_of_trials(outcomes: Sequence[Outcome]) -> str:
 def digest_of_report(report: JobReport) -> str:
     """Return a digest of all that the figures of a report show."""
     leaders = [[trial.number, trial.score, trial.epochs, trial.result] for trial in report.leaders]
-    return _digest(
-        [report.job.document, digest_of_trials(report.outcomes), leaders, report.answers]
-    )
+    version: list[Any] = []
+    if not isinstance(report.version, Missing):
+        shown = report.version
+        version = [shown.version, shown.column_importance, shown.partial_dependence]
+    trials = digest_of_trials(report.outcomes)
+    return _digest([report.job.document, trials, leaders, report.answers, version])
 
 
 def _digest(document: Any) -> str:

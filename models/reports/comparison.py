@@ -20,6 +20,8 @@ from models.trials.spec import CLASS_METRICS, Objective
 
 MAX_JOBS = 20
 
+Interval = Sequence[float]  # low and high
+
 
 @dataclass(frozen=True, slots=True)
 class HeldOutScore:
@@ -28,6 +30,8 @@ class HeldOutScore:
     rows: int
     score: float | None  # the job's objective on them
     baseline: float | None  # the same of always giving the mean or the class shares
+    interval: Interval | None  # 95 %, of `score`
+    baseline_interval: Interval | None
     metrics: Figures
     baseline_metrics: Figures
 
@@ -145,6 +149,8 @@ def held_out_score(job: Job, models: ModelCatalog) -> HeldOutScore | None:
         rows=test["rows"],
         score=metrics.get(metric),
         baseline=baseline.get(metric),
+        interval=(version.intervals or {}).get(metric),
+        baseline_interval=(version.baseline_intervals or {}).get(metric),
         metrics=metrics,
         baseline_metrics=baseline,
     )

@@ -18,6 +18,7 @@ from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
 from models.registry.records import VersionRecord
 from models.reports.cache import ResultCache, digest_of_report
+from models.reports.figures.columns import COLUMN_IMPORTANCE, DEPENDENCE
 from models.reports.figures.drawing import INK, FigureKind, explain, printable, render
 from models.reports.figures.front import FRONT
 from models.reports.figures.held_out import CONFUSION, PREDICTED, ROC
@@ -39,6 +40,7 @@ from models.reports.figures.search import (
 from models.reports.job_report import JobReport, Missing, present, reason_of
 
 _WIDTH = 15.0  # inches, of the picture
+_OTHERS = {"linear": "Linear", "trees": "Trees"}  # models beside the version
 _NOTE_HEIGHT = 1.1  # inches, of a row in which no figure can be drawn
 
 
@@ -60,6 +62,9 @@ def write_page(report: JobReport, cache: ResultCache) -> str:
         no_version=reason_of(report.version),
         test_note=reason_of(report.answers),
         metrics=_metrics(report, present(report.version)) if has_version else [],
+        others=_OTHERS,
+        optimism=_optimism(report, present(report.version)) if has_version else None,
+        confidence_note=_confidence_note(present(report.version)) if has_version else None,
         leaders=[_leader(trial, report) for trial in report.leaders],
         scored=len(report.scored),
         figures=[(kind, *_figure(kind, report, content, cache)) for kind in kinds],
@@ -106,9 +111,10 @@ def _rows(spec: JobSpec) -> list[list[FigureKind]]:
     first = [[BEST_SO_FAR, IMPORTANCE], [PARALLEL_COORDINATES]]
     if spec.other_objectives:
         first.insert(0, [FRONT])
+    columns = [[COLUMN_IMPORTANCE], [DEPENDENCE]]
     if spec.task is Task.REGRESSION:
-        return [*first, [LEARNING, PREDICTED]]
-    return [*first, [LEARNING], [CONFUSION, ROC]]
+        return [*first, [LEARNING, PREDICTED], *columns]
+    return [*first, [LEARNING], [CONFUSION, ROC], *columns]
 
 
 def _draw_alone(kind: FigureKind, report: JobReport) -> bytes:
@@ -202,20 +208,52 @@ def _failures(report: JobReport) -> list[tuple[str, int]]:
     return kinds.most_common()
 
 
-def _metrics(report: JobReport, version: VersionRecord) -> list[dict[str, str]]:
-    """Return a line for each metric: validation, test and baseline."""
+def _metrics(report: JobReport, version: VersionRecord) -> list[dict[str, Any]]:
+    """Return a line for each metric: validation, then test and baselines with their intervals."""
     spec, test, baseline = report.job.spec, version.metrics or {}, version.baseline or {}
     validation = version.evidence["validation"]["metrics"] or {}
+    beside = [(version.baselines or {}).get(name) or {} for name in _OTHERS]
+    columns = [
+        (test, version.intervals),
+        (baseline, version.baseline_intervals),
+        *[(each.get("metrics") or {}, each.get("intervals")) for each in beside],
+    ]
     return [
         {
             "name": name,
             "label": metric_label(name, spec.task, spec.target, spec.objective.positive_class),
             "validation": number(validation.get(name)),
-            "test": number(test.get(name)),
-            "baseline": number(baseline.get(name)),
+            "scored": [
+                (number(metrics.get(name)), _bounds((intervals or {}).get(name)))
+                for metrics, intervals in columns
+            ],
         }
         for name in dict.fromkeys([*validation, *test])
     ]
+
+
+def _bounds(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
+
+
+def _optimism(report: JobReport, version: VersionRecord) -> str | None:
+    """Say what the search promised and what the test rows confirm."""
+    found = version.optimism
+    if found is None:
+        return None
+    bounds = _bounds(found.get("interval"))
+    text = (
+        f"The search scored the winner {number(found['search'])};"
+        f" on the test rows it scores {number(found['test'])}"
+    )
+    text += f" (95 % interval {bounds})" if bounds else ""
+    worse = "worse, as is usual for the best of many trials" if found["gap"] > 0 else "no worse"
+    return f"{text}: {worse}."
+
+
+def _confidence_note(version: VersionRecord) -> str | None:
+    note = version.evidence["test"].get("note")
+    return note if isinstance(note, str) and version.metrics is not None else None
 
 
 def _leader(trial: Trial, report: JobReport) -> dict[str, Any]:

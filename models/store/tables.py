@@ -120,7 +120,7 @@ jobs = Table(
     Column("lease_until", UtcDateTime),
     Column("last_event", Integer, nullable=False, default=0, server_default="0"),
     Column("attempts", Integer, nullable=False, default=0, server_default="0"),
-    Column("data_notes", JSON),  # warnings and columns, as decided at submission
+    Column("data_notes", JSON),  # warnings and columns, then its version beside trees
     Column("claims", Integer, nullable=False, default=0, server_default="0"),
     Column("created_by", String(64)),  # name of a key, as in `audit`
     Column("taken_from", String(64)),  # the worker whose lease had lapsed at the last claim

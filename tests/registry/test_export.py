@@ -22,6 +22,7 @@ from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import split
 from models.errors import Invalid
 from models.registry.building import build_version
+from models.registry.documents import EvidenceSchema
 from models.registry.export import ExportResult, ExportSpec, ParityError, RefitError
 from models.serving.engine import Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
@@ -201,6 +202,10 @@ def test_the_evidence_holds_what_the_version_rests_on(houses: Dataset, priced: P
         "seconds": spec.result.seconds,
         "class_weights": None,
     }
+    assert evidence["optimism"]["search"] == spec.result.score
+    assert [item["rows"] for item in evidence["baselines"].values()] == [84, 84]
+    assert {item["column"] for item in evidence["column_importance"]["items"]} == set(FEATURES)
+    assert EvidenceSchema().validate(evidence) == {}
     lineage = evidence["lineage"]
     assert (lineage["job"], lineage["trial"], lineage["seed"]) == ("job_1", 3, 11)
     assert lineage["values"] == dict(spec.trial.values)
@@ -235,6 +240,7 @@ def test_without_a_test_part_the_metrics_are_null_and_the_evidence_says_so(
     assert result.evidence["test"] == {
         "rows": 0,
         "metrics": None,
+        "intervals": None,
         "note": "No rows were held out for a test.",
     }
 
@@ -265,6 +271,7 @@ def test_a_refit_learns_from_validation_rows_too(priced: Priced) -> None:
     assert evidence["training"]["refit"]
     assert evidence["training"]["execution"] is None
     assert evidence["training"]["rows"] == 108
+    assert evidence["baselines"]["trees"]["rows"] == 108
     assert evidence["training"]["epochs"] >= 1
 
 

@@ -10,8 +10,8 @@ import pytest
 from models.data.dataset import Dataset
 from models.data.preparation.splitting import split
 from models.data.preparation.tasks import Task
-from models.registry import evidence
 from models.registry.building import build_version
+from models.registry.evidence import document as evidence
 from models.registry.export import ExportResult, ExportSpec
 from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts

@@ -34,6 +34,12 @@ WHAT = "version 1 of model 'doubles'"
 Change = Callable[..., None]
 
 
+def evidence_with(**parts: Any) -> dict[str, Any]:
+    """The details with other parts of the evidence."""
+    evidence: Any = DETAILS["evidence"]
+    return DETAILS | {"evidence": {**evidence, **parts}}
+
+
 @pytest.fixture
 def store_root(settings: Settings) -> Artifacts:
     return Artifacts(settings.resolved_artifacts)
@@ -97,6 +103,9 @@ def test_versions_can_be_read_at_first(two_versions: FlaskClient) -> None:
     shown = body(two_versions.get("/models/doubles/versions/1"))
     assert shown["aliases"] == ["champion"]
     assert {name: shown[name] for name in DETAILS} == DETAILS
+    # Versions of older releases have none of these.
+    for name in ("intervals", "baselines", "better_than_trees", "optimism", "column_importance"):
+        assert shown[name] is None
     assert predict(two_versions).json["predictions"] == [7.0]
     assert_others_go_on(two_versions)
 
@@ -110,6 +119,17 @@ def test_versions_can_be_read_at_first(two_versions: FlaskClient) -> None:
         (DETAILS | {"baseline": {"r2": "good"}}, "baseline.r2.value"),
         ({key: DETAILS[key] for key in DETAILS if key != "evidence"}, "evidence"),
         (DETAILS | {"evidence": {"test": {}}}, "evidence.test.rows"),
+        (evidence_with(test={"rows": 9, "intervals": {"r2": [1]}}), "intervals.r2"),
+        (evidence_with(better_than_trees="maybe"), "evidence.better_than_trees"),
+        (evidence_with(column_importance={"items": []}), "column_importance.metric"),
+        (
+            evidence_with(
+                partial_dependence=[
+                    {"column": "x", "type": "number", "values": [1, 2], "predictions": [3]}
+                ]
+            ),
+            "partial_dependence.0.values",
+        ),
         (DETAILS | {"signature": NEW_TYPE}, "signature.columns.0.type"),
         (DETAILS | {"layers": [1]}, "layers.0"),
         (DETAILS | {"parameters": "many"}, "parameters"),

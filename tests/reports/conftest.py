@@ -24,7 +24,9 @@ def register(settings: Settings, database: Database) -> Callable[..., int]:
     """Write a version, as `recorded.record_version` does."""
     artifacts = Artifacts(settings.resolved_artifacts)
 
-    def write(spec: Any, answers: Any, metrics: Any = None, baseline: Any = None) -> int:
-        return record_version(database, artifacts, spec, answers, metrics, baseline)
+    def write(
+        spec: Any, answers: Any, metrics: Any = None, baseline: Any = None, evidence: Any = None
+    ) -> int:
+        return record_version(database, artifacts, spec, answers, metrics, baseline, evidence)
 
     return write

@@ -124,8 +124,12 @@ def record_version(
     answers: Mapping[str, Any] | None,
     metrics: Mapping[str, float | None] | None = None,
     baseline: Mapping[str, float | None] | None = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write version 1 of the job's model; `answers` is its held_out.json, if it has one."""
+    """Write version 1 of the job's model; `answers` is its held_out.json, if it has one.
+
+    Its evidence is that of an old version, apart from the parts that are given.
+    """
     files = {}
     if answers is not None:
         content = json.dumps(answers).encode()
@@ -144,6 +148,7 @@ def record_version(
             "validation": {"metrics": metrics},
             "test": {"rows": rows},
             "baseline": {"predicts": "mean"},
+            **(evidence or {}),
         },
     }
     with database.write() as connection:

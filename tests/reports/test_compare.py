@@ -18,7 +18,8 @@ BASELINE = {"loss": 5.0, "mse": 5.0, "mae": 2.0, "rmse": 2.24, "r2": -0.1}
 def two_jobs(record, register):
     """One random and one Bayesian job on the same split; the areas are computed by hand."""
     spec = job_spec()
-    version = register(spec, {"rows": 7}, METRICS, BASELINE)
+    evidence = {"test": {"rows": 7, "intervals": {"loss": [2.0, 3.5], "r2": None}}}
+    version = register(spec, {"rows": 7}, METRICS, BASELINE, evidence)
     record(
         "job_a",
         [
@@ -65,6 +66,8 @@ def test_the_test_of_the_registered_version_is_there(app_client, two_jobs):
         "rows": 7,
         "score": 2.5,
         "baseline": 5.0,
+        "interval": [2.0, 3.5],
+        "baseline_interval": None,
         "metrics": METRICS,
         "baseline_metrics": BASELINE,
     }
@@ -84,7 +87,8 @@ def test_a_comparison_as_csv(app_client, two_jobs, how):
     assert float(first["best_score"]) == 2
     assert [first[name] for name in ("completed", "failed", "stopped")] == ["2", "1", "1"]
     assert float(first["area_over_trials"]) == pytest.approx(0.75)
-    assert [float(first[f"held_out_{name}"]) for name in ("score", "baseline")] == [2.5, 5]
+    shown = [float(first[f"held_out_{name}"]) for name in ("score", "low", "high", "baseline")]
+    assert shown == [2.5, 2.0, 3.5, 5]
     assert second["held_out_score"] == second["version"] == ""
 
 

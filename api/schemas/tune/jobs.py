@@ -3,7 +3,7 @@
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from api.schemas.fields import DataWarningSchema
+from api.schemas.fields import DataWarningSchema, conclusion_field, trees_field
 from api.schemas.tune.trials import TrialSchema
 from models.fields import (
     described,
@@ -80,6 +80,8 @@ class JobSchema(ma.Schema):
     version = ma.fields.Integer(
         allow_none=True, metadata=described("Registered version of the winner.")
     )
+    better_than_trees = trees_field()
+    conclusion = conclusion_field()
     refit = ma.fields.Boolean(
         allow_none=True,
         metadata=described(

@@ -307,10 +307,12 @@ class HeldJob:
         version: int | None = None,
         changes: int | None = None,
         publish: Callable[[Connection], None] | None = None,
+        data_notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Move the job to its final state and let it go.
 
-        `publish` registers the winner in the same transaction. Raises Conflict if the user has
+        `publish` registers the winner in the same transaction; `data_notes` replace those of the
+        job. Raises Conflict if the user has
         changed the job since it had `changes`.
         """
         with self.unit_of_work() as unit:
@@ -322,7 +324,9 @@ class HeldJob:
             unit.change_trials(TrialState.CANCELLED, source=OPEN)
             unit.change_state(state, version=version, error=error)
             # A job that went on keeps the version it had, unless it has a new one.
-            unit.set(error=error, **({} if version is None else {"version": version}))
+            known = {"version": version, "data_notes": data_notes}
+            new = {name: value for name, value in known.items() if value is not None}
+            unit.set(error=error, **new)
 
     def release(self, seconds: float | None = None) -> None:
         """Let the job go, after `seconds` of searching, for any worker to claim.

@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
-from models.errors import Conflict
+from models.errors import Conflict, NotFound
 from models.jobs.model import JobState, Trial
 from models.jobs.search.search import Search
 from models.jobs.store.rows import ranked
@@ -140,11 +141,30 @@ class Saving(Phase):
         changes = self.state.job.changes
         with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
             self.state.held.finish(
-                JobState.SUCCEEDED, version=version, changes=changes, publish=publish
+                JobState.SUCCEEDED,
+                version=version,
+                changes=changes,
+                publish=publish,
+                data_notes=self._notes(version, exported),
             )
             self._search.drop_weights()
             return None
         return self
+
+    def _notes(self, version: int | None, exported: ExportResult | None) -> dict[str, Any]:
+        """Return the notes of the job with the comparison of its version with boosted trees."""
+        job = self.state.job
+        found: dict[str, Any] = {}
+        if exported is not None:
+            found = {name: exported.evidence[name] for name in ("better_than_trees", "conclusion")}
+        else:
+            with suppress(NotFound):  # it was deleted just now
+                record = self.state.context.models.version(job.model, version or 0)
+                found = {
+                    "better_than_trees": record.better_than_trees,
+                    "conclusion": record.conclusion,
+                }
+        return {**(job.data_notes or {}), "trees": found}
 
     def _publish(self, connection: Connection, exported: ExportResult) -> None:
         """Register the written version as the champion."""

@@ -107,7 +107,7 @@ def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
         if job.best_score is not None:
             known += [job.best_score - (job.spread or 0), job.best_score + (job.spread or 0)]
         if job.held_out is not None:
-            known += [job.held_out.score, job.held_out.baseline]
+            known += [job.held_out.score, job.held_out.baseline, *(job.held_out.interval or ())]
     scores = [score for score in known if score is not None]
     if not scores:
         explain(axes, title, _NO_SCORE)
@@ -118,6 +118,8 @@ def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
             axes.errorbar(
                 job.best_score, place, xerr=job.spread or 0, fmt="o", color=color, ms=8, capsize=4
             )
+        if job.held_out is not None and job.held_out.interval is not None:
+            axes.plot(job.held_out.interval, [place, place], color=color, lw=1.2)
         if job.held_out is not None and job.held_out.score is not None:
             axes.plot(job.held_out.score, place, "D", mfc="white", mec=color, mew=1.8, ms=8)
         if job.held_out is not None and job.held_out.baseline is not None:
@@ -130,7 +132,9 @@ def _draw_scores(axes: Axes, comparison: Comparison, label: str) -> None:
     axes.legend(
         handles=[
             Line2D([], [], color=INK, ls="", marker="o", ms=8, label="best score ± spread"),
-            Line2D([], [], color=INK, ls="", marker="D", mfc="white", ms=8, label="test score"),
+            Line2D(
+                [], [], color=INK, ls="", marker="D", mfc="white", ms=8, label="test score, 95 %"
+            ),
             Line2D([], [], color=GREY, ls="", marker="|", ms=14, mew=2.5, label="baseline"),
         ],
         loc="center left",

@@ -344,7 +344,7 @@ BEST_SO_FAR = FigureKind(
 )
 IMPORTANCE = FigureKind(
     name="importance",
-    title="What mattered",
+    title="Importance of hyperparameters",
     alternative="Bars of how much each hyperparameter mattered to the score.",
     draw=_draw_importance,
     missing=lambda report: reason_of(report.importance),

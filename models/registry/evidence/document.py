@@ -17,21 +17,15 @@ from models.data.preparation.tasks import Task
 from models.data.preparation.weighting import class_weight_to_json
 from models.data.spelling import PLAIN
 from models.registry.documents import Document
+from models.registry.evidence.comparison import optimism_document
+from models.registry.evidence.intervals import rounded
 from models.registry.export import Parity
-from models.registry.onnx.model import OnnxAnswers
 from models.trials.data import LoadedData, PreparedFold
-from models.trials.metrics import (
-    Metrics,
-    class_metrics,
-    class_probabilities,
-    regression_metrics,
-)
-from models.trials.spec import METRICS, TrialResult, TrialSpec
+from models.trials.spec import TrialResult, TrialSpec
 
 MAX_CATEGORIES = 50  # listed in signature.json; of a column with more, none
 MAX_HELD_OUT_ROWS = 10_000  # kept in held_out.json
 MAX_PROBABILITIES = 1_000_000  # kept there, over all rows and classes
-_DIGITS = 7  # significant ones kept of an answer: a float32 has no more
 _LIBRARIES = ("tensorflow", "keras", "keras-tuner", "scikit-learn", "numpy", "onnx", "tf2onnx")
 
 Array = np.ndarray[Any, Any]
@@ -50,16 +44,6 @@ class Training:
     epochs: int  # after which they were taken
     seconds: float  # of the search's training of this trial and of the refit, if there was one
     class_weights: dict[str, float] | None  # of those rows, by label; None if classes had none
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Metrics on rows that neither training nor search saw; None without such rows."""
-
-    rows: int
-    metrics: Metrics | None
-    baseline: Metrics | None  # of always giving the training rows' mean or class shares
-    answers: Document  # the content of held_out.json
 
 
 def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Document:
@@ -81,27 +65,6 @@ def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Doc
     }
 
 
-def measure_held_out(
-    data: LoadedData, target: str, fold: PreparedFold, onnx: OnnxAnswers
-) -> HeldOut:
-    """Score the ONNX graph, which will be served, on the test rows of `data`.
-
-    The baseline predicts the mean of the rows that `fold` was trained on, or their class shares.
-    """
-    dataset, rows = data.test_part()
-    if not len(rows):
-        return HeldOut(0, None, None, _nothing_held_out(fold, target))
-    truth = dataset.values[target][rows]
-    answers = onnx(dataset, rows, data.features)
-    return HeldOut(
-        rows=len(rows),
-        metrics=_score(fold, truth, answers),
-        baseline=_score(fold, truth, _guess(fold, len(rows))),
-        answers=held_out_document(fold, target, rows, truth, answers)
-        | {"test_dataset": _digest(data.test_dataset)},
-    )
-
-
 def held_out_document(
     fold: PreparedFold, target: str, rows: Array, truth: Array, answers: Array
 ) -> Document:
@@ -112,7 +75,7 @@ def held_out_document(
     """
     most = min(MAX_HELD_OUT_ROWS, max(1, MAX_PROBABILITIES // answers.shape[1]))
     kept = np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)
-    document = _nothing_held_out(fold, target)
+    document = nothing_held_out(fold, target)
     document["rows"] = len(rows)
     is_whole = len(kept) == len(rows)
     document["note"] = None if is_whole else f"{len(kept)} of {len(rows)} rows are kept."
@@ -134,10 +97,14 @@ def evidence_document(
     result: TrialResult,
     data: LoadedData,
     training: Training,
-    held_out: HeldOut,
+    held_out: Document,
     parity: Parity,
 ) -> Document:
-    """Say why a version may be trusted: scores with spread, test, baseline, parity, lineage."""
+    """Say why a version may be trusted: scores with spread, test, baselines, parity, lineage.
+
+    `held_out` is what `models.registry.evidence.held_out` says of the test rows.
+    """
+    test = held_out["test"]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "objective": asdict(trial.objective),
@@ -156,15 +123,10 @@ def evidence_document(
                 for run in result.folds
             ],
         },
-        "test": {
-            "rows": held_out.rows,
-            "metrics": held_out.metrics,
-            "note": None if held_out.rows else "No rows were held out for a test.",
-        },
-        "baseline": {
-            "predicts": "mean" if trial.data.task is Task.REGRESSION else "majority",
-            "metrics": held_out.baseline,
-        },
+        **held_out,
+        "optimism": optimism_document(
+            trial.objective, result.metrics, test["metrics"], test["intervals"]
+        ),
         "training": asdict(training),
         "parameters": result.parameters,
         "parity": asdict(parity),
@@ -173,7 +135,8 @@ def evidence_document(
     }
 
 
-def _nothing_held_out(fold: PreparedFold, target: str) -> Document:
+def nothing_held_out(fold: PreparedFold, target: str) -> Document:
+    """Return the content of held_out.json without test rows."""
     task = fold.training.outputs.task
     is_regression = task is Task.REGRESSION
     return {
@@ -191,24 +154,7 @@ def _nothing_held_out(fold: PreparedFold, target: str) -> Document:
 
 
 def _rounded(value: float) -> float | None:
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-
-
-def _score(fold: PreparedFold, truth: Array, answers: Array) -> Metrics:
-    task = fold.training.outputs.task
-    if not np.isfinite(answers).all():
-        return dict.fromkeys(METRICS[task])
-    if task is Task.REGRESSION:
-        return regression_metrics(truth.astype(np.float64), answers[:, 0].astype(np.float64))
-    positive = fold.training.positive_class
-    return class_metrics(fold.encoder.encode(truth), class_probabilities(answers), task, positive)
-
-
-def _guess(fold: PreparedFold, rows: int) -> Array:
-    if fold.training.outputs.task is Task.REGRESSION:
-        return np.full((rows, 1), fold.training_truth.astype(np.float64).mean())
-    counts = np.bincount(fold.training.y_train, minlength=len(fold.encoder.classes))
-    return np.tile(counts / counts.sum(), (rows, 1))
+    return rounded(value) if math.isfinite(value) else None
 
 
 @cache

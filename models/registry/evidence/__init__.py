@@ -1,0 +1,1 @@
+"""The evidence of a version: scores with intervals, baselines, and what the columns decide."""
