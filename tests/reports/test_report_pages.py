@@ -1,5 +1,6 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def scored(model, score, note=None):
 
 
 def evidence_of_columns(kind="number", **curves):
-    values = {
+    values: list[Any] = {
         "number": [1.5, 2.5, 8.0],
         "datetime": ["2024-01-01T00:00:00Z", "2024-06-01T00:00:00Z", "2025-01-01T00:00:00Z"],
         "boolean": [False, True],
