@@ -123,12 +123,14 @@ def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, client, en
     client.change_budget(job["id"], max_trials=2)
     same = succeeded(client, job)
     assert (same["version"], same["best_trial"]["number"]) == (1, 1)
+    assert same["conclusion"] == job["conclusion"] == client.version("longer", 1)["conclusion"]
     assert same["progress"]["completed"] == 2
     assert http.get("/models/longer").json()["latest_version"] == 1
 
     client.change_budget(job["id"], max_trials=None)
     better = succeeded(client, job)
     assert (better["version"], better["best_trial"]["number"]) == (2, 3)
+    assert better["conclusion"] == client.version("longer", 2)["conclusion"] != job["conclusion"]
     assert better["stop_reason"] == "exhausted"
     assert better["finished"] > same["finished"] > job["finished"]
     assert client.predict("longer", [[0.0] * 10])["version"] == 2

@@ -268,6 +268,20 @@ def test_answers_that_are_not_finite_are_told_and_stop_nothing(steps: Dataset) -
     assert evidence["baselines"]["trees"]["metrics"]["r2"] > 0.9
 
 
+def test_errors_that_are_too_large_for_a_number_are_null() -> None:
+    generator = np.random.default_rng(7)
+    x = generator.normal(size=100)
+
+    def far(dataset: Dataset, rows: Any) -> np.ndarray:
+        return np.full((len(rows), 1), -1e200)
+
+    evidence = measured(table(x=x, y=1e200 * x), far).evidence
+    assert evidence["test"]["metrics"]["mse"] is None
+    assert evidence["test"]["metrics"]["mae"] > 1e199
+    assert evidence["test"]["intervals"]["mse"] is None
+    assert evidence["better_than_trees"] is None
+
+
 def test_groups_of_the_evaluation_are_drawn_whole() -> None:
     generator = np.random.default_rng(6)
     x = generator.normal(size=400)
@@ -276,7 +290,7 @@ def test_groups_of_the_evaluation_are_drawn_whole() -> None:
     def double(dataset: Dataset, rows: Any) -> np.ndarray:
         return 2 * dataset.values["x"][rows][:, None] + 0.1
 
-    changes = {"evaluation": {"group": "who"}, "features": ("x",)}
+    changes: dict[str, Any] = {"evaluation": {"group": "who"}, "features": ("x",)}
     test = measured(dataset, double, **changes).evidence["test"]
     assert (test["resampled"], test["units"] * 10) == ("groups", test["rows"])
     assert "groups" in test["note"]

@@ -1,5 +1,6 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,12 +117,13 @@ def scored(model, score, note=None):
 
 
 def evidence_of_columns(kind="number", **curves):
-    values = {
+    known: dict[str, list[Any]] = {
         "number": [1.5, 2.5, 8.0],
         "datetime": ["2024-01-01T00:00:00Z", "2024-06-01T00:00:00Z", "2025-01-01T00:00:00Z"],
         "boolean": [False, True],
         "category": ["$x$", "企鹅", "a very long name of a value"],
-    }[kind]
+    }
+    values = known[kind]
     items = [
         {"column": f"column {number} $", "importance": 2.0 - number, "interval": [1.5 - number, 3]}
         for number in range(20)

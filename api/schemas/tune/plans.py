@@ -48,7 +48,9 @@ class ForecastSchema(ma.Schema):
 
     seconds = ma.fields.Float(metadata=described("Seconds of searching, at most."))
     saving_seconds = ma.fields.Float(
-        metadata=described("Seconds of the refit, if there is one, and of making the version.")
+        metadata=described(
+            "Seconds of the refit, if there is one, and of making the version, but its baselines."
+        )
     )
     seconds_per_trial = ma.fields.Nested(SpreadSchema)
     memory_bytes = ma.fields.Integer(

@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
-from models.data.datetimes import expand
+from models.data.datetimes import PARTS, expand
+from models.data.encoding.preprocessing import MAX_CATEGORIES
 from models.data.preparation.parts import Rows
 from models.data.preparation.tasks import Task, has_value
 from models.trials.data import LoadedData, PreparedFold, prepare_fold
@@ -41,7 +42,8 @@ _STRENGTHS = np.logspace(-3, 4, 8)  # alphas of the ridge
 _LOOSENESS = (0.01, 0.1, 1.0, 10.0, 100.0)  # values of C of the logistic regression
 _FOLDS = 3  # that choose C
 _MAX_VALUES = 254  # of a category that trees tell apart; the others count as one
-_ROWS_AT_ONCE = 20_000
+_MAX_INPUTS = 50_000_000  # rows × inputs that are prepared, 200 MB
+_INPUTS_AT_ONCE = 10_000_000  # of test rows
 
 NO_IMAGES = "No baseline is trained on images."
 
@@ -77,7 +79,8 @@ class _Lesson:
         return self._predicted(lambda x: _probabilities(model, x, len(self.fold.encoder.classes)))
 
     def _predicted(self, predict: Callable[[Array], Array]) -> Array:
-        places = range(_ROWS_AT_ONCE, len(self.test_rows), _ROWS_AT_ONCE)
+        at_once = max(1, _INPUTS_AT_ONCE // max(1, self.fold.training.x_train.shape[1]))
+        places = range(at_once, len(self.test_rows), at_once)
         pieces = np.split(self.test_rows, places)
         return np.concatenate([predict(self.test(rows)) for rows in pieces])
 
@@ -96,7 +99,9 @@ def train_baselines(
     if ColumnType.IMAGE in kinds:
         return _without(linear, NO_IMAGES), _without(trees, NO_IMAGES)
     dataset, rows = learned
-    rows = _some(rows, MAX_TEXT_ROWS if ColumnType.TEXT in kinds else MAX_ROWS, ref.seed)
+    most = MAX_TEXT_ROWS if ColumnType.TEXT in kinds else MAX_ROWS
+    most = min(most, max(_MIN_ROWS, _MAX_INPUTS // _width(data)))
+    rows = _some(rows, most, ref.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a model has not converged, or a class is rare
         try:
@@ -108,6 +113,15 @@ def train_baselines(
             _attempt(linear, len(rows), lambda: _fit_linear(fold, test, ref.seed)),
             _attempt(trees, len(rows), lambda: _fit_trees(fold, data, (dataset, rows), test, ref)),
         )
+
+
+def _width(data: LoadedData) -> int:
+    """Return the number of inputs that the standard preprocessing makes, or a few more."""
+    columns = [data.dataset.column(name) for name in data.features]
+    return sum(
+        min(MAX_CATEGORIES, each.distinct + 2) if each.type is ColumnType.CATEGORY else len(PARTS)
+        for each in columns
+    )
 
 
 def _attempt(name: str, rows: int, fit: Callable[[], Baseline]) -> Baseline:

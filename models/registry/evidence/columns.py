@@ -33,6 +33,7 @@ Array = np.ndarray[Any, Any]
 
 MAX_ROWS = 1000  # that are looked at
 MIN_ROWS = 50  # that always are, however slow the answers
+MAX_CELLS = 1_000_000  # rows × columns
 MAX_COLUMNS = 50  # that are shuffled
 REPEATS = 5  # shuffles of each column
 MAX_SECONDS = 3.0  # of answers for the shuffles, as the first one lets expect
@@ -83,7 +84,8 @@ def measure_columns(
     if any(dataset.column(name).type is ColumnType.IMAGE for name in features):
         return nothing_of_columns(objective, "Images have no columns to shuffle.")
     generator = np.random.default_rng([seed, 4])
-    rows = np.sort(generator.permutation(rows)[:MAX_ROWS])
+    most = min(MAX_ROWS, max(MIN_ROWS, MAX_CELLS // len(features)))
+    rows = np.sort(generator.permutation(rows)[:most])
     started = time.perf_counter()
     base = answers(dataset, rows)
     seconds = time.perf_counter() - started

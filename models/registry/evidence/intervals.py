@@ -5,6 +5,7 @@ the jackknife*, Annals of Statistics 7, 1979). Every metric is computed from sum
 one matrix product serves all resamples.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,10 @@ class Scoring:
         if not np.isfinite(answers).all():
             return dict.fromkeys(METRICS[self.task])
         if self.task is Task.REGRESSION:
-            return regression_metrics(truth, answers[:, 0].astype(np.float64))
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = regression_metrics(truth, answers[:, 0].astype(np.float64))
+            # The square of an error may be too large for a number.
+            return {name: value if _is_finite(value) else None for name, value in found.items()}
         return class_metrics(truth, class_probabilities(answers), self.task, self.positive)
 
     def resampled(
@@ -190,6 +194,10 @@ def interval_of(values: Array) -> Interval | None:
 def rounded(value: float) -> float:
     """Keep the seven significant digits that an answer in float32 has."""
     return float(f"{value:.7g}")
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def group_numbers(dataset: Dataset, rows: Rows, group: str | None) -> Array | None:
