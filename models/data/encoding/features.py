@@ -50,10 +50,10 @@ class ScaledFeature:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ScaledFeature":
         """Read a feature of `preprocessing.json`."""
-        numbers = (tuple(document[key]) for key in ("fill", "mean", "scale"))
+        fill, mean, scale = (tuple(document[key]) for key in ("fill", "mean", "scale"))
         # Documents of older versions have no `has_missing`.
         has_missing = document.get("has_missing", False)
-        return cls(document["name"], ColumnType(document["type"]), *numbers, has_missing)
+        return cls(document["name"], ColumnType(document["type"]), fill, mean, scale, has_missing)
 
 
 def components(column_type: ColumnType, values: Array) -> Array:

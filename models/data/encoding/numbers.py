@@ -197,7 +197,9 @@ def _normal_scores(ordered: Array) -> tuple[Array, Array]:
 
 def _apart(points: Array) -> Array:
     """Leave out points that lie so near to the one before that a slope would overflow."""
-    return points[np.append(True, np.diff(points) > _SMALLEST_GAP)]
+    is_apart = np.append(True, np.diff(points) > _SMALLEST_GAP)
+    kept: Array = points[is_apart]
+    return kept
 
 
 def _plain(arrays: Iterable[Array]) -> tuple[tuple[float, ...], ...]:

@@ -35,11 +35,9 @@ def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
             item.name: graph.input(item.name, TensorProto.DOUBLE, (1,))
             for item in preprocessor.scaled
         }
-        mapped = (*preprocessor.categories, *preprocessor.encoded)
-        texts = {
-            name: graph.input(name, TensorProto.STRING, (1,))
-            for name in dict.fromkeys(item.name for item in mapped)
-        }
+        names = [item.name for item in preprocessor.categories]
+        names += [item.name for item in preprocessor.encoded]
+        texts = {name: graph.input(name, TensorProto.STRING, (1,)) for name in dict.fromkeys(names)}
         blocks = [_scaled(graph, preprocessor, inputs)] if inputs else []
         if preprocessor.categories:
             blocks.append(_categories(graph, preprocessor.categories, texts))

@@ -130,7 +130,7 @@ class Preprocessor:
         """A name for each output; for an image that of its column."""
         if self.image is not None:
             return (self.image.name,)
-        mapped = (*self.encoded, *self.texts)
+        mapped: tuple[_Mapped, ...] = (*self.encoded, *self.texts)
         return (
             *self.number_names,
             *(name for feature in self.categories for name in feature.feature_names),

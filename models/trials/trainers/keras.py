@@ -93,7 +93,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
     model = families.build(
         run.network,
         run.values,
-        data.input_shape,
+        data.inputs,
         data.outputs,
         run.seed,
         Steps(total=batches * run.epochs, done=batches * run.initial_epoch),

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from models.networks.inputs import plan_stage
 from models.networks.optimizers import Steps
 from models.space.hyperparameters import value
 from models.trials.trainers.base import (
@@ -69,8 +70,10 @@ class _Training:
         self._x = _with_ones(data.x_train)
         same_rows = data.x_validation is data.x_train
         self._x_validation = self._x if same_rows else _with_ones(data.x_validation)
-        self._plans = plan_layers(run.values, self._x.shape[1] - 1, data.outputs)
-        self._weights, self._best = Weights(self._plans), Weights(self._plans)
+        stage = plan_stage(run.values, data.inputs)
+        features = data.inputs.features if stage is None else stage.outputs
+        self._plans = plan_layers(run.values, features, data.outputs)
+        self._weights, self._best = Weights(self._plans, stage), Weights(self._plans, stage)
         if run.initial_weights is None:
             initialize(self._weights, self._plans, run.values, run.seed)
         else:
