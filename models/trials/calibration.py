@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any, Self
@@ -83,7 +83,7 @@ class InputsByEncoding:
     def __init__(self, fold: PreparedFold) -> None:
         """`fold` has the encoding STANDARD."""
         self._data, self._fitted = fold.training, fold.preprocessor
-        self._ordered: Array | None = None
+        self._ordered: list[Array] | None = None
         self._known: dict[Encoding, Inputs] = {STANDARD: fold.training.inputs}
 
     def of(self, encoding: Encoding) -> Inputs:
@@ -110,11 +110,19 @@ class InputsByEncoding:
         if encoding.numeric is not NumericEncoding.PIECEWISE:
             return self._data.numbers
         if self._ordered is None:
-            x = self._data.x_train[:, : self._data.numbers]
-            places = np.linspace(0, len(x) - 1, min(len(x), MAX_ORDERED)).astype(np.int64)
-            self._ordered = np.sort(x, axis=0)[places]
-        edges = [quantile_edges(column, encoding.bins) for column in self._ordered.T]
+            self._ordered = list(self._present())
+        edges = [quantile_edges(column, encoding.bins) for column in self._ordered]
         return sum(max(1, len(each) - 1) for each in edges)
+
+    def _present(self) -> Iterator[Array]:
+        """Yield the sorted numbers of each component, without those that fill missing cells."""
+        fill, mean, scale = self._fitted.scaling()
+        filled = ((fill - mean) / scale).astype(np.float32)
+        gaps = [item.has_missing for item in self._fitted.scaled for _ in item.fill]
+        for column, number, has_gaps in zip(self._data.x_train.T, filled, gaps, strict=False):
+            ordered = np.sort(column[column != number] if has_gaps else column)
+            places = np.linspace(0, len(ordered) - 1, min(len(ordered), MAX_ORDERED))
+            yield ordered[places.astype(np.int64)]
 
 
 def measure(network: str, values: TrialValues, fold: PreparedFold) -> Measured:

@@ -120,7 +120,7 @@ def divide(dataset: Dataset, ref: DataRef) -> LoadedData:
     )
 
 
-class _Kept(Generic[T]):
+class Kept(Generic[T]):
     """What was used last: as much as fits in `most` bytes, and the `least` last items anyway."""
 
     def __init__(self, most: int, least: int) -> None:
@@ -146,8 +146,8 @@ class _Kept(Generic[T]):
         return sum(held for _, held in self._items.values())
 
 
-_prepared: _Kept[PreparedData] = _Kept(MAX_PREPARED_BYTES, least=1)
-_loaded: _Kept[LoadedData] = _Kept(MAX_LOADED_BYTES, least=0)
+_prepared: Kept[PreparedData] = Kept(MAX_PREPARED_BYTES, least=1)
+_loaded: Kept[LoadedData] = Kept(MAX_LOADED_BYTES, least=0)
 
 
 def prepare(ref: DataRef, encoding: Encoding = STANDARD) -> PreparedData:

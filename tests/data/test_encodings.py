@@ -144,7 +144,7 @@ def test_missing_cells_of_the_training_rows_are_told():
 
 def test_every_category_is_encoded_by_the_target():
     generator = np.random.default_rng(0)
-    cells = generator.choice(["x", "y", None], 300).tolist()
+    cells = [("x", "y", None)[place] for place in generator.integers(3, size=300)]
     dataset = from_records([{"c": cell} for cell in cells], {"c": "category"})
     y = np.array([5.0 if cell == "x" else 0.0 for cell in cells]) + generator.normal(size=300)
     fitted, trained = Preprocessor.fit_transform(dataset, ALL, ["c"], y, 0, TARGET)

@@ -8,14 +8,15 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import build
-from models.networks.inputs import Coding, Inputs, plan_stage
+from models.networks.inputs import Coding, Inputs, Stage, plan_stage
 from models.networks.outputs import Outputs
 from models.networks.size import size_of
 from models.registry.onnx.network import network_graph
+from models.space.drawing import Values
 
 INPUTS = Inputs((12,), 3, (2, 5))
-PERIODIC = {"numeric_encoding": "periodic", "frequencies": 4, "numeric_embedding_size": 6}
-EMBEDDING = {"category_encoding": "embedding", "category_embedding_size": 3}
+PERIODIC: Values = {"numeric_encoding": "periodic", "frequencies": 4, "numeric_embedding_size": 6}
+EMBEDDING: Values = {"category_encoding": "embedding", "category_embedding_size": 3}
 REGRESSION = Outputs.of(Task.REGRESSION)
 CHOICES = [
     (PERIODIC, INPUTS, 3 * 6 + 9),
@@ -25,6 +26,12 @@ CHOICES = [
     (EMBEDDING, Inputs((5,), 0, (5,)), 3),
     (PERIODIC | EMBEDDING, Inputs((9,), 1, (4, 4)), 6 + 3 + 3),
 ]
+
+
+def planned(values, inputs=INPUTS) -> Stage:
+    stage = plan_stage(values, inputs)
+    assert stage is not None
+    return stage
 
 
 def network(values, inputs=INPUTS, seed=1):
@@ -37,7 +44,7 @@ def rows(inputs, count=20):
 
 @pytest.mark.parametrize(("values", "inputs", "features"), CHOICES)
 def test_the_plan_says_what_the_layers_are(values, inputs, features):
-    stage = plan_stage(values, inputs)
+    stage = planned(values, inputs)
     model = network(values, inputs)
     layer = model.get_layer("inputs")
     assert (stage.inputs, stage.outputs) == (inputs.features, features)
@@ -49,7 +56,7 @@ def test_the_plan_says_what_the_layers_are(values, inputs, features):
 
 
 def test_plain_parts_are_joined_and_small_categories_keep_their_places():
-    parts = plan_stage(EMBEDDING, INPUTS).parts
+    parts = planned(EMBEDDING).parts
     assert [(part.coding, part.width, part.outputs) for part in parts] == [
         (Coding.PLAIN, 5, 5),
         (Coding.EMBEDDING, 5, 3),

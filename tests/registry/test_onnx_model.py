@@ -12,6 +12,7 @@ from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.networks import families
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.registry.onnx.model import OnnxAnswers, merge
 from models.registry.onnx.network import network_graph
@@ -33,7 +34,7 @@ def fitted(
 
 def network(shape: tuple[int, ...], task: Task, classes: int = 0, **values: Any) -> keras.Model:
     trial = {"num_layers": 2, "units": 8, "dropout": 0.2, **values}
-    return families.build("mlp", trial, shape, Outputs.of(task, classes), seed=3)
+    return families.build("mlp", trial, Inputs(shape), Outputs.of(task, classes), seed=3)
 
 
 def test_every_activation_survives(houses: Dataset) -> None:
@@ -63,7 +64,7 @@ def test_only_convolutions_need_the_slow_export_of_keras(name: str, producer: st
     if name == "mlp":
         values |= {"num_layers": len(ACTIVATIONS), "activation": list(ACTIVATIONS)}
         values |= {"batch_normalization": [True, *[False] * (len(ACTIVATIONS) - 1)]}
-    model = families.build(name, values, (8, 8, 1), Outputs.of(Task.MULTICLASS, 3), seed=0)
+    model = families.build(name, values, Inputs((8, 8, 1)), Outputs.of(Task.MULTICLASS, 3), seed=0)
     graph = network_graph(model)
     onnx.checker.check_model(graph)
     assert graph.producer_name == producer

@@ -120,7 +120,7 @@ class Weights:
             self.moving.append(Moving(mean, variance))
             start = end
 
-    def stage_views(self, flat: Floats) -> list[Floats]:
+    def stage_views(self, flat: Floats) -> list[Array]:
         """Return the arrays of the stage in a flat array like `self.flat`."""
         return [] if self.stage is None else stage_views(flat[: self.stage_size], self.stage)
 
