@@ -84,6 +84,11 @@ class Stage:
         return sum(part.width for part in self.parts if part.coding is Coding.PERIODIC)
 
     @property
+    def waves(self) -> int:
+        """The sines and cosines of a row."""
+        return 2 * self.numbers * self.periodic.frequencies if self.periodic else 0
+
+    @property
     def kernels(self) -> tuple[tuple[int, int, int], ...]:
         """The kernels of all layers, each (copies, inputs, outputs), in the order of Keras."""
         return tuple(self._kernels())

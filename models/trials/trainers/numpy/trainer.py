@@ -35,6 +35,7 @@ from models.trials.trainers.numpy.optimizers import Rates
 
 # Rows of one pass in which nothing is learned.
 _FORWARD_ROWS = 2048
+_MAX_WAVES = 2**23  # of all rows of such a pass; there are three arrays of them
 # Separates the random numbers of dropout from those of the order of rows.
 _DROPOUT_STREAM = 1
 
@@ -81,6 +82,8 @@ class _Training:
         self._descent = Descent(run.values, self._plans, self._weights)
         self._learning: dict[int, NetworkPass] = {}  # by number of rows
         self._inferring: dict[int, NetworkPass] = {}
+        waves = 0 if stage is None else stage.waves
+        self._at_once = max(1, min(_FORWARD_ROWS, _MAX_WAVES // max(1, waves)))
         steps = -(-self._rows // self._batch)
         self._rates = Rates.of(
             run.values, Steps(total=steps * run.epochs, done=steps * run.initial_epoch)
@@ -135,8 +138,8 @@ class _Training:
     def _scores(self, x: Floats) -> Floats:
         """Return the scores, (units, rows), of rows with their ones."""
         pieces = []
-        for start in range(0, len(x), _FORWARD_ROWS):
-            piece = x[start : start + _FORWARD_ROWS]
+        for start in range(0, len(x), self._at_once):
+            piece = x[start : start + self._at_once]
             rows = len(piece)
             if rows not in self._inferring:
                 self._inferring[rows] = NetworkPass(self._plans, self._weights, rows)
