@@ -50,6 +50,7 @@ from models.oracles.schema import check_strategy
 from models.oracles.strategy import Plan, decide, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
+from models.space.schema import load_space
 from models.space.space import SearchSpace
 from models.trials.monitor import resolve_early_stopping
 from models.trials.trainers.base import NEEDS_COUNTS
@@ -91,6 +92,7 @@ class Data:
     labels: Sequence[str] = ()  # of the classes, by `label_name`
     rarer: str | None = None  # the one of two classes with fewer rows
     warnings: tuple[DataWarning, ...] = ()
+    has_image: bool = False  # as its only feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +166,16 @@ class Submission:
                 f"A trial has {budget.epochs} epochs, so none would count.",
             )
         data = self._resolve_data(request)
-        if foreign := space.foreign(space.parameters, data.task):
-            raise ValidationError({"search_space": foreign})
-        check_strategy(request.strategy, space, data.task)
+        if foreign := space.foreign(space.parameters, data.task, data.has_image):
+            if space != load_space(None, space.network):
+                raise ValidationError({"search_space": foreign})
+            kept = {name: each for name, each in space.parameters.items() if name not in foreign}
+            space = replace(space, parameters=kept)
+        check_strategy(request.strategy, space, data.task, data.has_image)
         spec = replace(
             resolve_objectives(request, data.task, data.labels, data.rarer),
             dataset=data.dataset,
+            space=space,
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,
             strategy=decide(request.strategy, space, budget.max_trials, len(request.objectives)),
@@ -213,6 +219,7 @@ class Submission:
                 builtin_columns(builtin, request),
                 labels,
                 label_name(builtin.rarer),
+                has_image=builtin.is_image,
             )
         if isinstance(request.dataset, str):
             record = self._library.catalog.get(request.dataset)
@@ -245,7 +252,8 @@ class Submission:
             exclude=request.exclude or (),
         )
         kinds = {dataset.column(name).type for name in features}
-        check_network(request.network, ColumnType.IMAGE in kinds)
+        has_image = ColumnType.IMAGE in kinds
+        check_network(request.network, has_image)
         _check_loss(request, dataset)
         parts = split_dataset(dataset, target, task, evaluation, request.seed)
         if own is not None:
@@ -264,7 +272,7 @@ class Submission:
         warnings += _told_of_dataset(record, {target, *features}, warnings)
         columns = column_use(dataset, target, features, _roles(request))
         named = None if rarer is None else label_name(rarer)
-        return Data(record.id, task, weight, columns, labels, named, warnings)
+        return Data(record.id, task, weight, columns, labels, named, warnings, has_image)
 
 
 def _told_of_dataset(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from models.networks import cnn, mlp
+from models.networks.inputs import Inputs
 from models.networks.losses import training_loss
 from models.networks.optimizers import Steps, create_optimizer
 from models.networks.outputs import Outputs
@@ -17,7 +18,7 @@ from models.space.hyperparameters import TrialValues
 # The metric that is the task's own loss, whatever the network is trained by.
 TASK_LOSS = "task_loss"
 
-Build = Callable[[TrialValues, tuple[int, ...], Outputs, int], keras.Model]
+Build = Callable[[TrialValues, Inputs, Outputs, int], keras.Model]
 
 FAMILIES: Mapping[str, Build] = {"mlp": mlp.build, "cnn": cnn.build}
 
@@ -25,33 +26,32 @@ FAMILIES: Mapping[str, Build] = {"mlp": mlp.build, "cnn": cnn.build}
 def create(
     network: str,
     values: TrialValues,
-    input_shape: tuple[int, ...],
+    inputs: Inputs,
     outputs: Outputs,
     seed: int,
 ) -> keras.Model:
     """Create the network that `build` compiles: it predicts, but cannot be trained yet."""
-    return FAMILIES[network](values, input_shape, outputs, seed)
+    return FAMILIES[network](values, inputs, outputs, seed)
 
 
 def build(
     network: str,
     values: TrialValues,
-    input_shape: tuple[int, ...],
+    inputs: Inputs,
     outputs: Outputs,
     seed: int,
     steps: Steps | None = None,
 ) -> keras.Model:
     """Build and compile a network of the family `network` for the values of one trial.
 
-    `input_shape` is the shape of one row after preprocessing: (features,) or
-    (height, width, channels). `steps` is the length of the training, which some learning-rate
-    schedules need; leave it out for a network that will not be trained. Initial weights depend on
-    `seed` alone. The network reports the loss that it is trained by, which includes weight
-    penalties, `task_loss`, the loss of its task without them, and `outputs.companion`. Row weights
-    apply to the first two: `task_loss` is then divided by their sum, and the loss by the number of
-    rows.
+    `inputs` is one row after preprocessing. `steps` is the length of the training, which some
+    learning-rate schedules need; leave it out for a network that will not be trained. Initial
+    weights depend on `seed` alone. The network reports the loss that it is trained by, which
+    includes weight penalties, `task_loss`, the loss of its task without them, and
+    `outputs.companion`. Row weights apply to the first two: `task_loss` is then divided by their
+    sum, and the loss by the number of rows.
     """
-    model = create(network, values, input_shape, outputs, seed)
+    model = create(network, values, inputs, outputs, seed)
     model.compile(
         optimizer=create_optimizer(values, steps or Steps(total=1)),
         loss=training_loss(values, outputs),

@@ -49,10 +49,10 @@ def build_version(spec: ExportSpec) -> ExportResult:
     training again fails. Nothing is written then.
     """
     members, data = build_members(spec)
-    network, fold = members.network(), members.fold
-    graph = merge(fold.preprocessor, fold.encoder, network)
+    network, fold = members.network(), members.folds[0]
+    graph = merge([each.preprocessor for each in members.folds], fold.encoder, network)
     onnx = OnnxAnswers.load(graph)
-    parity = check_parity(network, fold, onnx, data)
+    parity = check_parity(network, members.folds, onnx, data)
     held_out = measure_held_out(
         spec.trial, data, fold, members.learned, partial(onnx, features=data.features)
     )
@@ -61,7 +61,10 @@ def build_version(spec: ExportSpec) -> ExportResult:
         spec.trial, spec.result, data, members.training(), held_out.evidence, parity
     )
     evidence["ensemble"] = members.ensemble()
-    preprocessing = {"preprocessor": fold.preprocessor.to_json(), "target": fold.encoder.to_json()}
+    first, *others = (each.preprocessor.to_json() for each in members.folds)
+    preprocessing: dict[str, Any] = {"preprocessor": first, "target": fold.encoder.to_json()}
+    if others:  # one for each further input of the network
+        preprocessing["other_preprocessors"] = others
     files = {
         "model.onnx": graph,
         "model.keras": _keras_file(network),
@@ -94,18 +97,21 @@ def build_version(spec: ExportSpec) -> ExportResult:
 
 
 def measure_savings(
-    network: str, several: Sequence[TrialValues], fold: PreparedFold
+    network: str, several: Sequence[tuple[TrialValues, PreparedFold]]
 ) -> list[Saving]:
-    """Build untrained networks and make the two files of a version that hold each, in memory."""
+    """Build untrained networks and make the two files of a version that hold each, in memory.
+
+    Each fold has the encoding that its values name.
+    """
     with released():
-        return [_measure_saving(network, values, fold) for values in several]
+        return [_measure_saving(network, values, fold) for values, fold in several]
 
 
 def _measure_saving(network: str, values: TrialValues, fold: PreparedFold) -> Saving:
     started = time.perf_counter()
     data = fold.training
-    built = families.create(network, values, data.input_shape, data.outputs, seed=0)
-    graph = merge(fold.preprocessor, fold.encoder, built)
+    built = families.create(network, values, data.inputs, data.outputs, seed=0)
+    graph = merge([fold.preprocessor], fold.encoder, built)
     OnnxAnswers.load(graph)
     size = len(graph) + len(_keras_file(built))
     return Saving(int(built.count_params()), time.perf_counter() - started, size)

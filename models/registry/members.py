@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from models.data.dataset import Dataset
+from models.data.encoding.choice import Encoding
 from models.data.preparation.parts import Rows
 from models.networks import families
-from models.networks.averaging import average
+from models.networks.averaging import Averaged, average
 from models.registry.documents import Document
 from models.registry.ensemble import Choice, choose_members
 from models.registry.evidence.baselines import Part
@@ -18,10 +19,10 @@ from models.registry.evidence.document import Training
 from models.registry.export import Candidate, ExportSpec, RefitError
 from models.registry.onnx.latency import measure_latency
 from models.store.artifacts import Artifacts
-from models.trials.data import LoadedData, PreparedFold, load, prepare, prepare_fold
+from models.trials.data import LoadedData, PreparedFold, encoding_of, load, prepare, prepare_fold
 from models.trials.monitor import monitored_loss
 from models.trials.run import load_weights, train_if_missing
-from models.trials.spec import DataRef, RunReport, TrialSpec
+from models.trials.spec import DataRef, RunReport
 from models.trials.trainers.base import Run, RunResult, Weights
 from models.trials.trainers.choice import choose_trainer
 
@@ -32,6 +33,7 @@ class Member:
 
     candidate: Candidate
     weights: Weights
+    fold: PreparedFold  # the rows that it learned from, in the encoding of its trial
     share: float  # of the answer; those of all members add up to 1
     epochs: int  # after which its weights were taken
     run: RunReport | None = None  # of the search; None if it was trained again
@@ -42,15 +44,19 @@ class Members:
     """The members of a version, the rows that they learned from, and why they were chosen."""
 
     listed: Sequence[Member]
-    fold: PreparedFold
     learned: Part  # the rows that they were trained on, and the dataset that holds them
     choice: Choice
     seconds: float  # of the search's training of all members' trials and of the refit
 
+    @property
+    def folds(self) -> list[PreparedFold]:
+        """One for each encoding of the members, in the order of the network's inputs."""
+        return list(dict.fromkeys(member.fold for member in self.listed))
+
     def network(self) -> keras.Model:
         """Create the network that answers the weighted mean of the members."""
-        networks = [_network(each.candidate.trial, self.fold, each) for each in self.listed]
-        return average(networks, [each.share for each in self.listed])
+        folds = self.folds
+        return average([Averaged(_network(m), m.share, folds.index(m.fold)) for m in self.listed])
 
     def training(self) -> Training:
         """Return the origin of the weights; the epochs are those of the first member."""
@@ -60,10 +66,10 @@ class Members:
             refit=first.run is None,
             execution=None if only is None else only.execution,
             score=None if only is None else only.score,
-            rows=len(self.fold.training_truth),
+            rows=len(first.fold.training_truth),
             epochs=first.epochs,
             seconds=self.seconds,
-            class_weights=self.fold.class_factors,
+            class_weights=first.fold.class_factors,
         )
 
     def ensemble(self) -> Document | None:
@@ -95,7 +101,8 @@ def build_members(spec: ExportSpec) -> tuple[Members, LoadedData]:
 def _choose(spec: ExportSpec) -> tuple[list[Candidate], Choice]:
     candidates = [Candidate(spec.trial, spec.result), *spec.others]
     artifacts = Artifacts(spec.trial.data.artifacts_root)
-    folds = prepare(spec.trial.data).folds if spec.others and spec.picks > 1 else ()
+    encoding = encoding_of(spec.trial.values)
+    folds = prepare(spec.trial.data, encoding).folds if spec.others and spec.picks > 1 else ()
     return candidates, choose_members(candidates, folds, artifacts, spec.picks)
 
 
@@ -107,19 +114,19 @@ def _keep(spec: ExportSpec, data: LoadedData) -> Members:
     spec = _with_weights(spec)
     candidates, choice = _choose(spec)
     artifacts = Artifacts(spec.trial.data.artifacts_root)
+    rows = data.split.folds[0].train
+    fold_of = _Folds(data, spec.trial.data, rows)
     members: list[Member] = []
     for place, count in Counter(choice.picks).items():
         candidate = candidates[place]
         runs = candidate.result.folds if spec.picks > 1 else (_best_run(candidate),)
         share = count / len(choice.picks) / len(runs)
-        members += [
-            Member(candidate, load_weights(artifacts, run.weights), share, run.best_epoch, run)
-            for run in runs
-        ]
-    rows = data.split.folds[0].train
+        fold = fold_of(candidate)
+        for run in runs:
+            weights = load_weights(artifacts, run.weights)
+            members.append(Member(candidate, weights, fold, share, run.best_epoch, run))
     return Members(
         members,
-        prepare_fold(data, spec.trial.data, rows),
         (data.dataset, rows),
         choice,
         sum(candidates[place].result.seconds for place in set(choice.picks)),
@@ -161,26 +168,41 @@ def _refit(spec: ExportSpec, data: LoadedData) -> Members:
     candidates, choice = _choose(spec)
     picks = choice.picks if len(choice.picks) > 1 else choice.picks * spec.picks
     joined, rows = _join_validation(data, spec.trial.data)
-    fold = prepare_fold(joined, spec.trial.data, rows)
+    fold_of = _Folds(joined, spec.trial.data, rows)
     trained = [
-        (place, _train_member(candidates[place], fold, number))
+        (candidates[place], _train_member(candidates[place], fold_of(candidates[place]), number))
         for number, place in enumerate(picks)
     ]
-    sound = [(place, result) for place, result in trained if not result.diverged]
+    sound = [(candidate, result) for candidate, result in trained if not result.diverged]
     if not sound:
         raise RefitError(
             "Trained on training and validation rows together, trial"
             f" {spec.trial.number} diverged in epoch {trained[0][1].epochs}."
         )
     members = [
-        Member(candidates[place], result.weights, 1 / len(sound), result.best_epoch)
-        for place, result in sound
+        Member(candidate, result.weights, fold_of(candidate), 1 / len(sound), result.best_epoch)
+        for candidate, result in sound
     ]
     seconds = sum(candidates[place].result.seconds for place in set(picks))
     learned = (joined.dataset, rows)
-    return Members(
-        members, fold, learned, choice, seconds + sum(result.seconds for _, result in trained)
-    )
+    seconds += sum(result.seconds for _, result in trained)
+    return Members(members, learned, choice, seconds)
+
+
+class _Folds:
+    """Some rows of a dataset to learn from, in the encoding of each candidate; made once each."""
+
+    def __init__(self, data: LoadedData, ref: DataRef, rows: Rows) -> None:
+        self._data, self._ref, self._rows = data, ref, rows
+        self._made: dict[Encoding, PreparedFold] = {}
+
+    def __call__(self, candidate: Candidate) -> PreparedFold:
+        """Return the rows as the candidate's network takes them."""
+        encoding = encoding_of(candidate.trial.values)
+        if encoding not in self._made:
+            fold = prepare_fold(self._data, self._ref, self._rows, encoding=encoding)
+            self._made[encoding] = fold
+        return self._made[encoding]
 
 
 def _train_member(candidate: Candidate, fold: PreparedFold, number: int) -> RunResult:
@@ -221,14 +243,12 @@ def _join_validation(data: LoadedData, ref: DataRef) -> tuple[LoadedData, Rows]:
     return replace(data, dataset=both, validation_dataset=None), np.concatenate([rows, added])
 
 
-def _network(trial: TrialSpec, fold: PreparedFold, member: Member) -> keras.Model:
+def _network(member: Member) -> keras.Model:
     """Create the network without an optimizer, whose state would make its file thrice as large.
 
     That state belongs to a training that is over; whoever trains `model.keras` on compiles it.
     """
-    data = fold.training
-    network = families.create(
-        trial.network, trial.values, data.input_shape, data.outputs, trial.seed
-    )
+    trial, data = member.candidate.trial, member.fold.training
+    network = families.create(trial.network, trial.values, data.inputs, data.outputs, trial.seed)
     network.set_weights(list(member.weights))
     return network

@@ -1,5 +1,6 @@
 """Versions of several networks: which ones, what they answer, and what is said of them."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,14 +10,14 @@ import numpy as np
 import pytest
 
 from models.data.dataset import Dataset
-from models.networks.averaging import average, members_of
+from models.networks.averaging import Averaged, average, members_of
 from models.registry.building import build_version
 from models.registry.ensemble import Choice, choose_members
 from models.registry.export import Candidate, ExportSpec
 from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
-from models.trials.run import load_weights, save_weights
+from models.trials.run import load_weights, run_trial, save_weights
 from models.trials.scoring import run_metrics
 from tests.registry.conftest import FEATURES
 from tests.registry.stored import stored
@@ -135,6 +136,34 @@ def test_an_ensemble_answers_the_mean_of_its_members(
     ]
 
 
+def test_members_may_have_encodings_of_their_own(
+    artifacts: Artifacts, houses: Dataset, several: ExportSpec
+) -> None:
+    encodings = ["standard", "piecewise", "periodic", "quantile"]
+    candidates = []
+    for number, encoding in enumerate(encodings, 1):
+        values = {**several.trial.values, "numeric_encoding": encoding}
+        if number == 2:
+            values |= {"category_encoding": "embedding", "missing_indicators": True}
+        trial = replace(several.trial, number=number, values=values, weights=f"jobs/e/{number}")
+        candidates.append(Candidate(trial, run_trial(trial)))
+    (fold,) = prepare(several.trial.data).folds
+    truth = fold.training.y_validation
+    noise = np.random.default_rng(1).normal(size=(4, len(truth)))
+    answers = list(truth + noise - noise.mean(axis=0))
+    first, *others = candidates
+    spec = replace(several, version=2030, trial=first.trial, result=first.result, picks=8)
+    spec = outputs_of(artifacts, answers, replace(spec, others=tuple(others)))
+    result = build_version(spec)  # parity is checked here
+    members = result.evidence["ensemble"]["members"]
+    assert [member["trial"] for member in members] == [1, 2, 3, 4]
+    state = json.loads(stored(artifacts).read("houses", 2030, "preprocessing.json"))
+    assert len(state["other_preprocessors"]) == 2, "periodic numbers are standard ones"
+    refitted = build_version(replace(spec, version=2031, refit=True))
+    assert len(refitted.evidence["ensemble"]["members"]) == 4
+    assert refitted.metrics is not None
+
+
 def test_a_refit_trains_every_pick_from_a_seed_of_its_own(several: ExportSpec) -> None:
     result = build_version(replace(several, version=2010, refit=True, others=()))
     ensemble = result.evidence["ensemble"]
@@ -173,16 +202,18 @@ def test_every_execution_of_a_member_is_served(houses: Dataset, tune: Tune) -> N
 
 def test_a_network_knows_its_members(tmp_path: Any) -> None:
     networks = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]) for _ in range(3)]
-    mean = average(networks, [0.5, 0.25, 0.25])
+    weights = [0.5, 0.25, 0.25]
+    mean = average([Averaged(*each) for each in zip(networks, weights, strict=True)])
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     expected = 0.5 * networks[0](x) + 0.25 * networks[1](x) + 0.25 * networks[2](x)
     np.testing.assert_allclose(mean(x), expected, rtol=1e-5)
     mean.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(x), expected, rtol=1e-5)
-    assert [weight for _, weight in members_of(loaded)] == [0.5, 0.25, 0.25]
-    assert members_of(networks[0]) == [(networks[0], 1.0)]
-    assert average(networks[:1], [1.0]) is networks[0]
+    assert [member.weight for member in members_of(loaded)] == weights
+    (only,) = members_of(networks[0])
+    assert (only.network, only.weight, only.place) == (networks[0], 1.0, 0)
+    assert average([only]) is networks[0]
 
 
 def _row(houses: Dataset, number: int) -> dict[str, Any]:

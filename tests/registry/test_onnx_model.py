@@ -12,6 +12,7 @@ from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.networks import families
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.registry.onnx.model import OnnxAnswers, merge
 from models.registry.onnx.network import network_graph
@@ -33,7 +34,7 @@ def fitted(
 
 def network(shape: tuple[int, ...], task: Task, classes: int = 0, **values: Any) -> keras.Model:
     trial = {"num_layers": 2, "units": 8, "dropout": 0.2, **values}
-    return families.build("mlp", trial, shape, Outputs.of(task, classes), seed=3)
+    return families.build("mlp", trial, Inputs(shape), Outputs.of(task, classes), seed=3)
 
 
 def test_every_activation_survives(houses: Dataset) -> None:
@@ -45,7 +46,7 @@ def test_every_activation_survives(houses: Dataset) -> None:
         activation=list(ACTIVATIONS),
         batch_normalization=True,
     )
-    answers = OnnxAnswers.load(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    answers = OnnxAnswers.load(merge([preprocessor], TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
 
 
@@ -53,7 +54,7 @@ def test_every_activation_survives(houses: Dataset) -> None:
 def test_each_activation_alone(houses: Dataset, activation: str) -> None:
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.REGRESSION, num_layers=1, activation=activation)
-    answers = OnnxAnswers.load(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    answers = OnnxAnswers.load(merge([preprocessor], TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(houses, rows, FEATURES), np.asarray(model(x)), atol=1e-5)
 
 
@@ -63,7 +64,7 @@ def test_only_convolutions_need_the_slow_export_of_keras(name: str, producer: st
     if name == "mlp":
         values |= {"num_layers": len(ACTIVATIONS), "activation": list(ACTIVATIONS)}
         values |= {"batch_normalization": [True, *[False] * (len(ACTIVATIONS) - 1)]}
-    model = families.build(name, values, (8, 8, 1), Outputs.of(Task.MULTICLASS, 3), seed=0)
+    model = families.build(name, values, Inputs((8, 8, 1)), Outputs.of(Task.MULTICLASS, 3), seed=0)
     graph = network_graph(model)
     onnx.checker.check_model(graph)
     assert graph.producer_name == producer
@@ -75,7 +76,7 @@ def test_a_regression_answers_in_its_own_units_even_where_float32_could_not(
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.REGRESSION)
     encoder = TargetEncoder(Task.REGRESSION, mean=1.7e9, scale=10.0)
-    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    answers = OnnxAnswers.load(merge([preprocessor], encoder, model))(houses, rows, FEATURES)
     assert answers.dtype == np.float64
     expected = encoder.decode(np.asarray(model(x)))
     np.testing.assert_allclose(answers[:, 0], expected, rtol=0, atol=1e-4)
@@ -85,7 +86,7 @@ def test_a_sigmoid_becomes_two_columns(houses: Dataset) -> None:
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.BINARY)
     encoder = TargetEncoder(Task.BINARY, ("no", "yes"))
-    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    answers = OnnxAnswers.load(merge([preprocessor], encoder, model))(houses, rows, FEATURES)
     second = np.asarray(model(x))
     np.testing.assert_allclose(answers, np.concatenate([1 - second, second], axis=1), atol=1e-6)
 
@@ -94,7 +95,7 @@ def test_a_softmax_keeps_its_columns(houses: Dataset) -> None:
     preprocessor, rows, x = fitted(houses, FEATURES)
     model = network(x.shape[1:], Task.MULTICLASS, 3)
     encoder = TargetEncoder(Task.MULTICLASS, (10, 20, 30))
-    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(houses, rows, FEATURES)
+    answers = OnnxAnswers.load(merge([preprocessor], encoder, model))(houses, rows, FEATURES)
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
@@ -105,7 +106,7 @@ def test_images_go_in_as_they_are(shape: tuple[int, ...]) -> None:
     preprocessor, rows, x = fitted(dataset, ("x",))
     model = network(x.shape[1:], Task.MULTICLASS, 3)
     encoder = TargetEncoder(Task.MULTICLASS, (0, 1, 2))
-    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
+    answers = OnnxAnswers.load(merge([preprocessor], encoder, model))(dataset, rows, ("x",))
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
@@ -120,7 +121,7 @@ def test_convolutions_survive() -> None:
     signal = layers.Dense(3, activation="softmax")(layers.Flatten()(signal))
     model = keras.Model(features, signal)
     encoder = TargetEncoder(Task.MULTICLASS, (0, 1, 2))
-    answers = OnnxAnswers.load(merge(preprocessor, encoder, model))(dataset, rows, ("x",))
+    answers = OnnxAnswers.load(merge([preprocessor], encoder, model))(dataset, rows, ("x",))
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
@@ -130,7 +131,7 @@ def test_columns_may_be_named_like_parts_of_the_graph() -> None:
     dataset = from_records(records)
     preprocessor, rows, x = fitted(dataset, names)
     model = network(x.shape[1:], Task.REGRESSION)
-    answers = OnnxAnswers.load(merge(preprocessor, TargetEncoder(Task.REGRESSION), model))
+    answers = OnnxAnswers.load(merge([preprocessor], TargetEncoder(Task.REGRESSION), model))
     np.testing.assert_allclose(answers(dataset, rows, names), np.asarray(model(x)), atol=1e-5)
 
 

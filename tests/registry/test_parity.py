@@ -37,9 +37,9 @@ def test_the_graph_of_a_network_passes_on_every_part(
     data: tuple[LoadedData, PreparedFold],
 ) -> None:
     loaded, fold = data
-    network = families.build("mlp", {}, fold.training.input_shape, fold.training.outputs, 1)
-    onnx = OnnxAnswers.load(merge(fold.preprocessor, fold.encoder, network))
-    parity = check_parity(network, fold, onnx, loaded)
+    network = families.build("mlp", {}, fold.training.inputs, fold.training.outputs, 1)
+    onnx = OnnxAnswers.load(merge([fold.preprocessor], fold.encoder, network))
+    parity = check_parity(network, [fold], onnx, loaded)
     assert 0 < parity.difference < TOLERANCE / 10
     synthetic = synthetic_rows(loaded.dataset, loaded.split.folds[0].train, FEATURES)
     assert parity.rows == loaded.dataset.rows + synthetic.rows
@@ -50,7 +50,7 @@ def test_a_graph_that_treats_one_column_otherwise_is_found(
     data: tuple[LoadedData, PreparedFold], column: str
 ) -> None:
     loaded, fold = data
-    network = families.build("mlp", {}, fold.training.input_shape, fold.training.outputs, 1)
+    network = families.build("mlp", {}, fold.training.inputs, fold.training.outputs, 1)
     kept = fold.preprocessor
     scaled = [
         replace(item, fill=tuple(value * 1.01 for value in item.fill))
@@ -63,9 +63,9 @@ def test_a_graph_that_treats_one_column_otherwise_is_found(
         for item in kept.categories
     ]
     wrong = replace(kept, scaled=tuple(scaled), categories=tuple(categories))
-    onnx = OnnxAnswers.load(merge(wrong, fold.encoder, network))
+    onnx = OnnxAnswers.load(merge([wrong], fold.encoder, network))
     with pytest.raises(ParityError, match=r"differs from the Keras network by .* not registered"):
-        check_parity(network, fold, onnx, loaded)
+        check_parity(network, [fold], onnx, loaded)
 
 
 def test_differences_are_shares_of_the_unit_or_of_the_distance_from_the_centre() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.space.drawing import Values
 from models.trials.trainers.base import EpochReport, Run, TrainingData, epoch_order
@@ -52,7 +53,8 @@ def test_the_same_to_the_last_bit_in_another_process():
 
 def test_weights_fit_the_keras_network():
     result = train(VALUES | {"batch_normalization": True})
-    model = build("mlp", VALUES | {"batch_normalization": True}, (5,), DATA.outputs, 1)
+    values = VALUES | {"batch_normalization": True}
+    model = build("mlp", values, Inputs((5,)), DATA.outputs, 1)
     model.set_weights(result.weights)
     outputs = np.asarray(model(DATA.x_validation, training=False))
     np.testing.assert_allclose(outputs, result.validation_outputs, rtol=1e-5, atol=1e-6)

@@ -14,7 +14,6 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.encoding.features import input_name
-from models.data.encoding.onnx_builder import OUTPUT
 from models.data.encoding.onnx_graph import preprocessing_graph
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
@@ -26,19 +25,24 @@ Array = np.ndarray[Any, Any]
 _NETWORK = "network/"
 
 
-def merge(preprocessor: Preprocessor, encoder: TargetEncoder, network: keras.Model) -> bytes:
+def merge(
+    preprocessors: Sequence[Preprocessor], encoder: TargetEncoder, network: keras.Model
+) -> bytes:
     """Join preprocessing, network and decoding into one graph file for any number of rows.
 
-    It takes the inputs of `preprocessing_graph`. Its output is `prediction`, float64 (rows, 1) in
+    There is a preprocessor for each input of the network. The graph takes the inputs of
+    `preprocessing_graph`. Its output is `prediction`, float64 (rows, 1) in
     the target's own units and clipped as `encoder` says, for a regression. Otherwise it is
     `probabilities`, float32 (rows, classes) in the order of `encoder.classes`.
     """
     second = network_graph(network)
     _append_decoding(second.graph, encoder)
+    first = _preprocessing(preprocessors)
+    names = [_NETWORK + value.name for value in second.graph.input]
     merged = compose.merge_models(
-        preprocessing_graph(preprocessor),
+        first,
         compose.add_prefix(second, _NETWORK),
-        io_map=[(OUTPUT, _NETWORK + second.graph.input[0].name)],
+        io_map=list(zip((value.name for value in first.graph.output), names, strict=True)),
         producer_name="luthier",
         producer_version="",
     )
@@ -79,6 +83,24 @@ class OnnxAnswers:
     ) -> Callable[[], object]:
         """Return a function that runs the graph on these rows, whose inputs are made once."""
         return partial(self.session.run, None, _raw_inputs(dataset, rows, features))
+
+
+def _preprocessing(preprocessors: Sequence[Preprocessor]) -> onnx.ModelProto:
+    """Put graphs of the same raw columns side by side, with an output for each."""
+    first, *others = map(preprocessing_graph, preprocessors)
+    known = {value.name for value in first.graph.input}
+    for number, other in enumerate(others, 2):
+        prefix = f"encoding_{number}/"
+        graph = compose.add_prefix(other, prefix).graph
+        for value, renamed in zip(other.graph.input, graph.input, strict=True):
+            if value.name not in known:
+                known.add(value.name)
+                first.graph.input.append(value)
+            first.graph.node.append(helper.make_node("Identity", [value.name], [renamed.name]))
+        first.graph.node.extend(graph.node)
+        first.graph.initializer.extend(graph.initializer)
+        first.graph.output.extend(graph.output)
+    return first
 
 
 def _append_decoding(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:

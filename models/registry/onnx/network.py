@@ -15,13 +15,13 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
-from models.networks.averaging import members_of
+from models.networks.averaging import Averaged, members_of
 
 Array = np.ndarray[Any, Any]
 
 
 def network_graph(network: keras.Model) -> onnx.ModelProto:
-    """Convert `network` alone: one input, one output, any number of rows.
+    """Convert `network` alone: its inputs, one output, any number of rows.
 
     Dense networks are written from their weights. For others, such as convolutional ones, Keras
     traces the network and tf2onnx converts the trace, which takes a hundred times as long. An
@@ -29,41 +29,38 @@ def network_graph(network: keras.Model) -> onnx.ModelProto:
     """
     members = members_of(network)
     if len(members) > 1:
-        return _mean([(network_graph(member), weight) for member, weight in members])
+        return _mean(network, members)
     model = _write_layers(network) if _is_chain(network) else None
     return _export(network) if model is None else model
 
 
-def _mean(members: Sequence[tuple[onnx.ModelProto, float]]) -> onnx.ModelProto:
-    """Join graphs of one input each: all take the same features, and the outputs are averaged."""
-    first = members[0][0].graph
-    features, output = (
-        helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, ["N", *(part.dim_value for part in shape.dim[1:])]
-        )
-        for name, shape in (
-            ("features", first.input[0].type.tensor_type.shape),
-            ("mean", first.output[0].type.tensor_type.shape),
-        )
-    )
+def _mean(network: keras.Model, members: Sequence[Averaged]) -> onnx.ModelProto:
+    """Join the graphs of all members, whose outputs are averaged."""
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
     terms = []
-    for number, (model, weight) in enumerate(members, 1):
+    for number, member in enumerate(members, 1):
         prefix = f"member_{number}/"
-        graph = compose.add_prefix(model, prefix).graph
+        graph = compose.add_prefix(network_graph(member.network), prefix).graph
         source, target = graph.input[0].name, graph.output[0].name
-        for node in graph.node:
-            for place, name in enumerate(node.input):
-                if name == source:
-                    node.input[place] = "features"
-        factor = numpy_helper.from_array(np.array(weight, np.float32), f"{prefix}factor")
-        nodes += [*graph.node, helper.make_node("Mul", [target, factor.name], [f"{prefix}term"])]
+        features = network.inputs[member.place].name
+        factor = numpy_helper.from_array(np.array(member.weight, np.float32), f"{prefix}factor")
+        nodes += [
+            helper.make_node("Identity", [features], [source]),
+            *graph.node,
+            helper.make_node("Mul", [target, factor.name], [f"{prefix}term"]),
+        ]
         constants += [*graph.initializer, factor]
         terms.append(f"{prefix}term")
     nodes.append(helper.make_node("Sum", terms, ["mean"]))
-    joined = helper.make_graph(nodes, "network", [features], [output], constants)
-    return helper.make_model(joined, opset_imports=_opsets(), ir_version=IR_VERSION)
+    inputs = [_value(tensor.name, tensor.shape) for tensor in network.inputs]
+    output = _value("mean", network.output_shape)
+    graph = helper.make_graph(nodes, "network", inputs, [output], constants)
+    return helper.make_model(graph, opset_imports=_opsets(), ir_version=IR_VERSION)
+
+
+def _value(name: str, shape: Sequence[int | None]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape[1:]])
 
 
 class _Chain:
@@ -81,10 +78,10 @@ class _Chain:
         self.end = name
         return name
 
-    def constant(self, values: Any) -> str:
-        """Add an array in float32; return its name."""
+    def constant(self, values: Any, kind: Any = np.float32) -> str:
+        """Add an array; return its name."""
         name = f"weights/{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(values, kind), name))
         return name
 
 
@@ -93,9 +90,17 @@ def _is_chain(network: keras.Model) -> bool:
     layers = network.layers
     if network.input_shape is None or not isinstance(layers[0], keras.layers.InputLayer):
         return False
-    return layers[-1].output is network.outputs[0] and all(
-        layer.input is before.output for before, layer in pairwise(layers)
+    return _ends(layers[-1])[1] is network.outputs[0] and all(
+        _ends(layer)[0] is _ends(before)[1] for before, layer in pairwise(layers)
     )
+
+
+def _ends(layer: keras.layers.Layer) -> tuple[Any, Any]:
+    """Return input and output of a layer, where it is used; a network has others of its own."""
+    if isinstance(layer, keras.Model):
+        node = layer._inbound_nodes[-1]
+        return node.input_tensors[0], node.outputs[0]
+    return layer.input, layer.output
 
 
 def _write_layers(network: keras.Model) -> onnx.ModelProto | None:
@@ -106,10 +111,7 @@ def _write_layers(network: keras.Model) -> onnx.ModelProto | None:
         if write is None or not write(chain, layer):
             return None
     shapes = {chain.end: network.output_shape, "features": network.input_shape}
-    output, features = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape[1:]])
-        for name, shape in shapes.items()
-    )
+    output, features = (_value(name, shape) for name, shape in shapes.items())
     graph = helper.make_graph(chain.nodes, "network", [features], [output], chain.constants)
     return helper.make_model(graph, opset_imports=_opsets(), ir_version=IR_VERSION)
 
@@ -151,6 +153,48 @@ def _rescaling(chain: _Chain, layer: keras.layers.Rescaling) -> bool:
     return True
 
 
+def _einsum(chain: _Chain, layer: keras.layers.EinsumDense) -> bool:
+    kernel, *bias = (chain.constant(weights) for weights in layer.get_weights())
+    chain.add("Einsum", kernel, equation=layer.equation)
+    for name in bias:
+        chain.add("Add", name)
+    return _activation(chain, layer)
+
+
+def _stage(chain: _Chain, stage: keras.Model) -> bool:
+    """Write the trained encodings that `models.networks.embeddings.stage_network` builds.
+
+    Its operations are no chain: a row is split into parts, whose outputs are concatenated.
+    """
+    names = {id(stage.inputs[0]): chain.end}
+    for operation in stage.operations:
+        node, kind = operation._inbound_nodes[0], type(operation).__name__
+        inputs = [names[id(tensor)] for tensor in node.input_tensors]
+        chain.end = inputs[0] if inputs else chain.end
+        if kind == "Split":
+            names |= zip(map(id, node.outputs), _pieces(chain, node.outputs), strict=True)
+            continue
+        if kind == "Concatenate":
+            chain.add("Concat", *inputs[1:], axis=operation.axis)
+        elif kind not in _LAYERS or not _LAYERS[kind](chain, operation):
+            return False
+        names[id(node.outputs[0])] = chain.end
+    chain.end = names[id(stage.outputs[0])]
+    return True
+
+
+def _pieces(chain: _Chain, pieces: Sequence[Any]) -> list[str]:
+    """Write a division of the last output, (rows, features), side by side."""
+    whole, start, names = chain.end, 0, []
+    axis = chain.constant([1], np.int64)
+    for piece in pieces:
+        end = start + piece.shape[1]
+        limits = [chain.constant([limit], np.int64) for limit in (start, end)]
+        chain.end, start = whole, end
+        names.append(chain.add("Slice", *limits, axis))
+    return names
+
+
 def _nothing(chain: _Chain, layer: keras.layers.Layer) -> bool:
     return True
 
@@ -178,6 +222,10 @@ _LAYERS: Mapping[str, Callable[[_Chain, Any], bool]] = {
     "Activation": _activation,
     "Dropout": _nothing,
     "Rescaling": _rescaling,
+    "EinsumDense": _einsum,
+    "Sin": lambda chain, layer: bool(chain.add("Sin")),
+    "Cos": lambda chain, layer: bool(chain.add("Cos")),
+    "Functional": _stage,
 }
 _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
     "linear": lambda chain: None,

@@ -29,16 +29,20 @@ UNSEEN = "\u2020 never seen in training"
 
 
 def check_parity(
-    network: keras.Model, fold: PreparedFold, onnx: OnnxAnswers, data: LoadedData
+    network: keras.Model, folds: Sequence[PreparedFold], onnx: OnnxAnswers, data: LoadedData
 ) -> Parity:
     """Compare both on rows of every part of `data` and on rows with unusual cells.
 
-    Raises ParityError beyond TOLERANCE.
+    There is a fold for each input of the network. Raises ParityError beyond TOLERANCE.
     """
     compared = _compared_rows(data)
     # In one pass through Keras, whose eager calls take longer than a few rows in them.
-    prepared = [fold.preprocessor.transform(dataset, rows) for dataset, rows in compared]
-    expected = _expected(fold, forward(network, np.concatenate(prepared)))
+    inputs = [
+        np.concatenate([each.preprocessor.transform(dataset, rows) for dataset, rows in compared])
+        for each in folds
+    ]
+    fold = folds[0]
+    expected = _expected(fold, forward(network, *inputs))
     actual = np.concatenate([onnx(dataset, rows, data.features) for dataset, rows in compared])
     largest = largest_difference(expected, actual, fold.encoder.mean, fold.encoder.scale)
     if not largest <= TOLERANCE:

@@ -72,16 +72,16 @@ def released() -> Iterator[None]:
         keras.backend.clear_session()
 
 
-def forward(model: keras.Model, x: Array) -> Array:
-    """Return the outputs of `model`, (rows, units), for preprocessed rows.
+def forward(model: keras.Model, *inputs: Array) -> Array:
+    """Return the outputs of `model`, (rows, units), for preprocessed rows; one array an input.
 
     Rows are passed in pieces that fit in memory.
     """
-    rows = rows_at_once(x.shape[1:])
-    pieces = [
-        np.asarray(model(x[start : start + rows], training=False))
-        for start in range(0, len(x), rows)
-    ]
+    rows = min(rows_at_once(x.shape[1:]) for x in inputs)
+    pieces = []
+    for start in range(0, len(inputs[0]), rows):
+        piece = [x[start : start + rows] for x in inputs]
+        pieces.append(np.asarray(model(piece if len(piece) > 1 else piece[0], training=False)))
     return np.concatenate(pieces)
 
 
@@ -93,7 +93,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
     model = families.build(
         run.network,
         run.values,
-        data.input_shape,
+        data.inputs,
         data.outputs,
         run.seed,
         Steps(total=batches * run.epochs, done=batches * run.initial_epoch),

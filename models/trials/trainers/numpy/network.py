@@ -11,6 +11,7 @@ import numpy as np
 from models.space.hyperparameters import TrialValues, value
 from models.trials.trainers.base import Floats
 from models.trials.trainers.numpy.activations import ACTIVATIONS
+from models.trials.trainers.numpy.inputs import StagePass
 from models.trials.trainers.numpy.layout import LayerArrays, LayerPlan, Moving, Weights, views
 from models.trials.trainers.numpy.optimizers import create_optimizer
 from models.trials.trainers.numpy.regularization import Dropout, Normalization
@@ -25,7 +26,8 @@ class Descent:
     def __init__(self, values: TrialValues, plans: Sequence[LayerPlan], weights: Weights) -> None:
         self._weights = weights
         self._flat = np.empty_like(weights.flat)
-        self.gradients = views(self._flat, plans)
+        self.gradients = views(self._flat, plans, weights.stage_size)
+        self.stage_gradients = weights.stage_views(self._flat)
         # The gradient of l2 times the sum of squares of every kernel, by the kernel.
         self._l2 = np.float32(2 * float(value(values, "l2")))
         self._l1 = np.float32(float(value(values, "l1")))
@@ -55,6 +57,12 @@ class Descent:
             np.add(gradient.kernel, np.sign(layer.kernel) * self._l1, out=gradient.kernel)
         if not self._largest_norm:
             self._optimizer.update(self._weights.flat, self._flat, layer.place)
+
+    def change_stage(self) -> None:
+        """Take the step of the trained encodings, whose gradients are known, or prepare it."""
+        if not self._largest_norm:
+            place = slice(self._weights.stage_size)
+            self._optimizer.update(self._weights.flat, self._flat, place)
 
     def end_step(self) -> None:
         """Take the step of all layers with a limited gradient (Pascanu et al., ICML 2013)."""
@@ -131,6 +139,10 @@ class NetworkPass:
         descent: Descent | None = None,
     ) -> None:
         self._descent = descent
+        self._stage: StagePass | None = None
+        if weights.stage is not None:
+            learned = None if descent is None else descent.stage_gradients
+            self._stage = StagePass(weights.stage, weights.stage_arrays, learned, rows)
         gradients = [None] * len(plans) if descent is None else descent.gradients
         self._hidden = [
             HiddenPass(plan, layer, moving, gradient, rows)
@@ -143,6 +155,7 @@ class NetworkPass:
             layer.signal[: plan.rows] for layer, plan in zip(self._hidden, plans[1:], strict=True)
         ]
         self._first_inputs = plans[0].rows
+        self._first: Floats = np.empty((0, 0), np.float32)
         self._affine = weights.layers[-1].affine.T
         self._scores = np.empty((plans[-1].units, rows), np.float32)
 
@@ -151,7 +164,7 @@ class NetworkPass:
 
         The last row of `signal` is ones.
         """
-        inputs = signal[: self._first_inputs]
+        inputs = self._encoded(signal)
         for layer, following in zip(self._hidden, self._inputs, strict=True):
             layer.infer(inputs)
             inputs = following
@@ -159,7 +172,7 @@ class NetworkPass:
 
     def learn(self, signal: Floats, noise: np.random.SFC64) -> Floats:
         """Do the same in training."""
-        inputs = signal[: self._first_inputs]
+        inputs = self._encoded(signal)
         for layer, following in zip(self._hidden, self._inputs, strict=True):
             layer.learn(inputs, noise)
             inputs = following
@@ -176,5 +189,16 @@ class NetworkPass:
             hidden = self._hidden[number - 1]
             self._descent.change_layer(number, self._inputs[number - 1], slope, hidden.slope)
             slope = hidden.back()
-        self._descent.change_layer(0, signal[: self._first_inputs], slope, None)
+        before = None if self._stage is None else self._stage.slope
+        self._descent.change_layer(0, self._first, slope, before)
+        if self._stage is not None:
+            self._stage.learn(signal)
+            self._descent.change_stage()
         self._descent.end_step()
+
+    def _encoded(self, signal: Floats) -> Floats:
+        """Return the inputs of the first layer, and keep them for `descend`."""
+        if self._stage is not None:
+            signal = self._stage.encode(signal)
+        self._first = signal[: self._first_inputs]
+        return self._first
