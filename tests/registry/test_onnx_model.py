@@ -138,7 +138,7 @@ def test_columns_may_be_named_like_parts_of_the_graph() -> None:
 def test_the_file_says_what_it_needs(houses: Dataset) -> None:
     preprocessor, _, x = fitted(houses, FEATURES)
     content = merge(
-        preprocessor, TargetEncoder(Task.REGRESSION), network(x.shape[1:], Task.REGRESSION)
+        [preprocessor], TargetEncoder(Task.REGRESSION), network(x.shape[1:], Task.REGRESSION)
     )
     model = onnx.load_from_string(content)
     assert model.ir_version == IR_VERSION
