@@ -243,8 +243,8 @@ def _optimism(report: JobReport, version: VersionRecord) -> str | None:
         return None
     bounds = _bounds(found.get("interval"))
     text = (
-        f"The search scored the winner {number(found['search'])};"
-        f" on the test rows it scores {number(found['test'])}"
+        f"Optimism: the winner’s {found['metric']} was {number(found['search'])} in the search and"
+        f" is {number(found['test'])} on the test rows"
     )
     text += f" (95 % interval {bounds})" if bounds else ""
     worse = "worse, as is usual for the best of many trials" if found["gap"] > 0 else "no worse"

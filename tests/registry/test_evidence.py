@@ -12,7 +12,7 @@ from models.data.formats.reading import from_arrays
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import infer_task
 from models.registry.documents import EvidenceSchema
-from models.registry.evidence import baselines
+from models.registry.evidence import baselines, columns
 from models.registry.evidence.baselines import train_baselines
 from models.registry.evidence.held_out import Answers, HeldOut, measure_held_out
 from models.trials.data import LoadedData, PreparedFold, divide, prepare_fold
@@ -156,6 +156,29 @@ def test_of_many_columns_those_that_go_with_the_answers_are_shuffled() -> None:
     assert len(found["items"]) == 50
     assert found["items"][0]["column"] == deciding
     assert found["note"].startswith("50 of 70 columns were shuffled")
+
+
+def test_slow_answers_are_asked_for_fewer_rows(
+    steps: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "MAX_SECONDS", 0.0)
+    found = measured(steps, oracle).evidence["column_importance"]
+    assert found["rows"] == columns.MIN_ROWS
+    assert found["items"][0]["column"] == "x"
+
+
+def test_many_classes_have_no_trees() -> None:
+    numbers = np.arange(300) % 25
+    dataset = table(x=numbers + 0.5, y=[f"class {number}" for number in numbers])
+
+    def guess(dataset: Dataset, rows: Any) -> np.ndarray:
+        return np.full((len(rows), 25), 1 / 25)
+
+    evidence = measured(dataset, guess).evidence
+    assert evidence["better_than_trees"] is None
+    assert evidence["conclusion"].endswith("25 classes would need 2,500 trees.")
+    assert evidence["baselines"]["linear"]["metrics"]["accuracy"] > 1 / 25
+    assert len(evidence["partial_dependence"][0]["classes"]) == 10
 
 
 def test_classes_are_compared_and_their_probabilities_drawn() -> None:

@@ -171,7 +171,7 @@ def test_a_version_is_shown_with_intervals_beside_simpler_models(app_client, rec
         "2 to 3",
         "Trees: It could not be trained: <b>",
         conclusion,
-        "The search scored the winner 1; on the test rows it scores 1.25",
+        "Optimism: the winner’s loss was 1 in the search and is 1.25 on the test rows",
         "(95 % interval 1 to 1.625): worse",
         "Only 12 rows <few>.",
     ):
