@@ -53,10 +53,11 @@ class Columns:
             column = x[name]
             if name in self.categories:
                 texts = column.astype(object).map(str, na_action="ignore")
-                found.append(pd.Series(pd.Categorical(texts, dtype=self.categories[name])))
+                known = texts.where(texts.isin(self.categories[name].categories))
+                found.append(pd.Series(pd.Categorical(known, dtype=self.categories[name])))
             elif _is_date(column):
                 days = (column - pd.Timestamp(0)).dt.days
-                found += [days, column.dt.month, column.dt.dayofweek]
+                found += [days, column.dt.month, column.dt.day_of_week]
             else:
                 found.append(column)
         for place, column in enumerate(found):

@@ -1,6 +1,7 @@
 """From runs to tables in Markdown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def render(
         _contenders(frame, errors),
         _tables(frame, errors),
         _bars(frame, errors),
-        _variants(frame, [name for name in frame["max_rows"].groupby("contender").groups]),
+        _variants(frame),
         _notes(calls, frame, errors),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -102,7 +103,7 @@ def _contenders(frame: pd.DataFrame, errors: pd.DataFrame) -> str:
     ]
     text = _markdown(["contender", *figures], rows)
     p = ranking.friedman(means)
-    if p is None:
+    if p is None or len(means) < 2:
         return text
     distance = ranking.critical_difference(errors.shape[1], len(means))
     return (
@@ -206,29 +207,32 @@ def _position(ranks: Array, place: int) -> int:
     return int((ranks < ranks[place]).sum()) + 1
 
 
-def _variants(frame: pd.DataFrame, names: Iterable[str]) -> str:
+def _variants(frame: pd.DataFrame) -> str:
     """Compare Luthier with its default request to each other one, on the splits that both have."""
+    errors = frame["error"].unstack("contender")
+    if LUTHIER not in errors:
+        return ""
     rows = []
-    for name in names:
-        if name in CONTENDERS or name == LUTHIER or LUTHIER not in frame["max_rows"].unstack():
-            continue
-        both = frame["error"].unstack("contender")[[LUTHIER, name]].dropna()
+    for name in errors.columns.difference([LUTHIER, *CONTENDERS], sort=False):
+        both = errors[[LUTHIER, name]].dropna()
         if both.empty:
             continue
         means = by_table(both)
         change = means[name] / means[LUTHIER]
         runs = frame.xs(name, level="contender").loc[both.index]
+        own = frame.xs(LUTHIER, level="contender").loc[both.index]
         rows.append(
             [
                 name,
-                f"`{runs['request'].iloc[0]}`",
+                f"`{json.dumps(runs['request'].iloc[0])}`",
                 str(len(means)),
                 f"{100 * (change.mean() - 1):+.1f} %",
                 f"{(change < 1).sum()} of {len(means)}",
-                f"{runs['seconds'].median():.1f}",
+                f"{(runs['seconds'] / own['seconds']).median():.2f}",
+                f"{(runs['row_ms'] / own['row_ms']).median():.2f}",
             ]
         )
-    head = ["Luthier with", "request", "tables", "error", "better on", "seconds"]
+    head = ["Luthier as", "request", "tables", "error", "better on", "× seconds", "× ms a row"]
     return _markdown(head, rows) if rows else ""
 
 
