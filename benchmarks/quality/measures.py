@@ -1,6 +1,6 @@
 """The error of predictions, and of always predicting the same."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,19 @@ _LEAST_SHARE = 1e-7
 Array = np.ndarray[Any, Any]
 
 
-def measure(case: Case, predictions: Array) -> Mapping[str, float | None]:
-    """Return `error` and `auc` of predictions for the test rows of a case.
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How predictions of the test rows compare with the truth."""
+
+    error: float  # root mean squared error of a regression, log-loss of classes
+    auc: float | None = None  # of classes; the mean over one class against the others
+
+
+def measure(case: Case, predictions: Array) -> Score:
+    """Return the score of predictions for the test rows of a case.
 
     `predictions` are numbers (rows), or probabilities (rows, classes) in the order of
-    `case.classes`. The error is the root mean squared error of a regression and the log-loss of
-    classes; the AUC, of classes only, is the mean over one class against the others. Raises
-    ValueError if a prediction is not finite or the shape is another one.
+    `case.classes`. Raises ValueError if a prediction is not finite or the shape is another one.
     """
     target = case.parts()[3]
     classes = case.classes
@@ -31,22 +37,20 @@ def measure(case: Case, predictions: Array) -> Mapping[str, float | None]:
     if not np.isfinite(predictions).all():
         raise ValueError("a prediction is not finite")
     if not classes:
-        return {"error": float(root_mean_squared_error(target, predictions)), "auc": None}
+        return Score(float(root_mean_squared_error(target, predictions)))
     shares = np.maximum(predictions.astype(float), _LEAST_SHARE)
     shares /= shares.sum(axis=1, keepdims=True)
-    return {
-        "error": float(log_loss(target, shares, labels=classes)),
-        "auc": _auc(target, shares, classes),
-    }
+    error = float(log_loss(target, shares, labels=classes))
+    return Score(error, _auc(target, shares, classes))
 
 
 def measure_baseline(case: Case) -> float:
     """Return the error of always predicting the mean, or the shares of the classes."""
     _, known, _, target = case.parts()
     if not case.classes:
-        return float(measure(case, np.full(len(target), known.mean()))["error"] or 0.0)
+        return measure(case, np.full(len(target), known.mean())).error
     shares = known.value_counts(normalize=True)[case.classes].to_numpy()
-    return float(measure(case, np.tile(shares, (len(target), 1)))["error"] or 0.0)
+    return measure(case, np.tile(shares, (len(target), 1))).error
 
 
 def _auc(target: "pd.Series[Any]", shares: Array, classes: list[str]) -> float:

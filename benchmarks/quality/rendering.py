@@ -115,7 +115,7 @@ def _contenders(frame: pd.DataFrame, errors: pd.DataFrame) -> str:
 def _column(frame: pd.DataFrame, errors: pd.DataFrame, name: str, column: str) -> pd.Series:
     """Return a column of a contender's runs on the cases that take part."""
     runs = frame.xs(name, level="contender")
-    return pd.to_numeric(runs[column].reindex(errors.index))
+    return pd.to_numeric(runs[column].reindex(errors.index)).dropna()
 
 
 def _count(frame: pd.DataFrame, errors: pd.DataFrame, name: str, state: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.fitting import Outcome
-from benchmarks.quality.measures import measure, measure_baseline
+from benchmarks.quality.measures import Score, measure, measure_baseline
 from benchmarks.quality.tables import Case
 
 
@@ -69,10 +69,10 @@ def describe_run(
     """
     state, reason = outcome.state, outcome.reason
     baseline = measure_baseline(case)
-    found: Mapping[str, float | None] = {"error": baseline, "auc": 0.5 if case.classes else None}
+    score = Score(baseline, 0.5 if case.classes else None)
     if outcome.predictions is not None:
         try:
-            found = measure(case, outcome.predictions)
+            score = measure(case, outcome.predictions)
         except ValueError as error:
             state, reason = "failed", str(error)
     return {
@@ -87,7 +87,8 @@ def describe_run(
         "reason": reason,
         "limit": limit,
         "seconds": outcome.seconds,
-        **found,
+        "error": score.error,
+        "auc": score.auc,
         "baseline": baseline,
         "bytes": outcome.bytes,
         "row_ms": outcome.row_ms,
