@@ -2,7 +2,6 @@
 
 import json
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +11,8 @@ from benchmarks.quality.contenders import CONTENDERS
 from benchmarks.quality.fitting import Outcome, run_contender
 from benchmarks.quality.rendering import LUTHIER, NothingToShow, render
 from benchmarks.quality.results import Results, describe_run
-from benchmarks.quality.service import LuthierService, as_csv, as_records
+from benchmarks.quality.service import as_csv, as_records
 from benchmarks.quality.tables import Case, Table
-from tests.waiting import PATIENCE
 
 TABLE = Table("flats", "none", "", "rent", "regression", (), "")
 CLASSES = Table("types", "none", "", "kind", "multiclass", (), "")
@@ -90,19 +88,6 @@ def test_the_service_gets_cells_as_they_are_in_files(regression):
         "built": "1990-12-27",
         "has_lift": True,
     }
-
-
-def test_luthier_is_measured_through_its_service(service, client, regression, classification):
-    with httpx.Client(base_url=service.url, timeout=PATIENCE) as http:
-        quick = LuthierService(client, http, {"budget": {"max_trials": 1, "epochs": 2}})
-        for case in (regression, classification):
-            found = quick.run(case)
-            assert (found.state, found.reason) == ("done", None)
-            assert np.shape(found.predictions) == ((20, 3) if case.classes else (20,))
-            assert min(found.seconds, found.bytes or 0, found.row_ms or 0) > 0
-        refused = LuthierService(client, http, {"budget": {"max_trials": -1}}).run(regression)
-    assert refused.state == "failed"
-    assert "422" in (refused.reason or "")
 
 
 def test_a_contender_runs_in_a_process_and_is_kept_and_ended(regression, tmp_path):
