@@ -51,12 +51,17 @@ def run_contender(name: str, case: Case, limit: float) -> Outcome:
 
     Imports are not counted. The process is killed with all that it started when the time is over.
     """
+    with TemporaryDirectory() as folder:
+        return _run(name, case, limit, folder)
+
+
+def _run(name: str, case: Case, limit: float, folder: str) -> Outcome:
     contender = CONTENDERS[name]
     allowed = limit * _LATE + _LATE_SECONDS if contender.keeps_limit else limit
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     child = context.Process(target=_work, args=(theirs, name, case, limit))
-    with _environment():
+    with _environment(folder):
         child.start()
     theirs.close()
     started = time.monotonic()
@@ -144,9 +149,10 @@ def _kill(child: SpawnProcess) -> None:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """Set what libraries read when they are imported, for processes that start meanwhile."""
+def _environment(folder: str) -> Iterator[None]:
+    """Set threads and the folder of temporary files for processes that start meanwhile."""
     before = dict(os.environ)
+    os.environ["TMPDIR"] = folder
     os.environ |= dict.fromkeys(_THREAD_VARIABLES, str(THREADS))
     try:
         yield

@@ -33,7 +33,7 @@ def render(
     shown = [name for name in names if name in there]
     errors = _pivot(frame, "error", shown) if shown else pd.DataFrame()
     if len(shown) < 2 or errors.empty:
-        raise NothingToShow("Two contenders with runs on the same splits are needed.")
+        raise NothingToShow("Tables need two contenders with runs on the same splits.")
     frame = frame.set_index(["table", "split", "contender"])
     parts = [
         _contenders(frame, errors),

@@ -1,6 +1,7 @@
 """Results as JSON lines: one for each run, after one about the machine for each call."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,10 @@ class Results:
     def read(cls, path: Path) -> "Results":
         """Return what a file has; nothing if there is none.
 
-        A last line that was cut off by an interruption is dropped, from the file too.
+        A last line without an end is left out: an interruption cut it off, or it is being written.
         """
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            path.write_text(whole, encoding="utf-8")
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         return cls(
             path,
             [line["call"] for line in lines if "call" in line],
@@ -37,7 +35,10 @@ class Results:
         )
 
     def begin(self, call: Mapping[str, Any]) -> None:
-        """Keep the command and the machine of the runs that follow."""
+        """Keep command and machine of the runs that follow; remove a line without an end."""
+        if self.path.exists():
+            content = self.path.read_bytes()
+            os.truncate(self.path, content.rfind(b"\n") + 1)
         self.calls.append(dict(call))
         self._append({"call": call})
 

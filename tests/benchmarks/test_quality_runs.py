@@ -108,8 +108,13 @@ def test_a_contender_runs_in_a_process_and_is_kept_and_ended(regression, tmp_pat
     assert read.runs == [done]
     assert read.find(100, "flats", 0, "linear") == done
     assert read.find(100, "flats", 1, "linear") is None
-    read.add(done)
-    assert len(path.read_text().splitlines()) == 3
+    read.begin({"command": "the next"})
+    assert [line[:9] for line in path.read_text().splitlines()] == [
+        '{"call": ',
+        '{"table":',
+        '{"call": ',
+    ]
+    assert Results.read(path).runs == [done]
 
 
 def test_a_contender_that_fails_has_the_error_of_the_baseline(classification):
