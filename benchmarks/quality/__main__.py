@@ -22,6 +22,7 @@ from benchmarks.tuning.results import new_document
 
 _FILE = Path(".luthier-bench-quality.jsonl")
 _ROWS = 10_000
+_LIMIT = 60.0  # seconds of the others where Luthier failed
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def _run(options: argparse.Namespace, results: Results) -> None:
     for name in missing:
         _say(f"{CONTENDERS[name].title}: {CONTENDERS[name].package} is not installed")
     names = [label if name == LUTHIER else name for name in options.contenders]
-    names = [name for name in names if name not in missing]
+    names = sorted((n for n in names if n not in missing), key=lambda name: name != label)
     tables = _installed(options.tables)
     wanted = [
         (table, number, left)
@@ -77,9 +78,9 @@ def _run_one(
         outcome = service.run(case)
     else:
         first = results.find(options.rows, case.table.name, case.split, LUTHIER)
-        limit = options.seconds or (first and first["seconds"])
-        if not limit:
-            sys.exit(f"Luthier has no run on {case.table.name}, split {case.split}: --seconds")
+        if first is None and not options.seconds:
+            sys.exit(f"Luthier has not run on {case.table.name}, split {case.split}: --seconds")
+        limit = options.seconds or (first["seconds"] if first["state"] == "done" else _LIMIT)
         outcome = run_contender(name, case, limit)
     run = describe_run(case, options.rows, name, outcome, limit)
     results.add({**run, "request": options.request if service is not None else None})

@@ -126,13 +126,14 @@ def _count(frame: pd.DataFrame, errors: pd.DataFrame, name: str, state: str) -> 
 def _tables(frame: pd.DataFrame, errors: pd.DataFrame) -> str:
     about = frame.groupby("table", sort=False).first()
     splits = errors.groupby(level="table").size()
+    baselines = frame["baseline"].groupby(level="table").mean()
     rows = []
     for table, line in by_table(errors).iterrows():
         best = line.min()
         cells = [f"**{x:.4g}**" if x == best else f"{x:.4g}" for x in line]
         facts = about.loc[table]
         sizes = [f"{facts['train_rows']:,}", str(facts["columns"]), str(splits[table])]
-        rows.append([str(table), facts["task"], *sizes, f"{facts['baseline']:.4g}", *cells])
+        rows.append([str(table), facts["task"], *sizes, f"{baselines[table]:.4g}", *cells])
     head = ["table", "task", "training rows", "columns", "splits", "baseline"]
     return _markdown([*head, *(_title(name) for name in errors)], rows)
 
