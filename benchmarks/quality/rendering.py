@@ -246,7 +246,8 @@ def _notes(calls: Sequence[Mapping[str, Any]], frame: pd.DataFrame, errors: pd.D
         libraries = ", ".join(f"{name} {found}" for name, found in machine["libraries"].items())
         lines = [
             f"`{call['command']}`, {call['date']}, revision {call['revision']}.",
-            f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB,"
+            f"{machine['cpu']}, {machine['cores']} cores (load {machine['load']} at the start),"
+            f" {machine['memory_gib']} GiB,"
             f" Python {machine['python']}, {libraries}.",
         ]
     absent = [CONTENDERS[name].title for name in CONTENDERS if name not in errors]
