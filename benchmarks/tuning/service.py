@@ -2,11 +2,7 @@
 
 import io
 import os
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import psutil
 
+from benchmarks.server import serving, wait_until_idle
 from benchmarks.tuning.preparing import TARGET, layers
 from benchmarks.tuning.workloads import SEED, Array, Workload
 from luthier.client import Client
 
-_READY_WITHIN = 120.0  # seconds
-_IDLE = 0.1  # seconds of CPU in half a second, below which a service has nothing to do
 _WARM_UP = {
     "model": "warm-up",
     "dataset": "builtin:xor",
@@ -77,27 +71,10 @@ def _after(found: list[dict[str, Any]]) -> dict[str, int]:
 @contextmanager
 def running(slots: int | None = None) -> Iterator[Service]:
     """`luthier serve` with an empty database until the end of the block; warm before it begins."""
-    with tempfile.TemporaryDirectory() as folder:
-        bind = f"127.0.0.1:{_free_port()}"
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("LUTHIER_")}
-        environment |= {
-            "LUTHIER_BIND": bind,
-            "LUTHIER_DATA": folder,
-            "LUTHIER_LOG_LEVEL": "WARNING",
-            "LUTHIER_TRIAL_SLOTS": str(slots or 0),
-        }
-        command = [sys.executable, "-m", "luthier", "serve"]
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            with Client(f"http://{bind}") as client:
-                service = Service(client, psutil.Process(process.pid))
-                _wait_until_ready(bind, process)
-                _warm_up(service, slots or os.cpu_count() or 1)
-                yield service
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    with serving(slots) as (url, pid), Client(url) as client:
+        service = Service(client, psutil.Process(pid))
+        _warm_up(service, slots or os.cpu_count() or 1)
+        yield service
 
 
 def request_of(workload: Workload, dataset: str) -> dict[str, Any]:
@@ -132,38 +109,7 @@ def measure(workload: Workload, networks: tuple[tuple[int, ...], ...]) -> float:
     return seconds
 
 
-def _free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(bind: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _READY_WITHIN
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"http://{bind}/readyz").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise RuntimeError("The service did not start.")
-
-
 def _warm_up(service: Service, slots: int) -> None:
     """Have every trial process started, and wait until none of them has anything left to do."""
     service.tune({**_WARM_UP, "budget": {"max_trials": 2 * slots, "epochs": 1}})
-    while True:
-        before = _cpu_seconds(service.process)
-        time.sleep(0.5)
-        if _cpu_seconds(service.process) - before < _IDLE:
-            return
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    total = 0.0
-    for member in [process, *process.children(recursive=True)]:
-        times = member.cpu_times()
-        total += times.user + times.system
-    return total
+    wait_until_idle(service.process.pid)

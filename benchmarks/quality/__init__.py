@@ -1,0 +1,1 @@
+"""How good the predictions are: Luthier through HTTP beside the best libraries for tables."""
