@@ -10,8 +10,9 @@ import keras
 
 from models.networks import cnn, mlp
 from models.networks.losses import training_loss
-from models.networks.optimizers import Steps, create_optimizer
+from models.networks.optimizers import create_optimizer
 from models.networks.outputs import Outputs
+from models.networks.steps import Steps
 from models.space.hyperparameters import TrialValues
 
 # The metric that is the task's own loss, whatever the network is trained by.

@@ -178,6 +178,7 @@ def _refit(
         network=trial.network,
         values=trial.values,
         epochs=max(1, result.best_epoch or 0),
+        schedule_epochs=trial.epochs,
         monitor=monitored_loss(trial.data.class_weight),
     )
     trainer = choose_trainer(trial.network, trial.values, fold.training)

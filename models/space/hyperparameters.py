@@ -51,7 +51,7 @@ INITIALIZERS = (
     "truncated_normal",
     "orthogonal",
 )
-SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
+SCHEDULES = ("constant", "cosine", "flat_cosine", "exponential", "reduce_on_plateau")
 LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
 MAX_LAYERS = 20
 MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
@@ -184,6 +184,8 @@ def in_words(condition: Condition) -> str:
 
 HAS_LAYERS = Condition("num_layers", tuple(range(1, MAX_LAYERS + 1)))
 HAS_MOMENTUM = Condition("optimizer", ("sgd", "rmsprop"))
+# The rate that a plateau has lowered does not follow from the step.
+HAS_WARMUP = Condition("lr_schedule", tuple(n for n in SCHEDULES if n != "reduce_on_plateau"))
 HAS_BETAS = Condition("optimizer", ("adam", "adamw", "nadam", "adamax"))
 _NUMBERS = ("regression",)
 _CLASSES = ("binary", "multiclass")
@@ -258,6 +260,8 @@ _ROWS = (
     Hyperparameter("global_clipnorm", Kind.FLOAT, 0.0, 0, 1e6, optional=True),
     Hyperparameter("weight_decay", Kind.FLOAT, 0.0, 0, 1),
     Hyperparameter("lr_schedule", Kind.CHOICE, "constant", choices=SCHEDULES),
+    # The share of the steps in which the learning rate rises linearly from 0.
+    Hyperparameter("warmup", Kind.FLOAT, 0.0, 0, 0.5, when=(HAS_WARMUP,), optional=True),
     Hyperparameter("batch_size", Kind.INT, 32, 1, 8192),
 )
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = {row.name: row for row in _ROWS}

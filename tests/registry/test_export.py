@@ -277,6 +277,22 @@ def test_cross_validated_values_are_always_refitted(houses: Dataset, tune: Tune)
     assert evidence["training"]["seconds"] > spec.result.seconds
 
 
+def test_a_refit_repeats_the_schedule_of_its_trial(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    values = {"lr_schedule": "cosine", "learning_rate": 0.1}
+    spec = tune(houses, "price", FEATURES, values=values, refit=True)
+    short = replace(spec, result=replace(spec.result, best_epoch=2))
+    kept = []
+    for version, epochs in ((1003, 4), (1004, 4), (1005, 2)):
+        trial = replace(short.trial, epochs=epochs)
+        refitted = replace(short, version=version, trial=trial)
+        assert build_version(refitted).evidence["training"]["epochs"] <= 2
+        kept.append(stored_network(artifacts, refitted).get_weights()[0])
+    assert np.array_equal(kept[0], kept[1])
+    assert not np.allclose(kept[0], kept[2])
+
+
 def test_a_refit_takes_in_a_validation_dataset(
     artifacts: Artifacts, houses: Dataset, tune: Tune
 ) -> None:

@@ -80,6 +80,9 @@ assert_same = partial(results.assert_same, close=CLOSE)
         {"batch_normalization": True},
         {"batch_normalization": True, "num_layers": 3, "units": 8, "activation": "tanh"},
         {"lr_schedule": "cosine"},
+        {"lr_schedule": "flat_cosine"},
+        {"warmup": 0.5},
+        {"lr_schedule": "flat_cosine", "warmup": 0.1, "optimizer": "sgd"},
         {"lr_schedule": "exponential", "optimizer": "sgd"},
         {"num_layers": 0, "units": 1},
         {"batch_size": 100},
@@ -187,13 +190,22 @@ def test_reduce_on_plateau():
     assert result.history != constant.history
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "flat_cosine", "exponential"])
 def test_going_on_from_a_parent(schedule):
-    values = {"lr_schedule": schedule}
+    values = {"lr_schedule": schedule, "warmup": 0.5}
     parent, _ = both(values, data(), epochs=2)
     children = both(values, data(), epochs=5, initial_epoch=2, initial_weights=parent.weights)
     assert_same(*children)
     assert children[1].epochs == 5
+
+
+def test_a_schedule_that_is_longer_than_the_training():
+    values = {"lr_schedule": "cosine", "warmup": 0.1}
+    whole = both(values, data(), epochs=8)
+    first = both(values, data(), epochs=3, schedule_epochs=8)
+    assert_same(*first)
+    for long, short in zip(whole, first, strict=True):
+        assert long.history["loss"][:3] == short.history["loss"]
 
 
 def test_early_stopping():

@@ -35,6 +35,7 @@ _KNOWN: Mapping[str, frozenset[Value] | None] = {
     "global_clipnorm": None,
     "weight_decay": None,
     "lr_schedule": frozenset(SCHEDULES),
+    "warmup": None,
     "batch_size": None,
 }
 

@@ -13,7 +13,7 @@ from tensorflow.python.framework import ops
 
 from models.data.preparation.tasks import Task
 from models.networks import families
-from models.networks.optimizers import Steps, plateau_callbacks
+from models.networks.optimizers import plateau_callbacks
 from models.networks.size import rows_at_once
 from models.space.hyperparameters import value
 from models.trials.trainers.base import (
@@ -96,7 +96,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
         data.input_shape,
         data.outputs,
         run.seed,
-        Steps(total=batches * run.epochs, done=batches * run.initial_epoch),
+        run.steps(len(data.x_train)),
     )
     if batches * (run.epochs - run.initial_epoch) > _LONG_TRAINING:
         model.steps_per_execution = min(batches, _BATCHES_PER_CALL)

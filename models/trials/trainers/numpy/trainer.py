@@ -15,7 +15,6 @@ from functools import partial
 
 import numpy as np
 
-from models.networks.optimizers import Steps
 from models.space.hyperparameters import value
 from models.trials.trainers.base import (
     Array,
@@ -78,10 +77,7 @@ class _Training:
         self._descent = Descent(run.values, self._plans, self._weights)
         self._learning: dict[int, NetworkPass] = {}  # by number of rows
         self._inferring: dict[int, NetworkPass] = {}
-        steps = -(-self._rows // self._batch)
-        self._rates = Rates.of(
-            run.values, Steps(total=steps * run.epochs, done=steps * run.initial_epoch)
-        )
+        self._rates = Rates.of(run.values, run.steps(self._rows))
         self._steps_done = 0
 
     def train(self, report: Report | None) -> RunResult:
