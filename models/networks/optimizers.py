@@ -110,7 +110,8 @@ def _learning_rate(values: TrialValues, steps: Steps) -> Any:
 
         case _:
             return rate
-    return Course(schedule, steps, warmup)
+    is_stock = isinstance(schedule, schedules.LearningRateSchedule)
+    return schedule if is_stock and not (warmup or steps.done) else Course(schedule, steps, warmup)
 
 
 def _flat_cosine(rate: float, total: int) -> Callable[[Any], Any]:

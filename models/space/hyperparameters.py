@@ -32,6 +32,7 @@ ACTIVATIONS = (
     "elu",
     "gelu",
     "silu",
+    "mish",
     "tanh",
     "sigmoid",
     "softplus",
@@ -54,6 +55,7 @@ INITIALIZERS = (
 SCHEDULES = ("constant", "cosine", "flat_cosine", "exponential", "reduce_on_plateau")
 LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
 MAX_LAYERS = 20
+MAX_MEMBERS = 64
 MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
 
 
@@ -208,6 +210,17 @@ _ROWS = (
     Hyperparameter("dropout", Kind.FLOAT, 0.0, 0, 0.95, when=(HAS_LAYERS,), layers="num_layers"),
     Hyperparameter(
         "batch_normalization", Kind.BOOLEAN, False, when=(HAS_LAYERS,), layers="num_layers"
+    ),
+    # Of a TabM network, whose prediction is the mean of theirs.
+    Hyperparameter("members", Kind.INT, 1, 1, MAX_MEMBERS, networks=("mlp",), optional=True),
+    # Multiplies each input by a trained number that begins as 1; members have theirs anyway.
+    Hyperparameter(
+        "scaling_layer",
+        Kind.BOOLEAN,
+        False,
+        when=(Condition("members", (1,)),),
+        networks=("mlp",),
+        optional=True,
     ),
     Hyperparameter("kernel_initializer", Kind.CHOICE, "glorot_uniform", choices=INITIALIZERS),
     Hyperparameter("l1", Kind.FLOAT, 0.0, 0, 1, optional=True),

@@ -74,9 +74,15 @@ class SearchSpace:
     def applies(self, name: str, values: TrialValues) -> bool:
         """Whether `name` has an effect, given the `values` of its parents."""
         return all(
-            parent in values and values[parent] in allowed
+            self._in_effect(parent, values) in allowed
             for parent, allowed in self.conditions(name).items()
         )
+
+    def _in_effect(self, name: str, values: TrialValues) -> Value | list[Value] | None:
+        """Return the value of a parent: its default if it is optional and nobody names it."""
+        row = self.known[name]
+        is_left_out = row.optional and name not in self.parameters
+        return values.get(name, row.default if is_left_out else None)
 
     def foreign(self, names: Iterable[str], task: str) -> dict[str, list[str]]:
         """Return a message for each of the known `names` that a network of `task` does not have."""
@@ -201,7 +207,7 @@ class SearchSpace:
     def _given(self, name: str, value: object, full: TrialValues) -> Value | list[Value]:
         row = self.known[name]
         for condition in row.when:
-            if full.get(condition.parent) not in condition.values:
+            if self._in_effect(condition.parent, full) not in condition.values:
                 raise ValidationError(f"Has no effect unless {in_words(condition)}.")
         if not isinstance(value, list):
             return self._spread(name, parsed(row, value), full)

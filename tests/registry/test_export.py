@@ -408,6 +408,20 @@ def test_asking_for_an_export_imports_no_training_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_network_of_several_members_is_saved_without_layers_of_our_own(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    values = {"members": 4, "batch_normalization": True, "dropout": 0.1}
+    spec = tune(houses, "class", FEATURES, values=values)
+    result = build_version(spec)
+    assert result.parity.difference <= result.parity.tolerance
+    network = stored_network(artifacts, spec)
+    assert {type(layer).__module__.partition(".")[0] for layer in network.layers} == {"keras"}
+    assert network.output_shape == (None, 1)
+    shares = spec.result.metrics or {}
+    assert shares["loss"] == pytest.approx(spec.result.score)
+
+
 def test_spec_result_and_errors_travel_between_processes(priced: Priced) -> None:
     assert pickle.loads(pickle.dumps(priced)) == priced
     for error in (ParityError("differs"), RefitError("diverged")):

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
+from models.networks import members
 
 Array = np.ndarray[Any, Any]
 
@@ -36,6 +37,7 @@ class _Chain:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.end = "features"  # the name of the last output
+        self.by_member = False  # whether it is (members, rows, …), where Keras has rows first
 
     def add(self, operator: str, *others: str, **attributes: Any) -> str:
         """Append an operator on the last output and on `others`; return its output's name."""
@@ -44,10 +46,10 @@ class _Chain:
         self.end = name
         return name
 
-    def constant(self, values: Any) -> str:
-        """Add an array in float32; return its name."""
+    def constant(self, values: Any, kind: type[np.generic] = np.float32) -> str:
+        """Add an array, in float32 unless another type is given; return its name."""
         name = f"weights/{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(values, kind), name))
         return name
 
 
@@ -78,18 +80,52 @@ def _write_layers(network: keras.Model) -> onnx.ModelProto | None:
 
 
 def _dense(chain: _Chain, layer: keras.layers.Dense) -> bool:
-    if len(layer.input.shape) != 2:
-        return False
-    names = [chain.constant(weights) for weights in layer.get_weights()]
-    chain.add("Gemm", *names)
+    weights = layer.get_weights()
+    if len(layer.input.shape) == 2:
+        chain.add("Gemm", *(chain.constant(array) for array in weights))
+        return _activation(chain, layer)
+    # On the last axis, whatever the others are.
+    for operator, array in zip(("MatMul", "Add"), weights, strict=False):
+        chain.add(operator, chain.constant(array))
     return _activation(chain, layer)
+
+
+def _einsum(chain: _Chain, layer: keras.layers.EinsumDense) -> bool:
+    weights = layer.get_weights()
+    match layer.equation:
+        case members.ADAPTERS:
+            # The members go first, so that each output layer is one product.
+            chain.add("Mul", chain.constant(weights[0][:, None]))
+            chain.by_member = True
+        case members.SCALES:
+            chain.add("Mul", chain.constant(weights[0]))
+        case members.HEADS if chain.by_member:
+            chain.add("MatMul", chain.constant(weights[0]))
+            chain.add("Add", chain.constant(weights[1][:, None]))
+        case _:
+            return False
+    return _activation(chain, layer)
+
+
+def _mean(chain: _Chain, layer: keras.layers.GlobalAveragePooling1D) -> bool:
+    if not chain.by_member:
+        return False
+    chain.add("ReduceMean", chain.constant([0], np.int64), keepdims=0)
+    chain.by_member = False
+    return True
 
 
 def _normalization(chain: _Chain, layer: keras.layers.BatchNormalization) -> bool:
     # In the order of ONNX: scale, offset, mean, variance.
     weights = layer.get_weights()
-    if len(layer.input.shape) != 2 or len(weights) != 4:
+    if layer.axis not in (-1, len(layer.input.shape) - 1) or len(weights) != 4:
         return False
+    if len(layer.input.shape) != 2:
+        gamma, beta, mean, variance = (array.astype(np.float64) for array in weights)
+        scale = gamma / np.sqrt(variance + layer.epsilon)
+        chain.add("Mul", chain.constant(scale))
+        chain.add("Add", chain.constant(beta - mean * scale))
+        return True
     names = [chain.constant(array) for array in weights]
     chain.add("BatchNormalization", *names, epsilon=layer.epsilon)
     return True
@@ -137,6 +173,8 @@ _LAYERS: Mapping[str, Callable[[_Chain, Any], bool]] = {
     "InputLayer": _nothing,
     "Flatten": _flatten,
     "Dense": _dense,
+    "EinsumDense": _einsum,
+    "GlobalAveragePooling1D": _mean,
     "BatchNormalization": _normalization,
     "Activation": _activation,
     "Dropout": _nothing,
@@ -148,6 +186,7 @@ _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
     "selu": lambda chain: chain.add("Selu"),
     "elu": lambda chain: chain.add("Elu"),
     "gelu": _gelu,
+    "mish": lambda chain: chain.add("Mish"),
     "silu": _silu,
     "tanh": lambda chain: chain.add("Tanh"),
     "sigmoid": lambda chain: chain.add("Sigmoid"),

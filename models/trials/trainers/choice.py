@@ -20,6 +20,8 @@ _KNOWN: Mapping[str, frozenset[Value] | None] = {
     "activation": frozenset(ACTIVATIONS),
     "dropout": None,
     "batch_normalization": None,
+    "members": None,
+    "scaling_layer": None,
     "kernel_initializer": None,
     "l1": None,
     "l2": None,

@@ -77,12 +77,18 @@ def forward(model: keras.Model, x: Array) -> Array:
 
     Rows are passed in pieces that fit in memory.
     """
-    rows = rows_at_once(x.shape[1:])
+    rows = rows_at_once(x.shape[1:], members_of(model))
     pieces = [
         np.asarray(model(x[start : start + rows], training=False))
         for start in range(0, len(x), rows)
     ]
     return np.concatenate(pieces)
+
+
+def members_of(model: keras.Model) -> int:
+    """Return how many predictions of a row `model` averages."""
+    before = model.layers[-1].input.shape
+    return int(before[1]) if len(before) == 3 else 1
 
 
 def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
@@ -105,7 +111,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
     recording = _Recording(run, data, report)
     model.fit(
         _shuffled(data, batch, recording.order),
-        validation_data=_in_order(data),
+        validation_data=_in_order(data, members_of(model)),
         initial_epoch=run.initial_epoch,
         epochs=run.epochs,
         callbacks=[recording, *plateau_callbacks(run.values, f"val_{families.TASK_LOSS}")],
@@ -178,9 +184,10 @@ def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dat
     return _plain(tf.data.Dataset.range(len(data.x_train)).batch(batch).map(gather))
 
 
-def _in_order(data: TrainingData) -> tf.data.Dataset:
+def _in_order(data: TrainingData, members: int) -> tf.data.Dataset:
     pair = (data.x_validation, _as_column(data.y_validation, data))
-    return _plain(tf.data.Dataset.from_tensor_slices(pair).batch(rows_at_once(data.input_shape)))
+    rows = rows_at_once(data.input_shape, members)
+    return _plain(tf.data.Dataset.from_tensor_slices(pair).batch(rows))
 
 
 def _plain(dataset: tf.data.Dataset) -> tf.data.Dataset:
