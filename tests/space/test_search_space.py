@@ -224,10 +224,10 @@ def test_a_scaling_layer_needs_a_single_member(members):
         document["members"] = members
     if members == 8:
         with pytest.raises(ValidationError, match="Has no effect unless members is 1"):
-            load_space(document)
+            load_space(document, "mlp")
         return
-    space = load_space(document)
+    space = load_space(document, "mlp")
     assert space.resolve({"scaling_layer": True})["scaling_layer"] is True
     assert space.check({"scaling_layer": True})["scaling_layer"] is True
-    either = load_space(document | {"members": {"type": "choice", "values": [1, 8]}})
+    either = load_space(document | {"members": {"type": "choice", "values": [1, 8]}}, "mlp")
     assert "scaling_layer" not in either.resolve({"members": 8})
