@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.data.preparation.tasks import Task
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.networks.size import size_of
 from models.trials.process import prepare_process, visible_gpus
@@ -59,7 +60,7 @@ def main() -> None:
     for heading in ("units", "batch", "multiply-adds", *chosen.trainers):
         table.add_column(heading, justify="right")
     for units, batch in product(chosen.units, chosen.batches):
-        size = size_of("mlp", {"num_layers": LAYERS, "units": units}, (FEATURES,), 1)
+        size = size_of("mlp", {"num_layers": LAYERS, "units": units}, Inputs((FEATURES,)), 1)
         products = size.training_multiply_adds(batch)
         seconds = [step_seconds(trainers[name], units, batch) for name in chosen.trainers]
         cells = [f"{1000 * each:.2f} ({products / each / 1e9:.1f} G/s)" for each in seconds]

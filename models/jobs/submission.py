@@ -51,6 +51,7 @@ from models.oracles.schema import check_strategy
 from models.oracles.strategy import Plan, decide, plan
 from models.space.hyperparameters import TrialValues
 from models.space.narrowing import narrow
+from models.space.schema import load_space
 from models.space.space import SearchSpace
 from models.trials.monitor import resolve_early_stopping
 from models.trials.trainers.base import NEEDS_COUNTS
@@ -93,6 +94,7 @@ class Data:
     labels: Sequence[str] = ()  # of the classes, by `label_name`
     rarer: str | None = None  # the one of two classes with fewer rows
     warnings: tuple[DataWarning, ...] = ()
+    has_image: bool = False  # as its only feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +169,16 @@ class Submission:
                 "early_stopping.start_from_epoch",
                 f"A trial has {budget.epochs} epochs, so none would count.",
             )
-        if foreign := space.foreign(space.parameters, data.task):
-            raise ValidationError({"search_space": foreign})
-        check_strategy(request.strategy, space, data.task)
+        if foreign := space.foreign(space.parameters, data.task, data.has_image):
+            if space != load_space(None, space.network):
+                raise ValidationError({"search_space": foreign})
+            kept = {name: each for name, each in space.parameters.items() if name not in foreign}
+            space = replace(space, parameters=kept)
+        check_strategy(request.strategy, space, data.task, data.has_image)
         spec = replace(
             resolve_objectives(request, data.task, data.labels, data.rarer),
             dataset=data.dataset,
+            space=space,
             features=request.features if request.exclude is None else data.columns.used,
             task=data.task,
             strategy=decide(request.strategy, space, budget.max_trials, len(request.objectives)),
@@ -217,6 +223,7 @@ class Submission:
                 request.evaluation.training_rows(builtin.rows),
                 labels,
                 label_name(builtin.rarer),
+                has_image=builtin.is_image,
             )
         if isinstance(request.dataset, str):
             record = self._library.catalog.get(request.dataset)
@@ -249,7 +256,8 @@ class Submission:
             exclude=request.exclude or (),
         )
         kinds = {dataset.column(name).type for name in features}
-        check_network(request.network, ColumnType.IMAGE in kinds)
+        has_image = ColumnType.IMAGE in kinds
+        check_network(request.network, has_image)
         _check_loss(request, dataset)
         parts = split_dataset(dataset, target, task, evaluation, request.seed)
         if own is not None:
@@ -269,7 +277,7 @@ class Submission:
         columns = column_use(dataset, target, features, _roles(request))
         named = None if rarer is None else label_name(rarer)
         rows = fmean(len(fold.train) for fold in parts.folds)
-        return Data(record.id, task, weight, columns, rows, labels, named, warnings)
+        return Data(record.id, task, weight, columns, rows, labels, named, warnings, has_image)
 
 
 def _told_of_dataset(

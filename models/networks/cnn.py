@@ -3,6 +3,7 @@
 import keras
 
 from models.errors import Invalid
+from models.networks.inputs import Inputs
 from models.networks.mlp import dense_layers, kernel, layer_seed
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, layer_value, value
@@ -10,9 +11,7 @@ from models.space.hyperparameters import TrialValues, layer_value, value
 _POOL = 2  # pixels of a side that become one
 
 
-def build(
-    values: TrialValues, input_shape: tuple[int, ...], outputs: Outputs, seed: int
-) -> keras.Model:
+def build(values: TrialValues, inputs: Inputs, outputs: Outputs, seed: int) -> keras.Model:
     """Build an uncompiled network: (rows, height, width, channels) -> (rows, outputs.units).
 
     Each of the `conv_blocks` is Conv2D, BatchNormalization (if asked for), activation,
@@ -22,9 +21,9 @@ def build(
     digit's. The rest is as in an mlp; `activation`, `dropout` and `batch_normalization` apply to
     blocks and dense layers alike. Raises Invalid at `network` for rows that are not images.
     """
-    if len(input_shape) != 3:
-        raise Invalid.at("network", f"'cnn' learns from images, not from rows {input_shape}.")
-    features = keras.Input(input_shape, name="features")
+    if len(inputs.shape) != 3:
+        raise Invalid.at("network", f"'cnn' learns from images, not from rows {inputs.shape}.")
+    features = keras.Input(inputs.shape, name="features")
     signal = features
     blocks = int(value(values, "conv_blocks"))
     for block in range(blocks):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import keras
 
 from models.networks import cnn, members, mlp
+from models.networks.inputs import Inputs
 from models.networks.losses import training_loss
 from models.networks.optimizers import create_optimizer
 from models.networks.outputs import Outputs
@@ -18,7 +19,7 @@ from models.space.hyperparameters import TrialValues, value
 # The metric that is the task's own loss, whatever the network is trained by.
 TASK_LOSS = "task_loss"
 
-Build = Callable[[TrialValues, tuple[int, ...], Outputs, int], keras.Model]
+Build = Callable[[TrialValues, Inputs, Outputs, int], keras.Model]
 
 FAMILIES: Mapping[str, Build] = {"mlp": mlp.build, "cnn": cnn.build}
 
@@ -26,34 +27,34 @@ FAMILIES: Mapping[str, Build] = {"mlp": mlp.build, "cnn": cnn.build}
 def create(
     network: str,
     values: TrialValues,
-    input_shape: tuple[int, ...],
+    inputs: Inputs,
     outputs: Outputs,
     seed: int,
 ) -> keras.Model:
     """Create the network that `build` compiles: it predicts, but cannot be trained yet."""
-    return FAMILIES[network](values, input_shape, outputs, seed)
+    return FAMILIES[network](values, inputs, outputs, seed)
 
 
 def build(
     network: str,
     values: TrialValues,
-    input_shape: tuple[int, ...],
+    inputs: Inputs,
     outputs: Outputs,
     seed: int,
     steps: Steps | None = None,
 ) -> keras.Model:
     """Build and compile a network of the family `network` for the values of one trial.
 
-    `input_shape` is the shape of one row after preprocessing: (features,) or
-    (height, width, channels). `steps` is the length of the training, which some learning-rate
-    schedules need; leave it out for a network that will not be trained. Initial weights depend on
-    `seed` alone. The network reports the loss that it is trained by, which includes weight
-    penalties, `task_loss`, the loss of its task without them, and `outputs.companion`. Row weights
-    apply to the first two: `task_loss` is then divided by their sum, and the loss by the number of
-    rows. With several members, all figures of training are means over the members, and all others
-    those of the mean prediction; `models.networks.members.to_train` says how.
+    `inputs` is one row after preprocessing. `steps` is the length of the training, which some
+    learning-rate schedules need; leave it out for a network that will not be trained. Initial
+    weights depend on `seed` alone. The network reports the loss that it is trained by, which
+    includes weight penalties, `task_loss`, the loss of its task without them, and
+    `outputs.companion`. Row weights apply to the first two: `task_loss` is then divided by their
+    sum, and the loss by the number of rows. With several members, all figures of training are means
+    over the members, and all others those of the mean prediction; `to_train` in
+    `models.networks.members` says how.
     """
-    model = create(network, values, input_shape, outputs, seed)
+    model = create(network, values, inputs, outputs, seed)
     loss, companion = training_loss(values, outputs), outputs.companion
     task_loss = keras.losses.get(outputs.loss)
     if int(value(values, "members")) > 1:

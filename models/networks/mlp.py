@@ -5,21 +5,23 @@ from typing import Any
 import keras
 
 from models.networks import members
+from models.networks.embeddings import stage_network
+from models.networks.inputs import Inputs, plan_stage
 from models.networks.losses import predicts_rate
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, layer_value, value
 
 
-def build(
-    values: TrialValues, input_shape: tuple[int, ...], outputs: Outputs, seed: int
-) -> keras.Model:
-    """Build an uncompiled network: (rows, *input_shape) -> (rows, outputs.units).
+def build(values: TrialValues, inputs: Inputs, outputs: Outputs, seed: int) -> keras.Model:
+    """Build an uncompiled network: (rows, *inputs.shape) -> (rows, outputs.units).
 
     Images are flattened. Without hidden layers the model is linear. `kernel_initializer`, `l1` and
-    `l2` apply to every kernel, the output layer's included.
+    `l2` apply to every kernel, the output layer's included, but not to trained encodings.
     """
-    features = keras.Input(input_shape, name="features")
-    signal = keras.layers.Flatten(name="flatten")(features) if len(input_shape) > 1 else features
+    features = keras.Input(inputs.shape, name="features")
+    signal = keras.layers.Flatten(name="flatten")(features) if len(inputs.shape) > 1 else features
+    if stage := plan_stage(values, inputs):
+        signal = stage_network(stage, seed)(signal)
     return keras.Model(features, dense_layers(signal, values, outputs, seed), name="mlp")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+from models.networks.inputs import Inputs, plan_stage
 from models.space.hyperparameters import TrialValues, layer_value, value
 
 _MAX_ROWS = 8192  # in one forward pass
@@ -26,33 +27,28 @@ class Size:
         return 3 * rows * self.multiply_adds
 
 
-def size_of(
-    network: str, values: TrialValues, input_shape: tuple[int, ...], output_units: int
-) -> Size:
-    """Return the size of the network that `models.networks.families.build` would make.
-
-    `input_shape` is that of one preprocessed row: (features,) or (height, width, channels).
-    """
-    inputs, parameters, products, blocks = 1, 0, 0, 0
+def size_of(network: str, values: TrialValues, inputs: Inputs, output_units: int) -> Size:
+    """Return the size of the network that `models.networks.families.build` would make."""
+    features, parameters, products, before = inputs.features, 0, 0, 0
     if network == "cnn":
-        blocks = int(value(values, "conv_blocks"))
-        inputs, parameters, products = _convolutions(values, blocks, input_shape)
-    else:
-        for side in input_shape:
-            inputs *= side
+        before = int(value(values, "conv_blocks"))
+        features, parameters, products = _convolutions(values, before, inputs.shape)
+    elif stage := plan_stage(values, inputs):
+        features, before = stage.outputs, len(stage.kernels)
+        parameters, products = stage.parameters, stage.multiply_adds
     hidden, members = int(value(values, "num_layers")), int(value(values, "members"))
     if members > 1:
-        parameters += members * inputs
+        parameters += members * features
     elif value(values, "scaling_layer"):
-        parameters += inputs
-    widths = [inputs, *(int(layer_value(values, "units", layer)) for layer in range(hidden))]
-    for layer, (before, after) in enumerate(pairwise(widths)):
+        parameters += features
+    widths = [features, *(int(layer_value(values, "units", layer)) for layer in range(hidden))]
+    for layer, (wide, after) in enumerate(pairwise(widths)):
         normalized = bool(layer_value(values, "batch_normalization", layer))
-        parameters += before * after + _beside_kernel(after, normalized)
-        products += members * before * after
+        parameters += wide * after + _beside_kernel(after, normalized)
+        products += members * wide * after
     parameters += members * (widths[-1] + 1) * output_units
     products += members * widths[-1] * output_units
-    return Size(parameters, products, blocks + hidden + 1)
+    return Size(parameters, products, before + hidden + 1)
 
 
 def rows_at_once(shape: tuple[int, ...], members: int = 1) -> int:

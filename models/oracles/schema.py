@@ -189,7 +189,9 @@ class StrategyField(fields.Field[Strategy]):
         }
 
 
-def check_strategy(strategy: Strategy, space: SearchSpace, task: str | None = None) -> None:
+def check_strategy(
+    strategy: Strategy, space: SearchSpace, task: str | None = None, has_image: bool = False
+) -> None:
     """Check what of a strategy depends on the space and the task: the values of listed trials.
 
     Raises ValidationError with the messages at `strategy.trials.<index>.<name>`, or the same of
@@ -199,7 +201,7 @@ def check_strategy(strategy: Strategy, space: SearchSpace, task: str | None = No
     errors: dict[str, object] = {}
     for name, listed in (("trials", own), ("initial_trials", strategy.initial_trials)):
         try:
-            space.check_all(listed, task)
+            space.check_all(listed, task, has_image)
         except ValidationError as error:
             errors[name] = error.messages
     if errors:

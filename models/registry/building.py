@@ -29,7 +29,7 @@ from models.registry.onnx.model import OnnxAnswers, merge
 from models.registry.onnx.parity import check_parity
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
-from models.trials.data import LoadedData, PreparedFold, load, prepare_fold
+from models.trials.data import LoadedData, PreparedFold, encoding_of, load, prepare_fold
 from models.trials.monitor import monitored_loss
 from models.trials.run import load_weights, train_if_missing
 from models.trials.spec import DataRef, RunReport, TrialResult, TrialSpec
@@ -102,11 +102,14 @@ def build_version(spec: ExportSpec) -> ExportResult:
 
 
 def measure_savings(
-    network: str, several: Sequence[TrialValues], fold: PreparedFold
+    network: str, several: Sequence[tuple[TrialValues, PreparedFold]]
 ) -> list[Saving]:
-    """Build untrained networks and make the two files of a version that hold each, in memory."""
+    """Build untrained networks and make the two files of a version that hold each, in memory.
+
+    Each fold has the encoding that its values name.
+    """
     with released():
-        return [_measure_saving(network, values, fold) for values in several]
+        return [_measure_saving(network, values, fold) for values, fold in several]
 
 
 def _is_refitted(spec: ExportSpec, data: LoadedData) -> bool:
@@ -134,7 +137,9 @@ def _weights(spec: ExportSpec, data: LoadedData) -> tuple[PreparedFold, Weights,
     else:
         best = _best_run(spec)
         weights = load_weights(Artifacts(spec.trial.data.artifacts_root), best.weights)
-        fold = prepare_fold(data, spec.trial.data, data.split.folds[0].train)
+        encoding = encoding_of(spec.trial.values)
+        train = data.split.folds[0].train
+        fold = prepare_fold(data, spec.trial.data, train, encoding=encoding)
         epochs, seconds = best.best_epoch, spec.result.seconds
     training = Training(
         refit=best is None,
@@ -170,7 +175,7 @@ def _refit(
     class. Raises RefitError if the training diverges.
     """
     joined, rows = _join_validation(data, trial.data)
-    fold = prepare_fold(joined, trial.data, rows)
+    fold = prepare_fold(joined, trial.data, rows, encoding=encoding_of(trial.values))
     run = Run(
         fold=0,
         execution=0,
@@ -214,9 +219,7 @@ def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Mo
     That state belongs to a training that is over; whoever trains `model.keras` on compiles it.
     """
     data = fold.training
-    network = families.create(
-        trial.network, trial.values, data.input_shape, data.outputs, trial.seed
-    )
+    network = families.create(trial.network, trial.values, data.inputs, data.outputs, trial.seed)
     network.set_weights(list(weights))
     return network
 
@@ -224,7 +227,7 @@ def _network(trial: TrialSpec, fold: PreparedFold, weights: Weights) -> keras.Mo
 def _measure_saving(network: str, values: TrialValues, fold: PreparedFold) -> Saving:
     started = time.perf_counter()
     data = fold.training
-    built = families.create(network, values, data.input_shape, data.outputs, seed=0)
+    built = families.create(network, values, data.inputs, data.outputs, seed=0)
     graph = merge(fold.preprocessor, fold.encoder, built)
     OnnxAnswers.load(graph)
     size = len(graph) + len(_keras_file(built))

@@ -53,6 +53,8 @@ INITIALIZERS = (
     "orthogonal",
 )
 SCHEDULES = ("constant", "cosine", "flat_cosine", "exponential", "reduce_on_plateau")
+NUMERIC_ENCODINGS = ("standard", "robust", "quantile", "piecewise", "periodic")
+CATEGORY_ENCODINGS = ("one_hot", "embedding", "target")
 LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
 MAX_LAYERS = 20
 MAX_MEMBERS = 64
@@ -92,6 +94,7 @@ class Hyperparameter:
     layers: str | None = None  # the hyperparameter that counts its layers, if per_layer is allowed
     networks: tuple[str, ...] = NETWORKS  # the families that have it
     tasks: tuple[str, ...] = ()  # the tasks that have it; empty: all
+    of_columns: bool = False  # has no effect on an image
     # Left out of a trial's values, where it has its default, unless the space or the trial names
     # it. So trials have the values, seeds and digests that they had before it was in the table.
     optional: bool = False
@@ -192,10 +195,31 @@ HAS_BETAS = Condition("optimizer", ("adam", "adamw", "nadam", "adamax"))
 _NUMBERS = ("regression",)
 _CLASSES = ("binary", "multiclass")
 
+_IS_PERIODIC = (Condition("numeric_encoding", ("periodic",)),)
+_IS_PIECEWISE = (Condition("numeric_encoding", ("piecewise",)),)
+_IS_EMBEDDED = (Condition("category_encoding", ("embedding",)),)
+_ENCODINGS = tuple(
+    replace(row, networks=("mlp",), of_columns=True, optional=True)
+    for row in (
+        Hyperparameter("numeric_encoding", Kind.CHOICE, "standard", choices=NUMERIC_ENCODINGS),
+        Hyperparameter("bins", Kind.INT, 16, 2, 128, when=_IS_PIECEWISE),
+        Hyperparameter("frequencies", Kind.INT, 16, 1, 128, when=_IS_PERIODIC),
+        # Cycles in a standard deviation of the number.
+        Hyperparameter(
+            "frequency_scale", Kind.FLOAT, 0.1, 0, 100, open_below=True, when=_IS_PERIODIC
+        ),
+        Hyperparameter("numeric_embedding_size", Kind.INT, 8, 1, 64, when=_IS_PERIODIC),
+        Hyperparameter("category_encoding", Kind.CHOICE, "one_hot", choices=CATEGORY_ENCODINGS),
+        Hyperparameter("category_embedding_size", Kind.INT, 8, 1, 64, when=_IS_EMBEDDED),
+        Hyperparameter("missing_indicators", Kind.BOOLEAN, False),
+    )
+)
+
 _ROWS = (
     Hyperparameter("conv_blocks", Kind.INT, 2, 1, MAX_BLOCKS, networks=("cnn",)),
     Hyperparameter("filters", Kind.INT, 32, 1, 1024, layers="conv_blocks", networks=("cnn",)),
     Hyperparameter("kernel_size", Kind.INT, 3, 1, 15, layers="conv_blocks", networks=("cnn",)),
+    *_ENCODINGS,
     # Zero layers is a linear model.
     Hyperparameter("num_layers", Kind.INT, 2, 0, MAX_LAYERS),
     Hyperparameter("units", Kind.INT, 64, 1, 4096, when=(HAS_LAYERS,), layers="num_layers"),

@@ -73,33 +73,32 @@ class SearchSpace:
 
     def applies(self, name: str, values: TrialValues) -> bool:
         """Whether `name` has an effect, given the `values` of its parents."""
-        return all(
-            self._in_effect(parent, values) in allowed
-            for parent, allowed in self.conditions(name).items()
-        )
+        needs = self.conditions(name).items()
+        return all(self._in_effect(parent, values) in allowed for parent, allowed in needs)
 
     def _in_effect(self, name: str, values: TrialValues) -> Value | list[Value] | None:
         """Return the value of a parent: its default if it is optional and nobody names it."""
-        row = self.known[name]
-        is_left_out = row.optional and name not in self.parameters
-        return values.get(name, row.default if is_left_out else None)
+        is_left_out = self.known[name].optional and name not in self.parameters
+        return values.get(name, self.known[name].default if is_left_out else None)
 
-    def foreign(self, names: Iterable[str], task: str) -> dict[str, list[str]]:
-        """Return a message for each of the known `names` that a network of `task` does not have."""
-        rows = [self.known[name] for name in names if name in self.known]
-        return {
-            row.name: [f"Only for {' or '.join(row.tasks)}; the task is {task}."]
-            for row in rows
-            if row.tasks and task not in row.tasks
-        }
+    def foreign(
+        self, names: Iterable[str], task: str, has_image: bool = False
+    ) -> dict[str, list[str]]:
+        """Return a message for each of the known `names` that has no effect on such data."""
+        found = {}
+        for row in (self.known[name] for name in names if name in self.known):
+            if row.tasks and task not in row.tasks:
+                found[row.name] = [f"Only for {' or '.join(row.tasks)}; the task is {task}."]
+            if row.of_columns and has_image:
+                found[row.name] = ["Encodes columns; the feature is an image."]
+        return found
 
     def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
         """Return the full values of a trial from those of its active dimensions.
 
         They have every hyperparameter in effect, fixed ones and defaults included, but optional
         ones only if the space names them. A per-layer one is a list with a value for each layer.
-        Raises ValueError if an active dimension has no
-        value.
+        Raises ValueError if an active dimension has no value.
         """
         values: dict[str, Value | list[Value]] = {}
         for name in self.order:
@@ -149,15 +148,14 @@ class SearchSpace:
         return Combinations(self.dimensions, lambda dimension: options[dimension.name] or ()).count
 
     def check(
-        self, values: Mapping[str, object], task: str | None = None
+        self, values: Mapping[str, object], task: str | None = None, has_image: bool = False
     ) -> dict[str, Value | list[Value]]:
         """Complete the values of a trial that a user wrote.
 
         They must be legal, but need not lie in the searched ranges; a missing value is the one
         that the space fixes, else the default. Raises ValidationError with the messages by name
         (and by layer) for an unknown name, an illegal value, a list of another length than the
-        number of layers, or a value without effect. With a `task`, a hyperparameter that it does
-        not have is refused, too.
+        number of layers, or a value without effect, or with a `task` for what is `foreign`.
         """
         full: dict[str, Value | list[Value]] = {}
         errors: dict[str, object] = {
@@ -166,7 +164,7 @@ class SearchSpace:
             if name not in self.known
         }
         if task is not None:
-            errors |= self.foreign(values, task)
+            errors |= self.foreign(values, task, has_image)
         for name in self.order:
             if name in errors or any(parent in errors for parent in self.conditions(name)):
                 continue
@@ -182,10 +180,14 @@ class SearchSpace:
         return {name: full[name] for name in self.known if name in full}
 
     def check_all(
-        self, listed: Sequence[Mapping[str, object]], task: str | None = None
+        self,
+        listed: Sequence[Mapping[str, object]],
+        task: str | None = None,
+        has_image: bool = False,
     ) -> list[dict[str, Value | list[Value]]]:
         """Complete several trials as `check` does; the messages are by index, then by name."""
-        return list(gather(enumerate(listed), lambda _, values: self.check(values, task)).values())
+        checked = gather(enumerate(listed), lambda _, each: self.check(each, task, has_image))
+        return list(checked.values())
 
     def document(self) -> dict[str, object]:
         """Return the JSON form, which `load_space` reads back to an equal space."""

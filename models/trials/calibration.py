@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any, Self
@@ -10,6 +10,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
+from models.data.encoding.choice import STANDARD, CategoryEncoding, Encoding, NumericEncoding
+from models.data.encoding.cross_fitting import MAX_TARGETS
+from models.data.encoding.numbers import quantile_edges
+from models.networks.inputs import Inputs
 from models.networks.size import Size, size_of
 from models.space.hyperparameters import TrialValues, value
 from models.trials.data import PreparedFold
@@ -23,6 +27,7 @@ from models.trials.trainers.choice import choose_trainer
 _MAX_EPOCH_PRODUCTS = 4e9
 _MIN_EPOCHS = 2  # the first one also builds and traces
 _MAX_EPOCHS = 40
+MAX_ORDERED = 1000  # rows that the number of bins is computed from
 _MIN_SECONDS = 0.02  # of the epochs after the first
 
 
@@ -36,9 +41,14 @@ class Work:
     validation_rows: int
 
     @classmethod
-    def of(cls, network: str, values: TrialValues, data: TrainingData) -> Self:
-        """Return the work of the network that `values` make, on all rows of `data`."""
-        size = size_of(network, values, data.input_shape, data.outputs.units)
+    def of(
+        cls, network: str, values: TrialValues, data: TrainingData, inputs: Inputs | None = None
+    ) -> Self:
+        """Return the work of the network that `values` make, on all rows of `data`.
+
+        `inputs` are those of its encoding, where `data` has another.
+        """
+        size = size_of(network, values, inputs or data.inputs, data.outputs.units)
         rows = len(data.x_train)
         batch = min(int(value(values, "batch_size")), rows)
         return cls(size, batch, rows, len(data.x_validation))
@@ -65,6 +75,54 @@ class Measured:
     epoch_seconds: float
     setup_seconds: float  # of a run outside its epochs, scoring included
     memory_bytes: int  # resident memory of the process, for all rows of the data
+
+
+class InputsByEncoding:
+    """The inputs that each encoding makes of a fold, without preparing its rows again."""
+
+    def __init__(self, fold: PreparedFold) -> None:
+        """`fold` has the encoding STANDARD."""
+        self._data, self._fitted = fold.training, fold.preprocessor
+        self._ordered: list[Array] | None = None
+        self._known: dict[Encoding, Inputs] = {STANDARD: fold.training.inputs}
+
+    def of(self, encoding: Encoding) -> Inputs:
+        """Return the inputs; the number of bins is that of at most MAX_ORDERED rows."""
+        if self._fitted.image is not None:
+            return self._data.inputs
+        if encoding not in self._known:
+            self._known[encoding] = self._estimate(encoding)
+        return self._known[encoding]
+
+    def _estimate(self, encoding: Encoding) -> Inputs:
+        fitted, units = self._fitted, self._data.outputs.units
+        has_places = encoding.category is CategoryEncoding.ONE_HOT
+        encoded = fitted.encoded if has_places else fitted.categories
+        categories = self._data.categories if has_places else ()
+        numbers = self._numbers(encoding)
+        features = numbers + sum(categories) + len(encoded) * min(units, MAX_TARGETS)
+        features += sum(len(text.feature_names) for text in fitted.texts)
+        if encoding.missing_indicators:
+            features += sum(item.has_missing for item in fitted.scaled)
+        return Inputs((features,), numbers, categories)
+
+    def _numbers(self, encoding: Encoding) -> int:
+        if encoding.numeric is not NumericEncoding.PIECEWISE:
+            return self._data.numbers
+        if self._ordered is None:
+            self._ordered = list(self._present())
+        edges = [quantile_edges(column, encoding.bins) for column in self._ordered]
+        return sum(max(1, len(each) - 1) for each in edges)
+
+    def _present(self) -> Iterator[Array]:
+        """Yield the sorted numbers of each component, without those that fill missing cells."""
+        fill, mean, scale = self._fitted.scaling()
+        filled = ((fill - mean) / scale).astype(np.float32)
+        gaps = [item.has_missing for item in self._fitted.scaled for _ in item.fill]
+        for column, number, has_gaps in zip(self._data.x_train.T, filled, gaps, strict=False):
+            ordered = np.sort(column[column != number] if has_gaps else column)
+            places = np.linspace(0, len(ordered) - 1, min(len(ordered), MAX_ORDERED))
+            yield ordered[places.astype(np.int64)]
 
 
 def measure(network: str, values: TrialValues, fold: PreparedFold) -> Measured:

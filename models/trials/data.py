@@ -1,12 +1,14 @@
 """The rows of a trial: read, divided and preprocessed once for all trials of a job."""
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from models.data.dataset import Dataset
+from models.data.encoding.choice import STANDARD, CategoryEncoding, Encoding, NumericEncoding
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.library.storage import read_dataset
 from models.data.preparation.parts import Rows
@@ -20,9 +22,15 @@ from models.data.preparation.tasks import (
 )
 from models.data.preparation.weighting import ClassWeight, label_name
 from models.networks.outputs import Outputs
+from models.space.hyperparameters import TrialValues, value
 from models.store.artifacts import Artifacts
 from models.trials.spec import DataRef
 from models.trials.trainers.base import Array, TrainingData
+
+MAX_PREPARED_BYTES = 2**29  # in a process, of rows that are ready for a network
+MAX_LOADED_BYTES = 2**27  # of the rows that they are made from
+_CELL_BYTES = 64  # of a text, about
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,17 +120,91 @@ def divide(dataset: Dataset, ref: DataRef) -> LoadedData:
     )
 
 
-@lru_cache(maxsize=2)
-def prepare(ref: DataRef) -> PreparedData:
-    """Return every fold, ready for a network. The last two refs stay in memory for later trials."""
-    data = load(ref)
-    folds = tuple(prepare_fold(data, ref, fold.train, fold.validation) for fold in data.split.folds)
+class Kept(Generic[T]):
+    """What was used last: as much as fits in `most` bytes, and the `least` last items anyway."""
+
+    def __init__(self, most: int, least: int) -> None:
+        self._most, self._least = most, least
+        self._items: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """Return what `make` returned for `key`, now or before."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key][0]
+        made = make()
+        self._items[key] = made, size(made)
+        while len(self._items) > self._least and self._bytes() > self._most:
+            self._items.popitem(last=False)
+        return made
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+
+    def _bytes(self) -> int:
+        return sum(held for _, held in self._items.values())
+
+
+_prepared: Kept[PreparedData] = Kept(MAX_PREPARED_BYTES, least=1)
+_loaded: Kept[LoadedData] = Kept(MAX_LOADED_BYTES, least=0)
+
+
+def prepare(ref: DataRef, encoding: Encoding = STANDARD) -> PreparedData:
+    """Return every fold, ready for a network.
+
+    The latest stay in memory for later trials: up to MAX_PREPARED_BYTES, and always the last.
+    """
+    return _prepared.get((ref, encoding), lambda: _prepare(ref, encoding), _bytes_of_folds)
+
+
+def forget() -> None:
+    """Free what `prepare` keeps in memory."""
+    _prepared.clear()
+    _loaded.clear()
+
+
+def encoding_of(values: TrialValues) -> Encoding:
+    """Return the encoding that the values of a trial name, without what its network trains."""
+    numeric = str(value(values, "numeric_encoding"))
+    is_trained = numeric == "periodic"
+    is_piecewise = numeric == NumericEncoding.PIECEWISE
+    by_target = value(values, "category_encoding") == CategoryEncoding.TARGET
+    return Encoding(
+        numeric=NumericEncoding.STANDARD if is_trained else NumericEncoding(numeric),
+        bins=int(value(values, "bins")) if is_piecewise else 0,
+        category=CategoryEncoding.TARGET if by_target else CategoryEncoding.ONE_HOT,
+        missing_indicators=bool(value(values, "missing_indicators")),
+    )
+
+
+def _prepare(ref: DataRef, encoding: Encoding) -> PreparedData:
+    data = _loaded.get(ref, lambda: load(ref), _bytes_of_cells)
+    folds = tuple(
+        prepare_fold(data, ref, fold.train, fold.validation, encoding) for fold in data.split.folds
+    )
     reference = None if ref.evaluation.method == "train" else _reference_loss(folds[0])
     return PreparedData(folds, reference)
 
 
+def _bytes_of_folds(data: PreparedData) -> int:
+    arrays = [(fold.training.x_train, fold.training.x_validation) for fold in data.folds]
+    return sum(train.nbytes + validation.nbytes for train, validation in arrays)
+
+
+def _bytes_of_cells(data: LoadedData) -> int:
+    datasets = (data.dataset, data.validation_dataset, data.test_dataset)
+    columns = [cells for held in datasets if held for cells in held.values.values()]
+    texts = sum(cells.size for cells in columns if cells.dtype == object)
+    return sum(cells.nbytes for cells in columns) + texts * _CELL_BYTES
+
+
 def prepare_fold(
-    data: LoadedData, ref: DataRef, train: Rows, validation: Rows | None = None
+    data: LoadedData,
+    ref: DataRef,
+    train: Rows,
+    validation: Rows | None = None,
+    encoding: Encoding = STANDARD,
 ) -> PreparedFold:
     """Preprocess the training rows `train` of a dataset, and the rows to validate on.
 
@@ -134,7 +216,7 @@ def prepare_fold(
     y_train = encoder.encode(target[train])
     # Not `transform`: in these outputs, what was fitted to the target is cross-fitted.
     preprocessor, x_train = Preprocessor.fit_transform(
-        dataset, train, data.features, y_train, ref.seed
+        dataset, train, data.features, y_train, ref.seed, encoding
     )
     factors = _class_factors(ref.class_weight, encoder.classes, y_train)
     own = None if ref.sample_weight is None else dataset.values[ref.sample_weight][train]
@@ -158,6 +240,8 @@ def prepare_fold(
             weights_train=weights,
             weights_validation=_row_weights(factors, y_validation, None),
             positive_class=_positive_class(ref, encoder.classes),
+            numbers=len(preprocessor.number_names),
+            categories=tuple(feature.width for feature in preprocessor.categories),
         ),
         training_truth=data.dataset.values[ref.target][train],
         validation_truth=target[validation],

@@ -15,7 +15,7 @@ import psutil
 
 from models.errors import ArtifactError, Unavailable
 from models.store.artifacts import Artifacts
-from models.trials.data import PreparedData, prepare
+from models.trials.data import PreparedData, encoding_of, prepare
 from models.trials.monitor import monitored_metric
 from models.trials.scoring import combine, diverged, report_run
 from models.trials.spec import Failure, FailureKind, TrialResult, TrialSpec, weights_name
@@ -79,7 +79,8 @@ def train_if_missing(
     """
     artifacts = Artifacts(spec.data.artifacts_root)
     if result is None:
-        runs = itertools.product(range(len(prepare(spec.data).folds)), range(spec.executions))
+        data = prepare(spec.data, encoding_of(spec.values))
+        runs = itertools.product(range(len(data.folds)), range(spec.executions))
         ends = dict.fromkeys(runs, spec.epochs)
     else:
         ends = {(run.fold, run.execution): run.epochs for run in result.folds}
@@ -100,7 +101,7 @@ def _train_and_score(
 ) -> TrialResult:
     if spec.epochs <= spec.initial_epoch:
         raise ValueError(f"No epoch lies between {spec.initial_epoch} and {spec.epochs}.")
-    data = prepare(spec.data)
+    data = prepare(spec.data, encoding_of(spec.values))
     training = [fold.training for fold in data.folds]
     for fold in training:
         check_targets(spec.values, fold)

@@ -18,6 +18,11 @@ SPACE = {
 RATE = {"learning_rate": {"type": "float", "min": 1e-3, "max": 1e-2}}
 QUICK = {"search_space": SPACE | RATE}
 SLOW = {"search_space": {"num_layers": 3, "units": 256} | RATE}
+ENCODINGS = {
+    "numeric_encoding": {"type": "choice", "values": ["robust", "piecewise", "periodic"]},
+    "bins": {"type": "choice", "values": [4, 16]},
+    "units": 8,
+}
 IMAGES = {
     "dataset": "builtin:digits",
     "network": "cnn",
@@ -47,11 +52,12 @@ def plan(http: httpx.Client) -> Any:
     [
         ({"strategy": "grid"}, 4, 1),
         (IMAGES, 2, 1),
+        ({"strategy": "grid", "search_space": ENCODINGS}, 4, 1),
         ({"strategy": "grid", "evaluation": {"method": "cv", "folds": 3}}, 4, 3),
         ({"strategy": "grid", "executions_per_trial": 2}, 4, 2),
         ({"strategy": {"name": "manual", "trials": [{"units": 8}, {"units": 9}]}}, 2, 1),
     ],
-    ids=["mlp", "cnn", "cross-validation", "executions", "manual"],
+    ids=["mlp", "cnn", "encodings", "cross-validation", "executions", "manual"],
 )
 def test_a_dry_run_foresees(plan: Any, changes: Any, trials: int, runs: int) -> None:
     forecast = plan(**changes)["forecast"]

@@ -2,6 +2,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.jobs.forecast.measuring import DRAWS, choose_points
+from models.networks.inputs import Inputs
 from models.networks.size import size_of
 from models.oracles.strategy import Grid, Manual, Random
 from models.space.schema import load_space
@@ -14,7 +15,7 @@ SPACE = {
 
 
 def size(values):
-    return size_of("mlp", values, (4,), 1)
+    return size_of("mlp", values, Inputs((4,)), 1)
 
 
 def ends(points):

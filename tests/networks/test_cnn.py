@@ -7,6 +7,7 @@ from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.networks.families import build, summarize, summary_text
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.networks.size import rows_at_once
 from models.registry.onnx.model import OnnxAnswers, merge
@@ -19,7 +20,7 @@ SMALL: Values = {"conv_blocks": 2, "filters": 4, "num_layers": 1, "units": 8}
 
 
 def network(values, input_shape=(8, 8, 1), outputs=CLASSES, seed=1):
-    return build("cnn", values, input_shape, outputs, seed)
+    return build("cnn", values, Inputs(input_shape), outputs, seed)
 
 
 def layer_types(model):
@@ -69,7 +70,7 @@ def test_dense_layers_are_those_of_an_mlp():
     values: Values = {"num_layers": 2, "units": [5, 7], "activation": "tanh", "dropout": 0.2}
     tail = [layer.name for layer in network({**SMALL, **values}).layers]
     tail = tail[tail.index("flatten") + 1 :]
-    mlp = [layer.name for layer in build("mlp", values, (4,), CLASSES, 1).layers]
+    mlp = [layer.name for layer in build("mlp", values, Inputs((4,)), CLASSES, 1).layers]
     assert tail == mlp[1:]
 
 

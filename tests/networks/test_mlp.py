@@ -4,6 +4,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import FAMILIES, build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.networks.steps import Steps
 from models.space.hyperparameters import (
@@ -19,7 +20,7 @@ REGRESSION = Outputs.of(Task.REGRESSION)
 
 
 def network(values, input_shape=(3,), outputs=REGRESSION, seed=1, steps=None):
-    return build("mlp", values, input_shape, outputs, seed, steps)
+    return build("mlp", values, Inputs(input_shape), outputs, seed, steps)
 
 
 def layer_types(model):

@@ -4,6 +4,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.optimizers import create_optimizer, plateau_callbacks
 from models.networks.outputs import Outputs
 from models.networks.steps import Steps, default_epochs, default_patience
@@ -27,7 +28,7 @@ Y = X[:, :1] * 2
 def weights_after_training(values):
     keras.utils.set_random_seed(0)
     values = {"num_layers": 0, "learning_rate": 0.01, **values}
-    model = build("mlp", values, (3,), Outputs.of(Task.REGRESSION), seed=1)
+    model = build("mlp", values, Inputs((3,)), Outputs.of(Task.REGRESSION), seed=1)
     for _ in range(3):
         model.train_on_batch(X, Y)
     return model.get_weights()[0]
@@ -125,7 +126,7 @@ def test_reduce_on_plateau_halves_the_rate_after_five_epochs():
         "num_layers": 0,
     }
     [callback] = plateau_callbacks(values, "val_loss")
-    model = build("mlp", values, (3,), Outputs.of(Task.REGRESSION), seed=1)
+    model = build("mlp", values, Inputs((3,)), Outputs.of(Task.REGRESSION), seed=1)
     callback.set_model(model)
     callback.on_train_begin()
     rates = []

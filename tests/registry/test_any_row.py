@@ -20,6 +20,7 @@ from models.data.preparation.tasks import Task, resolve_features
 from models.data.table import ReadOptions
 from models.errors import Invalid
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.registry.onnx.model import merge
 from models.serving.signature import InputColumn, Signature
@@ -141,7 +142,8 @@ def test_any_row_trained_on_is_predicted_as_the_network_has_it(table):
     inputs = fitted.transform(with_odd_rows(dataset), ALL)
     assume(np.isfinite(inputs).all() and np.abs(inputs).max() < 100)
     encoder = TargetEncoder.fit(dataset, ALL, TARGET, Task.REGRESSION)
-    network = build("mlp", {"units": 4}, fitted.output_shape, Outputs.of(Task.REGRESSION), 1)
+    row = Inputs(fitted.output_shape)
+    network = build("mlp", {"units": 4}, row, Outputs.of(Task.REGRESSION), 1)
     shown = instances_of(with_odd_rows(dataset), features)
     content = merge(fitted, encoder, network)
     answers = answers_of(content, signature_of(dataset, features), shown)

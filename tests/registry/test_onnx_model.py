@@ -12,6 +12,7 @@ from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays
 from models.data.preparation.tasks import Task
 from models.networks import families
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.registry.onnx.model import OnnxAnswers, merge
 from models.registry.onnx.network import network_graph
@@ -33,7 +34,7 @@ def fitted(
 
 def network(shape: tuple[int, ...], task: Task, classes: int = 0, **values: Any) -> keras.Model:
     trial = {"num_layers": 2, "units": 8, "dropout": 0.2, **values}
-    return families.build("mlp", trial, shape, Outputs.of(task, classes), seed=3)
+    return families.build("mlp", trial, Inputs(shape), Outputs.of(task, classes), seed=3)
 
 
 def test_every_activation_survives(houses: Dataset) -> None:
@@ -63,7 +64,7 @@ def test_only_convolutions_need_the_slow_export_of_keras(name: str, producer: st
     if name == "mlp":
         values |= {"num_layers": len(ACTIVATIONS), "activation": list(ACTIVATIONS)}
         values |= {"batch_normalization": [True, *[False] * (len(ACTIVATIONS) - 1)]}
-    model = families.build(name, values, (8, 8, 1), Outputs.of(Task.MULTICLASS, 3), seed=0)
+    model = families.build(name, values, Inputs((8, 8, 1)), Outputs.of(Task.MULTICLASS, 3), seed=0)
     graph = network_graph(model)
     onnx.checker.check_model(graph)
     assert graph.producer_name == producer
@@ -105,7 +106,7 @@ def test_a_softmax_keeps_its_columns(houses: Dataset) -> None:
 def test_adapters_and_members_survive(houses: Dataset, task: Task, values: Values) -> None:
     x = fitted(houses, FEATURES)[2]
     values = values | {"num_layers": 2, "units": 8, "batch_normalization": [True, False]}
-    model = families.create("mlp", values, x.shape[1:], Outputs.of(task, 3), seed=3)
+    model = families.create("mlp", values, Inputs(x.shape[1:]), Outputs.of(task, 3), seed=3)
     generator = np.random.default_rng(0)
     model.set_weights([generator.uniform(0.1, 0.6, each.shape) for each in model.get_weights()])
     graph = network_graph(model)

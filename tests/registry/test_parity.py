@@ -37,7 +37,7 @@ def test_the_graph_of_a_network_passes_on_every_part(
     data: tuple[LoadedData, PreparedFold],
 ) -> None:
     loaded, fold = data
-    network = families.build("mlp", {}, fold.training.input_shape, fold.training.outputs, 1)
+    network = families.build("mlp", {}, fold.training.inputs, fold.training.outputs, 1)
     onnx = OnnxAnswers.load(merge(fold.preprocessor, fold.encoder, network))
     parity = check_parity(network, fold, onnx, loaded)
     assert 0 < parity.difference < TOLERANCE / 10
@@ -50,7 +50,7 @@ def test_a_graph_that_treats_one_column_otherwise_is_found(
     data: tuple[LoadedData, PreparedFold], column: str
 ) -> None:
     loaded, fold = data
-    network = families.build("mlp", {}, fold.training.input_shape, fold.training.outputs, 1)
+    network = families.build("mlp", {}, fold.training.inputs, fold.training.outputs, 1)
     kept = fold.preprocessor
     scaled = [
         replace(item, fill=tuple(value * 1.01 for value in item.fill))

@@ -1,8 +1,10 @@
 import math
 
 import pytest
+from marshmallow import ValidationError
 
 from models.space.hyperparameters import HYPERPARAMETERS, NETWORKS, Kind, hyperparameters_of
+from models.space.schema import load_space
 
 
 def test_every_network_knows_the_names_of_the_contract():
@@ -72,3 +74,24 @@ def test_whole_numbers_of_a_float_become_float():
 def test_a_misspelt_choice_names_what_was_meant():
     with pytest.raises(ValueError, match="Did you mean 'rmsprop'"):
         HYPERPARAMETERS["optimizer"].parse("rmspropp")
+
+
+def test_encodings_are_of_columns_and_left_out_of_values_unless_named():
+    names = [name for name, row in HYPERPARAMETERS.items() if row.of_columns]
+    assert "numeric_encoding" in names
+    assert not set(names) & set(hyperparameters_of("cnn"))
+    space = load_space({"units": 8}, "mlp")
+    assert not set(names) & set(space.resolve({}))
+    assert set(space.foreign(names, "regression", has_image=True)) == set(names)
+    assert space.foreign(names, "regression") == {}
+
+
+def test_the_numbers_of_an_encoding_belong_to_it_alone():
+    space = load_space({"units": 8}, "mlp")
+    values = space.check({"numeric_encoding": "piecewise", "bins": 9})
+    assert (values["numeric_encoding"], values["bins"]) == ("piecewise", 9)
+    assert "frequencies" not in values
+    with pytest.raises(ValidationError, match="Has no effect unless numeric_encoding is periodic"):
+        space.check({"numeric_encoding": "piecewise", "frequencies": 9})
+    with pytest.raises(ValidationError, match="Has no effect unless category_encoding"):
+        space.check({"category_embedding_size": 9})

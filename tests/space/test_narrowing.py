@@ -161,3 +161,19 @@ def test_a_parent_stays_wide_where_its_child_would_begin_to_count():
     assert narrowed(document, {"optimizer": "adam"}) == document
     document["momentum"] = MOMENTUM
     assert narrowed(document, {"optimizer": "adam"}) == document
+
+
+def test_an_encoding_that_is_gone_takes_its_numbers_with_it():
+    document = {
+        "numeric_encoding": {"type": "choice", "values": ["standard", "piecewise", "periodic"]},
+        "bins": {"type": "int", "min": 4, "max": 64},
+        "frequencies": {"type": "int", "min": 4, "max": 16, "step": 4},
+    }
+    trials = [
+        {"numeric_encoding": "standard"},
+        {"numeric_encoding": "periodic", "frequencies": 8},
+    ]
+    assert narrowed(document, *trials) == {
+        "numeric_encoding": {"type": "choice", "values": ["standard", "periodic"]},
+        "frequencies": {"type": "int", "min": 4, "max": 12, "step": 4},
+    }

@@ -3,6 +3,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.registry.onnx.model import OnnxAnswers, merge
 from models.space.drawing import Values
@@ -78,7 +79,7 @@ def test_more_images_than_go_through_at_once_are_all_answered(stored):
     ref = stored(columns, Task.MULTICLASS, types={"x": "image"})
     (fold,), data = prepare(ref).folds, load(ref)
     x = fold.preprocessor.transform(data.dataset, slice(None))
-    model = build("cnn", SMALL, (28, 28, 1), Outputs.of(Task.MULTICLASS, 3), seed=1)
+    model = build("cnn", SMALL, Inputs((28, 28, 1)), Outputs.of(Task.MULTICLASS, 3), seed=1)
     whole = np.asarray(model(x))
     np.testing.assert_allclose(forward(model, x), whole, atol=1e-6)
     graph = OnnxAnswers.load(merge(fold.preprocessor, fold.encoder, model))

@@ -9,6 +9,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, INITIALIZERS
@@ -144,7 +145,7 @@ def test_weighted_losses_and_weights_are_those_of_plain_keras_fit(task):
     unit = whole.target_scale**2
     validation = (whole.x_validation, whole.y_validation.reshape(-1, 1))
     with released():
-        model = build("mlp", VALUES, (4,), whole.outputs, 3)
+        model = build("mlp", VALUES, Inputs((4,)), whole.outputs, 3)
         for epoch in range(4):
             order = epoch_order(3, epoch, 37)
             fitted = model.fit(
@@ -277,7 +278,7 @@ def test_a_few_rows_that_are_validated_on():
 def test_initial_weights_are_those_of_the_keras_network(initializer, members):
     values = VALUES | {"kernel_initializer": initializer, "batch_normalization": [False, True]}
     values["members"] = members
-    wanted = build("mlp", values, (4,), Outputs.of(Task.MULTICLASS, 3), 11).get_weights()
+    wanted = build("mlp", values, Inputs((4,)), Outputs.of(Task.MULTICLASS, 3), 11).get_weights()
     plans = plan_layers(values, 4, Outputs.of(Task.MULTICLASS, 3))
     weights = Weights(plans)
     initialize(weights, plans, values, 11)

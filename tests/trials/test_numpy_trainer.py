@@ -10,6 +10,7 @@ import pytest
 
 from models.data.preparation.tasks import Task
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.space.drawing import Values
 from models.trials.trainers.base import EpochReport, Run, TrainingData, epoch_order
@@ -66,7 +67,7 @@ def test_members_learn_by_their_own_losses_and_are_validated_by_their_mean():
 def test_weights_fit_the_keras_network(members):
     values = VALUES | {"batch_normalization": True, "members": members}
     result = train(values)
-    model = build("mlp", values, (5,), DATA.outputs, 1)
+    model = build("mlp", values, Inputs((5,)), DATA.outputs, 1)
     model.set_weights(result.weights)
     outputs = np.asarray(model(DATA.x_validation, training=False))
     np.testing.assert_allclose(outputs, result.validation_outputs, rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.networks.families import build
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
@@ -72,7 +73,8 @@ def test_stored_weights_give_the_score_again(line, trial):
     result = run_trial(trial(line, values={"num_layers": 1, "units": 4}))
     [name] = result.weights
     weights = load_weights(Artifacts(line.artifacts_root), name)
-    model = build("mlp", {"num_layers": 1, "units": 4}, (2,), Outputs.of(line.task), 9)
+    values = {"num_layers": 1, "units": 4}
+    model = build("mlp", values, Inputs((2,)), Outputs.of(line.task), 9)
     model.set_weights(weights)
     [fold] = prepare(line).folds
     predictions = fold.encoder.decode(np.asarray(model(fold.training.x_validation)))

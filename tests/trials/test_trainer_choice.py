@@ -1,5 +1,6 @@
 import pytest
 
+from models.networks.inputs import Inputs
 from models.networks.size import size_of
 from models.space.drawing import Values
 from models.space.hyperparameters import ACTIVATIONS, OPTIMIZERS, SCHEDULES, hyperparameters_of
@@ -7,7 +8,7 @@ from models.trials.run import run_trial
 from models.trials.trainers.choice import TrainerChoice
 from models.trials.trainers.keras import KerasTrainer
 
-ROWS, SHAPE, UNITS = 1000, (20,), 3
+ROWS, INPUTS, UNITS = 1000, Inputs((20,)), 3
 VALUES: Values = {"num_layers": 2, "units": [64, 32], "batch_size": 50}
 # Forward, and backward to the weights and to the signal.
 STEP = 3 * 50 * (20 * 64 + 64 * 32 + 32 * 3)
@@ -21,7 +22,7 @@ UNKNOWN = [
 
 
 def chosen(values, network="mlp", preference="auto", gpu=False, threshold=STEP, rows=ROWS):
-    return TrainerChoice(preference, gpu, threshold).name(network, values, rows, SHAPE, UNITS)
+    return TrainerChoice(preference, gpu, threshold).name(network, values, rows, INPUTS, UNITS)
 
 
 def test_numpy_can_train_every_perceptron():
@@ -54,7 +55,7 @@ def test_a_gpu_gets_the_steps_of_the_threshold_and_above(gpu, threshold, expecte
 
 
 def test_a_step_has_no_more_rows_than_there_are():
-    assert size_of("mlp", VALUES, SHAPE, UNITS).training_multiply_adds(50) == STEP
+    assert size_of("mlp", VALUES, INPUTS, UNITS).training_multiply_adds(50) == STEP
     assert chosen(VALUES | {"batch_size": 5000}, gpu=True, rows=49) == "numpy"
     assert chosen(VALUES | {"batch_size": 5000}, gpu=True, rows=50) == "keras"
 

@@ -28,7 +28,7 @@ def input_name(column: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ScaledFeature:
-    """A number, boolean or datetime: missing cells are filled, then all are standardised.
+    """A number, boolean or datetime: missing cells are filled, then all are scaled.
 
     A datetime has the five components of `datetimes.PARTS`, the others have one.
     """
@@ -36,8 +36,9 @@ class ScaledFeature:
     name: str
     type: ColumnType
     fill: tuple[float, ...]  # the median, per component
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]  # the standard deviation, 1 for a constant
+    mean: tuple[float, ...]  # or median, as `numbers.statistics` says
+    scale: tuple[float, ...]  # the standard deviation or interquartile range, 1 for a constant
+    has_missing: bool = False  # in the training rows
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -49,8 +50,10 @@ class ScaledFeature:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ScaledFeature":
         """Read a feature of `preprocessing.json`."""
-        numbers = (tuple(document[key]) for key in ("fill", "mean", "scale"))
-        return cls(document["name"], ColumnType(document["type"]), *numbers)
+        fill, mean, scale = (tuple(document[key]) for key in ("fill", "mean", "scale"))
+        # Documents of older versions have no `has_missing`.
+        has_missing = document.get("has_missing", False)
+        return cls(document["name"], ColumnType(document["type"]), fill, mean, scale, has_missing)
 
 
 def components(column_type: ColumnType, values: Array) -> Array:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
+from models.data.encoding.choice import STANDARD, CategoryEncoding, Encoding
 from models.data.encoding.cross_fitting import target_columns
 from models.data.encoding.features import (
     Array,
@@ -19,6 +19,7 @@ from models.data.encoding.features import (
     ScaledFeature,
     components,
 )
+from models.data.encoding.numbers import PLAIN, Curves, statistics
 from models.data.encoding.target_encoding import EncodedFeature, fit_encoding
 from models.data.encoding.texts import TextFeature, fit_text
 from models.data.preparation.tasks import ClassLabel, Task, class_labels
@@ -41,9 +42,12 @@ class Preprocessor:
 
     scaled: tuple[ScaledFeature, ...] = ()
     categories: tuple[CategoryFeature, ...] = ()
-    encoded: tuple[EncodedFeature, ...] = ()  # those of `categories` with more values than places
+    # Those of `categories` with more values than places, or each category that has no places.
+    encoded: tuple[EncodedFeature, ...] = ()
     texts: tuple[TextFeature, ...] = ()
     image: ImageFeature | None = None
+    curves: Curves = PLAIN  # of the scaled numbers
+    missing_indicators: bool = False  # for those of `scaled` that had missing cells
 
     @classmethod
     def fit(
@@ -53,9 +57,10 @@ class Preprocessor:
         features: Sequence[str],
         y: Array | None = None,
         seed: int = 0,
+        encoding: Encoding = STANDARD,
     ) -> "Preprocessor":
         """Fit to `rows` as `fit_transform` does."""
-        return cls.fit_transform(dataset, rows, features, y, seed)[0]
+        return cls.fit_transform(dataset, rows, features, y, seed, encoding)[0]
 
     @classmethod
     def fit_transform(
@@ -65,6 +70,7 @@ class Preprocessor:
         features: Sequence[str],
         y: Array | None = None,
         seed: int = 0,
+        encoding: Encoding = STANDARD,
     ) -> "tuple[Preprocessor, Array]":
         """Fit to `rows` (row numbers) of the columns `features`; return also their outputs.
 
@@ -85,20 +91,24 @@ class Preprocessor:
             image = cls(image=_fit_image(images[0], parts[images[0]]))
             return image, image.transform(dataset, rows)
         by_type = {kind: [n for n in features if types[n] is kind] for kind in ColumnType}
-        categories = [_fit_category(name, parts[name]) for name in by_type[ColumnType.CATEGORY]]
-        many = [] if y is None else [item.name for item, is_cut in categories if is_cut]
-        texts = by_type[ColumnType.TEXT]
-        if texts and y is None:
-            raise ValueError("Texts are fitted to the target; give `y`.")
+        names, texts = by_type[ColumnType.CATEGORY], by_type[ColumnType.TEXT]
+        has_places = encoding.category is CategoryEncoding.ONE_HOT
+        if y is None and (texts or (names and not has_places)):
+            raise ValueError("Texts and target encodings are fitted to the target; give `y`.")
+        categories = [_fit_category(name, parts[name]) for name in names] if has_places else []
+        many = [item.name for item, is_cut in categories if is_cut] if has_places else names
         targets = np.empty((0, 0)) if y is None else target_columns(y)
-        encoded = [fit_encoding(name, parts[name], targets, seed) for name in many]
+        encoded = [] if y is None else [fit_encoding(n, parts[n], targets, seed) for n in many]
         read = [fit_text(name, parts[name], targets, seed) for name in texts]
         others = {name: types[name] for name in features if not types[name].is_text}
+        scaled, curves = _fit_scaled(others, parts, encoding)
         fitted = cls(
-            scaled=_fit_scaled(others, parts),
+            scaled=scaled,
             categories=tuple(item for item, _ in categories),
             encoded=tuple(item for item, _ in encoded),
             texts=tuple(item for item, _ in read),
+            curves=curves,
+            missing_indicators=encoding.missing_indicators,
         )
         crossed = [outputs for _, outputs in (*encoded, *read)]
         return fitted, fitted._join(dataset, rows, crossed)
@@ -120,7 +130,25 @@ class Preprocessor:
         """A name for each output; for an image that of its column."""
         if self.image is not None:
             return (self.image.name,)
-        return tuple(name for feature in self.features for name in feature.feature_names)
+        mapped: tuple[_Mapped, ...] = (*self.encoded, *self.texts)
+        return (
+            *self.number_names,
+            *(name for feature in self.categories for name in feature.feature_names),
+            *(f"{name} is missing" for name in self.indicators),
+            *(name for feature in mapped for name in feature.feature_names),
+        )
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """A name for each of the outputs of `scaled`, which are the first."""
+        return self.curves.names([name for item in self.scaled for name in item.feature_names])
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """The columns that have an output of 1 for a missing cell and 0 for others."""
+        if not self.missing_indicators:
+            return ()
+        return tuple(item.name for item in self.scaled if item.has_missing)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -138,19 +166,18 @@ class Preprocessor:
         return self._join(dataset, rows, blocks)
 
     def _join(self, dataset: Dataset, rows: Rows, blocks: list[Array]) -> Array:
-        """Put scaled columns and places before the outputs of `encoded` and `texts`."""
-        places = [item.transform(dataset.values[item.name][rows]) for item in self.categories]
+        """Put numbers, places and indicators before the outputs of `encoded` and `texts`."""
+        cells = dataset.values
+        places = [item.transform(cells[item.name][rows]) for item in self.categories]
         numbers = [self._transform_scaled(dataset, rows)] if self.scaled else []
-        return np.concatenate([*numbers, *places, *blocks], axis=1)
+        missing = [
+            np.isnan(cells[name][rows])[:, None].astype(np.float32) for name in self.indicators
+        ]
+        return np.concatenate([*numbers, *places, *missing, *blocks], axis=1)
 
     def _transform_scaled(self, dataset: Dataset, rows: Rows) -> Array:
         raw = [components(item.type, dataset.values[item.name][rows]) for item in self.scaled]
-        fill, mean, scale = self.scaling()
-        numbers = np.concatenate(raw, axis=1)
-        numbers = np.where(np.isnan(numbers), fill, numbers)
-        # Subtraction in float64 keeps the differences of large numbers such as timestamps.
-        with np.errstate(over="ignore"):
-            return ((numbers - mean) / scale).astype(np.float32)
+        return self.curves.transform(_scaled(np.concatenate(raw, axis=1), *self.scaling()))
 
     def scaling(self) -> tuple[Array, Array, Array]:
         """Return fill, mean and scale of the components of `scaled`, each (components,) float64."""
@@ -171,10 +198,12 @@ class Preprocessor:
         return cls(
             scaled=tuple(map(ScaledFeature.from_json, document["scaled"])),
             categories=tuple(map(CategoryFeature.from_json, document["categories"])),
-            # Documents of older versions have neither.
+            # Documents of older versions have none of the optional ones.
             encoded=tuple(map(EncodedFeature.from_json, document.get("encoded", ()))),
             texts=tuple(map(TextFeature.from_json, document.get("texts", ()))),
             image=None if image is None else ImageFeature.from_json(image),
+            curves=Curves.from_json(document["curves"]) if "curves" in document else PLAIN,
+            missing_indicators=document.get("missing_indicators", False),
         )
 
 
@@ -205,7 +234,7 @@ class TargetEncoder:
         """
         if task is Task.REGRESSION:
             values = dataset.values[target]
-            _, mean, scale = _statistics(values[rows].reshape(-1, 1))
+            _, mean, scale = statistics(values[rows].reshape(-1, 1))
             is_clipped = not allow_negative and not np.any(values < 0)
             return cls(task, (), float(mean[0]), float(scale[0]), is_clipped=is_clipped)
         words = dataset.column(target).spelling.words
@@ -252,13 +281,22 @@ class TargetEncoder:
         return cls(**{**document, "task": task, "classes": classes, "words": words})
 
 
+def _scaled(numbers: Array, fill: Array, mean: Array, scale: Array) -> Array:
+    """Fill and scale (rows, components) float64 with NaN."""
+    filled = np.where(np.isnan(numbers), fill, numbers)
+    # Subtraction in float64 keeps the differences of large numbers such as timestamps.
+    with np.errstate(over="ignore"):
+        return (filled - mean) / scale
+
+
 def _fit_scaled(
-    types: Mapping[str, ColumnType], parts: Mapping[str, Array]
-) -> tuple[ScaledFeature, ...]:
+    types: Mapping[str, ColumnType], parts: Mapping[str, Array], encoding: Encoding
+) -> tuple[tuple[ScaledFeature, ...], Curves]:
     if not types:
-        return ()
+        return (), Curves(encoding.numeric)
     blocks = [components(column_type, parts[name]) for name, column_type in types.items()]
-    fills, means, scales = _statistics(np.concatenate(blocks, axis=1))
+    numbers = np.concatenate(blocks, axis=1)
+    fills, means, scales = statistics(numbers, encoding.numeric)
     features = []
     start = 0
     for (name, column_type), block in zip(types.items(), blocks, strict=True):
@@ -270,26 +308,12 @@ def _fit_scaled(
                 tuple(fills[part].tolist()),
                 tuple(means[part].tolist()),
                 tuple(scales[part].tolist()),
+                bool(np.isnan(block).any()),
             )
         )
         start = part.stop
-    return tuple(features)
-
-
-def _statistics(numbers: Array) -> tuple[Array, Array, Array]:
-    """Return median, mean and scale of each column of (rows, columns) float64 with NaN.
-
-    A column without any number has median 0; a constant one has scale 1.
-    """
-    # Squares leave the range of float64 beyond 1e154 and below 1e-154: such columns are divided
-    # by their largest number first.
-    size = np.abs(np.nan_to_num(numbers, nan=0.0)).max(axis=0)
-    unit = np.where((size > 1e100) | ((size > 0) & (size < 1e-100)), size, 1.0)
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    filled = imputer.fit_transform(numbers / unit)
-    scaler = StandardScaler().fit(filled)
-    scale = np.where(np.ptp(filled, axis=0) == 0, 1.0, scaler.scale_ * unit)
-    return imputer.statistics_ * unit, scaler.mean_ * unit, scale
+    scaled = _scaled(numbers, fills, means, scales)
+    return tuple(features), Curves.fit(encoding, scaled, np.isnan(numbers))
 
 
 def _fit_category(name: str, values: Array) -> tuple[CategoryFeature, bool]:

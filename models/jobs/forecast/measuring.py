@@ -6,19 +6,22 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import fmean
 
+from models.data.encoding.choice import STANDARD, Encoding
 from models.data.library.builtin_loading import load_or_stand_in
 from models.executors.local import tell
 from models.jobs.forecast.model import Assumptions, Forecast, ForecastRequest, Spread
 from models.jobs.spec import JobSpec
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.networks.size import Size
 from models.oracles.strategy import Grid, Hyperband, Manual, hyperband_schedule
 from models.registry.building import Saving, measure_savings
 from models.space.drawing import Values, corner, draw, draw_from_grid
-from models.trials.calibration import CostModel, Measured, Work, measure
-from models.trials.data import PreparedFold, divide, prepare, prepare_fold
+from models.trials.calibration import CostModel, InputsByEncoding, Measured, Work, measure
+from models.trials.data import PreparedFold, divide, encoding_of, prepare, prepare_fold
 
 # Proposing, sending, storing and recording one trial: what `LUTHIER_TRIAL_SLOTS=1 python -m
 # benchmarks.forecast` prints last where nothing else runs.
@@ -34,8 +37,10 @@ _MAX_MEASURED = 5
 _MAX_SAVED = 250_000  # parameters of a network that is saved to measure it, which takes 0.1 s
 _BYTES = 4  # of a parameter
 
-_saved: dict[tuple[str, str, tuple[int, ...], Outputs], list[Saving]] = {}
+_saved: dict[tuple[str, str, Inputs, Outputs], list[Saving]] = {}
 _MAX_KEPT = 64
+
+FoldOf = Callable[[Encoding], PreparedFold]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Points:
 
 def forecast(request: ForecastRequest) -> Forecast:
     """Make the forecast; see `models.jobs.forecast.forecaster.make_forecast`."""
-    fold, folds = _fold(request)
+    fold, folds = _folds(request)
     forecaster = _Forecaster(request, fold, folds)
     forecaster.measure()
     return forecaster.forecast()
@@ -66,10 +71,12 @@ def _check_wanted() -> None:
 class _Forecaster:
     """The measurements of one job, and what follows from them."""
 
-    def __init__(self, request: ForecastRequest, fold: PreparedFold, folds: int) -> None:
+    def __init__(self, request: ForecastRequest, fold: FoldOf, folds: int) -> None:
         self._spec = request.spec
         self._request = request
         self._fold = fold
+        self._data = fold(STANDARD).training
+        self._inputs = InputsByEncoding(fold(STANDARD))
         self._runs = folds * request.spec.executions
         self._points = choose_points(request.spec, lambda values: self._work(values).size)
 
@@ -124,7 +131,7 @@ class _Forecaster:
             if len(measured) >= 2 and spent > self._worth_measuring(measured):
                 break
             _check_wanted()
-            measured.append(measure(self._spec.network, values, self._fold))
+            measured.append(measure(self._spec.network, values, self._fold(encoding_of(values))))
         return measured
 
     def _worth_measuring(self, measured: Sequence[Measured]) -> float:
@@ -134,7 +141,8 @@ class _Forecaster:
         return min(_MEASURED_SECONDS, _MEASURED_SHARE * whole)
 
     def _work(self, values: Values) -> Work:
-        return Work.of(self._spec.network, values, self._fold.training)
+        inputs = self._inputs.of(encoding_of(values))
+        return Work.of(self._spec.network, values, self._data, inputs)
 
     def _size(self, values: Values) -> Size:
         return self._work(values).size
@@ -176,31 +184,38 @@ class _Forecaster:
         return round(files + self._runs * _BYTES * parameters)
 
 
-def _fold(request: ForecastRequest) -> tuple[PreparedFold, int]:
-    """The first fold, and how many there are."""
+def _folds(request: ForecastRequest) -> tuple[FoldOf, int]:
+    """The first fold by encoding, and how many folds there are."""
     ref = request.data
     if request.builtin is None:
-        prepared = prepare(ref)
-        return prepared.folds[0], len(prepared.folds)
+        count = len(prepare(ref).folds)
+        return lambda encoding: prepare(ref, encoding).folds[0], count
     loaded = divide(load_or_stand_in(request.builtin), ref)
     first, *others = loaded.split.folds
-    return prepare_fold(loaded, ref, first.train, first.validation), 1 + len(others)
+
+    @lru_cache(maxsize=2)
+    def prepared(encoding: Encoding) -> PreparedFold:
+        return prepare_fold(loaded, ref, first.train, first.validation, encoding)
+
+    return prepared, 1 + len(others)
 
 
 def _measure_savings(
-    network: str, points: Points, size: Callable[[Values], Size], fold: PreparedFold
+    network: str, points: Points, size: Callable[[Values], Size], fold: FoldOf
 ) -> list[Saving]:
     """Two networks of different size, or one where there is no other; none of them very large.
 
     A process measures once for a space, since this is half of a forecast.
     """
-    data = fold.training
+    data = fold(STANDARD).training
     ends = json.dumps([points.smallest, points.largest], sort_keys=True)
-    key = (network, ends, data.input_shape, data.outputs)
+    key = (network, ends, data.inputs, data.outputs)
     if key not in _saved:
         if len(_saved) == _MAX_KEPT:
             _saved.clear()
-        _saved[key] = measure_savings(network, _to_save(points, size), fold)
+        chosen = _to_save(points, size)
+        pairs = [(values, fold(encoding_of(values))) for values in chosen]
+        _saved[key] = measure_savings(network, pairs)
     return _saved[key]
 
 

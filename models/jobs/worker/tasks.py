@@ -96,7 +96,7 @@ def warm_up_tasks(folder: str) -> None:
     from models.data.library.storage import write_dataset
     from models.registry.building import build_version, measure_savings
     from models.trials.calibration import CostModel, measure
-    from models.trials.data import prepare
+    from models.trials.data import forget, prepare
 
     numbers = np.arange(float(_WARM_UP_ROWS))
     artifacts = Artifacts(folder)
@@ -115,5 +115,5 @@ def warm_up_tasks(folder: str) -> None:
     build_version(ExportSpec("warm-up", 1, trial, run_trial(trial)))
     fold = prepare(trial.data).folds[0]
     CostModel([measure(trial.network, trial.values, fold)])
-    measure_savings(trial.network, [trial.values], fold)
-    prepare.cache_clear()
+    measure_savings(trial.network, [(trial.values, fold)])
+    forget()

@@ -9,7 +9,7 @@ import numpy as np
 from models.data.dataset import Dataset
 from models.networks import families
 from models.registry.onnx.model import OnnxAnswers, merge
-from models.trials.data import load, prepare
+from models.trials.data import encoding_of, load, prepare
 from models.trials.spec import DataRef, TrialSpec
 from models.trials.trainers.base import Weights
 from models.trials.trainers.keras import released
@@ -25,11 +25,11 @@ def measure_latency(spec: TrialSpec, weights: Weights) -> float:
     The graph is the one that a version of the trial would have, of the first fold. The figure is
     the median of up to 100 runs after 10 others, in this process and on this machine.
     """
-    fold = prepare(spec.data).folds[0]
+    fold = prepare(spec.data, encoding_of(spec.values)).folds[0]
     training = fold.training
     with released():
         network = families.create(
-            spec.network, spec.values, training.input_shape, training.outputs, spec.seed
+            spec.network, spec.values, training.inputs, training.outputs, spec.seed
         )
         network.set_weights(list(weights))
         graph = merge(fold.preprocessor, fold.encoder, network)

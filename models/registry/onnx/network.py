@@ -4,7 +4,7 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,17 @@ def _is_chain(network: keras.Model) -> bool:
     layers = network.layers
     if network.input_shape is None or not isinstance(layers[0], keras.layers.InputLayer):
         return False
-    return layers[-1].output is network.outputs[0] and all(
-        layer.input is before.output for before, layer in pairwise(layers)
+    return _ends(layers[-1])[1] is network.outputs[0] and all(
+        _ends(layer)[0] is _ends(before)[1] for before, layer in pairwise(layers)
     )
+
+
+def _ends(layer: keras.layers.Layer) -> tuple[Any, Any]:
+    """Return input and output of a layer, where it is used; a network has others of its own."""
+    if isinstance(layer, keras.Model):
+        node = layer._inbound_nodes[-1]
+        return node.input_tensors[0], node.outputs[0]
+    return layer.input, layer.output
 
 
 def _write_layers(network: keras.Model) -> onnx.ModelProto | None:
@@ -102,6 +110,11 @@ def _einsum(chain: _Chain, layer: keras.layers.EinsumDense) -> bool:
         case members.HEADS if chain.by_member:
             chain.add("MatMul", chain.constant(weights[0]))
             chain.add("Add", chain.constant(weights[1][:, None]))
+        case equation if not chain.by_member:
+            kernel, *bias = (chain.constant(array) for array in weights)
+            chain.add("Einsum", kernel, equation=equation)
+            for name in bias:
+                chain.add("Add", name)
         case _:
             return False
     return _activation(chain, layer)
@@ -150,6 +163,40 @@ def _rescaling(chain: _Chain, layer: keras.layers.Rescaling) -> bool:
     return True
 
 
+def _stage(chain: _Chain, stage: keras.Model) -> bool:
+    """Write the trained encodings that `models.networks.embeddings.stage_network` builds.
+
+    Its operations are no chain: a row is split into parts, whose outputs are concatenated.
+    """
+    names = {id(stage.inputs[0]): chain.end}
+    for operation in stage.operations:
+        node, kind = operation._inbound_nodes[0], type(operation).__name__
+        inputs = [names[id(tensor)] for tensor in node.input_tensors]
+        chain.end = inputs[0] if inputs else chain.end
+        if kind == "Split":
+            names |= zip(map(id, node.outputs), _pieces(chain, node.outputs), strict=True)
+            continue
+        if kind == "Concatenate":
+            chain.add("Concat", *inputs[1:], axis=operation.axis)
+        elif kind not in _LAYERS or not _LAYERS[kind](chain, operation):
+            return False
+        names[id(node.outputs[0])] = chain.end
+    chain.end = names[id(stage.outputs[0])]
+    return True
+
+
+def _pieces(chain: _Chain, pieces: Sequence[Any]) -> list[str]:
+    """Write a division of the last output, (rows, features), side by side."""
+    whole, start, names = chain.end, 0, []
+    axis = chain.constant([1], np.int64)
+    for piece in pieces:
+        end = start + piece.shape[1]
+        limits = [chain.constant([limit], np.int64) for limit in (start, end)]
+        chain.end, start = whole, end
+        names.append(chain.add("Slice", *limits, axis))
+    return names
+
+
 def _nothing(chain: _Chain, layer: keras.layers.Layer) -> bool:
     return True
 
@@ -179,6 +226,9 @@ _LAYERS: Mapping[str, Callable[[_Chain, Any], bool]] = {
     "Activation": _activation,
     "Dropout": _nothing,
     "Rescaling": _rescaling,
+    "Sin": lambda chain, layer: bool(chain.add("Sin")),
+    "Cos": lambda chain, layer: bool(chain.add("Cos")),
+    "Functional": _stage,
 }
 _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
     "linear": lambda chain: None,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from models.data.preparation.tasks import Task
+from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.networks.steps import Steps
 from models.space.hyperparameters import TrialValues, value
@@ -38,6 +39,13 @@ class TrainingData:
     weights_validation: Array | None = None
     # The number of the class that metrics count; see `models.trials.metrics.class_metrics`.
     positive_class: int | None = None
+    numbers: int = 0  # of the leading features, scaled numbers
+    categories: tuple[int, ...] = ()  # the places of each one-hot category that follows them
+
+    @property
+    def inputs(self) -> Inputs:
+        """What one row holds."""
+        return Inputs(self.input_shape, self.numbers, self.categories)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from models.networks.inputs import Inputs
 from models.networks.size import size_of
 from models.space.hyperparameters import TrialValues, Value, value
 from models.trials.trainers.base import Trainer, TrainingData
@@ -15,6 +16,14 @@ from models.trials.trainers.numpy.trainer import NumpyTrainer
 
 # The hyperparameters that the NumPy trainer knows, and the values of those that it knows in part.
 _KNOWN: Mapping[str, frozenset[Value] | None] = {
+    "numeric_encoding": None,
+    "bins": None,
+    "frequencies": None,
+    "frequency_scale": None,
+    "numeric_embedding_size": None,
+    "category_encoding": None,
+    "category_embedding_size": None,
+    "missing_indicators": None,
     "num_layers": None,
     "units": None,
     "activation": frozenset(ACTIVATIONS),
@@ -60,7 +69,7 @@ class TrainerChoice:
         network: str,
         values: TrialValues,
         rows: int,
-        input_shape: tuple[int, ...],
+        inputs: Inputs,
         output_units: int,
     ) -> Literal["numpy", "keras"]:
         """Return the name of the trainer for a network that learns from so many rows."""
@@ -68,7 +77,7 @@ class TrainerChoice:
             return "keras"
         if self.preference == "numpy" or not self.has_gpu:
             return "numpy"
-        size = size_of(network, values, input_shape, output_units)
+        size = size_of(network, values, inputs, output_units)
         batch = min(int(value(values, "batch_size")), rows)
         is_small = size.training_multiply_adds(batch) < self.gpu_threshold
         return "numpy" if is_small else "keras"
@@ -85,7 +94,7 @@ def set_choice(choice: TrainerChoice) -> None:
 
 def choose_trainer(network: str, values: TrialValues, data: TrainingData) -> Trainer:
     """Return the trainer for a network of these `values` on `data`."""
-    name = _choice.name(network, values, len(data.x_train), data.input_shape, data.outputs.units)
+    name = _choice.name(network, values, len(data.x_train), data.inputs, data.outputs.units)
     return NumpyTrainer() if name == "numpy" else KerasTrainer()
 
 

@@ -99,7 +99,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
     model = families.build(
         run.network,
         run.values,
-        data.input_shape,
+        data.inputs,
         data.outputs,
         run.seed,
         run.steps(len(data.x_train)),

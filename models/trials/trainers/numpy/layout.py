@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.networks.inputs import Stage
 from models.networks.members import random_signs
 from models.networks.mlp import kernel_initializer, layer_seed, output_initializers
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, layer_value, value
 from models.trials.trainers.base import Array, Floats
+from models.trials.trainers.numpy.inputs import initialize_stage, stage_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,9 @@ def flat_size(plans: Sequence[LayerPlan]) -> int:
     )
 
 
-def views(flat: Floats, plans: Sequence[LayerPlan]) -> list[LayerArrays]:
-    """Return the layers of a flat array of `flat_size(plans)` numbers."""
-    layers, start = [], 0
+def views(flat: Floats, plans: Sequence[LayerPlan], start: int = 0) -> list[LayerArrays]:
+    """Return the layers of a flat array, whose `flat_size(plans)` numbers begin at `start`."""
+    layers = []
     for plan in plans:
         first, adapters, bias, scaling = start, None, None, None
         if plan.adapters:
@@ -116,11 +118,14 @@ def views(flat: Floats, plans: Sequence[LayerPlan]) -> list[LayerArrays]:
 class Weights:
     """Every number of a network: the trained ones in one flat array, and the running moments."""
 
-    def __init__(self, plans: Sequence[LayerPlan]) -> None:
+    def __init__(self, plans: Sequence[LayerPlan], stage: Stage | None = None) -> None:
+        self.stage = stage  # its numbers are the first
+        self.stage_size = 0 if stage is None else stage.parameters
         # Unlike `zeros`, `empty` requests large memory pages, which are faster to pass over.
-        self.flat = np.empty(flat_size(plans), np.float32)
+        self.flat = np.empty(self.stage_size + flat_size(plans), np.float32)
         self.flat.fill(0)
-        self.layers = views(self.flat, plans)
+        self.stage_arrays = self.stage_views(self.flat)
+        self.layers = views(self.flat, plans, self.stage_size)
         self._moments = np.zeros((sum(2 * p.units for p in plans if p.normalized), 1), np.float32)
         self.moving: list[Moving | None] = []
         start = 0
@@ -132,6 +137,10 @@ class Weights:
             mean, variance = self._moments[start:end].reshape(2, plan.units, 1)
             self.moving.append(Moving(mean, variance))
             start = end
+
+    def stage_views(self, flat: Floats) -> list[Array]:
+        """Return the arrays of the stage in a flat array like `self.flat`."""
+        return [] if self.stage is None else stage_views(flat[: self.stage_size], self.stage)
 
     def copy_from(self, other: "Weights") -> None:
         """Copy the numbers of a network of the same layers."""
@@ -153,7 +162,7 @@ class Weights:
         return [array.copy() for array in self._in_keras_order()]
 
     def _in_keras_order(self) -> list[Floats]:
-        arrays = []
+        arrays = [*self.stage_arrays]
         for layer, moving in zip(self.layers, self.moving, strict=True):
             if layer.adapters is not None:
                 # A scaling layer has one axis in Keras.
@@ -173,6 +182,8 @@ def initialize(
     weights: Weights, plans: Sequence[LayerPlan], values: TrialValues, seed: int
 ) -> None:
     """Fill new `weights` as `models.networks.mlp.build` would for the same `values` and `seed`."""
+    if weights.stage is not None:
+        initialize_stage(weights.stage_arrays, weights.stage, seed)
     for number, (plan, layer) in enumerate(zip(plans, weights.layers, strict=True)):
         if layer.adapters is not None:
             signs = random_signs(plan.adapters, plan.inputs, seed)

@@ -12,6 +12,7 @@ import numpy as np
 from models.space.hyperparameters import TrialValues, value
 from models.trials.trainers.base import Floats
 from models.trials.trainers.numpy.activations import ACTIVATIONS
+from models.trials.trainers.numpy.inputs import StagePass
 from models.trials.trainers.numpy.layout import LayerArrays, LayerPlan, Moving, Weights, views
 from models.trials.trainers.numpy.members import AdapterPass, by_member
 from models.trials.trainers.numpy.optimizers import create_optimizer
@@ -27,7 +28,8 @@ class Descent:
     def __init__(self, values: TrialValues, plans: Sequence[LayerPlan], weights: Weights) -> None:
         self._weights = weights
         self._flat = np.empty_like(weights.flat)
-        self.gradients = views(self._flat, plans)
+        self.gradients = views(self._flat, plans, weights.stage_size)
+        self.stage_gradients = weights.stage_views(self._flat)
         # The gradient of l2 times the sum of squares of every kernel, by the kernel.
         self._l2 = np.float32(2 * float(value(values, "l2")))
         self._l1 = np.float32(float(value(values, "l1")))
@@ -69,6 +71,12 @@ class Descent:
             np.add(gradient.kernel, np.sign(layer.kernel) * self._l1, out=gradient.kernel)
         if not self._largest_norm:
             self._optimizer.update(self._weights.flat, self._flat, layer.place)
+
+    def change_stage(self) -> None:
+        """Take the step of the trained encodings, whose gradients are known, or prepare it."""
+        if not self._largest_norm:
+            place = slice(self._weights.stage_size)
+            self._optimizer.update(self._weights.flat, self._flat, place)
 
     def end_step(self) -> None:
         """Take the step of all layers with a limited gradient (Pascanu et al., ICML 2013)."""
@@ -145,13 +153,17 @@ class NetworkPass:
         descent: Descent | None = None,
     ) -> None:
         self._descent = descent
+        self._stage: StagePass | None = None
+        if weights.stage is not None:
+            learned = None if descent is None else descent.stage_gradients
+            self._stage = StagePass(weights.stage, weights.stage_arrays, learned, rows)
         gradients = [None] * len(plans) if descent is None else descent.gradients
         self._members = plans[-1].members
         self._adapter = None
         if (adapters := weights.layers[0].adapters) is not None:
             first = gradients[0]
-            learned = None if first is None else first.adapters
-            self._adapter = AdapterPass(adapters, learned, rows)
+            by_adapters = None if first is None else first.adapters
+            self._adapter = AdapterPass(adapters, by_adapters, rows)
         rows *= self._members
         self._hidden = [
             HiddenPass(plan, layer, moving, gradient, rows)
@@ -164,7 +176,8 @@ class NetworkPass:
             layer.signal[: plan.rows] for layer, plan in zip(self._hidden, plans[1:], strict=True)
         ]
         self._first_inputs = plans[0].rows
-        self._first = np.empty(0, np.float32)  # the inputs of the first layer
+        self._encoded: Floats = np.empty((0, 0), np.float32)  # the inputs of the adapters
+        self._first = self._encoded  # the inputs of the first layer
         self._affine = weights.layers[-1].affine.swapaxes(-1, -2)
         self._scores = np.empty((plans[-1].units, rows), np.float32)
 
@@ -199,16 +212,23 @@ class NetworkPass:
             hidden = self._hidden[number - 1]
             self._descent.change_layer(number, self._inputs[number - 1], slope, hidden.slope)
             slope = hidden.back()
+        before = None if self._stage is None else self._stage.slope
         if self._adapter is None:
-            self._descent.change_layer(0, self._first, slope, None)
+            self._descent.change_layer(0, self._first, slope, before)
         else:
-            learn = partial(self._adapter.learn, signal)
+            learn = partial(self._adapter.learn, self._encoded, before)
             self._descent.change_layer(0, self._first, slope, self._adapter.slope, learn)
+        if self._stage is not None:
+            self._stage.learn(signal)
+            self._descent.change_stage()
         self._descent.end_step()
 
     def _enter(self, signal: Floats) -> Floats:
         """Return the inputs of the first layer, and keep them for `descend`."""
-        adapted = signal if self._adapter is None else self._adapter.adapt(signal)
+        self._encoded = signal if self._stage is None else self._stage.encode(signal)
+        adapted = self._encoded
+        if self._adapter is not None:
+            adapted = self._adapter.adapt(adapted)
         self._first = adapted[: self._first_inputs]
         return self._first
 

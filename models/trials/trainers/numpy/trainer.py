@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from models.networks.inputs import plan_stage
 from models.space.hyperparameters import value
 from models.trials.trainers.base import (
     Array,
@@ -33,6 +34,7 @@ from models.trials.trainers.numpy.optimizers import Rates
 
 # Rows of one pass in which nothing is learned.
 _FORWARD_ROWS = 2048
+_MAX_WAVES = 2**23  # of all rows of such a pass; there are three arrays of them
 # Separates the random numbers of dropout from those of the order of rows.
 _DROPOUT_STREAM = 1
 
@@ -68,8 +70,10 @@ class _Training:
         self._x = _with_ones(data.x_train)
         same_rows = data.x_validation is data.x_train
         self._x_validation = self._x if same_rows else _with_ones(data.x_validation)
-        self._plans = plan_layers(run.values, self._x.shape[1] - 1, data.outputs)
-        self._weights, self._best = Weights(self._plans), Weights(self._plans)
+        stage = plan_stage(run.values, data.inputs)
+        features = data.inputs.features if stage is None else stage.outputs
+        self._plans = plan_layers(run.values, features, data.outputs)
+        self._weights, self._best = Weights(self._plans, stage), Weights(self._plans, stage)
         if run.initial_weights is None:
             initialize(self._weights, self._plans, run.values, run.seed)
         else:
@@ -78,6 +82,9 @@ class _Training:
         self._descent = Descent(run.values, self._plans, self._weights)
         self._learning: dict[int, NetworkPass] = {}  # by number of rows
         self._inferring: dict[int, NetworkPass] = {}
+        waves = 0 if stage is None else stage.waves
+        fitting = min(_FORWARD_ROWS // self._members, _MAX_WAVES // max(1, waves))
+        self._at_once = max(1, fitting)
         self._rates = Rates.of(run.values, run.steps(self._rows))
         self._steps_done = 0
 
@@ -141,9 +148,8 @@ class _Training:
     def _scores(self, x: Floats) -> Floats:
         """Return the scores, (units, rows), of rows with their ones; of members, the merged."""
         pieces = []
-        at_once = max(1, _FORWARD_ROWS // self._members)
-        for start in range(0, len(x), at_once):
-            piece = x[start : start + at_once]
+        for start in range(0, len(x), self._at_once):
+            piece = x[start : start + self._at_once]
             rows = len(piece)
             if rows not in self._inferring:
                 self._inferring[rows] = NetworkPass(self._plans, self._weights, rows)
