@@ -1,12 +1,14 @@
 """The specification of a tuning job."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.data.preparation.weighting import ClassWeight
 from models.errors import Invalid
 from models.jobs.pruning import PruningRule
+from models.networks.steps import default_epochs, default_patience
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
 from models.trials.monitor import Monitor, monitored_metric
@@ -52,9 +54,9 @@ class JobSpec:
     """One tuning run: dataset, search space, strategy, objective and budget.
 
     `models.jobs.schema.spec` reads it from a request or a stored document and writes it. A request
-    may leave `task`, `space`, `objective.direction` and some classes of `class_weight` open (None),
-    name columns to `exclude` in place of `features`, and give rows as `dataset`;
-    `models.jobs.submission` decides these.
+    may leave `task`, `space`, `budget.epochs`, `early_stopping.patience`, `objective.direction` and
+    some classes of `class_weight` open (None), name columns to `exclude` in place of `features`,
+    and give rows as `dataset`; `models.jobs.submission` decides these.
     """
 
     model: str
@@ -142,6 +144,20 @@ class JobSpec:
     def objectives(self) -> tuple[Objective, ...]:
         """Every objective; the first one ranks the trials."""
         return (self.objective, *self.other_objectives)
+
+    def with_length(self, rows: float) -> Self:
+        """Return the spec with the epochs and the patience that it leaves open decided.
+
+        `rows` is about how many a training learns from. The trials with the smallest batches get
+        the steps that `models.networks.steps` aims at.
+        """
+        budget, rule = self.budget, self.early_stopping
+        if budget.epochs is None:
+            batch = min(map(int, self.space.parameter("batch_size").options() or ()))
+            budget = replace(budget, epochs=default_epochs(self.network, rows, batch))
+        if rule is not None and rule.patience is None:
+            rule = replace(rule, patience=default_patience(budget.epochs))
+        return replace(self, budget=budget, early_stopping=rule)
 
     def data(self, dataset: str, artifacts_root: str) -> DataRef:
         """Return which rows of the stored `dataset` the trials train on."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class Data:
     task: Task
     class_weight: ClassWeight | None
     columns: ColumnUse
+    rows: float  # about as many as one training learns from
     labels: Sequence[str] = ()  # of the classes, by `label_name`
     rarer: str | None = None  # the one of two classes with fewer rows
     warnings: tuple[DataWarning, ...] = ()
@@ -158,6 +160,8 @@ class Submission:
         return decision
 
     def _decide(self, request: JobSpec) -> Decision:
+        data = self._resolve_data(request)
+        request = request.with_length(data.rows)
         budget, space = request.budget, request.space
         check_pruning(request.pruning, request.strategy, budget.epochs, request.start_from_epoch)
         if request.start_from_epoch >= budget.epochs:
@@ -165,7 +169,6 @@ class Submission:
                 "early_stopping.start_from_epoch",
                 f"A trial has {budget.epochs} epochs, so none would count.",
             )
-        data = self._resolve_data(request)
         if foreign := space.foreign(space.parameters, data.task, data.has_image):
             if space != load_space(None, space.network):
                 raise ValidationError({"search_space": foreign})
@@ -217,6 +220,7 @@ class Submission:
                 builtin.task,
                 weight,
                 builtin_columns(builtin, request),
+                request.evaluation.training_rows(builtin.rows),
                 labels,
                 label_name(builtin.rarer),
                 has_image=builtin.is_image,
@@ -272,7 +276,8 @@ class Submission:
         warnings += _told_of_dataset(record, {target, *features}, warnings)
         columns = column_use(dataset, target, features, _roles(request))
         named = None if rarer is None else label_name(rarer)
-        return Data(record.id, task, weight, columns, labels, named, warnings, has_image)
+        rows = fmean(len(fold.train) for fold in parts.folds)
+        return Data(record.id, task, weight, columns, rows, labels, named, warnings, has_image)
 
 
 def _told_of_dataset(

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import keras
 
-from models.networks import cnn, mlp
+from models.networks import cnn, members, mlp
 from models.networks.inputs import Inputs
 from models.networks.losses import training_loss
-from models.networks.optimizers import Steps, create_optimizer
+from models.networks.optimizers import create_optimizer
 from models.networks.outputs import Outputs
-from models.space.hyperparameters import TrialValues
+from models.networks.steps import Steps
+from models.space.hyperparameters import TrialValues, value
 
 # The metric that is the task's own loss, whatever the network is trained by.
 TASK_LOSS = "task_loss"
@@ -49,16 +50,22 @@ def build(
     weights depend on `seed` alone. The network reports the loss that it is trained by, which
     includes weight penalties, `task_loss`, the loss of its task without them, and
     `outputs.companion`. Row weights apply to the first two: `task_loss` is then divided by their
-    sum, and the loss by the number of rows.
+    sum, and the loss by the number of rows. With several members, all figures of training are means
+    over the members, and all others those of the mean prediction; `to_train` in
+    `models.networks.members` says how.
     """
     model = create(network, values, inputs, outputs, seed)
+    loss, companion = training_loss(values, outputs), outputs.companion
+    task_loss = keras.losses.get(outputs.loss)
+    if int(value(values, "members")) > 1:
+        model = members.to_train(model)
+        loss, companion = members.MembersLoss(loss), members.companion(outputs)
+        task_loss = members.over_members(task_loss)
     model.compile(
         optimizer=create_optimizer(values, steps or Steps(total=1)),
-        loss=training_loss(values, outputs),
-        metrics=[outputs.companion],
-        weighted_metrics=[
-            keras.metrics.MeanMetricWrapper(keras.losses.get(outputs.loss), name=TASK_LOSS)
-        ],
+        loss=loss,
+        metrics=[companion],
+        weighted_metrics=[keras.metrics.MeanMetricWrapper(task_loss, name=TASK_LOSS)],
         jit_compile=False,
     )
     # Keras cannot read the file of a network whose optimizer has no variables yet.

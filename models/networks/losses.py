@@ -25,8 +25,9 @@ def training_loss(values: TrialValues, outputs: Outputs) -> Any:
     def smoothed(truth: Any, probabilities: Any) -> Any:
         """Return the cross-entropy of class numbers, which Keras smooths for shares alone."""
         shares = keras.ops.one_hot(keras.ops.cast(truth, "int32"), outputs.units)
+        shares = keras.ops.reshape(shares, keras.ops.shape(probabilities))
         return keras.losses.categorical_crossentropy(
-            keras.ops.reshape(shares, (-1, outputs.units)), probabilities, label_smoothing=smoothing
+            shares, probabilities, label_smoothing=smoothing
         )
 
     return smoothed

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from models.networks import members
 from models.networks.embeddings import stage_network
 from models.networks.inputs import Inputs, plan_stage
 from models.networks.losses import predicts_rate
@@ -29,21 +30,31 @@ def dense_layers(
 ) -> keras.KerasTensor:
     """Build the dense layers that end every family: (rows, features) -> (rows, outputs.units).
 
-    Each of the `num_layers` hidden layers is Dense, BatchNormalization (if asked for, before the
-    activation, as in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu). With
-    a Poisson loss, the exponential of the output is the prediction in means of the target, which
-    is then scaled like other targets.
+    With several `members` they begin with the adapters and end with the mean; see
+    `models.networks.members`. A `scaling_layer` stands where the adapters would. Each of the
+    `num_layers` hidden layers is Dense, BatchNormalization (if asked for, before the activation, as
+    in Ioffe and Szegedy, 2015), activation, Dropout (plain, also after selu). Batch normalization
+    is shared by the members, as the kernels are. With a Poisson loss, the exponential of the output
+    is the prediction in means of the target, which is then scaled like other targets.
     """
-    layers = int(value(values, "num_layers"))
+    layers, count = int(value(values, "num_layers")), int(value(values, "members"))
+    if count > 1:
+        signal = members.adapt(signal, count, seed)
+    elif value(values, "scaling_layer"):
+        signal = members.scale(signal)
     for layer in range(layers):
         signal = _hidden(signal, values, layer, layer_seed(seed, layer))
-    signal = keras.layers.Dense(
-        outputs.units,
-        activation=outputs.activation,
-        name="output",
-        **kernel(values, layer_seed(seed, layers)),
-    )(signal)
-    return _rate(signal, outputs) if predicts_rate(values, outputs) else signal
+    last = kernel(values, layer_seed(seed, layers))
+    if count > 1:
+        initializers = output_initializers(values, seed, layers, count)
+        signal = members.predict_apart(signal, outputs, initializers, last["kernel_regularizer"])
+    else:
+        signal = keras.layers.Dense(
+            outputs.units, activation=outputs.activation, name="output", **last
+        )(signal)
+    if predicts_rate(values, outputs):
+        signal = _rate(signal, outputs)
+    return members.mean(signal) if count > 1 else signal
 
 
 def layer_seed(seed: int, layer: int) -> int:
@@ -55,6 +66,13 @@ def kernel_initializer(values: TrialValues, seed: int) -> keras.initializers.Ini
     """Return the initializer of a layer's kernel."""
     name = value(values, "kernel_initializer")
     return keras.initializers.get({"class_name": name, "config": {"seed": seed}})
+
+
+def output_initializers(
+    values: TrialValues, seed: int, layers: int, count: int
+) -> list[keras.initializers.Initializer]:
+    """Return the initializers of the members' output layers, after so many hidden `layers`."""
+    return [kernel_initializer(values, layer_seed(seed, layers + each)) for each in range(count)]
 
 
 def _rate(signal: keras.KerasTensor, outputs: Outputs) -> keras.KerasTensor:

@@ -36,26 +36,31 @@ def size_of(network: str, values: TrialValues, inputs: Inputs, output_units: int
     elif stage := plan_stage(values, inputs):
         features, before = stage.outputs, len(stage.kernels)
         parameters, products = stage.parameters, stage.multiply_adds
-    hidden = int(value(values, "num_layers"))
+    hidden, members = int(value(values, "num_layers")), int(value(values, "members"))
+    if members > 1:
+        parameters += members * features
+    elif value(values, "scaling_layer"):
+        parameters += features
     widths = [features, *(int(layer_value(values, "units", layer)) for layer in range(hidden))]
     for layer, (wide, after) in enumerate(pairwise(widths)):
         normalized = bool(layer_value(values, "batch_normalization", layer))
         parameters += wide * after + _beside_kernel(after, normalized)
-        products += wide * after
-    parameters += (widths[-1] + 1) * output_units
-    products += widths[-1] * output_units
+        products += members * wide * after
+    parameters += members * (widths[-1] + 1) * output_units
+    products += members * widths[-1] * output_units
     return Size(parameters, products, before + hidden + 1)
 
 
-def rows_at_once(shape: tuple[int, ...]) -> int:
+def rows_at_once(shape: tuple[int, ...], members: int = 1) -> int:
     """Return how many rows fit in one forward pass without learning.
 
-    `shape` is that of a row: (features,) or (height, width[, channels]). A convolution keeps as
+    `shape` is that of a row: (features,) or (height, width[, channels]). Each of the `members` of
+    a network keeps numbers of its own. A convolution keeps as
     many numbers of every pixel as it has filters, so the pixels are limited: a map of 64 filters
     over the maximum takes 128 MiB.
     """
     if len(shape) < 2:
-        return _MAX_ROWS
+        return max(1, _MAX_ROWS // members)
     height, width = shape[:2]
     return max(1, min(_MAX_ROWS, _MAX_PIXELS // (height * width)))
 

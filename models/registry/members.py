@@ -216,6 +216,7 @@ def _train_member(candidate: Candidate, fold: PreparedFold, number: int) -> RunR
         network=trial.network,
         values=trial.values,
         epochs=max(1, candidate.result.best_epoch or 0),
+        schedule_epochs=trial.epochs,
         monitor=monitored_loss(trial.data.class_weight),
     )
     trainer = choose_trainer(trial.network, trial.values, fold.training)

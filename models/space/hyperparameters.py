@@ -32,6 +32,7 @@ ACTIVATIONS = (
     "elu",
     "gelu",
     "silu",
+    "mish",
     "tanh",
     "sigmoid",
     "softplus",
@@ -51,11 +52,12 @@ INITIALIZERS = (
     "truncated_normal",
     "orthogonal",
 )
-SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
+SCHEDULES = ("constant", "cosine", "flat_cosine", "exponential", "reduce_on_plateau")
 NUMERIC_ENCODINGS = ("standard", "robust", "quantile", "piecewise", "periodic")
 CATEGORY_ENCODINGS = ("one_hot", "embedding", "target")
 LOSSES = ("mse", "mae", "huber", "quantile", "poisson")
 MAX_LAYERS = 20
+MAX_MEMBERS = 64
 MAX_BLOCKS = 10  # halving so often leaves one pixel of 1024
 
 
@@ -187,6 +189,8 @@ def in_words(condition: Condition) -> str:
 
 HAS_LAYERS = Condition("num_layers", tuple(range(1, MAX_LAYERS + 1)))
 HAS_MOMENTUM = Condition("optimizer", ("sgd", "rmsprop"))
+# The rate that a plateau has lowered does not follow from the step.
+HAS_WARMUP = Condition("lr_schedule", tuple(n for n in SCHEDULES if n != "reduce_on_plateau"))
 HAS_BETAS = Condition("optimizer", ("adam", "adamw", "nadam", "adamax"))
 _NUMBERS = ("regression",)
 _CLASSES = ("binary", "multiclass")
@@ -230,6 +234,17 @@ _ROWS = (
     Hyperparameter("dropout", Kind.FLOAT, 0.0, 0, 0.95, when=(HAS_LAYERS,), layers="num_layers"),
     Hyperparameter(
         "batch_normalization", Kind.BOOLEAN, False, when=(HAS_LAYERS,), layers="num_layers"
+    ),
+    # Of a TabM network, whose prediction is the mean of theirs.
+    Hyperparameter("members", Kind.INT, 1, 1, MAX_MEMBERS, networks=("mlp",), optional=True),
+    # Multiplies each input by a trained number that begins as 1; members have theirs anyway.
+    Hyperparameter(
+        "scaling_layer",
+        Kind.BOOLEAN,
+        False,
+        when=(Condition("members", (1,)),),
+        networks=("mlp",),
+        optional=True,
     ),
     Hyperparameter("kernel_initializer", Kind.CHOICE, "glorot_uniform", choices=INITIALIZERS),
     Hyperparameter("l1", Kind.FLOAT, 0.0, 0, 1, optional=True),
@@ -282,6 +297,8 @@ _ROWS = (
     Hyperparameter("global_clipnorm", Kind.FLOAT, 0.0, 0, 1e6, optional=True),
     Hyperparameter("weight_decay", Kind.FLOAT, 0.0, 0, 1),
     Hyperparameter("lr_schedule", Kind.CHOICE, "constant", choices=SCHEDULES),
+    # The share of the steps in which the learning rate rises linearly from 0.
+    Hyperparameter("warmup", Kind.FLOAT, 0.0, 0, 0.5, when=(HAS_WARMUP,), optional=True),
     Hyperparameter("batch_size", Kind.INT, 32, 1, 8192),
 )
 HYPERPARAMETERS: Mapping[str, Hyperparameter] = {row.name: row for row in _ROWS}

@@ -73,10 +73,13 @@ class SearchSpace:
 
     def applies(self, name: str, values: TrialValues) -> bool:
         """Whether `name` has an effect, given the `values` of its parents."""
-        return all(
-            parent in values and values[parent] in allowed
-            for parent, allowed in self.conditions(name).items()
-        )
+        needs = self.conditions(name).items()
+        return all(self._in_effect(parent, values) in allowed for parent, allowed in needs)
+
+    def _in_effect(self, name: str, values: TrialValues) -> Value | list[Value] | None:
+        """Return the value of a parent: its default if it is optional and nobody names it."""
+        is_left_out = self.known[name].optional and name not in self.parameters
+        return values.get(name, self.known[name].default if is_left_out else None)
 
     def foreign(
         self, names: Iterable[str], task: str, has_image: bool = False
@@ -95,8 +98,7 @@ class SearchSpace:
 
         They have every hyperparameter in effect, fixed ones and defaults included, but optional
         ones only if the space names them. A per-layer one is a list with a value for each layer.
-        Raises ValueError if an active dimension has no
-        value.
+        Raises ValueError if an active dimension has no value.
         """
         values: dict[str, Value | list[Value]] = {}
         for name in self.order:
@@ -153,8 +155,7 @@ class SearchSpace:
         They must be legal, but need not lie in the searched ranges; a missing value is the one
         that the space fixes, else the default. Raises ValidationError with the messages by name
         (and by layer) for an unknown name, an illegal value, a list of another length than the
-        number of layers, or a value without effect. With a `task`, what is `foreign` is refused,
-        too.
+        number of layers, or a value without effect, or with a `task` for what is `foreign`.
         """
         full: dict[str, Value | list[Value]] = {}
         errors: dict[str, object] = {
@@ -185,7 +186,7 @@ class SearchSpace:
         has_image: bool = False,
     ) -> list[dict[str, Value | list[Value]]]:
         """Complete several trials as `check` does; the messages are by index, then by name."""
-        checked = gather(enumerate(listed), lambda _, given: self.check(given, task, has_image))
+        checked = gather(enumerate(listed), lambda _, each: self.check(each, task, has_image))
         return list(checked.values())
 
     def document(self) -> dict[str, object]:
@@ -208,7 +209,7 @@ class SearchSpace:
     def _given(self, name: str, value: object, full: TrialValues) -> Value | list[Value]:
         row = self.known[name]
         for condition in row.when:
-            if full.get(condition.parent) not in condition.values:
+            if self._in_effect(condition.parent, full) not in condition.values:
                 raise ValidationError(f"Has no effect unless {in_words(condition)}.")
         if not isinstance(value, list):
             return self._spread(name, parsed(row, value), full)

@@ -61,7 +61,7 @@ def plan(http: httpx.Client) -> Any:
 )
 def test_a_dry_run_foresees(plan: Any, changes: Any, trials: int, runs: int) -> None:
     forecast = plan(**changes)["forecast"]
-    epochs = changes.get("budget", {"epochs": 50})["epochs"]
+    epochs = changes.get("budget", {"epochs": 200})["epochs"]
     assumed = forecast["assumes"]
     assert (assumed["trials"], assumed["runs_per_trial"]) == (trials, runs)
     assert assumed["epochs"] == trials * epochs

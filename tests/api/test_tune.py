@@ -80,8 +80,9 @@ def test_every_default_is_told(app_client: FlaskClient) -> None:
     assert asked["objective"] == {"metric": "loss", "direction": "min", "positive_class": None}
     assert asked["budget"]["max_trials"] == 20
     assert asked["evaluation"]["test_fraction"] == 0.1
+    assert asked["budget"]["epochs"] == 200
     assert asked["early_stopping"] == {
-        "patience": 10,
+        "patience": 25,
         "min_delta": 0.0,
         "metric": None,
         "start_from_epoch": 0,
@@ -97,6 +98,33 @@ def test_the_whole_contract_is_accepted(app_client: FlaskClient) -> None:
     assert asked["search_space"]["units"] == WHOLE["search_space"]["units"]
     assert asked["search_space"]["momentum"]["when"] == {"optimizer": ["sgd"]}
     assert asked["search_space"]["kernel_initializer"] == "glorot_uniform"
+
+
+@pytest.mark.parametrize(
+    ("changes", "epochs", "patience"),
+    [
+        ({"dataset": "builtin:california_housing"}, 20, 10),
+        ({"dataset": "builtin:digits", "evaluation": {"method": "cv"}}, 196, 24),
+        ({"dataset": "builtin:digits", "search_space": {"batch_size": 64}}, 200, 25),
+        ({"dataset": "builtin:digits", "network": "cnn"}, 50, 10),
+        ({"budget": {"epochs": None}, "early_stopping": {"patience": None}}, 200, 25),
+        ({"budget": {"epochs": 7}}, 7, 10),
+        ({"budget": {"epochs": 400}, "early_stopping": {"min_delta": 0.1}}, 400, 50),
+        ({"early_stopping": {"patience": 3}}, 200, 3),
+        (
+            {"dataset": {"x": [[n] for n in range(3000)], "y": [n % 2 for n in range(3000)]}},
+            122,
+            15,
+        ),
+    ],
+)
+def test_epochs_and_patience_follow_the_rows(
+    app_client: FlaskClient, changes: dict[str, Any], epochs: int, patience: int
+) -> None:
+    target = "y" if isinstance(changes.get("dataset"), dict) else "target"
+    asked = start(app_client, target=target, **changes)["request"]
+    assert asked["budget"]["epochs"] == epochs
+    assert asked["early_stopping"]["patience"] == patience
 
 
 def test_the_old_name_of_the_target_score_is_still_accepted(app_client: FlaskClient) -> None:

@@ -77,6 +77,7 @@ def test_jobs_from_before_the_noise_was_estimated_are_read(make_spec) -> None:
         (["a_new_field"], 1, "a_new_field: Unknown field"),
         (["task"], "ranking", "task"),
         (["task"], "auto", "task: It was not decided"),
+        (["budget", "epochs"], None, "budget.epochs: It was not decided"),
         (["objective", "metric"], "luck", "objective.metric"),
     ],
 )

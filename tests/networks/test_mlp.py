@@ -5,8 +5,8 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import FAMILIES, build
 from models.networks.inputs import Inputs
-from models.networks.optimizers import Steps
 from models.networks.outputs import Outputs
+from models.networks.steps import Steps
 from models.space.hyperparameters import (
     ACTIVATIONS,
     HYPERPARAMETERS,

@@ -5,10 +5,12 @@ import pytest
 from models.data.preparation.tasks import Task
 from models.networks.families import build
 from models.networks.inputs import Inputs
-from models.networks.optimizers import Steps, create_optimizer, plateau_callbacks
+from models.networks.optimizers import create_optimizer, plateau_callbacks
 from models.networks.outputs import Outputs
+from models.networks.steps import Steps, default_epochs, default_patience
 from models.space.drawing import Values
 from models.space.hyperparameters import OPTIMIZERS
+from models.trials.trainers.numpy.optimizers import Rates
 
 KERAS_CLASSES = {
     "adam": keras.optimizers.Adam,
@@ -67,17 +69,49 @@ def test_adamw_without_decay_is_adam():
 
 
 @pytest.mark.parametrize(
-    ("schedule", "half", "end"), [("cosine", 0.5, 0.0), ("exponential", 0.1, 0.01)]
+    ("schedule", "half", "later", "end"),
+    [
+        ("cosine", 0.5, 0.146447, 0.0),
+        ("flat_cosine", 1.0, 0.5, 0.0),
+        ("exponential", 0.1, 0.1**1.5, 0.01),
+    ],
 )
-def test_schedules_fall_over_the_whole_training(schedule, half, end):
+def test_schedules_fall_over_the_whole_training(schedule, half, later, end):
     values = {"lr_schedule": schedule, "learning_rate": 0.2}
     rate = create_optimizer(values, Steps(total=100))._learning_rate
     assert float(rate(0)) == pytest.approx(0.2)
     assert float(rate(50)) == pytest.approx(0.2 * half)
+    assert float(rate(75)) == pytest.approx(0.2 * later, rel=1e-5)
     assert float(rate(100)) == pytest.approx(0.2 * end, abs=1e-7)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "exponential"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "flat_cosine", "exponential"])
+def test_the_rate_rises_linearly_during_the_warm_up(schedule):
+    values = {"lr_schedule": schedule, "learning_rate": 0.2}
+    plain = Rates.of(values, Steps(total=100))
+    warm = create_optimizer(values | {"warmup": 0.2}, Steps(total=100, done=3))._learning_rate
+    for step in (0, 9, 16, 17, 60):
+        factor = min(1.0, (step + 4) / 20)
+        assert float(warm(step)) == pytest.approx(plain.at(step + 3) * factor, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "rows", "batch", "epochs"),
+    [
+        ("mlp", 1, 32, 200),
+        ("mlp", 300, 32, 200),
+        ("mlp", 2560, 32, 100),
+        ("mlp", 2560, 64, 200),
+        ("mlp", 10**6, 32, 20),
+        ("cnn", 1258, 32, 50),
+    ],
+)
+def test_epochs_follow_a_number_of_steps(network, rows, batch, epochs):
+    assert default_epochs(network, rows, batch) == epochs
+    assert default_patience(epochs) == max(10, epochs // 8)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "flat_cosine", "exponential"])
 def test_a_continued_training_enters_its_schedule_where_the_parent_left(schedule):
     values = {"lr_schedule": schedule, "learning_rate": 0.2}
     whole = create_optimizer(values, Steps(total=100))._learning_rate

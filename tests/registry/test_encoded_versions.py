@@ -36,9 +36,11 @@ ODD = [
         {"numeric_encoding": "piecewise", "bins": 8},
         {
             "numeric_encoding": "periodic",
+            "frequency_scale": 100.0,
             "category_encoding": "embedding",
             "category_embedding_size": 2,
             "missing_indicators": True,
+            "members": 3,
         },
     ],
     ids=lambda values: str(values.get("numeric_encoding")),

@@ -284,6 +284,22 @@ def test_cross_validated_values_are_always_refitted(houses: Dataset, tune: Tune)
     assert evidence["training"]["seconds"] > spec.result.seconds
 
 
+def test_a_refit_repeats_the_schedule_of_its_trial(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    values = {"lr_schedule": "cosine", "learning_rate": 0.1}
+    spec = tune(houses, "price", FEATURES, values=values, refit=True)
+    short = replace(spec, result=replace(spec.result, best_epoch=2))
+    kept = []
+    for version, epochs in ((1003, 4), (1004, 4), (1005, 2)):
+        trial = replace(short.trial, epochs=epochs)
+        refitted = replace(short, version=version, trial=trial)
+        assert build_version(refitted).evidence["training"]["epochs"] <= 2
+        kept.append(stored_network(artifacts, refitted).get_weights()[0])
+    assert np.array_equal(kept[0], kept[1])
+    assert not np.allclose(kept[0], kept[2])
+
+
 def test_a_refit_takes_in_a_validation_dataset(
     artifacts: Artifacts, houses: Dataset, tune: Tune
 ) -> None:
@@ -397,6 +413,20 @@ def test_asking_for_an_export_imports_no_training_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_network_of_several_members_is_saved_without_layers_of_our_own(
+    artifacts: Artifacts, houses: Dataset, tune: Tune
+) -> None:
+    values = {"members": 4, "batch_normalization": True, "dropout": 0.1}
+    spec = tune(houses, "class", FEATURES, values=values)
+    result = build_version(spec)
+    assert result.parity.difference <= result.parity.tolerance
+    network = stored_network(artifacts, spec)
+    assert {type(layer).__module__.partition(".")[0] for layer in network.layers} == {"keras"}
+    assert network.output_shape == (None, 1)
+    shares = spec.result.metrics or {}
+    assert shares["loss"] == pytest.approx(spec.result.score)
 
 
 def test_spec_result_and_errors_travel_between_processes(priced: Priced) -> None:

@@ -99,6 +99,24 @@ def test_a_softmax_keeps_its_columns(houses: Dataset) -> None:
     np.testing.assert_allclose(answers, np.asarray(model(x)), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("task", "values"),
+    [*((task, {"members": 5}) for task in Task), (Task.BINARY, {"scaling_layer": True})],
+)
+def test_adapters_and_members_survive(houses: Dataset, task: Task, values: Values) -> None:
+    x = fitted(houses, FEATURES)[2]
+    values = values | {"num_layers": 2, "units": 8, "batch_normalization": [True, False]}
+    model = families.create("mlp", values, Inputs(x.shape[1:]), Outputs.of(task, 3), seed=3)
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.uniform(0.1, 0.6, each.shape) for each in model.get_weights()])
+    graph = network_graph(model)
+    onnx.checker.check_model(graph)
+    assert graph.producer_name == ""
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    (answers,) = session.run(None, {"features": x})
+    np.testing.assert_allclose(answers, np.asarray(model(x)), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3)])
 def test_images_go_in_as_they_are(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, *shape))

@@ -215,3 +215,19 @@ def test_a_hyperparameter_of_another_task_is_refused():
     with pytest.raises(ValidationError) as refusal:
         load_space(LAYERED, "mlp").check({"label_smoothing": 0.1, "units": 8}, "regression")
     assert list(refusal.value.normalized_messages()) == ["label_smoothing"]
+
+
+@pytest.mark.parametrize("members", [None, 1, 8])
+def test_a_scaling_layer_needs_a_single_member(members):
+    document = {"scaling_layer": {"type": "boolean"}}
+    if members is not None:
+        document["members"] = members
+    if members == 8:
+        with pytest.raises(ValidationError, match="Has no effect unless members is 1"):
+            load_space(document, "mlp")
+        return
+    space = load_space(document, "mlp")
+    assert space.resolve({"scaling_layer": True})["scaling_layer"] is True
+    assert space.check({"scaling_layer": True})["scaling_layer"] is True
+    either = load_space(document | {"members": {"type": "choice", "values": [1, 8]}}, "mlp")
+    assert "scaling_layer" not in either.resolve({"members": 8})

@@ -81,7 +81,15 @@ assert_same = partial(results.assert_same, close=CLOSE)
         {"batch_normalization": True},
         {"batch_normalization": True, "num_layers": 3, "units": 8, "activation": "tanh"},
         {"lr_schedule": "cosine"},
+        {"lr_schedule": "flat_cosine"},
+        {"warmup": 0.5},
+        {"lr_schedule": "flat_cosine", "warmup": 0.1, "optimizer": "sgd"},
         {"lr_schedule": "exponential", "optimizer": "sgd"},
+        {"members": 3},
+        {"scaling_layer": True, "batch_normalization": True, "l2": 0.01},
+        {"members": 2, "batch_normalization": [True, False], "l1": 0.01, "l2": 0.001},
+        {"members": 2, "num_layers": 0, "units": 1, "global_clipnorm": 0.1},
+        {"members": 2, "loss": "poisson", "num_layers": 1, "units": 8},
         {"num_layers": 0, "units": 1},
         {"batch_size": 100},
         {"batch_size": 36},
@@ -94,16 +102,17 @@ def test_every_hyperparameter(values):
     assert_same(*both(values, data()))
 
 
-@pytest.mark.parametrize("first", [0, 5])
+@pytest.mark.parametrize("first", [0, 5, len(ACTIVATIONS) - 5])
 def test_activations(first):
     chosen = list(ACTIVATIONS[first : first + 5])
     assert_same(*both({"num_layers": 5, "units": 8, "activation": chosen}, data()))
 
 
+@pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
-def test_classes(task, smoothing):
-    assert_same(*both({"label_smoothing": smoothing}, data(task)))
+def test_classes(task, smoothing, members):
+    assert_same(*both({"label_smoothing": smoothing, "members": members}, data(task)))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,8 @@ def test_classes(task, smoothing):
         (Task.BINARY, {"optimizer": "sgd"}, X * 30),  # probabilities that round to 0 and 1
         (Task.MULTICLASS, {"l2": 0.01}, X),
         (Task.MULTICLASS, {"label_smoothing": 0.1}, X),
+        (Task.MULTICLASS, {"members": 3}, X),
+        (Task.REGRESSION, {"members": 2, "loss": "huber"}, X),
         (Task.REGRESSION, {"loss": "quantile", "quantile": 0.2}, X),
     ],
     ids=str,
@@ -188,13 +199,22 @@ def test_reduce_on_plateau():
     assert result.history != constant.history
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "exponential"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "flat_cosine", "exponential"])
 def test_going_on_from_a_parent(schedule):
-    values = {"lr_schedule": schedule}
+    values = {"lr_schedule": schedule, "warmup": 0.5}
     parent, _ = both(values, data(), epochs=2)
     children = both(values, data(), epochs=5, initial_epoch=2, initial_weights=parent.weights)
     assert_same(*children)
     assert children[1].epochs == 5
+
+
+def test_a_schedule_that_is_longer_than_the_training():
+    values = {"lr_schedule": "cosine", "warmup": 0.1}
+    whole = both(values, data(), epochs=8)
+    first = both(values, data(), epochs=3, schedule_epochs=8)
+    assert_same(*first)
+    for long, short in zip(whole, first, strict=True):
+        assert long.history["loss"][:3] == short.history["loss"]
 
 
 def test_early_stopping():
@@ -252,9 +272,12 @@ def test_a_few_rows_that_are_validated_on():
     assert_same(*both(values, xor, epochs=8))
 
 
-@pytest.mark.parametrize("initializer", INITIALIZERS)
-def test_initial_weights_are_those_of_the_keras_network(initializer):
+@pytest.mark.parametrize(
+    ("initializer", "members"), [*((name, 1) for name in INITIALIZERS), ("he_normal", 4)]
+)
+def test_initial_weights_are_those_of_the_keras_network(initializer, members):
     values = VALUES | {"kernel_initializer": initializer, "batch_normalization": [False, True]}
+    values["members"] = members
     wanted = build("mlp", values, Inputs((4,)), Outputs.of(Task.MULTICLASS, 3), 11).get_weights()
     plans = plan_layers(values, 4, Outputs.of(Task.MULTICLASS, 3))
     weights = Weights(plans)

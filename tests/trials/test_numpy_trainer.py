@@ -51,9 +51,22 @@ def test_the_same_to_the_last_bit_in_another_process():
     assert json.loads(done.stdout) == train().history
 
 
-def test_weights_fit_the_keras_network():
-    result = train(VALUES | {"batch_normalization": True})
-    values = VALUES | {"batch_normalization": True}
+def test_members_learn_by_their_own_losses_and_are_validated_by_their_mean():
+    # A rate so small that the weights stay as they are.
+    still = {"members": 4, "dropout": 0.0, "learning_rate": 1e-12}
+    result = train(VALUES | still, epochs=1)
+    for part, truth in (("", DATA.y_train), ("val_", DATA.y_validation)):
+        outputs = result.validation_outputs if part else result.training_outputs
+        of_mean = np.mean((outputs[:, 0] - truth) ** 2)
+        [loss] = result.history[f"{part}loss"]
+        # The mean of squared errors exceeds that of the mean by the variance of the members.
+        assert loss == pytest.approx(of_mean, rel=1e-5) if part else loss > 1.05 * of_mean
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_weights_fit_the_keras_network(members):
+    values = VALUES | {"batch_normalization": True, "members": members}
+    result = train(values)
     model = build("mlp", values, Inputs((5,)), DATA.outputs, 1)
     model.set_weights(result.weights)
     outputs = np.asarray(model(DATA.x_validation, training=False))

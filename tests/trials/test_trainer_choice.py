@@ -15,7 +15,7 @@ STEP = 3 * 50 * (20 * 64 + 64 * 32 + 32 * 3)
 UNKNOWN = [
     ("cnn", {}),
     ("mlp", {"optimizer": "lion"}),
-    ("mlp", {"activation": ["relu", "mish"]}),
+    ("mlp", {"activation": ["relu", "swiglu"]}),
     ("mlp", {"lr_schedule": "warm_restarts"}),
     ("mlp", {"residual": True}),
 ]

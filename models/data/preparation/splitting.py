@@ -58,6 +58,15 @@ class Evaluation:
             return 1
         return self.folds if self.method == "cv" else 2
 
+    def training_rows(self, rows: int) -> float:
+        """Return about how many of a dataset's rows one training learns from."""
+        share = 1 - self.test_fraction
+        if self.method == "cv":
+            share *= 1 - 1 / self.folds
+        elif self.parts > 1:
+            share -= self.validation_fraction
+        return share * rows
+
     def seed_of(self, job_seed: int) -> int:
         """Return the seed of the split of a job with this seed."""
         return job_seed if self.seed is None else self.seed

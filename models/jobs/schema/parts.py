@@ -25,6 +25,7 @@ from models.fields import (
 )
 from models.jobs.pruning import RULES, AshaRule, MedianRule, PruningRule
 from models.jobs.spec import FAILURES_SPARED, Budget, NarrowFrom
+from models.networks.steps import MIN_PATIENCE
 from models.oracles.strategy import DEFAULT_TRIALS
 from models.trials.spec import METRICS, EarlyStopping
 
@@ -120,9 +121,13 @@ class BudgetSchema(ma.Schema):
         ),
     )
     epochs = StrictInteger(
-        load_default=50,
+        load_default=None,
+        allow_none=True,
         validate=Range(1, MAX_EPOCHS),
-        metadata=described("Epochs at most for one training."),
+        metadata=described(
+            "Epochs at most for one training. Default: as many as make a number of steps; they"
+            " follow from the rows to train on and the smallest `batch_size`."
+        ),
     )
     max_seconds = StrictFloat(
         load_default=None,
@@ -253,9 +258,13 @@ class EarlyStoppingSchema(ma.Schema):
     """When a training that no longer improves is ended; the weights of its best epoch are kept."""
 
     patience = StrictInteger(
-        load_default=10,
+        load_default=None,
+        allow_none=True,
         validate=Range(min=1),
-        metadata=described("Epochs in a row in which `metric` was not better."),
+        metadata=described(
+            "Epochs in a row in which `metric` was not better. Default: an eighth of"
+            f" `budget.epochs`, at least {MIN_PATIENCE}."
+        ),
     )
     min_delta = StrictFloat(
         load_default=0.0,

@@ -42,7 +42,7 @@ from models.oracles.schema import StrategyField, without_retired
 from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Auto
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
-from models.trials.spec import EarlyStopping, Objective
+from models.trials.spec import Objective
 
 MAX_ENSEMBLE = 20
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
@@ -152,7 +152,7 @@ class JobSpecSchema(ma.Schema):
     )
     early_stopping = ma.fields.Nested(
         EarlyStoppingSchema,
-        load_default=EarlyStopping,
+        load_default=lambda: EarlyStoppingSchema().load({}),
         allow_none=True,
         metadata=described("`null` trains every epoch."),
     )
@@ -288,11 +288,20 @@ def load_spec(document: Any, what: str) -> JobSpec:
     fields = {**_BEFORE, **fields}
     try:
         spec: JobSpec = _SCHEMA.load(fields)
-        if spec.task is None:
-            raise Invalid.at("task", "It was not decided.")
+        for path, value in _decided(spec).items():
+            if value is None:
+                raise Invalid.at(path, "It was not decided.")
         check_objectives(spec)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:
         raise Unreadable(what, error.errors) from None
     return spec
+
+
+def _decided(spec: JobSpec) -> dict[str, object]:
+    """Return what a stored document holds in any case, by its path."""
+    decided: dict[str, object] = {"task": spec.task, "budget.epochs": spec.budget.epochs}
+    if spec.early_stopping is not None:
+        decided["early_stopping.patience"] = spec.early_stopping.patience
+    return decided

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
+from models.networks import members
 from models.networks.averaging import Averaged, members_of
 
 Array = np.ndarray[Any, Any]
@@ -27,14 +28,14 @@ def network_graph(network: keras.Model) -> onnx.ModelProto:
     traces the network and tf2onnx converts the trace, which takes a hundred times as long. An
     average of networks becomes the average of their graphs.
     """
-    members = members_of(network)
-    if len(members) > 1:
-        return _mean(network, members)
+    averaged = members_of(network)
+    if len(averaged) > 1:
+        return _average(network, averaged)
     model = _write_layers(network) if _is_chain(network) else None
     return _export(network) if model is None else model
 
 
-def _mean(network: keras.Model, members: Sequence[Averaged]) -> onnx.ModelProto:
+def _average(network: keras.Model, members: Sequence[Averaged]) -> onnx.ModelProto:
     """Join the graphs of all members, whose outputs are averaged."""
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
@@ -70,6 +71,7 @@ class _Chain:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.end = "features"  # the name of the last output
+        self.by_member = False  # whether it is (members, rows, …), where Keras has rows first
 
     def add(self, operator: str, *others: str, **attributes: Any) -> str:
         """Append an operator on the last output and on `others`; return its output's name."""
@@ -78,8 +80,8 @@ class _Chain:
         self.end = name
         return name
 
-    def constant(self, values: Any, kind: Any = np.float32) -> str:
-        """Add an array; return its name."""
+    def constant(self, values: Any, kind: type[np.generic] = np.float32) -> str:
+        """Add an array, in float32 unless another type is given; return its name."""
         name = f"weights/{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values, kind), name))
         return name
@@ -117,18 +119,57 @@ def _write_layers(network: keras.Model) -> onnx.ModelProto | None:
 
 
 def _dense(chain: _Chain, layer: keras.layers.Dense) -> bool:
-    if len(layer.input.shape) != 2:
-        return False
-    names = [chain.constant(weights) for weights in layer.get_weights()]
-    chain.add("Gemm", *names)
+    weights = layer.get_weights()
+    if len(layer.input.shape) == 2:
+        chain.add("Gemm", *(chain.constant(array) for array in weights))
+        return _activation(chain, layer)
+    # On the last axis, whatever the others are.
+    for operator, array in zip(("MatMul", "Add"), weights, strict=False):
+        chain.add(operator, chain.constant(array))
     return _activation(chain, layer)
+
+
+def _einsum(chain: _Chain, layer: keras.layers.EinsumDense) -> bool:
+    weights = layer.get_weights()
+    match layer.equation:
+        case members.ADAPTERS:
+            # The members go first, so that each output layer is one product.
+            chain.add("Mul", chain.constant(weights[0][:, None]))
+            chain.by_member = True
+        case members.SCALES:
+            chain.add("Mul", chain.constant(weights[0]))
+        case members.HEADS if chain.by_member:
+            chain.add("MatMul", chain.constant(weights[0]))
+            chain.add("Add", chain.constant(weights[1][:, None]))
+        case equation if not chain.by_member:
+            kernel, *bias = (chain.constant(array) for array in weights)
+            chain.add("Einsum", kernel, equation=equation)
+            for name in bias:
+                chain.add("Add", name)
+        case _:
+            return False
+    return _activation(chain, layer)
+
+
+def _mean(chain: _Chain, layer: keras.layers.GlobalAveragePooling1D) -> bool:
+    if not chain.by_member:
+        return False
+    chain.add("ReduceMean", chain.constant([0], np.int64), keepdims=0)
+    chain.by_member = False
+    return True
 
 
 def _normalization(chain: _Chain, layer: keras.layers.BatchNormalization) -> bool:
     # In the order of ONNX: scale, offset, mean, variance.
     weights = layer.get_weights()
-    if len(layer.input.shape) != 2 or len(weights) != 4:
+    if layer.axis not in (-1, len(layer.input.shape) - 1) or len(weights) != 4:
         return False
+    if len(layer.input.shape) != 2:
+        gamma, beta, mean, variance = (array.astype(np.float64) for array in weights)
+        scale = gamma / np.sqrt(variance + layer.epsilon)
+        chain.add("Mul", chain.constant(scale))
+        chain.add("Add", chain.constant(beta - mean * scale))
+        return True
     names = [chain.constant(array) for array in weights]
     chain.add("BatchNormalization", *names, epsilon=layer.epsilon)
     return True
@@ -151,14 +192,6 @@ def _rescaling(chain: _Chain, layer: keras.layers.Rescaling) -> bool:
     chain.add("Mul", chain.constant(layer.scale))
     chain.add("Add", chain.constant(layer.offset))
     return True
-
-
-def _einsum(chain: _Chain, layer: keras.layers.EinsumDense) -> bool:
-    kernel, *bias = (chain.constant(weights) for weights in layer.get_weights())
-    chain.add("Einsum", kernel, equation=layer.equation)
-    for name in bias:
-        chain.add("Add", name)
-    return _activation(chain, layer)
 
 
 def _stage(chain: _Chain, stage: keras.Model) -> bool:
@@ -218,11 +251,12 @@ _LAYERS: Mapping[str, Callable[[_Chain, Any], bool]] = {
     "InputLayer": _nothing,
     "Flatten": _flatten,
     "Dense": _dense,
+    "EinsumDense": _einsum,
+    "GlobalAveragePooling1D": _mean,
     "BatchNormalization": _normalization,
     "Activation": _activation,
     "Dropout": _nothing,
     "Rescaling": _rescaling,
-    "EinsumDense": _einsum,
     "Sin": lambda chain, layer: bool(chain.add("Sin")),
     "Cos": lambda chain, layer: bool(chain.add("Cos")),
     "Functional": _stage,
@@ -233,6 +267,7 @@ _ACTIVATIONS: Mapping[str, Callable[[_Chain], object]] = {
     "selu": lambda chain: chain.add("Selu"),
     "elu": lambda chain: chain.add("Elu"),
     "gelu": _gelu,
+    "mish": lambda chain: chain.add("Mish"),
     "silu": _silu,
     "tanh": lambda chain: chain.add("Tanh"),
     "sigmoid": lambda chain: chain.add("Sigmoid"),

@@ -11,6 +11,7 @@ import numpy as np
 from models.data.preparation.tasks import Task
 from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
+from models.networks.steps import Steps
 from models.space.hyperparameters import TrialValues, value
 from models.trials.monitor import VALIDATION_LOSS, Monitor
 from models.trials.spec import EarlyStopping
@@ -63,9 +64,16 @@ class Run:
     values: TrialValues
     epochs: int  # where training ends, counted from the start
     initial_epoch: int = 0
+    schedule_epochs: int | None = None  # over which `lr_schedule` is laid; None: `epochs`
     initial_weights: Weights | None = None  # to continue from
     early_stopping: EarlyStopping | None = None
     monitor: Monitor = VALIDATION_LOSS
+
+    def steps(self, rows: int) -> Steps:
+        """Return the optimizer steps of a training on so many rows, by which rates are chosen."""
+        batches = math.ceil(rows / int(value(self.values, "batch_size")))
+        epochs = self.epochs if self.schedule_epochs is None else self.schedule_epochs
+        return Steps(total=batches * epochs, done=batches * self.initial_epoch)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

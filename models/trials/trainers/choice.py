@@ -29,6 +29,8 @@ _KNOWN: Mapping[str, frozenset[Value] | None] = {
     "activation": frozenset(ACTIVATIONS),
     "dropout": None,
     "batch_normalization": None,
+    "members": None,
+    "scaling_layer": None,
     "kernel_initializer": None,
     "l1": None,
     "l2": None,
@@ -44,6 +46,7 @@ _KNOWN: Mapping[str, frozenset[Value] | None] = {
     "global_clipnorm": None,
     "weight_decay": None,
     "lr_schedule": frozenset(SCHEDULES),
+    "warmup": None,
     "batch_size": None,
 }
 

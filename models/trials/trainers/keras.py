@@ -13,7 +13,7 @@ from tensorflow.python.framework import ops
 
 from models.data.preparation.tasks import Task
 from models.networks import families
-from models.networks.optimizers import Steps, plateau_callbacks
+from models.networks.optimizers import plateau_callbacks
 from models.networks.size import rows_at_once
 from models.space.hyperparameters import value
 from models.trials.trainers.base import (
@@ -77,12 +77,19 @@ def forward(model: keras.Model, *inputs: Array) -> Array:
 
     Rows are passed in pieces that fit in memory.
     """
-    rows = min(rows_at_once(x.shape[1:]) for x in inputs)
+    count = members_of(model)
+    rows = min(rows_at_once(x.shape[1:], count) for x in inputs)
     pieces = []
     for start in range(0, len(inputs[0]), rows):
         piece = [x[start : start + rows] for x in inputs]
         pieces.append(np.asarray(model(piece if len(piece) > 1 else piece[0], training=False)))
     return np.concatenate(pieces)
+
+
+def members_of(model: keras.Model) -> int:
+    """Return how many predictions of a row `model` averages."""
+    before = model.layers[-1].input.shape
+    return int(before[1]) if len(before) == 3 else 1
 
 
 def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
@@ -96,7 +103,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
         data.inputs,
         data.outputs,
         run.seed,
-        Steps(total=batches * run.epochs, done=batches * run.initial_epoch),
+        run.steps(len(data.x_train)),
     )
     if batches * (run.epochs - run.initial_epoch) > _LONG_TRAINING:
         model.steps_per_execution = min(batches, _BATCHES_PER_CALL)
@@ -105,7 +112,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
     recording = _Recording(run, data, report)
     model.fit(
         _shuffled(data, batch, recording.order),
-        validation_data=_in_order(data),
+        validation_data=_in_order(data, members_of(model)),
         initial_epoch=run.initial_epoch,
         epochs=run.epochs,
         callbacks=[recording, *plateau_callbacks(run.values, f"val_{families.TASK_LOSS}")],
@@ -178,9 +185,10 @@ def _shuffled(data: TrainingData, batch: int, order: tf.Variable) -> tf.data.Dat
     return _plain(tf.data.Dataset.range(len(data.x_train)).batch(batch).map(gather))
 
 
-def _in_order(data: TrainingData) -> tf.data.Dataset:
+def _in_order(data: TrainingData, members: int) -> tf.data.Dataset:
     pair = (data.x_validation, _as_column(data.y_validation, data))
-    return _plain(tf.data.Dataset.from_tensor_slices(pair).batch(rows_at_once(data.input_shape)))
+    rows = rows_at_once(data.input_shape, members)
+    return _plain(tf.data.Dataset.from_tensor_slices(pair).batch(rows))
 
 
 def _plain(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -153,6 +153,24 @@ def _silu_back(before: Floats, after: Floats, gradient: Floats, spare: Floats) -
     np.multiply(gradient, spare, out=gradient)
 
 
+def _mish(before: Floats, after: Floats) -> None:
+    _softplus(before, after)
+    np.tanh(after, out=after)
+    np.multiply(after, before, out=after)
+
+
+def _mish_back(before: Floats, after: Floats, gradient: Floats, spare: Floats) -> None:
+    # t + x s (1 - t²), with s the logistic function and t the tanh of softplus.
+    _softplus(before, spare)
+    np.tanh(spare, out=spare)
+    logistic = np.empty_like(before)
+    sigmoid(before, logistic)
+    np.multiply(before, logistic, out=before)
+    np.multiply(before, _ONE - spare * spare, out=before)
+    np.add(spare, before, out=spare)
+    np.multiply(gradient, spare, out=gradient)
+
+
 def _gelu(before: Floats, after: Floats) -> None:
     _normal_share(before, after)
     np.multiply(after, before, out=after)
@@ -196,5 +214,6 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "sigmoid": Activation(sigmoid, _sigmoid_back),
     "softplus": Activation(_softplus, _softplus_back),
     "silu": Activation(_silu, _silu_back),
+    "mish": Activation(_mish, _mish_back),
     "gelu": Activation(_gelu, _gelu_back),
 }

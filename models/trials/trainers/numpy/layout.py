@@ -1,12 +1,13 @@
 """The weights of a multilayer perceptron in one flat array: their places and initial values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.networks.inputs import Stage
-from models.networks.mlp import kernel_initializer, layer_seed
+from models.networks.members import random_signs
+from models.networks.mlp import kernel_initializer, layer_seed, output_initializers
 from models.networks.outputs import Outputs
 from models.space.hyperparameters import TrialValues, layer_value, value
 from models.trials.trainers.base import Array, Floats
@@ -22,6 +23,9 @@ class LayerPlan:
     activation: str  # `linear` for the last layer, whose loss applies its activation
     dropout: float
     normalized: bool
+    members: int = 1  # with a kernel and a bias of their own
+    # Numbers that multiply each input: one for each member, or those of a scaling layer.
+    adapters: int = 0
 
     @property
     def rows(self) -> int:
@@ -45,7 +49,11 @@ def plan_layers(values: TrialValues, features: int, outputs: Outputs) -> list[La
             )
         )
         inputs = units
-    return [*plans, LayerPlan(inputs, outputs.units, "linear", 0.0, False)]
+    members = int(value(values, "members"))
+    plans.append(LayerPlan(inputs, outputs.units, "linear", 0.0, False, members))
+    if members > 1 or value(values, "scaling_layer"):
+        plans[0] = replace(plans[0], adapters=members)
+    return plans
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +69,12 @@ class LayerArrays:
     """The trained numbers of one layer, or their gradient: views of a flat array."""
 
     place: slice  # of its numbers in the flat array
+    # Those of an output layer of several members have one more axis, the first.
     affine: Floats  # (inputs, units), with one more row for a bias
     kernel: Floats  # (inputs, units)
     bias: Floats | None  # (units,)
     scaling: Scaling | None
+    adapters: Floats | None  # (members, inputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,23 +87,31 @@ class Moving:
 
 def flat_size(plans: Sequence[LayerPlan]) -> int:
     """Return the number of trained numbers."""
-    return sum(plan.units * (plan.rows + 2 * plan.normalized) for plan in plans)
+    return sum(
+        plan.adapters * plan.inputs + plan.units * (plan.members * plan.rows + 2 * plan.normalized)
+        for plan in plans
+    )
 
 
 def views(flat: Floats, plans: Sequence[LayerPlan], start: int = 0) -> list[LayerArrays]:
     """Return the layers of a flat array, whose `flat_size(plans)` numbers begin at `start`."""
     layers = []
     for plan in plans:
-        end = start + plan.rows * plan.units
-        affine = flat[start:end].reshape(plan.rows, plan.units)
-        kernel = affine[: plan.inputs]
-        if not plan.normalized:
-            layers.append(LayerArrays(slice(start, end), affine, kernel, affine[-1], None))
-            start = end
-            continue
-        first, start = start, end + 2 * plan.units
-        gamma, beta = flat[end:start].reshape(2, plan.units, 1)
-        layers.append(LayerArrays(slice(first, start), affine, kernel, None, Scaling(gamma, beta)))
+        first, adapters, bias, scaling = start, None, None, None
+        if plan.adapters:
+            start = first + plan.adapters * plan.inputs
+            adapters = flat[first:start].reshape(plan.adapters, plan.inputs)
+        end = start + plan.members * plan.rows * plan.units
+        shape = (plan.rows, plan.units)
+        affine = flat[start:end].reshape(shape if plan.members == 1 else (plan.members, *shape))
+        start = end
+        if plan.normalized:
+            start = end + 2 * plan.units
+            scaling = Scaling(*flat[end:start].reshape(2, plan.units, 1))
+        else:
+            bias = affine[..., -1, :]
+        kernel = affine[..., : plan.inputs, :]
+        layers.append(LayerArrays(slice(first, start), affine, kernel, bias, scaling, adapters))
     return layers
 
 
@@ -146,6 +164,10 @@ class Weights:
     def _in_keras_order(self) -> list[Floats]:
         arrays = [*self.stage_arrays]
         for layer, moving in zip(self.layers, self.moving, strict=True):
+            if layer.adapters is not None:
+                # A scaling layer has one axis in Keras.
+                is_scaling = len(layer.adapters) == 1
+                arrays.append(layer.adapters[0] if is_scaling else layer.adapters)
             arrays.append(layer.kernel)
             if layer.bias is not None:
                 arrays.append(layer.bias)
@@ -163,8 +185,15 @@ def initialize(
     if weights.stage is not None:
         initialize_stage(weights.stage_arrays, weights.stage, seed)
     for number, (plan, layer) in enumerate(zip(plans, weights.layers, strict=True)):
-        initializer = kernel_initializer(values, layer_seed(seed, number))
-        np.copyto(layer.kernel, initializer((plan.inputs, plan.units)))
+        if layer.adapters is not None:
+            signs = random_signs(plan.adapters, plan.inputs, seed)
+            np.copyto(layer.adapters, signs if plan.adapters > 1 else 1)
+        shape = (plan.inputs, plan.units)
+        if plan.members > 1:
+            initializers = output_initializers(values, seed, number, plan.members)
+            np.copyto(layer.kernel, [each(shape) for each in initializers])
+        else:
+            np.copyto(layer.kernel, kernel_initializer(values, layer_seed(seed, number))(shape))
         if layer.scaling is not None:
             layer.scaling.gamma.fill(1)
     for moving in weights.moving:

@@ -39,6 +39,10 @@ class Loss(Protocol):
         """Return the network's outputs, (rows, units)."""
         ...
 
+    def merge(self, scores: Floats) -> Floats:
+        """Return the scores of a mean answer, (units, rows), from (units, members, rows)."""
+        ...
+
 
 class SquaredError:
     """Mean squared error, beside it the mean absolute error."""
@@ -60,6 +64,11 @@ class SquaredError:
     def answers(self, scores: Floats) -> Floats:
         """See `Loss`."""
         return scores.T.copy()
+
+    def merge(self, scores: Floats) -> Floats:
+        """See `Loss`."""
+        merged: Floats = scores.mean(axis=1)
+        return merged
 
 
 class AbsoluteError(SquaredError):
@@ -117,6 +126,10 @@ class PoissonError(SquaredError):
         """See `Loss`."""
         return super().answers(self._scaled(scores))
 
+    def merge(self, scores: Floats) -> Floats:
+        """See `Loss`."""
+        return _log_of_mean(scores)
+
     def _scaled(self, scores: Floats) -> Floats:
         return np.exp(scores) * self._mean - self._mean
 
@@ -147,6 +160,11 @@ class BinaryCrossEntropy:
     def answers(self, scores: Floats) -> Floats:
         """See `Loss`."""
         return _probability(scores).T.copy()
+
+    def merge(self, scores: Floats) -> Floats:
+        """See `Loss`: the logarithm of the odds of the mean probability."""
+        positive = -np.logaddexp(_ZERO, -scores)
+        return _log_of_mean(positive) - _log_of_mean(positive - scores)
 
     def _smooth(self, truth: Array) -> Array:
         if not self._smoothing:
@@ -187,6 +205,11 @@ class CrossEntropy:
         """See `Loss`."""
         return _shares(scores).T.copy()
 
+    def merge(self, scores: Floats) -> Floats:
+        """See `Loss`: the logarithms of the mean probabilities."""
+        above = scores - scores.max(axis=0)
+        return _log_of_mean(above - np.log(np.exp(above).sum(axis=0)))
+
 
 LOSSES = ("mse", "mae", "huber", "quantile", "poisson")  # of a regression
 
@@ -222,6 +245,13 @@ def _weighted(values: Floats, weights: RowWeights) -> Floats:
     if weights is not None:
         np.multiply(values, weights, out=values)
     return values
+
+
+def _log_of_mean(logs: Floats) -> Floats:
+    """Return the logarithm of the mean over the second of three axes."""
+    largest = logs.max(axis=1)
+    merged: Floats = np.log(np.exp(logs - largest[:, None]).mean(axis=1)) + largest
+    return merged
 
 
 def _probability(scores: Floats) -> Floats:

@@ -4,7 +4,8 @@ Arrays are feature-major, (units, rows): the three products of a layer then run 
 of BLAS, and the bias is one more row of the weights, which a row of ones in the signal multiplies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from models.trials.trainers.base import Floats
 from models.trials.trainers.numpy.activations import ACTIVATIONS
 from models.trials.trainers.numpy.inputs import StagePass
 from models.trials.trainers.numpy.layout import LayerArrays, LayerPlan, Moving, Weights, views
+from models.trials.trainers.numpy.members import AdapterPass, by_member
 from models.trials.trainers.numpy.optimizers import create_optimizer
 from models.trials.trainers.numpy.regularization import Dropout, Normalization
 
@@ -39,18 +41,30 @@ class Descent:
         self._optimizer.start_step(rate, step)
 
     def change_layer(
-        self, number: int, inputs: Floats, slope: Floats, before: Floats | None
+        self,
+        number: int,
+        inputs: Floats,
+        slope: Floats,
+        before: Floats | None,
+        learn_before: Callable[[], None] | None = None,
     ) -> None:
         """Take the step of one layer, or prepare that of all.
 
         `inputs` is (inputs, rows), and `slope`, (units, rows), the gradient of the loss by the
         layer's products. The gradient by the layer's inputs, (inputs, rows), is written to
-        `before` unless that is None; it follows from the weights before the step.
+        `before` unless that is None; it follows from the weights before the step. `learn_before`
+        then writes the gradient of the layer's adapters.
         """
         layer, gradient = self._weights.layers[number], self.gradients[number]
-        np.matmul(inputs, slope.T, out=gradient.affine)
+        if layer.kernel.ndim == 3:
+            members = len(layer.kernel)
+            inputs, slope = by_member(inputs, members), by_member(slope, members)
+            before = None if before is None else by_member(before, members)
+        np.matmul(inputs, slope.swapaxes(-1, -2), out=gradient.affine)
         if before is not None:
             np.matmul(layer.kernel, slope, out=before)
+        if learn_before is not None:
+            learn_before()
         if self._l2:
             np.add(gradient.kernel, layer.kernel * self._l2, out=gradient.kernel)
         if self._l1:
@@ -144,6 +158,13 @@ class NetworkPass:
             learned = None if descent is None else descent.stage_gradients
             self._stage = StagePass(weights.stage, weights.stage_arrays, learned, rows)
         gradients = [None] * len(plans) if descent is None else descent.gradients
+        self._members = plans[-1].members
+        self._adapter = None
+        if (adapters := weights.layers[0].adapters) is not None:
+            first = gradients[0]
+            by_adapters = None if first is None else first.adapters
+            self._adapter = AdapterPass(adapters, by_adapters, rows)
+        rows *= self._members
         self._hidden = [
             HiddenPass(plan, layer, moving, gradient, rows)
             for plan, layer, moving, gradient in zip(
@@ -155,28 +176,30 @@ class NetworkPass:
             layer.signal[: plan.rows] for layer, plan in zip(self._hidden, plans[1:], strict=True)
         ]
         self._first_inputs = plans[0].rows
-        self._first: Floats = np.empty((0, 0), np.float32)
-        self._affine = weights.layers[-1].affine.T
+        self._encoded: Floats = np.empty((0, 0), np.float32)  # the inputs of the adapters
+        self._first = self._encoded  # the inputs of the first layer
+        self._affine = weights.layers[-1].affine.swapaxes(-1, -2)
         self._scores = np.empty((plans[-1].units, rows), np.float32)
 
     def infer(self, signal: Floats) -> Floats:
         """Return scores (units, rows), valid until the next pass, for (features + 1, rows).
 
-        The last row of `signal` is ones.
+        The last row of `signal` is ones. With several members the scores are (units, members *
+        rows), all rows of the first member first.
         """
-        inputs = self._encoded(signal)
+        inputs = self._enter(signal)
         for layer, following in zip(self._hidden, self._inputs, strict=True):
             layer.infer(inputs)
             inputs = following
-        return np.matmul(self._affine, inputs, out=self._scores)
+        return self._leave(inputs)
 
     def learn(self, signal: Floats, noise: np.random.SFC64) -> Floats:
         """Do the same in training."""
-        inputs = self._encoded(signal)
+        inputs = self._enter(signal)
         for layer, following in zip(self._hidden, self._inputs, strict=True):
             layer.learn(inputs, noise)
             inputs = following
-        return np.matmul(self._affine, inputs, out=self._scores)
+        return self._leave(inputs)
 
     def descend(self, signal: Floats, slope: Floats, rate: float, step: int) -> None:
         """Take a step, counted from 1, after `learn(signal)`.
@@ -190,15 +213,29 @@ class NetworkPass:
             self._descent.change_layer(number, self._inputs[number - 1], slope, hidden.slope)
             slope = hidden.back()
         before = None if self._stage is None else self._stage.slope
-        self._descent.change_layer(0, self._first, slope, before)
+        if self._adapter is None:
+            self._descent.change_layer(0, self._first, slope, before)
+        else:
+            learn = partial(self._adapter.learn, self._encoded, before)
+            self._descent.change_layer(0, self._first, slope, self._adapter.slope, learn)
         if self._stage is not None:
             self._stage.learn(signal)
             self._descent.change_stage()
         self._descent.end_step()
 
-    def _encoded(self, signal: Floats) -> Floats:
+    def _enter(self, signal: Floats) -> Floats:
         """Return the inputs of the first layer, and keep them for `descend`."""
-        if self._stage is not None:
-            signal = self._stage.encode(signal)
-        self._first = signal[: self._first_inputs]
+        self._encoded = signal if self._stage is None else self._stage.encode(signal)
+        adapted = self._encoded
+        if self._adapter is not None:
+            adapted = self._adapter.adapt(adapted)
+        self._first = adapted[: self._first_inputs]
         return self._first
+
+    def _leave(self, inputs: Floats) -> Floats:
+        """Return the scores for the inputs of the output layer."""
+        scores = self._scores
+        if self._members > 1:
+            inputs, scores = by_member(inputs, self._members), by_member(scores, self._members)
+        np.matmul(self._affine, inputs, out=scores)
+        return self._scores

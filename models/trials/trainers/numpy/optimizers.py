@@ -16,14 +16,15 @@ import numpy as np
 
 from models.networks.optimizers import (
     EXPONENTIAL_END,
+    FLAT_SHARE,
     PLATEAU_FACTOR,
     PLATEAU_PATIENCE,
-    Steps,
 )
+from models.networks.steps import Steps
 from models.space.hyperparameters import TrialValues, value
 from models.trials.trainers.base import Floats
 
-SCHEDULES = ("constant", "cosine", "exponential", "reduce_on_plateau")
+SCHEDULES = ("constant", "cosine", "flat_cosine", "exponential", "reduce_on_plateau")
 
 Function = Callable[..., Any]
 # (weight, gradient, *states, keep, *numbers) -> (weight, *states). `keep` is the share of a weight
@@ -253,6 +254,7 @@ class Rates:
     schedule: str
     first: np.float32
     steps: Steps
+    warmup: float = 0.0  # the share of the steps in which the rate rises
     _plateau: float = field(init=False)
     _best: float = math.inf
     _waited: int = 0
@@ -264,15 +266,26 @@ class Rates:
     def of(cls, values: TrialValues, steps: Steps) -> "Rates":
         """Return the rates that `values` name."""
         rate = np.float32(value(values, "learning_rate"))
-        return cls(str(value(values, "lr_schedule")), rate, steps)
+        warmup = float(value(values, "warmup"))
+        return cls(str(value(values, "lr_schedule")), rate, steps, warmup)
 
     def at(self, step: int) -> float:
         """Return the rate of a step, counted from 0 where this training begins."""
         passed = np.float32(min(step + self.steps.done, self.steps.total))
-        share = passed / np.float32(self.steps.total)
+        rate = self._scheduled(passed / np.float32(self.steps.total))
+        if not self.warmup:
+            return rate
+        return rate * min(1.0, (step + self.steps.done + 1) / (self.warmup * self.steps.total))
+
+    def _scheduled(self, share: np.float32) -> float:
+        """Return the rate after a share of all steps, without the warm-up."""
         match self.schedule:
             case "cosine":
                 return float(self.first * (_HALF * (_ONE + np.cos(_PI * share))))
+            case "flat_cosine":
+                flat = np.float32(FLAT_SHARE)
+                fallen = max(share - flat, _ZERO) / (_ONE - flat)
+                return float(self.first * (_HALF * (_ONE + np.cos(_PI * fallen))))
             case "exponential":
                 return float(self.first * np.float32(EXPONENTIAL_END) ** share)
             case _:

@@ -16,7 +16,6 @@ from functools import partial
 import numpy as np
 
 from models.networks.inputs import plan_stage
-from models.networks.optimizers import Steps
 from models.space.hyperparameters import value
 from models.trials.trainers.base import (
     Array,
@@ -79,15 +78,14 @@ class _Training:
             initialize(self._weights, self._plans, run.values, run.seed)
         else:
             self._weights.load(run.initial_weights)
+        self._members = self._plans[-1].members
         self._descent = Descent(run.values, self._plans, self._weights)
         self._learning: dict[int, NetworkPass] = {}  # by number of rows
         self._inferring: dict[int, NetworkPass] = {}
         waves = 0 if stage is None else stage.waves
-        self._at_once = max(1, min(_FORWARD_ROWS, _MAX_WAVES // max(1, waves)))
-        steps = -(-self._rows // self._batch)
-        self._rates = Rates.of(
-            run.values, Steps(total=steps * run.epochs, done=steps * run.initial_epoch)
-        )
+        fitting = min(_FORWARD_ROWS // self._members, _MAX_WAVES // max(1, waves))
+        self._at_once = max(1, fitting)
+        self._rates = Rates.of(run.values, run.steps(self._rows))
         self._steps_done = 0
 
     def train(self, report: Report | None) -> RunResult:
@@ -116,19 +114,31 @@ class _Training:
         noise = np.random.SFC64([self._run.seed, epoch, _DROPOUT_STREAM])
         truth = self._data.y_train[order]
         weights = None if self._data.weights_train is None else self._data.weights_train[order]
-        scores = np.empty((self._data.outputs.units, self._rows), np.float32)
+        units, members = self._data.outputs.units, self._members
+        scores = np.empty((units, members, self._rows), np.float32)
         for start in range(0, self._rows, self._batch):
             batch = slice(start, min(start + self._batch, self._rows))
             network = self._learning_pass(batch.stop - start)
             signal = self._x[order[batch]].T
-            scores[:, batch] = network.learn(signal, noise)
+            learned = network.learn(signal, noise)
+            scores[:, :, batch] = learned.reshape(units, members, -1)
             slope = self._loss.gradient(
-                scores[:, batch], truth[batch], None if weights is None else weights[batch]
+                learned,
+                self._for_members(truth[batch]),
+                None if weights is None else self._for_members(weights[batch]),
             )
             rate = self._rates.at(self._steps_done)
             self._steps_done += 1
             network.descend(signal, slope, rate, self._steps_done)
-        return self._loss.figures(scores, truth, weights)
+        return self._loss.figures(
+            scores.reshape(units, -1),
+            self._for_members(truth),
+            None if weights is None else self._for_members(weights),
+        )
+
+    def _for_members(self, rows: Array) -> Array:
+        """Repeat the figures of rows for each member: (rows,) -> (members * rows,)."""
+        return rows if self._members == 1 else np.tile(rows, self._members)
 
     def _learning_pass(self, rows: int) -> NetworkPass:
         if rows not in self._learning:
@@ -136,14 +146,18 @@ class _Training:
         return self._learning[rows]
 
     def _scores(self, x: Floats) -> Floats:
-        """Return the scores, (units, rows), of rows with their ones."""
+        """Return the scores, (units, rows), of rows with their ones; of members, the merged."""
         pieces = []
         for start in range(0, len(x), self._at_once):
             piece = x[start : start + self._at_once]
             rows = len(piece)
             if rows not in self._inferring:
                 self._inferring[rows] = NetworkPass(self._plans, self._weights, rows)
-            pieces.append(self._inferring[rows].infer(piece.T).copy())
+            scores = self._inferring[rows].infer(piece.T)
+            if self._members == 1:
+                pieces.append(scores.copy())
+            else:
+                pieces.append(self._loss.merge(scores.reshape(len(scores), self._members, rows)))
         return np.concatenate(pieces, axis=1)
 
     def _finish(self, recorder: Recorder) -> RunResult:
