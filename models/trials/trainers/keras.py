@@ -13,6 +13,7 @@ from tensorflow.python.framework import ops
 
 from models.data.preparation.tasks import Task
 from models.networks import families
+from models.networks.averaging import members_of
 from models.networks.optimizers import plateau_callbacks
 from models.networks.size import rows_at_once
 from models.space.hyperparameters import value
@@ -77,7 +78,7 @@ def forward(model: keras.Model, *inputs: Array) -> Array:
 
     Rows are passed in pieces that fit in memory.
     """
-    count = members_of(model)
+    count = max(predictions_of(each.network) for each in members_of(model))
     rows = min(rows_at_once(x.shape[1:], count) for x in inputs)
     pieces = []
     for start in range(0, len(inputs[0]), rows):
@@ -86,8 +87,8 @@ def forward(model: keras.Model, *inputs: Array) -> Array:
     return np.concatenate(pieces)
 
 
-def members_of(model: keras.Model) -> int:
-    """Return how many predictions of a row `model` averages."""
+def predictions_of(model: keras.Model) -> int:
+    """Return how many predictions of a row a trained network averages."""
     before = model.layers[-1].input.shape
     return int(before[1]) if len(before) == 3 else 1
 
@@ -112,7 +113,7 @@ def _train(run: Run, data: TrainingData, report: Report | None) -> RunResult:
     recording = _Recording(run, data, report)
     model.fit(
         _shuffled(data, batch, recording.order),
-        validation_data=_in_order(data, members_of(model)),
+        validation_data=_in_order(data, predictions_of(model)),
         initial_epoch=run.initial_epoch,
         epochs=run.epochs,
         callbacks=[recording, *plateau_callbacks(run.values, f"val_{families.TASK_LOSS}")],
