@@ -58,7 +58,7 @@ class Search:
         self._pruner = Pruner(self._spec.pruning, self._spec.monitor, self._spec.start_from_epoch)
         self._oracle = self._restored_oracle(self._job.oracle_state or {})
         # Those whose weights may be needed at the end, as `kept_of` says; the best one is first.
-        self._kept: list[Trial] = []
+        self.kept: list[Trial] = []
 
     def resume(self, training: Collection[int] | None = None) -> None:
         """Read the trials that there are, restore the oracle, and go on from there.
@@ -155,12 +155,7 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The trial that would win now; None while none may."""
-        return self._kept[0] if self._kept else None
-
-    @property
-    def kept(self) -> list[Trial]:
-        """The trials that the version may be made of, the best one first."""
-        return list(self._kept)
+        return self.kept[0] if self.kept else None
 
     @property
     def seconds(self) -> float:
@@ -239,9 +234,9 @@ class Search:
         if self._spec.other_objectives or isinstance(self._spec.strategy, Hyperband):
             return None
         most = MAX_KEPT if self._spec.keeps_several else 1
-        if len(self._kept) < most:
+        if len(self.kept) < most:
             return None
-        last = self._kept[-1]
+        last = self.kept[-1]
         return None if last.state == TrialState.STOPPED and self._spec.runs > 1 else last.score
 
     def stop_reason(self) -> str | None:
@@ -302,7 +297,7 @@ class Search:
 
     def drop_weights(self) -> None:
         """Remove the weights of every trial but the kept ones; none can be continued."""
-        kept = {trial.number for trial in self._kept}
+        kept = {trial.number for trial in self.kept}
         for trial in self._trials.values():
             if trial.state in SCORED and trial.number not in kept:
                 self._artifacts.try_delete(self.weights_of(trial.number))
@@ -362,9 +357,9 @@ class Search:
 
     def _offer(self, trial: Trial) -> list[Trial]:
         """Compare a scored trial with the kept ones; return those of all that are not kept."""
-        compared = [*self._kept, trial]
-        self._kept = kept_of(self._spec, compared)
-        kept = {each.number for each in self._kept}
+        compared = [*self.kept, trial]
+        self.kept = kept_of(self._spec, compared)
+        kept = {each.number for each in self.kept}
         return [each for each in compared if each.number not in kept]
 
     def _drop_weights(self, trial: Trial) -> None:
