@@ -54,23 +54,20 @@ def measure_held_out(
     fold: PreparedFold,
     learned: Part,
     answers: Answers,
-    test: Part | None = None,
-    given: Array | None = None,
 ) -> HeldOut:
     """Score the answers that will be served on the test rows of `data`, beside baselines.
 
     The baselines learn from the rows `learned`, as the version did; the trivial one predicts the
-    mean of the rows that `fold` was trained on, or their class shares. `test` replaces the test
-    rows, and `given` the answers for them, as those of folds that did not learn from them.
+    mean of the rows that `fold` was trained on, or their class shares.
     """
-    dataset, rows = data.test_part() if test is None else test
+    dataset, rows = data.test_part()
     target = trial.data.target
     if not len(rows):
         return HeldOut(0, None, None, None, nothing_held_out(fold, target), _nothing(trial))
     scoring = Scoring(fold.encoder, fold.training.positive_class)
     values = dataset.values[target][rows]
     truth = scoring.truth(values)
-    served = answers(dataset, rows) if given is None else given
+    served = answers(dataset, rows)
     groups = group_numbers(dataset, rows, trial.data.evaluation.group)
     draws = Resamples.draw(len(rows), trial.data.seed, groups)
     metrics, intervals = scoring.metrics(truth, served), scoring.intervals(truth, served, draws)
