@@ -83,14 +83,20 @@ class LayerSummary:
     parameters: int  # trained and untrained numbers
 
 
-def summarize(model: keras.Model) -> list[LayerSummary]:
-    """Return every layer of a built network, from input to output."""
-    return [
-        LayerSummary(
-            layer.name, type(layer).__name__, _output_shape(layer), int(layer.count_params())
-        )
-        for layer in model.layers
-    ]
+def summarize(model: keras.Model, within: str = "") -> list[LayerSummary]:
+    """Return every layer of a built network, from input to output.
+
+    The layers of a network inside it, such as a member of an ensemble, have its name in front.
+    """
+    found: list[LayerSummary] = []
+    for layer in model.layers:
+        name = f"{within}{layer.name}"
+        if isinstance(layer, keras.Model):
+            found += summarize(layer, f"{name}/")
+        elif not (within and isinstance(layer, keras.layers.InputLayer)):
+            kind, parameters = type(layer).__name__, int(layer.count_params())
+            found.append(LayerSummary(name, kind, _output_shape(layer), parameters))
+    return found
 
 
 def summary_text(model: keras.Model) -> str:

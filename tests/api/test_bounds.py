@@ -25,6 +25,8 @@ REQUESTS: Mapping[str, tuple[str, str, str, dict[str, Any]]] = {
 DEPENDENT = {
     *(f"search_space.{name}" for name in ("conv_blocks", "filters", "kernel_size", "momentum")),
     *("search_space.huber_delta", "search_space.label_smoothing"),
+    *(f"search_space.{name}" for name in ("bins", "frequencies", "frequency_scale")),
+    *("search_space.numeric_embedding_size", "search_space.category_embedding_size"),
     *("objective", "early_stopping.start_from_epoch"),
     *("strategy.min_epochs", "pruning.min_epochs", "pruning.reduction_factor"),
     # Rows in JSON have no layout of a file.

@@ -214,7 +214,11 @@ def test_a_version_tells_where_it_comes_from(trained: Any) -> None:
     assert version["aliases"] == ["champion"]
     assert set(version["metrics"]) >= {"mse", "mae", "rmse", "r2"}
     assert set(version["baseline"]) >= {"mae"}
-    assert version["parameters"] == job["best_trial"]["parameters"]
+    members = version["evidence"]["ensemble"]["members"]
+    assert sum(member["networks"] for member in members) == 8
+    sizes = {each["number"]: each["parameters"] for each in trained.client.trials(job["id"])}
+    size = sum(member["networks"] * sizes[member["trial"]] for member in members)
+    assert version["parameters"] == size
     assert {column["name"] for column in version["signature"]["columns"]} == set(trained.rows[0])
     assert version["layers"]
     assert "Dense" in version["summary"] or "dense" in version["summary"]

@@ -210,7 +210,7 @@ def test_the_weights_come_along_while_they_are_there(begin, artifacts: Artifacts
     ] * 2
     for old, new in zip(kept, weights, strict=True):
         assert artifacts.read(new) == artifacts.read(old) == old.encode()
-    search.drop_weights_but_best()
+    search.drop_weights()
     assert all(artifacts.exists(name) for name in kept + weights)
 
 

@@ -37,7 +37,7 @@ def several(houses: Dataset, tune: Tune) -> ExportSpec:
     ]
     best = candidates[0]
     return replace(
-        ordered[0], trial=best.trial, others=tuple(candidates[1:]), picks=6, version=2000
+        ordered[0], trial=best.trial, others=tuple(candidates[1:]), picks=6, version=3000
     )
 
 
@@ -119,21 +119,20 @@ def test_an_ensemble_answers_the_mean_of_its_members(
     assert ensemble["unseen"]["score"] < ensemble["unseen"]["single"]
     assert result.evidence["training"]["execution"] is None
     alone = [
-        build_version(replace(spec, version=2001 + n, trial=c.trial, result=c.result, others=()))
+        build_version(replace(spec, version=3001 + n, trial=c.trial, result=c.result, others=()))
         for n, c in enumerate([Candidate(spec.trial, spec.result), spec.others[0]])
     ]
     engine = PredictionEngine(stored(artifacts), 1)
     rows = [{**_row(houses, number)} for number in range(40)]
     answers = [
         np.array(engine.predict("houses", version, rows).predictions)
-        for version in (spec.version, 2001, 2002)
+        for version in (spec.version, 3001, 3002)
     ]
     np.testing.assert_allclose(answers[0], (answers[1] + answers[2]) / 2, rtol=1e-5)
     assert result.parameters == sum(each.parameters for each in alone)
-    assert [layer["name"] for layer in result.layers if "member" in layer["name"]] == [
-        "member_1",
-        "member_2",
-    ]
+    of_second = [layer for layer in result.layers if layer["name"].startswith("member_2/")]
+    assert [layer["type"] for layer in of_second] == ["Dense", "Activation", "Dense"]
+    assert sum(layer["parameters"] for layer in result.layers) == result.parameters
 
 
 def test_members_may_have_encodings_of_their_own(
@@ -152,26 +151,26 @@ def test_members_may_have_encodings_of_their_own(
     noise = np.random.default_rng(1).normal(size=(4, len(truth)))
     answers = list(truth + noise - noise.mean(axis=0))
     first, *others = candidates
-    spec = replace(several, version=2030, trial=first.trial, result=first.result, picks=8)
+    spec = replace(several, version=3030, trial=first.trial, result=first.result, picks=8)
     spec = outputs_of(artifacts, answers, replace(spec, others=tuple(others)))
     result = build_version(spec)  # parity is checked here
     members = result.evidence["ensemble"]["members"]
     assert sorted(member["trial"] for member in members) == [1, 2, 3, 4]
-    state = json.loads(stored(artifacts).read("houses", 2030, "preprocessing.json"))
+    state = json.loads(stored(artifacts).read("houses", 3030, "preprocessing.json"))
     assert len(state["other_preprocessors"]) == 2, "periodic numbers are standard ones"
-    refitted = build_version(replace(spec, version=2031, refit=True))
+    refitted = build_version(replace(spec, version=3031, refit=True))
     assert len(refitted.evidence["ensemble"]["members"]) == 4
     assert refitted.metrics is not None
 
 
 def test_a_refit_trains_every_pick_from_a_seed_of_its_own(several: ExportSpec) -> None:
-    result = build_version(replace(several, version=2010, refit=True, others=()))
+    result = build_version(replace(several, version=3010, refit=True, others=()))
     ensemble = result.evidence["ensemble"]
     assert [(m["trial"], m["networks"]) for m in ensemble["members"]] == [(1, 6)]
     assert ensemble["score"] is None, "one trial alone was not compared"
     assert result.evidence["training"]["refit"]
     assert result.evidence["training"]["rows"] == 108
-    single = build_version(replace(several, version=2011, refit=True, others=(), picks=1))
+    single = build_version(replace(several, version=3011, refit=True, others=(), picks=1))
     assert result.parameters == 6 * single.parameters
     assert single.evidence["ensemble"] is None
 
@@ -187,7 +186,7 @@ def test_members_that_diverge_are_left_out(several: ExportSpec, artifacts: Artif
         replace(other.trial, values={**other.trial.values, **wild}),
         replace(other.result, best_epoch=30),
     )
-    spec = replace(spec, version=2020, refit=True, others=(diverging, *spec.others[1:]))
+    spec = replace(spec, version=3020, refit=True, others=(diverging, *spec.others[1:]))
     (member,) = build_version(spec).evidence["ensemble"]["members"]
     assert (member["trial"], member["networks"]) == (1, 3)
     assert member["weight"] == pytest.approx(1.0)
