@@ -74,7 +74,9 @@ def _draw_panel(axes: Axes, panel: Document) -> None:
     style: Any = {"marker": "o", "ms": 5, "lw": 1.8 if kind is not ColumnType.CATEGORY else 0}
     for color, (label, curve) in zip(CYCLE, curves[:_MAX_CURVES], strict=False):
         axes.plot(places, curve, color=color, label=printable(label), **style)
-    if not is_number:
+    if is_number:
+        axes.locator_params(axis="x", nbins=5)  # more names would run into each other
+    else:
         _name_values(axes, kind, values)
     axes.set_xlabel(printable(shortened(panel["column"])))
     if len(curves) > 1:
