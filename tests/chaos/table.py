@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.invariants import COLUMNS, has_command
-from tests.chaos.plan import DATABASES
+from tests.chaos.plan import DATABASES, plan_round
 from tests.chaos.rounds import Outcome
 
 _NEEDS = {"files": "gc", "rows": "fsck"}  # commands that show it
@@ -52,6 +52,19 @@ def described(outcome: Outcome) -> str:
 def write_json(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write every round with its breaches."""
     path.write_text(json.dumps([outcome.document() for outcome in outcomes], indent=1) + "\n")
+
+
+def read_json(path: Path) -> list[Outcome]:
+    """Return the rounds that `write_json` wrote; none if there is no such file."""
+    if not path.exists():
+        return []
+    outcomes = []
+    for document in json.loads(path.read_text()):
+        database = document.pop("plan").partition(":")[0]
+        plan = plan_round(document.pop("seed"), database)
+        statuses = {int(status): count for status, count in document.pop("statuses").items()}
+        outcomes.append(Outcome(plan=plan, statuses=statuses, **document))
+    return outcomes
 
 
 def _row(*cells: object) -> str:

@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.chaos.__main__ import in_lanes
 from tests.chaos.plan import DATABASES, KINDS, plan_round
 from tests.chaos.rounds import Known, Outcome
 from tests.chaos.soak import rendered as rendered_soak
-from tests.chaos.table import described, rendered
+from tests.chaos.table import described, read_json, rendered, write_json
 from tests.chaos.watch import WatchedJob
 
 SEEDS = range(1, 301)
@@ -55,6 +56,13 @@ def test_a_breach_is_counted_and_told_with_its_seed() -> None:
     assert "| breaches: no ended trial changed | 0 |" in table
     assert "BREACH lost: trial 3 is lost" in described(broken)
     assert "--rounds 1 --seed 7 --database sqlite" in described(broken)
+
+
+def test_rounds_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    made = [replace(outcome(lost=["trial 3"]), statuses={200: 7, 503: 1}), outcome()]
+    write_json(made, tmp_path / "rounds.json")
+    assert read_json(tmp_path / "rounds.json") == made
+    assert read_json(tmp_path / "none.json") == []
 
 
 def test_what_one_round_left_is_no_breach_of_the_next() -> None:
