@@ -92,6 +92,9 @@ def request_of(workload: Workload, dataset: str) -> dict[str, Any]:
         "early_stopping": None,
         "seed": SEED,
         "reuse": False,
+        # As the others do: the best network is kept, and nothing is trained after the search.
+        "ensemble": 1,
+        "refit": False,
     }
 
 
