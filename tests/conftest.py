@@ -64,6 +64,7 @@ _SLOW_PATHS = {
         "registry",
         "retention/test_commands.py",
         "retention/test_sweep.py",
+        "reports/test_report_evidence.py",
         "reports/test_report_pages.py",
         "space/test_narrowing.py",
         "space/test_space_properties.py",

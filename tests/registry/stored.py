@@ -1,8 +1,13 @@
 """The files of versions that were exported but not registered."""
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import keras
+
+from models.registry.export import ExportSpec
 from models.registry.files import VersionFiles, entry_path
 from models.store.artifacts import Artifacts
 
@@ -23,3 +28,11 @@ def stored(artifacts: Artifacts) -> VersionFiles:
         }
 
     return VersionFiles(artifacts, entries_of)
+
+
+def stored_network(artifacts: Artifacts, spec: ExportSpec) -> keras.Model:
+    """The Keras network of a version of `houses`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(stored(artifacts).read("houses", spec.version, "model.keras"))
+        return keras.models.load_model(path)

@@ -15,8 +15,7 @@ from models.registry.onnx.latency import measure_latency
 from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.run import load_weights
-from tests.registry.stored import stored
-from tests.registry.test_export import stored_network
+from tests.registry.stored import stored, stored_network
 
 Tune = Callable[..., ExportSpec]
 FEATURES = ("area", "garden", "town", "sold", "survey")

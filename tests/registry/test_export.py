@@ -3,11 +3,9 @@ import json
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,7 +16,6 @@ from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.formats.reading import from_arrays
-from models.data.library.storage import write_dataset
 from models.data.preparation.splitting import split
 from models.errors import Invalid
 from models.registry.building import build_version
@@ -29,7 +26,7 @@ from models.store.artifacts import Artifacts
 from models.trials.metrics import regression_metrics
 from models.trials.spec import Constraint
 from tests.files import from_records
-from tests.registry.stored import stored
+from tests.registry.stored import stored, stored_network
 
 Tune = Callable[..., ExportSpec]
 Priced = tuple[ExportSpec, ExportResult]
@@ -67,13 +64,6 @@ def shares(answer: Prediction) -> np.ndarray:
     """The probabilities, which must be there, NaN where not finite."""
     assert answer.probabilities is not None
     return np.array(answer.probabilities, float)
-
-
-def stored_network(artifacts: Artifacts, spec: ExportSpec) -> keras.Model:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.keras"
-        path.write_bytes(stored(artifacts).read("houses", spec.version, "model.keras"))
-        return keras.models.load_model(path)
 
 
 def keras_outputs(
@@ -264,63 +254,6 @@ def test_the_best_execution_is_kept(houses: Dataset, tune: Tune) -> None:
     assert build_version(bounded).evidence["training"]["execution"] != best.execution
     another = replace(spec, result=replace(spec.result, folds=tuple(others)))
     assert build_version(another).metrics != build_version(spec).metrics
-
-
-def test_a_refit_learns_from_validation_rows_too(priced: Priced) -> None:
-    evidence = build_version(replace(priced[0], version=1001, refit=True)).evidence
-    assert evidence["training"]["refit"]
-    assert evidence["training"]["execution"] is None
-    assert evidence["training"]["rows"] == 108
-    assert evidence["baselines"]["trees"]["rows"] == 108
-    assert evidence["training"]["epochs"] >= 1
-
-
-def test_cross_validated_values_are_always_refitted(houses: Dataset, tune: Tune) -> None:
-    spec = tune(houses, "class", FEATURES, method="cv", folds=3)
-    evidence = build_version(spec).evidence
-    assert len(evidence["validation"]["runs"]) == 3
-    assert evidence["training"]["refit"]
-    assert evidence["training"]["rows"] == 108
-    assert evidence["training"]["seconds"] > spec.result.seconds
-
-
-def test_a_refit_repeats_the_schedule_of_its_trial(
-    artifacts: Artifacts, houses: Dataset, tune: Tune
-) -> None:
-    values = {"lr_schedule": "cosine", "learning_rate": 0.1}
-    spec = tune(houses, "price", FEATURES, values=values, refit=True)
-    short = replace(spec, result=replace(spec.result, best_epoch=2))
-    kept = []
-    for version, epochs in ((1003, 4), (1004, 4), (1005, 2)):
-        trial = replace(short.trial, epochs=epochs)
-        refitted = replace(short, version=version, trial=trial)
-        assert build_version(refitted).evidence["training"]["epochs"] <= 2
-        kept.append(stored_network(artifacts, refitted).get_weights()[0])
-    assert np.array_equal(kept[0], kept[1])
-    assert not np.allclose(kept[0], kept[2])
-
-
-def test_a_refit_takes_in_a_validation_dataset(
-    artifacts: Artifacts, houses: Dataset, tune: Tune
-) -> None:
-    other = Dataset(houses.columns, {name: cells[:30] for name, cells in houses.values.items()})
-    write_dataset(other, artifacts, other.digest())
-    spec = tune(houses, "price", FEATURES, refit=True, validation_dataset=other.digest())
-    evidence = build_version(spec).evidence
-    assert evidence["training"]["rows"] == 108 + 30
-    assert evidence["lineage"]["validation_dataset"] == other.digest()
-
-
-def test_a_refit_that_diverges_is_an_error(priced: Priced) -> None:
-    spec = replace(priced[0], refit=True)
-    wild = {**spec.trial.values, "learning_rate": 10.0, "optimizer": "sgd", "num_layers": 8}
-    wild_spec = replace(
-        spec,
-        trial=replace(spec.trial, values=wild),
-        result=replace(spec.result, best_epoch=30),
-    )
-    with pytest.raises(RefitError, match="trial 3 diverged in epoch"):
-        build_version(wild_spec)
 
 
 def test_nothing_is_written_when_the_graph_is_wrong(

@@ -15,8 +15,7 @@ from models.serving.engine import PredictionEngine
 from models.store.artifacts import Artifacts
 from models.trials.data import prepare
 from tests.files import from_records
-from tests.registry.stored import stored
-from tests.registry.test_export import stored_network
+from tests.registry.stored import stored, stored_network
 
 Tune = Callable[..., ExportSpec]
 
