@@ -167,7 +167,7 @@ class Settings:
         0.0, "Days after a job's end until its events of trials are deleted; 0 means never.", 0
     )
     keep_weights_days: float = _setting(
-        0.0, "Days after a job's end until its best trial's weights are deleted; 0 means never.", 0
+        0.0, "Days after a job's end until its best trials' weights are deleted; 0 means never.", 0
     )
     keep_audit_days: float = _setting(
         0.0, "Days until entries of the audit log are deleted; 0 means never.", 0

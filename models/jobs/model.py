@@ -162,7 +162,7 @@ class Job:
 
     @property
     def refit(self) -> bool | None:
-        """Whether the winner is trained again on training and validation rows together.
+        """Whether the members of the version are trained again on validation rows, too.
 
         None: it is decided when the version is made.
         """

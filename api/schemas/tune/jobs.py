@@ -85,8 +85,8 @@ class JobSchema(ma.Schema):
     refit = ma.fields.Boolean(
         allow_none=True,
         metadata=described(
-            "Whether the winner is trained again on training and validation rows together; null if"
-            " that is decided when the version is made, whose evidence then says so."
+            "Whether the version's members are trained again on training and validation rows; null"
+            " if that is decided when the version is made, whose evidence then says so."
         ),
     )
     seconds = ma.fields.Float(metadata=described("Seconds of searching so far."))

@@ -45,6 +45,6 @@ class Forecast:
     saving_seconds: float  # of the refit, if there is one, and of making the version
     seconds_per_trial: Spread  # every epoch of the budget, all runs
     memory_bytes: int  # most resident memory of one trial process
-    disk_bytes: Spread  # of the version and the winner's weights, by which network wins
+    disk_bytes: Spread  # of the version and the kept weights, by which network wins
     parameters: Spread
     assumes: Assumptions

@@ -146,8 +146,9 @@ class JobSpecSchema(ma.Schema):
         load_default=1,
         validate=Range(1, 100),
         metadata=described(
-            "Times that each trial is trained, with other seeds. Its score is the mean; without a"
-            " refit the version serves the best execution, `training.execution` of its evidence."
+            "Times that each trial is trained, with other seeds. Its score is the mean. Without a"
+            " refit an ensemble serves all; one network is the best execution, which is"
+            " `training.execution` of its evidence."
         ),
     )
     early_stopping = ma.fields.Nested(
