@@ -13,6 +13,7 @@ from contextlib import closing
 import httpx
 
 from luthier.server import check_bind, check_free
+from models.errors import Unavailable
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
@@ -32,11 +33,11 @@ def run_embedded(settings: Settings) -> int:
     """
     check_bind(settings)
     check_free(settings)
-    with closing(Database(settings.resolved_database_url)) as database:
-        migrate(database)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    if not _migrate(settings, stop):
+        return 0
     api, worker = _start("api"), _start("worker")
     try:
         if not _wait_until_ready(settings, api, stop):
@@ -53,6 +54,25 @@ def run_embedded(settings: Settings) -> int:
         return 0
     finally:
         _end([api, worker], _STOP_WITHIN + settings.drain_seconds + settings.exit_seconds)
+
+
+def _migrate(settings: Settings, stop: threading.Event) -> bool:
+    """Migrate the database once it can be written; False if `stop` is set before.
+
+    Raises SchemaError for a database of a newer version.
+    """
+    reported = None
+    with closing(Database(settings.resolved_database_url)) as database:
+        while not stop.is_set():
+            try:
+                migrate(database)
+                return True
+            except Unavailable as error:
+                if str(error) != reported:
+                    reported = str(error)
+                    log.error("%s. Waiting for it.", error)
+                stop.wait(_RESTART_AFTER)
+    return False
 
 
 def _start(command: str) -> "subprocess.Popen[bytes]":

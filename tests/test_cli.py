@@ -15,6 +15,7 @@ from luthier.server import check_bind
 from models.errors import SettingError
 from models.settings import Settings
 from models.store.engine import Database
+from tests.postgres import PostgresServer
 from tests.processes import (
     STOP_WITHIN,
     Process,
@@ -56,6 +57,30 @@ def test_serve_says_when_it_is_ready_and_stops_cleanly(served: Started) -> None:
     assert "SIGABRT" not in served.log.read_text()
     with pytest.raises(httpx.ConnectError):
         fetch(f"http://{served.bind}/healthz")
+
+
+def test_serve_waits_for_a_database_that_does_not_answer_yet(tmp_path: Path) -> None:
+    server, log = PostgresServer(), tmp_path / "log"
+    settings: dict[str, Any] = {"database_url": server.url("postgres"), "data": tmp_path}
+    try:
+        server.stop()
+        with running("serve", log, bind=free_bind(), trial_slots=1, **settings) as process:
+            wait_until(lambda: process.poll() is not None or "Waiting for it." in log.read_text())
+            assert process.poll() is None, log.read_text()
+            server.start()
+            wait_until(lambda: process.poll() is not None or "is ready at" in log.read_text())
+            assert process.poll() is None, log.read_text()
+    finally:
+        server.remove()
+
+
+def test_serve_can_be_stopped_while_it_waits(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()  # where there should be a folder
+    log = tmp_path / "log"
+    with running("serve", log, bind=free_bind(), data=tmp_path / "data") as process:
+        wait_until(lambda: process.poll() is not None or "Waiting for it." in log.read_text())
+        process.terminate()
+        assert process.wait(STOP_WITHIN) == 0, log.read_text()
 
 
 def test_a_worker_that_dies_is_started_again(served: Started) -> None:

@@ -24,6 +24,7 @@ MAX_LENGTH = 255  # characters of a key
 BUSY_SECONDS = 30.0  # in which an equal request is sent away while the first has changed nothing
 RETRY_AFTER = 1  # seconds until the first may have its answer
 
+_BUSY_FOR = timedelta(seconds=BUSY_SECONDS)
 _BUSY = "A request with this key is under way; send it again."
 
 
@@ -132,7 +133,8 @@ class IdempotencyKeys:
             known = found.status is not None
             answer = Answer(found.status, found.body, found.location) if known else None
             return Finished(found.id or "", found.details or {}, answer)
-        if found.busy_until > present:
+        # Later than it could be said now, it was said by a clock that has been set back since.
+        if present < found.busy_until <= present + _BUSY_FOR:
             raise InProgress(_BUSY, RETRY_AFTER)
         connection.execute(update(keys).where(claim.row).values(_busy(claim, present)))
         return claim
@@ -149,4 +151,4 @@ class IdempotencyKeys:
 
 
 def _busy(claim: Claim, present: datetime) -> dict[str, Any]:
-    return {"token": claim.token, "busy_until": present + timedelta(seconds=BUSY_SECONDS)}
+    return {"token": claim.token, "busy_until": present + _BUSY_FOR}

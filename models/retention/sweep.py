@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, or_, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from models.errors import LuthierError
@@ -38,7 +38,7 @@ class Sweeper:
     def __init__(self, database: Database, artifacts: Artifacts, settings: Settings) -> None:
         self._database = database
         self._every = settings.sweep_seconds
-        self._settle_seconds = 2 * settings.lease_seconds
+        self._grace = timedelta(seconds=2 * settings.lease_seconds)
         self._remover = Remover(database, artifacts, settings.keep_weights_days)
         deletion = Deletion(database, JobCommands(database, artifacts), self._remover)
         self._rules = Rules(database, deletion, settings)
@@ -58,8 +58,7 @@ class Sweeper:
         """Apply the rules of the settings, remove what is listed, give space back."""
         self._rules.apply()
         with self._database.read() as connection:
-            before = moment(connection) - timedelta(seconds=self._settle_seconds)
-            names = listed(connection, before, _AT_ONCE)
+            names = listed(connection, moment(connection), self._grace, _AT_ONCE)
         for name in names:
             if stop.is_set():
                 return
@@ -67,11 +66,16 @@ class Sweeper:
         self._database.give_space_back()
 
     def _take_turn(self) -> bool:
-        """Return whether a sweep is due and this worker is the one to do it."""
+        """Return whether a sweep is due and this worker is the one to do it.
+
+        One that is due later than this worker would plan was planned by a clock that has been set
+        back since.
+        """
         with self._database.write() as connection:
             present = moment(connection)
             following = present + timedelta(seconds=self._every)
-            mine = update(sweeps).where(sweeps.c.name == _NAME, sweeps.c.due <= present)
+            is_due = or_(sweeps.c.due <= present, sweeps.c.due > following)
+            mine = update(sweeps).where(sweeps.c.name == _NAME, is_due)
             if connection.execute(mine.values(due=following)).rowcount:
                 return True
         with suppress(IntegrityError), self._database.write() as connection:

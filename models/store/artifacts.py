@@ -82,6 +82,9 @@ class Artifacts:
     # Seconds that this process waits for a root that does not answer, before it gives up. A trial
     # waits, since it would lose its training; a server answers its client, and a worker has others.
     patience: ClassVar[float] = 0.0
+    # Whether this process may make a new root. One that another process has started must not: it
+    # cannot know that the root has gone away.
+    makes_roots: ClassVar[bool] = True
     _marked: ClassVar[set[str]] = set()  # folders whose mark this process has seen
 
     def __init__(self, root: str) -> None:
@@ -113,6 +116,8 @@ class Artifacts:
             if self.is_folder:
                 self._mark()
                 self._write_to_folder(target, content)
+                if self._is_away():  # perhaps since before the file was written
+                    raise self._absent()
             else:
                 self._filesystem.pipe_file(target, content)
         return hashlib.sha256(content).hexdigest()
@@ -125,9 +130,7 @@ class Artifacts:
             try:
                 content: bytes = self._filesystem.cat_file(path)
             except FileNotFoundError:
-                # A patient process works on a root that another one has marked.
-                is_known = self.patience > 0 or self._base in self._marked
-                if self.is_folder and is_known and not self._is_marked():
+                if self._is_away():
                     raise self._absent() from None
                 raise ArtifactError(f"The stored file {name!r} is missing.") from None
         return content
@@ -147,7 +150,7 @@ class Artifacts:
         path = self._path(name)
         with self._answering():
             is_there = bool(self._filesystem.exists(path))
-            if not is_there and self._base in self._marked and not self._is_marked():
+            if not is_there and self._is_away():
                 raise self._absent()
         return is_there
 
@@ -218,12 +221,17 @@ class Artifacts:
 
     def _mark(self) -> None:
         """Make and mark the folder of a new root; raise Unavailable for one that has gone away."""
-        if self._is_marked():
-            return
-        if self._base in self._marked:
+        if self._is_away():
             raise self._absent()
-        self._write_to_folder(f"{self._base}/{_MARKER}", _MARK)
-        self._marked.add(self._base)
+        if self._base not in self._marked and not self._is_marked():
+            Path(self._base).mkdir(parents=True, exist_ok=True)
+            self._write_to_folder(f"{self._base}/{_MARKER}", _MARK)
+            self._marked.add(self._base)
+
+    def _is_away(self) -> bool:
+        """Return whether the root is a folder that was marked, and that lacks its mark now."""
+        is_known = not self.makes_roots or self._base in self._marked
+        return self.is_folder and is_known and not self._is_marked()
 
     def _absent(self) -> Unavailable:
         return Unavailable(
@@ -234,7 +242,9 @@ class Artifacts:
         temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
         for attempt in range(1, _TRIES + 1):
             try:
-                temporary.parent.mkdir(parents=True, exist_ok=True)
+                # Not the root: it may have gone away just now.
+                for folder in reversed(temporary.relative_to(self._base).parents[:-1]):
+                    (Path(self._base) / folder).mkdir(exist_ok=True)
                 temporary.write_bytes(content)
                 temporary.replace(target)
                 return

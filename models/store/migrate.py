@@ -26,8 +26,9 @@ def migrate(database: Database) -> None:
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     try:
         _upgrade(database, config)
-    except OperationalError as error:
-        raise Unavailable(f"The database cannot be migrated: {error.orig}") from None
+    except (OperationalError, OSError) as error:
+        reason = getattr(error, "orig", error)
+        raise Unavailable(f"The database cannot be migrated: {reason}") from None
 
 
 def _upgrade(database: Database, config: Config) -> None:

@@ -6,9 +6,9 @@ folder with the rows, removes what none of them needs, and then takes it off the
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from models.store.tables import now, removals
 
@@ -37,11 +37,15 @@ def take_off(connection: Connection, name: str, last: int) -> None:
     connection.execute(delete(removals).where(removals.c.name == name, removals.c.id <= last))
 
 
-def listed(connection: Connection, before: datetime, limit: int) -> list[str]:
-    """Return up to `limit` folders that were listed before a moment, the oldest first."""
+def listed(connection: Connection, present: datetime, grace: timedelta, limit: int) -> list[str]:
+    """Return up to `limit` folders that were listed longer than `grace` ago, the oldest first.
+
+    So are those that were listed by a clock which has been set back since.
+    """
+    created = removals.c.created
     query = (
         select(removals.c.name)
-        .where(removals.c.created < before)
+        .where(or_(created < present - grace, created > present + grace))
         .group_by(removals.c.name)
         .order_by(func.min(removals.c.id))
         .limit(limit)

@@ -60,11 +60,10 @@ def count(database: Database, table: Table) -> int:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
-def lapse(database: Database) -> None:
+def lapse(database: Database, ahead: timedelta = -timedelta(seconds=1)) -> None:
     """Leave the keys as they are BUSY_SECONDS after requests that changed nothing."""
     with database.write() as connection:
-        earlier = now() - timedelta(seconds=1)
-        connection.execute(update(idempotency_keys).values(busy_until=earlier))
+        connection.execute(update(idempotency_keys).values(busy_until=now() + ahead))
 
 
 def forget_answers(database: Database) -> None:
@@ -207,6 +206,14 @@ def test_of_equal_requests_at_the_same_moment_one_changes_something(
     again = send(**ONCE)
     assert {(each.status_code, each.data) for each in done} == {(again.status_code, again.data)}
     assert len(AuditLog(database).page(100)) == before + 1
+
+
+@pytest.mark.both_databases
+def test_a_clock_that_is_set_back_locks_no_key(database: Database) -> None:
+    keys = IdempotencyKeys(database, 1)
+    keys.claim("me", "k", "digest", "")
+    lapse(database, ahead=timedelta(hours=1))  # as said by a clock that was ahead
+    assert isinstance(keys.claim("me", "k", "digest", ""), Claim)
 
 
 @pytest.mark.both_databases

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from models.data.library.catalog import DatasetCatalog, artifact_folder
 from models.data.library.library import DatasetLibrary
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
-from models.errors import ArtifactError, Invalid, NotFound
+from models.errors import ArtifactError, Invalid, NotFound, Unavailable
 from models.retention.remover import Remover
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -74,6 +75,18 @@ def test_rows_of_a_request_are_read_anew(library: DatasetLibrary, document: Any)
     again = library.add_from(first.id, {"y": "category"})
     assert [first.columns[-1].type, again.columns[-1].type] == ["number", "category"]
     assert library.add_from(again.id, {}).id == first.id
+
+
+def test_a_large_file_makes_no_root_where_one_has_gone(
+    library: DatasetLibrary, artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.data.library.library.LARGE_BYTES", 0)  # read by another process
+    library.add_file(CSV, "a.csv", "text/csv", {}, "towns")
+    root = Path(artifacts.root)
+    root.rename(root.with_name("away"))
+    with pytest.raises(Unavailable, match="is not there"):
+        library.add_file(CSV + b"1020,4\n", "b.csv", "text/csv", {}, "towns")
+    assert not root.exists()
 
 
 def test_equal_rows_keep_the_file_that_came_first(

@@ -72,6 +72,11 @@ class Site:
         """How often a text is in the log."""
         return self.log.read_text().count(text)
 
+    def go_on(self) -> None:
+        """Let the trial processes go on that were suspended."""
+        for process in self.trial_processes():
+            process.resume()
+
     def trial_processes(self) -> list[psutil.Process]:
         found = []
         for child in descendants(self.worker):
@@ -184,14 +189,26 @@ def test_what_ends_while_the_database_is_away_is_recorded_afterwards(
 def test_storage_that_is_away_costs_no_trial_and_no_job(
     site: Site, make_spec: Callable[..., JobSpec], place: str
 ) -> None:
-    job = site.create(make_spec(strategy=manual(2), budget={"epochs": 500}), 2)
-    wait_until(lambda: site.epochs(job))
+    def held_in_first_trial() -> Job | None:
+        job = site.create(make_spec(strategy=manual(2), budget={"epochs": 5_000}), 2)
+        wait_until(lambda: site.epochs(job))
+        for process in site.trial_processes():
+            process.suspend()
+        first, *_ = JobReader(site.database).trials(job)
+        if first.state == TrialState.RUNNING:
+            return job
+        site.go_on()
+        site.until(job, JobState.SUCCEEDED)
+        return None  # it was too fast
+
+    job = wait_until(held_in_first_trial)
     away = site.artifacts.rename(site.artifacts.with_name("away"))
     if place == "a file":
         site.artifacts.touch()
     elif place == "an empty folder":  # as where a file system is mounted
         site.artifacts.mkdir()
     before = site.logged("Trying again in")
+    site.go_on()
     wait_until(lambda: site.logged("Trying again in") > before)
     assert "artifact" in wait_until(lambda: site.get(job).waiting_for)
     if place == "a file":

@@ -278,7 +278,7 @@ def test_folders_of_a_worker_that_was_taken_for_dead_are_looked_through_again(
         connection.execute(delete(removals))  # as after a sweep
     one.survived(job.id, first.claims, [1], folders)
     with database.read() as connection:
-        assert listed(connection, now() + timedelta(days=1), 10) == folders
+        assert listed(connection, now() + timedelta(days=1), timedelta(), 10) == folders
 
 
 def test_a_paused_or_ended_job_is_not_claimed(queued, commands: JobCommands, one: JobQueue) -> None:

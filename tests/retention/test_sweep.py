@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from models.jobs.model import JobState
 from models.jobs.store.events import EventFeed, EventKind
@@ -15,11 +15,12 @@ from models.retention.sweep import Sweeper
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import audit, jobs, now, versions
+from models.store.tables import audit, jobs, now, removals, sweeps, versions
 from models.trials.trainers.base import EpochReport
 from tests.jobs.steps import propose, scored
 from tests.retention.conftest import REQUEST, MakeJob, Publish
 from tests.retention.test_removal_of_files import listed, sweep
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.both_databases
 
@@ -170,3 +171,24 @@ def test_a_sweep_leaves_to_others_what_was_just_listed(
     job = make_job()
     Sweeper(database, artifacts, Settings()).sweep(threading.Event())
     assert listed(database) == [f"jobs/{job}"]
+
+
+def test_a_clock_that_is_set_back_delays_no_sweep(
+    make_job: MakeJob, database: Database, artifacts: Artifacts
+) -> None:
+    """An hour ahead, it planned the next sweep and listed a folder."""
+    settings = Settings(lease_seconds=1, sweep_seconds=0.05)
+    sweeper = Sweeper(database, artifacts, settings)
+    make_job()
+    ahead = now() + timedelta(hours=1)
+    with database.write() as connection:
+        connection.execute(update(removals).values(created=ahead))
+        connection.execute(insert(sweeps).values(name="retention", due=ahead))
+    stop = threading.Event()
+    thread = threading.Thread(target=sweeper.run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: not listed(database))
+    finally:
+        stop.set()
+        thread.join()

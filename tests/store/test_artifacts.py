@@ -128,6 +128,47 @@ def test_a_folder_that_has_gone_is_away_and_not_made_anew(tmp_path: Path) -> Non
     assert artifacts.names() == ["models/a"]
 
 
+@pytest.mark.parametrize("place", ["nothing", "an empty folder"])
+def test_a_task_makes_no_root_where_one_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Its process is new: it has not seen the mark of the root."""
+    root = tmp_path / "artifacts"
+    Artifacts(str(root)).write("models/a", b"x")
+    root.rename(tmp_path / "away")
+    if place == "an empty folder":
+        root.mkdir()
+    monkeypatch.setattr(Artifacts, "_marked", set())
+    monkeypatch.setattr(Artifacts, "makes_roots", False)
+    artifacts = Artifacts(str(root))
+    for use in (artifacts.exists, artifacts.read, lambda name: artifacts.write(name, b"y")):
+        with pytest.raises(Unavailable, match="is not there"):
+            use("models/a")
+    assert [path.name for path in tmp_path.rglob("*") if root in path.parents] == []
+
+
+@pytest.mark.parametrize("place", ["nothing", "an empty folder"])
+def test_a_root_that_goes_while_a_file_is_written_is_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    root = tmp_path / "artifacts"
+    artifacts = Artifacts(str(root))
+    artifacts.write("models/a", b"x")
+    write = Artifacts._write_to_folder
+
+    def go_first(self: Artifacts, target: str, content: bytes) -> None:
+        root.rename(tmp_path / "away")
+        if place == "an empty folder":
+            root.mkdir()
+        write(self, target, content)
+
+    monkeypatch.setattr(Artifacts, "_write_to_folder", go_first)
+    with pytest.raises(Unavailable):
+        artifacts.write("jobs/1/b", b"y")
+    assert root.exists() == (place == "an empty folder")
+    assert not (root / ".luthier").exists()
+
+
 def test_deleting_takes_a_file_or_a_whole_folder(artifacts: Artifacts) -> None:
     for name in ("jobs/1/a", "jobs/1/deep/b", "jobs/10/a", "jobs/2/a", "jobs/2/b"):
         artifacts.write(name, b"x")

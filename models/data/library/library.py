@@ -255,6 +255,7 @@ class DatasetLibrary:
 
     def _in_process(self, task: UploadTask, content: IO[bytes] | None) -> "StoredRows":
         with self._turns.take():
+            self._artifacts.check(writes=False)  # makes a new root, as the process may not
             return store_in_process(task, content)
 
     def _task(

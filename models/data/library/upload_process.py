@@ -173,6 +173,7 @@ def _store(task: Mapping[str, Any]) -> dict[str, Any]:
     from models.data.library.storing import store_source
     from models.store.artifacts import Artifacts
 
+    Artifacts.makes_roots = False
     artifacts = Artifacts(task["artifacts"])
     named = (task["filename"], task["content_type"], task["is_inline"])
     if task["stored"] is not None:

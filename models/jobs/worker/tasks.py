@@ -82,6 +82,7 @@ def _prepare(settings: Settings) -> None:
     except Exception as error:
         # The first export takes a second longer, and that is all.
         log.warning("the process was not made ready for exports: %s", error)
+    Artifacts.makes_roots = False  # only now: the warming up makes one
     # As `models.trials.process.warm_up` says.
     gc.freeze()
 

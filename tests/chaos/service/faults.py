@@ -212,7 +212,10 @@ class Faults:
             self._damaged.append((path, content))
             middle = len(content) // 2
             changed = bytes(255 - byte for byte in content[middle : middle + 64])
-            path.write_bytes(content[:middle] + changed + content[middle + len(changed) :])
+            try:
+                path.write_bytes(content[:middle] + changed + content[middle + len(changed) :])
+            except OSError as error:
+                raise Skipped(f"the file cannot be damaged now: {error.strerror}") from None
 
     def _mounted(self) -> Disk:
         if not self.deployment.disk.is_mounted:
