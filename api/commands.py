@@ -54,7 +54,8 @@ def _begin() -> Response | None:
     _refuse_unknown_query()
     command = _command(operation)
     add_about(key=command.actor.name)
-    if takes_key(request.method, operation) and HEADER in request.headers:
+    has_key = takes_key(request.method, operation) and HEADER in request.headers
+    if has_key and not _is_dry_run():  # which leaves the key to the request that it prepares
         found = _claim(command.actor)
         if isinstance(found, Finished):
             return _answer_again(found)
@@ -86,6 +87,10 @@ def _refuse_unknown_query() -> None:
     twice = [n for n, texts in request.args.lists() if len(texts) > 1 and n not in listed]
     if twice:
         raise Invalid({name: ["Give it once."] for name in twice})
+
+
+def _is_dry_run() -> bool:
+    return request.args.get("dry_run") in ma.fields.Boolean.truthy
 
 
 def _command(operation: Operation) -> Command:

@@ -134,6 +134,14 @@ def test_a_key_with_another_request_is_refused(world: World, refused: Refused) -
     assert len(world.send("GET", "/tune").get_json()["items"]) == 2
 
 
+def test_a_dry_run_leaves_the_key_to_the_request(world: World) -> None:
+    assert world.send("POST", "/tune?dry_run=true", TUNE, **ONCE).status_code == 200
+    first = world.send("POST", "/tune", TUNE, **ONCE)
+    assert first.status_code == 202
+    assert same(first, world.send("POST", "/tune", TUNE, **ONCE))
+    assert world.send("POST", "/tune?dry_run=true", TUNE, **ONCE).status_code == 200
+
+
 def test_keys_of_two_callers_do_not_meet(
     app_client: FlaskClient, settings: Settings, database: Database, connect: Any
 ) -> None:
