@@ -41,6 +41,7 @@ _BOUNDS: dict[str, float] = {  # what each may rise by after the warm-up
     "temporary": 2,
 }
 _WARM_UP = 1 / 3  # of the time
+_AUDIT_DAYS = 5 / (24 * 60)  # five minutes: by default the audit log keeps every change for good
 
 
 @dataclass
@@ -201,7 +202,7 @@ def main() -> int:
     wanted = parser.parse_args()
     stop_on_signals()
     folder = Path(tempfile.mkdtemp(prefix="luthier-soak-"))
-    deployment = Deployment(folder / "service", "sqlite", None)
+    deployment = Deployment(folder / "service", "sqlite", None, keep_audit_days=_AUDIT_DAYS)
     deployment.start()
     soak = Soak(deployment, Calls(deployment.urls, _PATIENCE))
     try:

@@ -56,8 +56,11 @@ class Deployment:
     again whatever ends, as an operator's supervisor would.
     """
 
-    def __init__(self, folder: Path, database: str, postgres: PostgresServer | None) -> None:
+    def __init__(
+        self, folder: Path, database: str, postgres: PostgresServer | None, **settings: object
+    ) -> None:
         self.folder = folder
+        self._more_settings = settings  # of every process
         self.database = database
         self.postgres = postgres
         self.marker = secrets.token_hex(8)
@@ -221,6 +224,7 @@ class Deployment:
             "sweep_seconds": 1,
             "data": self.disk.data,
             "artifacts": self.disk.artifacts,
+            **self._more_settings,
         }
         if self.postgres is not None:
             shared["database_url"] = self.postgres.url(self._name)
