@@ -13,7 +13,7 @@ from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, p
 from api.services import services
 from models.data.table import ReadOptions, Table
 from models.errors import Invalid
-from models.serving.engine import Prediction
+from models.serving.engine import AnswerOptions, Prediction
 from models.serving.signature import ColumnRules
 from models.telemetry import add_about
 
@@ -30,6 +30,7 @@ _TABLES = (
 )
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _COLUMNS = ("unknown_columns", "missing_columns")
+_OPTIONS = ("interval",)
 _REQUIRED = str(ma.fields.Field.default_error_messages["required"])
 # Making a schema takes longer than loading a request by it.
 _QUERY, _BODY, _PARSER = PredictQuery(), PredictSchema(), StrictParser()
@@ -56,10 +57,11 @@ def predict() -> ResponseReturnValue:
     version = found.models.resolve(model, wanted.get("version"), wanted.get("alias"))
     add_about(model=model, version=version)
     rules = ColumnRules(**{name: wanted[name] for name in _COLUMNS if name in wanted})
+    options = AnswerOptions(**{name: wanted[name] for name in _OPTIONS if name in wanted})
     if isinstance(rows, Table):
-        prediction = found.predictions.predict_table(model, version, rows, rules)
+        prediction = found.predictions.predict_table(model, version, rows, rules, options)
     else:
-        prediction = found.predictions.predict(model, version, rows, rules)
+        prediction = found.predictions.predict(model, version, rows, rules, options)
     found.metrics.predicted(model, version, len(prediction.predictions))
     return _answer(prediction)
 
@@ -105,6 +107,10 @@ def _answer(prediction: Prediction) -> Response:
         }
         if prediction.classes is not None:
             body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
+        if prediction.interval is not None:
+            named = ("interval", "lower", "upper", "labels")
+            bounds = {name: getattr(prediction, name) for name in named}
+            body |= {name: found for name, found in bounds.items() if found is not None}
         response = jsonify(body)
     response.vary.add("Accept")
     return response

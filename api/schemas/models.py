@@ -125,6 +125,17 @@ class ColumnImportanceSchema(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(ImportantColumnSchema))
 
 
+class CoverageSchema(ma.Schema):
+    """What intervals, or label sets, of one level hold of the test rows."""
+
+    level = ma.fields.Float()
+    coverage = ma.fields.Float(metadata=described("Share of rows whose truth lies inside."))
+    rows = ma.fields.Integer(metadata=described("Test rows."))
+    size = ma.fields.Float(
+        metadata=described("Mean width in the target's unit, or mean number of labels.")
+    )
+
+
 class VersionSchema(VersionSummarySchema):
     """A version with its evidence, signature, lineage and layers."""
 
@@ -137,6 +148,11 @@ class VersionSchema(VersionSummarySchema):
     )
     optimism = ma.fields.Nested(VersionOptimismSchema, allow_none=True)
     column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
+    coverage = ma.fields.List(
+        ma.fields.Nested(CoverageSchema),
+        allow_none=True,
+        metadata=described("Of intervals by level; null without test or calibration rows."),
+    )
     aliases = ma.fields.List(ma.fields.String())
     signature = ma.fields.Dict(metadata=described("Columns, classes and a sample row."))
     evidence = ma.fields.Dict(

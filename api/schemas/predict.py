@@ -1,5 +1,7 @@
 """Predictions."""
 
+import json
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
@@ -7,7 +9,14 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from api.schemas.tables import csv_lines
-from models.fields import LARGEST_NUMBER, MODEL_NAME, StrictInteger, described, model_name
+from models.fields import (
+    LARGEST_NUMBER,
+    MODEL_NAME,
+    StrictFloat,
+    StrictInteger,
+    described,
+    model_name,
+)
 from models.serving.engine import Prediction
 
 _NOT_BOTH = "Give a version or an alias, not both."
@@ -31,6 +40,13 @@ def _missing_columns() -> ma.fields.String:
     )
 
 
+_LEVEL = Range(0, 1, min_inclusive=False, max_inclusive=False)
+_INTERVAL = described(
+    "A level above 0 and below 1, such as 0.9: `lower` and `upper` of a regression, or `labels` of"
+    " a classification, hold the truth of that share of new rows; see docs/certainty.md."
+)
+
+
 class PredictQuery(ma.Schema):
     """What a body that is a table cannot say. With JSON, `model` and the like are in the body."""
 
@@ -45,6 +61,7 @@ class PredictQuery(ma.Schema):
     )
     unknown_columns = _unknown_columns()
     missing_columns = _missing_columns()
+    interval = ma.fields.Float(validate=_LEVEL, metadata=_INTERVAL)
 
     @ma.validates_schema
     def _check_one(self, data: dict[str, Any], **_: Any) -> None:
@@ -80,6 +97,7 @@ class PredictSchema(ma.Schema):
 
     unknown_columns = _unknown_columns()
     missing_columns = _missing_columns()
+    interval = StrictFloat(validate=_LEVEL, metadata=_INTERVAL)
 
     @ma.validates("instances")
     def _check_instances(self, value: Any, **_: Any) -> None:
@@ -95,14 +113,23 @@ class PredictSchema(ma.Schema):
 def prediction_csv(prediction: Prediction) -> str:
     """Return predictions as a table, one line a row: the prediction, and a column a probability.
 
+    With an interval, the columns `lower` and `upper` follow, or `labels`: the set as a JSON list.
     Booleans are written as in JSON, and what is no number is an empty cell. Labels are those of the
     training file, letter by letter, also where a spreadsheet would take one for a formula.
     """
     classes = prediction.classes or []
-    shares = prediction.probabilities or [[]] * len(prediction.predictions)
-    labels = (str(label).lower() if isinstance(label, bool) else label for label in classes)
-    headers = ["prediction", *(f"probability_{label}" for label in labels)]
-    rows = ([found, *row] for found, row in zip(prediction.predictions, shares, strict=True))
+    names = (str(label).lower() if isinstance(label, bool) else label for label in classes)
+    headers = ["prediction", *(f"probability_{name}" for name in names)]
+    columns: list[Iterable[Any]] = [prediction.predictions]
+    columns += zip(*(prediction.probabilities or []), strict=True)
+    for name, cells in (("lower", prediction.lower), ("upper", prediction.upper)):
+        if cells is not None:
+            headers.append(name)
+            columns.append(cells)
+    if prediction.labels is not None:
+        headers.append("labels")
+        columns.append(json.dumps(found, ensure_ascii=False) for found in prediction.labels)
+    rows = zip(*columns, strict=True)
     return "".join(csv_lines(chain([headers], rows)))
 
 
@@ -120,4 +147,15 @@ class PredictionSchema(ma.Schema):
     probabilities = ma.fields.List(
         ma.fields.List(ma.fields.Float()),
         metadata=described("One probability a class; classification only."),
+    )
+    interval = ma.fields.Float(metadata=described("The level asked for, with what follows."))
+    lower = ma.fields.List(
+        ma.fields.Float(), metadata=described("Lower bounds of the interval; regression only.")
+    )
+    upper = ma.fields.List(
+        ma.fields.Float(), metadata=described("Upper bounds of the interval; regression only.")
+    )
+    labels = ma.fields.List(
+        ma.fields.List(ma.fields.Raw()),
+        metadata=described("The set of classes for each row; classification only."),
     )

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from models.networks import families
 from models.registry.catalog import artifact_folder
+from models.registry.certainty.conformal import Conformal, coverage
+from models.registry.certainty.rows import calibration_document, calibration_rows
+from models.registry.documents import CALIBRATION_FILE, Document
 from models.registry.evidence.document import evidence_document, signature_document
-from models.registry.evidence.held_out import measure_held_out
+from models.registry.evidence.held_out import HeldOut, measure_held_out
 from models.registry.export import ExportResult, ExportSpec
 from models.registry.files import entry_path
 from models.registry.members import build_members
@@ -61,6 +65,10 @@ def build_version(spec: ExportSpec) -> ExportResult:
         spec.trial, spec.result, data, members.training(), held_out.evidence, parity
     )
     evidence["ensemble"] = members.ensemble()
+    rows = calibration_rows(data, spec.trial.data, members)
+    calibration = calibration_document(rows)
+    evidence["calibration"] = {"rows": len(rows.truth), "note": rows.note}
+    evidence["coverage"] = _coverage(calibration, held_out)
     first, *others = (each.preprocessor.to_json() for each in members.folds)
     preprocessing: dict[str, Any] = {"preprocessor": first, "target": fold.encoder.to_json()}
     if others:  # one for each further input of the network
@@ -70,6 +78,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
         "model.keras": _keras_file(network),
         "preprocessing.json": _json_file(preprocessing),
         "signature.json": _json_file(signature),
+        CALIBRATION_FILE: _json_file(calibration, indent=None),
         "held_out.json": _json_file(held_out.answers, indent=None),
     }
     entries = {name: _entry(name, content) for name, content in files.items()}
@@ -94,6 +103,12 @@ def build_version(spec: ExportSpec) -> ExportResult:
         signature=signature,
         evidence=evidence,
     )
+
+
+def _coverage(calibration: Document, held_out: HeldOut) -> list[Document] | None:
+    if not held_out.rows or not calibration["rows"] or not np.isfinite(held_out.served).all():
+        return None
+    return coverage(Conformal.from_json(calibration), held_out.truth, held_out.served)
 
 
 def measure_savings(

@@ -10,7 +10,7 @@ from typing import Any
 
 import marshmallow as ma
 import numpy as np
-from marshmallow.validate import Length, OneOf
+from marshmallow.validate import Length, OneOf, Range
 
 from models.data.columns import ColumnType
 from models.data.preparation.tasks import Task
@@ -22,6 +22,7 @@ Document = dict[str, Any]
 Figures = Mapping[str, float | None]  # by the names of `models.trials.spec.METRICS`
 
 UNDECIDED = "undecided"
+CALIBRATION_FILE = "calibration.json"
 INPUT_TYPES = [kind.value for kind in ColumnType if kind is not ColumnType.IGNORED]
 
 
@@ -98,6 +99,30 @@ class HeldOutSchema(StoredSchema):
             raise ma.ValidationError(f"Has the shape {found}, not {shape}.", name)
         if not is_known:
             raise ma.ValidationError("Holds labels that are not in `classes`.", "truth")
+
+
+class CalibrationSchema(StoredSchema):
+    """calibration.json: what intervals of a version are made of; see docs/certainty.md."""
+
+    rows = ma.fields.Integer(required=True, strict=True, validate=Range(min=0))
+    note = ma.fields.String(allow_none=True)  # why there are no rows
+    # Of `models.registry.certainty.conformal`, ascending.
+    scores = ma.fields.List(ma.fields.Float(), required=True)
+    lowest = ma.fields.Float(allow_none=True)  # below which no prediction lies
+
+    @ma.validates_schema
+    def _check_scores(self, data: Document, **_: Any) -> None:
+        if len(data["scores"]) > data["rows"] or bool(data["scores"]) != bool(data["rows"]):
+            raise ma.ValidationError("Not as many as the rows allow.", "scores")
+
+
+class CoverageSchema(StoredSchema):
+    """The share of test rows whose truth lies in an interval or a label set of one level."""
+
+    level = ma.fields.Float(required=True)
+    coverage = ma.fields.Float(required=True)
+    rows = ma.fields.Integer(required=True)
+    size = ma.fields.Float(required=True)  # mean width, or mean number of labels
 
 
 class LayerSchema(StoredSchema):
@@ -221,6 +246,8 @@ class EvidenceSchema(StoredSchema):
     optimism = ma.fields.Nested(OptimismSchema, allow_none=True)
     column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
     partial_dependence = ma.fields.List(ma.fields.Nested(DependenceSchema), allow_none=True)
+    # Null without test rows, or rows to calibrate on.
+    coverage = ma.fields.List(ma.fields.Nested(CoverageSchema), allow_none=True)
 
 
 class VersionDocumentsSchema(StoredSchema):

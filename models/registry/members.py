@@ -46,6 +46,8 @@ class Members:
     listed: Sequence[Member]
     learned: Part  # the rows that they were trained on, and the dataset that holds them
     choice: Choice
+    # The runs of the search whose answers are averaged as those of the members, and their shares.
+    sources: Sequence[tuple[RunReport, float]]
     seconds: float  # of the search's training of all members' trials and of the refit
 
     @property
@@ -129,6 +131,7 @@ def _keep(spec: ExportSpec, data: LoadedData) -> Members:
         members,
         (data.dataset, rows),
         choice,
+        [(member.run, member.share) for member in members if member.run is not None],
         sum(candidates[place].result.seconds for place in set(choice.picks)),
     )
 
@@ -186,7 +189,8 @@ def _refit(spec: ExportSpec, data: LoadedData) -> Members:
     seconds = sum(candidates[place].result.seconds for place in set(picks))
     learned = (joined.dataset, rows)
     seconds += sum(result.seconds for _, result in trained)
-    return Members(members, learned, choice, seconds)
+    sources = [(run, 1.0) for candidate, _ in sound for run in candidate.result.folds]
+    return Members(members, learned, choice, sources, seconds)
 
 
 class _Folds:

@@ -123,6 +123,11 @@ class VersionRecord:
         return self._measured.get("partial_dependence")
 
     @property
+    def coverage(self) -> list[Document] | None:
+        """The share of test rows in intervals by level; see `documents.CoverageSchema`."""
+        return self._measured.get("coverage")
+
+    @property
     def layers(self) -> list[Document]:
         """Name, type, output_shape and parameters of each layer."""
         layers: list[Document] = self._detail("layers")

@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from threading import Lock
 from typing import Any
 
@@ -14,8 +15,15 @@ from models.data.columns import ColumnType
 from models.data.datetimes import PARTS, expand
 from models.data.preparation.tasks import ClassLabel
 from models.data.table import Table
-from models.errors import Invalid, Unreadable
-from models.registry.documents import SignatureSchema, check_document, parse_json
+from models.errors import Invalid, NotFound, Unreadable
+from models.registry.certainty.conformal import Conformal
+from models.registry.documents import (
+    CALIBRATION_FILE,
+    CalibrationSchema,
+    SignatureSchema,
+    check_document,
+    parse_json,
+)
 from models.registry.files import VersionFiles
 from models.serving.cells import Array
 from models.serving.signature import MAX_MESSAGES, STRICT, ColumnRules, Signature
@@ -30,6 +38,21 @@ class Prediction:
     predictions: list[Any]  # a number or a class an instance
     probabilities: list[list[float]] | None = None  # in the order of `classes`
     classes: list[ClassLabel] | None = None  # None for a regression
+    interval: float | None = None  # the level of what follows
+    lower: list[float] | None = None  # of a regression
+    upper: list[float] | None = None
+    labels: list[list[ClassLabel]] | None = None  # of classes: the set of each instance
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """What is wanted beside plain predictions."""
+
+    interval: float | None = None  # a level above 0 and below 1
+
+
+PLAIN_ANSWER = AnswerOptions()
+_NO_INTERVALS = Conformal(0, (), note="It was made by a release that had none.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +64,15 @@ class LoadedVersion:
     signature: Signature
     session: Any  # onnxruntime.InferenceSession
     expanded: tuple[str, ...] = ()  # inputs of datetimes that an older graph takes as five parts
+    conformal: Conformal = _NO_INTERVALS
 
-    def answer(self, inputs: Mapping[str, Array]) -> Prediction:
+    def answer(
+        self, inputs: Mapping[str, Array], options: AnswerOptions = PLAIN_ANSWER
+    ) -> Prediction:
         """Predict rows of inputs, as `Signature.feed` makes them.
 
-        Raises Invalid at `instances.<row>` for a row whose answer is not finite.
+        Raises Invalid at `instances.<row>` for a row whose answer is not finite, and at `interval`
+        for a level that the version's calibration rows do not allow.
         """
         feed = dict(inputs)
         for name in self.expanded:
@@ -53,15 +80,26 @@ class LoadedVersion:
         output: Array = self.session.run(None, feed)[0]
         _check_finite(output)
         if not self.signature.classes:
-            return Prediction(self.model, self.version, output[:, 0].tolist())
+            found = Prediction(self.model, self.version, output[:, 0].tolist())
+            if options.interval is None:
+                return found
+            lower, upper = self.conformal.bounds(output[:, 0], options.interval)
+            return replace(
+                found, interval=options.interval, lower=lower.tolist(), upper=upper.tolist()
+            )
         classes = list(self.signature.classes)
-        return Prediction(
+        found = Prediction(
             model=self.model,
             version=self.version,
             predictions=[classes[winner] for winner in np.argmax(output, axis=1).tolist()],
             probabilities=output.tolist(),
             classes=classes,
         )
+        if options.interval is None:
+            return found
+        sets = self.conformal.label_sets(output, options.interval).tolist()
+        labels = [list(compress(classes, inside)) for inside in sets]
+        return replace(found, interval=options.interval, labels=labels)
 
 
 class PredictionEngine:
@@ -87,19 +125,26 @@ class PredictionEngine:
         version: int,
         instances: Sequence[object],
         rules: ColumnRules = STRICT,
+        options: AnswerOptions = PLAIN_ANSWER,
     ) -> Prediction:
         """Answer `instances` with one version.
 
-        Raises Invalid for instances that do not fit, are too many or have no finite answer,
+        Raises Invalid for instances that do not fit, are too many or have no finite answer, and
+        for options that the version does not allow,
         ArtifactError if a file of the version is missing or not the one that was registered, and
         Unreadable if this version of Luthier cannot read one.
         """
         self._check_count("instances", len(instances))
         loaded = self.load(model, version)
-        return loaded.answer(loaded.signature.feed(instances, rules))
+        return loaded.answer(loaded.signature.feed(instances, rules), options)
 
     def predict_table(
-        self, model: str, version: int, table: Table, rules: ColumnRules = STRICT
+        self,
+        model: str,
+        version: int,
+        table: Table,
+        rules: ColumnRules = STRICT,
+        options: AnswerOptions = PLAIN_ANSWER,
     ) -> Prediction:
         """Answer the rows of a table that was read from a file; raises as `predict`."""
         from models.data.cells.conversion import listed_cells
@@ -107,7 +152,7 @@ class PredictionEngine:
         loaded = self.load(model, version)
         cells = listed_cells(table)
         self._check_count("body", max(map(len, cells.values()), default=0))
-        return loaded.answer(loaded.signature.feed_columns(cells, rules))
+        return loaded.answer(loaded.signature.feed_columns(cells, rules), options)
 
     def _check_count(self, path: str, rows: int) -> None:
         limit = self._max_instances
@@ -163,7 +208,19 @@ def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersio
         for entry in session.get_inputs()
         if entry.name in moments and entry.shape[1:] == [len(PARTS)]
     )
-    return LoadedVersion(model, version, loaded, session, expanded)
+    conformal = _read_conformal(files, model, version)
+    return LoadedVersion(model, version, loaded, session, expanded, conformal)
+
+
+def _read_conformal(files: VersionFiles, model: str, version: int) -> Conformal:
+    try:
+        files.entry(model, version, CALIBRATION_FILE)
+    except NotFound:  # of an older release
+        return _NO_INTERVALS
+    what = f"{CALIBRATION_FILE} of version {version} of model {model!r}"
+    document = parse_json(files.read(model, version, CALIBRATION_FILE), what)
+    check_document(document, CalibrationSchema(), what)
+    return Conformal.from_json(document)
 
 
 def _session_options() -> Any:

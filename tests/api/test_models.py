@@ -21,6 +21,7 @@ FILES = {
     "model.keras",
     "preprocessing.json",
     "signature.json",
+    "calibration.json",
     "held_out.json",
     "evidence.json",
 }

@@ -36,6 +36,7 @@ FILES = (
     "model.keras",
     "preprocessing.json",
     "signature.json",
+    "calibration.json",
     "held_out.json",
     "evidence.json",
 )

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from models.errors import ArtifactError, Invalid, Unreadable
 from models.registry.files import VersionFiles
-from models.serving.engine import Prediction, PredictionEngine
+from models.serving.engine import AnswerOptions, Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from tests.tiny_versions import signature_of, write_file
 
@@ -198,3 +198,56 @@ def test_an_older_graph_gets_a_datetime_as_five_parts(
     assert answer.predictions == [2024 + 5 + 31 + 4 + 14.5]
     with pytest.raises(Invalid, match="finite"):
         engine.predict("older", 1, [[None]])
+
+
+def test_a_version_of_an_older_release_has_no_intervals(
+    files: VersionFiles, register: Register
+) -> None:
+    register("double", 3)
+    engine = PredictionEngine(files, 2)
+    with pytest.raises(Invalid) as caught:
+        engine.predict("double", 3, [{"x": 2}], options=AnswerOptions(0.9))
+    (message,) = caught.value.errors["interval"]
+    assert message.startswith("This version has no intervals.")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"no json",
+        b"[]",
+        b"{}",
+        b'{"rows": 2, "scores": []}',
+        b'{"rows": 1, "scores": [1, 2]}',
+        b'{"rows": 1, "scores": [NaN]}',
+        b'{"rows": 1, "scores": ["a"]}',
+        b'{"rows": -1, "scores": []}',
+    ],
+)
+def test_scores_that_cannot_be_read_are_told(
+    artifacts: Artifacts, files: VersionFiles, register: Register, registered: Any, document: bytes
+) -> None:
+    register("double", 3)
+    name = "calibration.json"
+    registered["double", 3][name] = write_file(artifacts, "models/double/3", name, document)
+    with pytest.raises(Unreadable, match=r"calibration\.json of version 3 of model 'double'"):
+        PredictionEngine(files, 2).predict("double", 3, [{"x": 2}])
+
+
+def test_a_version_answers_with_the_scores_it_has(
+    artifacts: Artifacts, files: VersionFiles, register: Register, registered: Any
+) -> None:
+    register("double", 3)
+    register("coin", 1, ["no", "yes"])
+    name, scores = "calibration.json", [0.1 * place for place in range(1, 10)]
+    document = json.dumps({"rows": 9, "scores": scores, "lowest": 0.0, "newer": 1}).encode()
+    for model, version in (("double", 3), ("coin", 1)):
+        folder = f"models/{model}/{version}"
+        registered[model, version][name] = write_file(artifacts, folder, name, document)
+    engine = PredictionEngine(files, 2)
+    found = engine.predict("double", 3, [{"x": 2}, {"x": -1.4}], options=AnswerOptions(0.8))
+    assert found.predictions == pytest.approx([7.0, 0.2])
+    assert found.lower == pytest.approx([6.2, 0.0])
+    assert found.upper == pytest.approx([7.8, 1.0])
+    sets = engine.predict("coin", 1, [{"x": 0.75}, {"x": 0.95}], options=AnswerOptions(0.8))
+    assert sets.labels == [["no", "yes"], ["yes"]]

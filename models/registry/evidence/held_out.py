@@ -45,6 +45,8 @@ class HeldOut:
     intervals: Intervals | None
     baseline: Metrics | None  # of always giving the training rows' mean or class shares
     answers: Document  # the content of held_out.json
+    truth: Array  # numbers in own units, or class numbers, (rows,)
+    served: Array  # the answers
     evidence: Document  # what evidence.json says of these rows
 
 
@@ -63,7 +65,8 @@ def measure_held_out(
     dataset, rows = data.test_part()
     target = trial.data.target
     if not len(rows):
-        return HeldOut(0, None, None, None, nothing_held_out(fold, target), _nothing(trial))
+        nothing = nothing_held_out(fold, target)
+        return HeldOut(0, None, None, None, nothing, np.empty(0), np.empty((0, 1)), _nothing(trial))
     scoring = Scoring(fold.encoder, fold.training.positive_class)
     values = dataset.values[target][rows]
     truth = scoring.truth(values)
@@ -114,6 +117,8 @@ def measure_held_out(
         baseline=evidence["baseline"]["metrics"],
         answers=held_out_document(fold, target, rows, values, served)
         | {"test_dataset": None if data.test_dataset is None else data.test_dataset.digest()},
+        truth=truth,
+        served=served,
         evidence=evidence,
     )
 

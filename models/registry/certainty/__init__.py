@@ -1,0 +1,1 @@
+"""How far the answers of a version can be trusted: calibration and conformal intervals."""
