@@ -36,8 +36,8 @@ def run(client, model, dataset, strategy="random", trials=3, **changes):
     ("dataset", "figures"),
     [
         ("diabetes", ["predicted"]),
-        ("breast_cancer", ["confusion", "roc"]),
-        ("iris", ["confusion", "roc"]),
+        ("breast_cancer", ["reliability", "confusion", "roc"]),
+        ("iris", ["reliability", "confusion", "roc"]),
     ],
 )
 def test_a_real_job_is_reported(service, client, dataset, figures):

@@ -136,6 +136,49 @@ class CoverageSchema(ma.Schema):
     )
 
 
+class ReliabilityBinSchema(ma.Schema):
+    """Test rows of similar probability: that of one of two classes, or of the answered class."""
+
+    probability = ma.fields.Float(metadata=described("Their mean."))
+    share = ma.fields.Float(metadata=described("Share of them that are of the class, or right."))
+    rows = ma.fields.Integer()
+
+
+class ReliabilitySchema(ma.Schema):
+    """How well probabilities agree with the test rows."""
+
+    rows = ma.fields.Integer()
+    log_loss = ma.fields.Float()
+    brier = ma.fields.Float()
+    ece = ma.fields.Float(metadata=described("The mean distance of the bins from agreement."))
+    bins = ma.fields.List(ma.fields.Nested(ReliabilityBinSchema))
+
+
+class UnseenSchema(ma.Schema):
+    """The log loss on rows that the temperature was not fitted on."""
+
+    before = ma.fields.Float()
+    after = ma.fields.Float()
+
+
+class CalibrationSchema(ma.Schema):
+    """The rows that a version is calibrated on, and how sure its probabilities are."""
+
+    rows = ma.fields.Integer(metadata=described("Rows that its networks did not learn from."))
+    note = ma.fields.String(allow_none=True, metadata=described("Why there are none."))
+    temperature = ma.fields.Float(
+        allow_none=True, metadata=described("Divides the logarithms of its probabilities.")
+    )
+    temperature_note = ma.fields.String(allow_none=True, metadata=described("Why there is none."))
+    unseen = ma.fields.Nested(UnseenSchema, allow_none=True)
+    test = ma.fields.Nested(ReliabilitySchema, allow_none=True)
+    untempered = ma.fields.Nested(
+        ReliabilitySchema,
+        allow_none=True,
+        metadata=described("As `test`, without the temperature."),
+    )
+
+
 class VersionSchema(VersionSummarySchema):
     """A version with its evidence, signature, lineage and layers."""
 
@@ -148,6 +191,7 @@ class VersionSchema(VersionSummarySchema):
     )
     optimism = ma.fields.Nested(VersionOptimismSchema, allow_none=True)
     column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
+    calibration = ma.fields.Nested(CalibrationSchema, allow_none=True)
     coverage = ma.fields.List(
         ma.fields.Nested(CoverageSchema),
         allow_none=True,

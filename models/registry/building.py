@@ -5,21 +5,25 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from models.networks import families
 from models.registry.catalog import artifact_folder
-from models.registry.certainty.conformal import Conformal, coverage
+from models.registry.certainty.document import certainty_document
 from models.registry.certainty.rows import calibration_document, calibration_rows
-from models.registry.documents import CALIBRATION_FILE, Document
+from models.registry.certainty.temperature import (
+    choose_temperature,
+    tempered,
+    with_temperature,
+)
+from models.registry.documents import CALIBRATION_FILE
 from models.registry.evidence.document import evidence_document, signature_document
-from models.registry.evidence.held_out import HeldOut, measure_held_out
+from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec
 from models.registry.files import entry_path
 from models.registry.members import build_members
@@ -53,22 +57,27 @@ def build_version(spec: ExportSpec) -> ExportResult:
     training again fails. Nothing is written then.
     """
     members, data = build_members(spec)
-    network, fold = members.network(), members.folds[0]
-    graph = merge([each.preprocessor for each in members.folds], fold.encoder, network)
+    ref, fold = spec.trial.data, members.folds[0]
+    rows = calibration_rows(data, ref, members)
+    temperature = choose_temperature(rows, ref, members)
+    rows = replace(rows, answers=tempered(rows.answers, temperature.value))
+    averaged = members.network()
+    network = with_temperature(averaged, temperature.value)
+    preprocessors = [each.preprocessor for each in members.folds]
+    graph = merge(preprocessors, fold.encoder, averaged, temperature.value)
     onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, members.folds, onnx, data)
     held_out = measure_held_out(
         spec.trial, data, fold, members.learned, partial(onnx, features=data.features)
     )
-    signature = signature_document(data, spec.trial.data.target, fold)
+    signature = signature_document(data, ref.target, fold)
     evidence = evidence_document(
         spec.trial, spec.result, data, members.training(), held_out.evidence, parity
     )
     evidence["ensemble"] = members.ensemble()
-    rows = calibration_rows(data, spec.trial.data, members)
     calibration = calibration_document(rows)
-    evidence["calibration"] = {"rows": len(rows.truth), "note": rows.note}
-    evidence["coverage"] = _coverage(calibration, held_out)
+    positive = fold.training.positive_class
+    evidence |= certainty_document(rows, temperature, calibration, held_out, positive)
     first, *others = (each.preprocessor.to_json() for each in members.folds)
     preprocessing: dict[str, Any] = {"preprocessor": first, "target": fold.encoder.to_json()}
     if others:  # one for each further input of the network
@@ -103,12 +112,6 @@ def build_version(spec: ExportSpec) -> ExportResult:
         signature=signature,
         evidence=evidence,
     )
-
-
-def _coverage(calibration: Document, held_out: HeldOut) -> list[Document] | None:
-    if not held_out.rows or not calibration["rows"] or not np.isfinite(held_out.served).all():
-        return None
-    return coverage(Conformal.from_json(calibration), held_out.truth, held_out.served)
 
 
 def measure_savings(

@@ -125,6 +125,35 @@ class CoverageSchema(StoredSchema):
     size = ma.fields.Float(required=True)  # mean width, or mean number of labels
 
 
+class ReliabilityBinSchema(StoredSchema):
+    """Test rows of similar probability."""
+
+    probability = ma.fields.Float(required=True)  # their mean
+    share = ma.fields.Float(required=True)  # of them that are of the class, or right
+    rows = ma.fields.Integer(required=True)
+
+
+class ReliabilitySchema(StoredSchema):
+    """How well probabilities agree with the test rows."""
+
+    rows = ma.fields.Integer(required=True)
+    log_loss = ma.fields.Float(required=True)
+    brier = ma.fields.Float(required=True)
+    ece = ma.fields.Float(required=True)
+    bins = ma.fields.List(ma.fields.Nested(ReliabilityBinSchema), required=True)
+
+
+class CalibrationEvidenceSchema(StoredSchema):
+    """The calibration rows of a version, its temperature, and the probabilities of its test."""
+
+    rows = ma.fields.Integer(required=True)
+    note = ma.fields.String(allow_none=True)
+    temperature = ma.fields.Float(allow_none=True)
+    temperature_note = ma.fields.String(allow_none=True)  # why there is none
+    test = ma.fields.Nested(ReliabilitySchema, allow_none=True)
+    untempered = ma.fields.Nested(ReliabilitySchema, allow_none=True)  # the same without it
+
+
 class LayerSchema(StoredSchema):
     """One layer of a version's network."""
 
@@ -246,6 +275,7 @@ class EvidenceSchema(StoredSchema):
     optimism = ma.fields.Nested(OptimismSchema, allow_none=True)
     column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
     partial_dependence = ma.fields.List(ma.fields.Nested(DependenceSchema), allow_none=True)
+    calibration = ma.fields.Nested(CalibrationEvidenceSchema, allow_none=True)
     # Null without test rows, or rows to calibrate on.
     coverage = ma.fields.List(ma.fields.Nested(CoverageSchema), allow_none=True)
 

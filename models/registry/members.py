@@ -55,6 +55,12 @@ class Members:
         """One for each encoding of the members, in the order of the network's inputs."""
         return list(dict.fromkeys(member.fold for member in self.listed))
 
+    @property
+    def is_of_seeds(self) -> bool:
+        """Whether it averages trainings of one trial that the search did not have."""
+        again = [member for member in self.listed if member.run is None]
+        return len(again) > 1 and len({id(member.candidate) for member in again}) == 1
+
     def network(self) -> keras.Model:
         """Create the network that answers the weighted mean of the members."""
         folds = self.folds

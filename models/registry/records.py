@@ -123,6 +123,11 @@ class VersionRecord:
         return self._measured.get("partial_dependence")
 
     @property
+    def calibration(self) -> Document | None:
+        """Its rows, temperature and reliability; see `documents.CalibrationEvidenceSchema`."""
+        return self._measured.get("calibration")
+
+    @property
     def coverage(self) -> list[Document] | None:
         """The share of test rows in intervals by level; see `documents.CoverageSchema`."""
         return self._measured.get("coverage")

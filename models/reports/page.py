@@ -21,7 +21,7 @@ from models.reports.cache import ResultCache, digest_of_report
 from models.reports.figures.columns import COLUMN_IMPORTANCE, DEPENDENCE
 from models.reports.figures.drawing import INK, FigureKind, explain, printable, render
 from models.reports.figures.front import FRONT
-from models.reports.figures.held_out import CONFUSION, PREDICTED, ROC
+from models.reports.figures.held_out import CONFUSION, PREDICTED, RELIABILITY, ROC
 from models.reports.figures.labels import (
     better_is,
     duration,
@@ -114,7 +114,7 @@ def _rows(spec: JobSpec) -> list[list[FigureKind]]:
     columns = [[COLUMN_IMPORTANCE], [DEPENDENCE]]
     if spec.task is Task.REGRESSION:
         return [*first, [LEARNING, PREDICTED], *columns]
-    return [*first, [LEARNING], [CONFUSION, ROC], *columns]
+    return [*first, [LEARNING, RELIABILITY], [CONFUSION, ROC], *columns]
 
 
 def _draw_alone(kind: FigureKind, report: JobReport) -> bytes:

@@ -111,3 +111,50 @@ def test_a_version_without_important_columns_says_why(app_client, record, regist
     page = read_page(app_client, "job_a")
     assert "column_importance" not in page.images
     assert page.words.count("Images have no columns.") == 2
+
+
+def reliability(ece=0.1, bins=3):
+    """What the evidence says of probabilities on the test rows."""
+    found = [
+        {"probability": (n + 1) / bins, "share": n / bins, "rows": 10 + n} for n in range(bins)
+    ]
+    return {"rows": 40, "log_loss": 0.5, "brier": 0.2, "ece": ece, "bins": found}
+
+
+@pytest.mark.parametrize("temperature", [None, 1.5])
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
+def test_the_reliability_of_probabilities_is_drawn(app_client, record, register, task, temperature):
+    spec = classification(task)
+    classes = [False, True] if task is Task.BINARY else ["a", "b", "$c"]
+    found = {
+        "rows": 100,
+        "note": None,
+        "temperature": temperature,
+        "test": reliability(),
+        "untempered": None if temperature is None else reliability(0.2, 1),
+    }
+    version = register(
+        spec, answers(str(task), classes), {"loss": 1.0}, {"loss": 2.0}, {"calibration": found}
+    )
+    record("job_a", rows(3), spec, version=version)
+    assert "reliability" in read_page(app_client, "job_a").images
+    read_picture(app_client, "job_a")
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (None, "The version was saved without it."),
+        ({"rows": 0, "test": None}, "There are no answers for test rows."),
+    ],
+)
+def test_a_version_without_probabilities_of_test_rows_says_why(
+    app_client, record, register, found, text
+):
+    spec = classification(Task.BINARY)
+    evidence = {"calibration": found}
+    version = register(spec, answers("binary", ["a", "b"]), {"loss": 1.0}, {"loss": 2.0}, evidence)
+    record("job_a", rows(3), spec, version=version)
+    page = read_page(app_client, "job_a")
+    assert "reliability" not in page.images
+    assert text in page.words

@@ -23,20 +23,28 @@ from models.registry.onnx.network import network_graph
 Array = np.ndarray[Any, Any]
 
 _NETWORK = "network/"
+SMOOTHING = 4e-5  # of probabilities, before their logarithms are divided by a temperature
 
 
 def merge(
-    preprocessors: Sequence[Preprocessor], encoder: TargetEncoder, network: keras.Model
+    preprocessors: Sequence[Preprocessor],
+    encoder: TargetEncoder,
+    network: keras.Model,
+    temperature: float | None = None,
 ) -> bytes:
     """Join preprocessing, network and decoding into one graph file for any number of rows.
 
     There is a preprocessor for each input of the network. The graph takes the inputs of
     `preprocessing_graph`. Its output is `prediction`, float64 (rows, 1) in
     the target's own units and clipped as `encoder` says, for a regression. Otherwise it is
-    `probabilities`, float32 (rows, classes) in the order of `encoder.classes`.
+    `probabilities`, float32 (rows, classes) in the order of `encoder.classes`, at the temperature
+    of `models.registry.certainty.temperature`.
     """
     second = network_graph(network)
     _append_decoding(second.graph, encoder)
+    if temperature is not None:
+        _append_temperature(second.graph, len(encoder.classes), temperature)
+    answer = "prediction" if encoder.task is Task.REGRESSION else "probabilities"
     first = _preprocessing(preprocessors)
     names = [_NETWORK + value.name for value in second.graph.input]
     merged = compose.merge_models(
@@ -46,7 +54,7 @@ def merge(
         producer_name="luthier",
         producer_version="",
     )
-    _name_output(merged, second.graph.output[0].name)
+    _name_output(merged, second.graph.output[0].name, answer)
     for value in (*merged.graph.input, *merged.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
     onnx.checker.check_model(merged, full_check=True)
@@ -143,14 +151,34 @@ def _append_decoding(graph: onnx.GraphProto, encoder: TargetEncoder) -> None:
     graph.output.append(output)
 
 
+def _append_temperature(graph: onnx.GraphProto, classes: int, temperature: float) -> None:
+    """Divide the logarithms of smoothed probabilities by the temperature."""
+    (output,) = graph.output
+    given, output.name = output.name, "calibrated"
+    steps = [
+        ("Mul", 1 - SMOOTHING),
+        ("Add", SMOOTHING / classes),
+        ("Log", None),
+        ("Mul", 1 / temperature),
+    ]
+    for number, (operator, constant) in enumerate(steps):
+        name, inputs = f"calibration_{number}", [given]
+        if constant is not None:
+            graph.initializer.append(_scalar(f"{name}/constant", constant, np.float32))
+            inputs.append(f"{name}/constant")
+        graph.node.append(helper.make_node(operator, inputs, [name]))
+        given = name
+    graph.node.append(helper.make_node("Softmax", [given], [output.name], axis=-1))
+
+
 def _scalar(name: str, value: float, kind: Any) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(value, dtype=kind), name)
 
 
-def _name_output(model: onnx.ModelProto, name: str) -> None:
-    """Take the prefix off the output, which the last node makes."""
+def _name_output(model: onnx.ModelProto, name: str, answer: str) -> None:
+    """Name the output, which the last node makes, `answer`."""
     last = next(node for node in model.graph.node if _NETWORK + name in node.output)
-    last.output[0] = model.graph.output[0].name = name
+    last.output[0] = model.graph.output[0].name = answer
 
 
 def _raw_inputs(dataset: Dataset, rows: Array, features: Sequence[str]) -> dict[str, Array]:

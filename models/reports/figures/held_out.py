@@ -106,6 +106,47 @@ def _roc_curves(answers: Document) -> list[tuple[str, Array, Array, float]]:
     return found
 
 
+def _draw_reliability(axes: Axes, report: JobReport) -> str:
+    """Draw how often a class occurs, or an answer is right, for probabilities that are alike."""
+    found = present(report.version).calibration or {}
+    served, before = found["test"], found.get("untempered")
+    axes.plot([0, 1], [0, 1], color=INK, lw=1, ls=":", label="as sure as right")
+    curves = [(served, BLUE, "as served")]
+    if before is not None:
+        label = f"without its temperature of {number(found['temperature'])}"
+        curves.insert(0, (before, GREY, label))
+    for curve, color, label in curves:
+        given, shares, rows = (
+            np.array([each[name] for each in curve["bins"]])
+            for name in ("probability", "share", "rows")
+        )
+        text = f"{label}: ECE {curve['ece']:.3f}"
+        axes.plot(given, shares, color=color, lw=2, label=text)
+        axes.scatter(given, shares, s=8 + 90 * rows / rows.max(), color=color, alpha=0.7, lw=0)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    if report.job.spec.task is Task.BINARY:
+        counted = report.job.spec.objective.positive_class
+        if counted is None and reason_of(report.answers) is None:
+            counted = _class_name((present(report.answers)["classes"] or [])[1])
+        of = "one class" if counted is None else f"class {shortened(counted, 18)}"
+        axes.set_xlabel(printable(f"probability of {of}"))
+        axes.set_ylabel("share of rows of the class")
+    else:
+        axes.set_xlabel("probability of the answered class")
+        axes.set_ylabel("share of right answers")
+    axes.legend(loc="upper left")
+    return f"{served['rows']:,} test rows"
+
+
+def _no_reliability(report: JobReport) -> str | None:
+    if (reason := reason_of(report.version)) is not None:
+        return reason
+    found = present(report.version).calibration
+    if found is None:
+        return "The version was saved without it."
+    return None if found.get("test") else "There are no answers for test rows."
+
+
 def _class_name(label: ClassLabel) -> str:
     """Return a class as JSON spells it."""
     return str(label).lower() if isinstance(label, bool) else str(label)
@@ -184,6 +225,15 @@ ROC = FigureKind(
     alternative="True against false positives on the test rows at every threshold.",
     draw=_draw_roc,
     missing=_no_roc,
+    width=6.5,
+    height=6.5,
+)
+RELIABILITY = FigureKind(
+    name="reliability",
+    title="Reliability of probabilities",
+    alternative="How often what has a probability happens on the test rows.",
+    draw=_draw_reliability,
+    missing=_no_reliability,
     width=6.5,
     height=6.5,
 )
