@@ -87,3 +87,36 @@ def test_a_version_is_built_of_any_point_of_the_front(
     version = httpx.get(f"{service.url}/models/aims/versions/{again['version']}", timeout=PATIENCE)
     assert version.json()["parameters"] == 49
     assert httpx.get(f"{service.url}/tune/{job['id']}/report", timeout=PATIENCE).is_success
+
+
+def test_a_job_for_a_metric_of_labels_chooses_its_threshold(ended: Any, client: Client) -> None:
+    rows = [
+        {"x": n % 37 / 9, "state": "ill" if n % 37 > 24 + n % 17 else "well"} for n in range(600)
+    ]
+    ill = sum(row["state"] == "ill" for row in rows)
+    job = ended(
+        model="states",
+        dataset={"records": rows},
+        target="state",
+        objective="f1",
+        budget={"epochs": 10},
+        strategy={"name": "manual", "trials": [{"units": 16}]},
+    )
+    assert job["state"] == "succeeded", job["error"]
+    assert ill < 300
+    assert job["request"]["objective"]["positive_class"] == "ill"
+    version = client.version("states", job["version"])
+    found = version["threshold"]
+    assert found["metric"] == "f1"
+    assert version["signature"]["positive_class"] == "ill"
+    assert version["signature"]["threshold"] == found["value"]
+    assert found["unseen"] is not None
+    body = client.predict("states", [{"x": 3.0}, {"x": 0.1}])
+    assert body.get("threshold") == found["value"]
+    if found["value"] is None:
+        assert found["note"]
+    else:
+        assert version["metrics"]["f1"] == pytest.approx(found["test"]["after"]["f1"])
+        assert found["unseen"]["after"] > found["unseen"]["before"]
+    other = client.predict("states", [{"x": 3.0}, {"x": 0.1}], threshold=0.0001)
+    assert other["predictions"] == ["ill", "ill"]

@@ -30,7 +30,7 @@ _TABLES = (
 )
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _COLUMNS = ("unknown_columns", "missing_columns")
-_OPTIONS = ("interval",)
+_OPTIONS = ("interval", "threshold")
 _REQUIRED = str(ma.fields.Field.default_error_messages["required"])
 # Making a schema takes longer than loading a request by it.
 _QUERY, _BODY, _PARSER = PredictQuery(), PredictSchema(), StrictParser()
@@ -107,10 +107,9 @@ def _answer(prediction: Prediction) -> Response:
         }
         if prediction.classes is not None:
             body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
-        if prediction.interval is not None:
-            named = ("interval", "lower", "upper", "labels")
-            bounds = {name: getattr(prediction, name) for name in named}
-            body |= {name: found for name, found in bounds.items() if found is not None}
+        optional = ("threshold", "interval", "lower", "upper", "labels")
+        named = {name: getattr(prediction, name) for name in optional}
+        body |= {name: found for name, found in named.items() if found is not None}
         response = jsonify(body)
     response.vary.add("Accept")
     return response

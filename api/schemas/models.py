@@ -125,6 +125,36 @@ class ColumnImportanceSchema(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(ImportantColumnSchema))
 
 
+class UnseenSchema(ma.Schema):
+    """A figure on rows that a choice was not made on, without and with it."""
+
+    before = ma.fields.Float()
+    after = ma.fields.Float()
+
+
+class VersionThresholdSchema(ma.Schema):
+    """From which probability on a version of two classes answers the positive class."""
+
+    value = ma.fields.Float(
+        allow_none=True, metadata=described("Null: the more probable class is answered.")
+    )
+    metric = ma.fields.String(allow_none=True, metadata=described("That it was chosen for."))
+    note = ma.fields.String(
+        allow_none=True, metadata=described("Why there is none although one was to be chosen.")
+    )
+    unseen = ma.fields.Nested(
+        UnseenSchema,
+        allow_none=True,
+        metadata=described("`metric` on rows that it was not chosen on, at 0.5 and with it."),
+    )
+    test = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Dict(),
+        allow_none=True,
+        metadata=described("Metrics of labels on the test rows, `before` and `after`."),
+    )
+
+
 class CoverageSchema(ma.Schema):
     """What intervals, or label sets, of one level hold of the test rows."""
 
@@ -154,13 +184,6 @@ class ReliabilitySchema(ma.Schema):
     bins = ma.fields.List(ma.fields.Nested(ReliabilityBinSchema))
 
 
-class UnseenSchema(ma.Schema):
-    """The log loss on rows that the temperature was not fitted on."""
-
-    before = ma.fields.Float()
-    after = ma.fields.Float()
-
-
 class CalibrationSchema(ma.Schema):
     """The rows that a version is calibrated on, and how sure its probabilities are."""
 
@@ -170,7 +193,11 @@ class CalibrationSchema(ma.Schema):
         allow_none=True, metadata=described("Divides the logarithms of its probabilities.")
     )
     temperature_note = ma.fields.String(allow_none=True, metadata=described("Why there is none."))
-    unseen = ma.fields.Nested(UnseenSchema, allow_none=True)
+    unseen = ma.fields.Nested(
+        UnseenSchema,
+        allow_none=True,
+        metadata=described("The log loss on rows that the temperature was not fitted on."),
+    )
     test = ma.fields.Nested(ReliabilitySchema, allow_none=True)
     untempered = ma.fields.Nested(
         ReliabilitySchema,
@@ -192,6 +219,11 @@ class VersionSchema(VersionSummarySchema):
     optimism = ma.fields.Nested(VersionOptimismSchema, allow_none=True)
     column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
     calibration = ma.fields.Nested(CalibrationSchema, allow_none=True)
+    threshold = ma.fields.Nested(
+        VersionThresholdSchema,
+        allow_none=True,
+        metadata=described("Null unless the version has two classes."),
+    )
     coverage = ma.fields.List(
         ma.fields.Nested(CoverageSchema),
         allow_none=True,

@@ -40,10 +40,16 @@ def _missing_columns() -> ma.fields.String:
     )
 
 
-_LEVEL = Range(0, 1, min_inclusive=False, max_inclusive=False)
+_INSIDE = Range(0, 1, min_inclusive=False, max_inclusive=False)
 _INTERVAL = described(
     "A level above 0 and below 1, such as 0.9: `lower` and `upper` of a regression, or `labels` of"
     " a classification, hold the truth of that share of new rows; see docs/certainty.md."
+)
+
+
+_THRESHOLD = described(
+    "Of two classes, in place of the version's own: the positive class is answered where its"
+    " probability is at least this number."
 )
 
 
@@ -61,7 +67,8 @@ class PredictQuery(ma.Schema):
     )
     unknown_columns = _unknown_columns()
     missing_columns = _missing_columns()
-    interval = ma.fields.Float(validate=_LEVEL, metadata=_INTERVAL)
+    interval = ma.fields.Float(validate=_INSIDE, metadata=_INTERVAL)
+    threshold = ma.fields.Float(validate=_INSIDE, metadata=_THRESHOLD)
 
     @ma.validates_schema
     def _check_one(self, data: dict[str, Any], **_: Any) -> None:
@@ -97,7 +104,8 @@ class PredictSchema(ma.Schema):
 
     unknown_columns = _unknown_columns()
     missing_columns = _missing_columns()
-    interval = StrictFloat(validate=_LEVEL, metadata=_INTERVAL)
+    interval = StrictFloat(validate=_INSIDE, metadata=_INTERVAL)
+    threshold = StrictFloat(validate=_INSIDE, metadata=_THRESHOLD)
 
     @ma.validates("instances")
     def _check_instances(self, value: Any, **_: Any) -> None:
@@ -147,6 +155,9 @@ class PredictionSchema(ma.Schema):
     probabilities = ma.fields.List(
         ma.fields.List(ma.fields.Float()),
         metadata=described("One probability a class; classification only."),
+    )
+    threshold = ma.fields.Float(
+        metadata=described("That of the predictions; without it the most probable class is given.")
     )
     interval = ma.fields.Float(metadata=described("The level asked for, with what follows."))
     lower = ma.fields.List(

@@ -29,6 +29,8 @@ def resolve_objectives(
     positive = _counted_class(request, objectives)
     if task is Task.BINARY and positive is None and request.narrow_from is None:
         positive = rarer
+    if request.threshold is not None and task is not Task.BINARY:
+        raise Invalid.at("threshold", f"A {task} task has none; two classes have.")
     first, *others = (replace(each, positive_class=positive) for each in objectives)
     return replace(
         request,

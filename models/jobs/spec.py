@@ -12,7 +12,14 @@ from models.networks.steps import default_epochs, default_patience
 from models.oracles.strategy import Strategy
 from models.space.space import SearchSpace
 from models.trials.monitor import Monitor, monitored_metric
-from models.trials.spec import NETWORK_METRICS, Constraint, DataRef, EarlyStopping, Objective
+from models.trials.spec import (
+    NETWORK_METRICS,
+    THRESHOLD_METRICS,
+    Constraint,
+    DataRef,
+    EarlyStopping,
+    Objective,
+)
 
 AUTO_ENSEMBLE = 8  # networks
 AUTO_REFIT_ROWS = 10_000
@@ -84,6 +91,8 @@ class JobSpec:
     exclude: tuple[str, ...] | None = None  # columns left out; `features` are then decided
     allow_negative: bool = False  # predicted numbers, where the dataset has no negative target
     ensemble: int | None = 1  # networks of the version at most; None: as the job suggests
+    # Of two classes: a number, or the metric that it is chosen for. None: by the objective.
+    threshold: float | str | None = None
     other_objectives: tuple[Objective, ...] = ()  # beside the first, which ranks the trials
     constraints: tuple[Constraint, ...] = ()  # a trial that breaks one is never the winner
     # Labels that its user may change later, so they are no part of the stored document.
@@ -139,6 +148,17 @@ class JobSpec:
         evaluation = self.evaluation
         is_divided = evaluation.method == "holdout" and evaluation.validation_dataset is None
         return self.network == "mlp" and is_divided and rows <= AUTO_REFIT_ROWS
+
+    @property
+    def wanted_threshold(self) -> float | str | None:
+        """The threshold of the version, or the metric that it is chosen for; None for neither.
+
+        By default it is chosen for an objective that a threshold can serve.
+        """
+        if self.task is not Task.BINARY or self.threshold is not None:
+            return self.threshold
+        metric = self.objective.metric
+        return metric if metric in THRESHOLD_METRICS else None
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

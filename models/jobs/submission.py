@@ -78,6 +78,7 @@ _INHERITED = {
     **_SHARED,
     "dataset": "dataset",
     "early_stopping": "early_stopping",
+    "threshold": "threshold",
     "executions_per_trial": "executions",
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from models.data.preparation.tasks import Task
 from models.networks import families
 from models.registry.catalog import artifact_folder
 from models.registry.certainty.document import certainty_document
@@ -21,8 +22,13 @@ from models.registry.certainty.temperature import (
     tempered,
     with_temperature,
 )
+from models.registry.certainty.threshold import Threshold, choose_threshold
 from models.registry.documents import CALIBRATION_FILE
-from models.registry.evidence.document import evidence_document, signature_document
+from models.registry.evidence.document import (
+    evidence_document,
+    positive_number,
+    signature_document,
+)
 from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec
 from models.registry.files import entry_path
@@ -61,6 +67,9 @@ def build_version(spec: ExportSpec) -> ExportResult:
     rows = calibration_rows(data, ref, members)
     temperature = choose_temperature(rows, ref, members)
     rows = replace(rows, answers=tempered(rows.answers, temperature.value))
+    threshold = Threshold()
+    if ref.task is Task.BINARY and spec.threshold is not None:
+        threshold = choose_threshold(rows, spec.threshold, positive_number(fold))
     averaged = members.network()
     network = with_temperature(averaged, temperature.value)
     preprocessors = [each.preprocessor for each in members.folds]
@@ -68,9 +77,14 @@ def build_version(spec: ExportSpec) -> ExportResult:
     onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, members.folds, onnx, data)
     held_out = measure_held_out(
-        spec.trial, data, fold, members.learned, partial(onnx, features=data.features)
+        spec.trial,
+        data,
+        fold,
+        members.learned,
+        partial(onnx, features=data.features),
+        threshold.value,
     )
-    signature = signature_document(data, ref.target, fold)
+    signature = signature_document(data, ref.target, fold, threshold.value)
     evidence = evidence_document(
         spec.trial, spec.result, data, members.training(), held_out.evidence, parity
     )
@@ -78,6 +92,9 @@ def build_version(spec: ExportSpec) -> ExportResult:
     calibration = calibration_document(rows)
     positive = fold.training.positive_class
     evidence |= certainty_document(rows, temperature, calibration, held_out, positive)
+    evidence["threshold"] = None
+    if ref.task is Task.BINARY:
+        evidence["threshold"] = threshold.document(held_out, positive_number(fold))
     first, *others = (each.preprocessor.to_json() for each in members.folds)
     preprocessing: dict[str, Any] = {"preprocessor": first, "target": fold.encoder.to_json()}
     if others:  # one for each further input of the network

@@ -65,6 +65,12 @@ class SignatureSchema(StoredSchema):
     classes = ma.fields.List(ma.fields.Raw(), required=True, allow_none=True)
     # One row of the training data, as a request would send it.
     sample = ma.fields.Dict(required=True)
+    # Of two classes: from which probability of which class on that one is answered. Null: the more
+    # probable one is.
+    threshold = ma.fields.Float(
+        allow_none=True, validate=Range(0, 1, min_inclusive=False, max_inclusive=False)
+    )
+    positive_class = ma.fields.Raw(allow_none=True)
     # The other columns of the training data, which a row may have too.
     unused = ma.fields.List(ma.fields.String())
 
@@ -77,6 +83,8 @@ class HeldOutSchema(StoredSchema):
     classes = ma.fields.List(ma.fields.Raw(), required=True, allow_none=True)
     rows = ma.fields.Integer(required=True)  # that were held out
     note = ma.fields.String(required=True, allow_none=True)  # why fewer rows follow
+    threshold = ma.fields.Float(allow_none=True)  # as in signature.json
+    positive = ma.fields.Integer(allow_none=True)  # the number of the positive class
     test_dataset = ma.fields.String(allow_none=True)  # that holds the rows; null: the job's own
     row_numbers = ma.fields.Raw(required=True)  # list: in the dataset, from 0, ascending
     truth = ma.fields.List(ma.fields.Raw(), required=True)  # labels or numbers
@@ -114,6 +122,14 @@ class CalibrationSchema(StoredSchema):
     def _check_scores(self, data: Document, **_: Any) -> None:
         if len(data["scores"]) > data["rows"] or bool(data["scores"]) != bool(data["rows"]):
             raise ma.ValidationError("Not as many as the rows allow.", "scores")
+
+
+class ThresholdSchema(StoredSchema):
+    """The threshold of two classes, and what it was chosen for."""
+
+    value = ma.fields.Float(required=True, allow_none=True)
+    metric = ma.fields.String(allow_none=True)
+    note = ma.fields.String(allow_none=True)  # why there is none
 
 
 class CoverageSchema(StoredSchema):
@@ -276,6 +292,7 @@ class EvidenceSchema(StoredSchema):
     column_importance = ma.fields.Nested(ColumnImportanceSchema, allow_none=True)
     partial_dependence = ma.fields.List(ma.fields.Nested(DependenceSchema), allow_none=True)
     calibration = ma.fields.Nested(CalibrationEvidenceSchema, allow_none=True)
+    threshold = ma.fields.Nested(ThresholdSchema, allow_none=True)  # null unless two classes
     # Null without test rows, or rows to calibrate on.
     coverage = ma.fields.List(ma.fields.Nested(CoverageSchema), allow_none=True)
 

@@ -44,6 +44,8 @@ class ExportSpec:
     refit: bool = False  # train again on training and validation rows together
     others: tuple[Candidate, ...] = ()  # the next best trials
     picks: int = 1  # networks of the version at most
+    # Of two classes: a number, or the metric that it is chosen for. None: the more probable class.
+    threshold: float | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,11 @@ class VersionRecord:
         return self._measured.get("calibration")
 
     @property
+    def threshold(self) -> Document | None:
+        """From which probability on it answers the positive class; see docs/certainty.md."""
+        return self._measured.get("threshold")
+
+    @property
     def coverage(self) -> list[Document] | None:
         """The share of test rows in intervals by level; see `documents.CoverageSchema`."""
         return self._measured.get("coverage")

@@ -27,6 +27,7 @@ from models.registry.documents import (
 from models.registry.files import VersionFiles
 from models.serving.cells import Array
 from models.serving.signature import MAX_MESSAGES, STRICT, ColumnRules, Signature
+from models.trials.metrics import predicted_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Prediction:
     predictions: list[Any]  # a number or a class an instance
     probabilities: list[list[float]] | None = None  # in the order of `classes`
     classes: list[ClassLabel] | None = None  # None for a regression
+    threshold: float | None = None  # of the predictions; None: the most probable class
     interval: float | None = None  # the level of what follows
     lower: list[float] | None = None  # of a regression
     upper: list[float] | None = None
@@ -49,6 +51,7 @@ class AnswerOptions:
     """What is wanted beside plain predictions."""
 
     interval: float | None = None  # a level above 0 and below 1
+    threshold: float | None = None  # of two classes, in place of the version's own
 
 
 PLAIN_ANSWER = AnswerOptions()
@@ -71,9 +74,12 @@ class LoadedVersion:
     ) -> Prediction:
         """Predict rows of inputs, as `Signature.feed` makes them.
 
-        Raises Invalid at `instances.<row>` for a row whose answer is not finite, and at `interval`
-        for a level that the version's calibration rows do not allow.
+        Raises Invalid at `instances.<row>` for a row whose answer is not finite, at `interval`
+        for a level that the version's calibration rows do not allow, and at `threshold` for one of
+        a version that has not two classes.
         """
+        if options.threshold is not None and len(self.signature.classes) != 2:
+            raise Invalid.at("threshold", "Only a version of two classes has a threshold.")
         feed = dict(inputs)
         for name in self.expanded:
             feed[name] = expand(feed[name][:, 0])
@@ -88,17 +94,22 @@ class LoadedVersion:
                 found, interval=options.interval, lower=lower.tolist(), upper=upper.tolist()
             )
         classes = list(self.signature.classes)
+        own = self.signature.threshold
+        threshold = own if options.threshold is None else options.threshold
+        winners = predicted_classes(output, self.signature.positive, threshold)
         found = Prediction(
             model=self.model,
             version=self.version,
-            predictions=[classes[winner] for winner in np.argmax(output, axis=1).tolist()],
+            predictions=[classes[winner] for winner in winners.tolist()],
             probabilities=output.tolist(),
             classes=classes,
+            threshold=threshold,
         )
         if options.interval is None:
             return found
-        sets = self.conformal.label_sets(output, options.interval).tolist()
-        labels = [list(compress(classes, inside)) for inside in sets]
+        sets = self.conformal.label_sets(output, options.interval)
+        sets[np.arange(len(sets)), winners] = True  # a threshold may answer the less probable one
+        labels = [list(compress(classes, inside)) for inside in sets.tolist()]
         return replace(found, interval=options.interval, labels=labels)
 
 

@@ -75,17 +75,24 @@ class Signature:
     classes: tuple[ClassLabel, ...]  # in the order of the probabilities; empty for a regression
     sample: dict[str, Any]  # one row that the model accepts
     unused: frozenset[str] = frozenset()  # other columns of the training data
+    # Of two classes: from which probability of the class of this number on that one is answered.
+    threshold: float | None = None
+    positive: int = 1
 
     @classmethod
     def from_json(cls, document: Document) -> "Signature":
         """Read a document that `models.registry.documents.SignatureSchema` accepts."""
+        classes = list(document["classes"] or ())
+        positive = document.get("positive_class")
         return cls(
             task=document["task"],
             target=document["target"],
             columns=tuple(map(InputColumn.from_json, document["columns"])),
-            classes=tuple(document["classes"] or ()),
+            classes=tuple(classes),
             sample=document["sample"],
             unused=frozenset(document.get("unused", ())) | {document["target"]},
+            threshold=document.get("threshold"),
+            positive=classes.index(positive) if positive in classes else 1,
         )
 
     @cached_property

@@ -43,7 +43,11 @@ def regression_metrics(truth: Array, predictions: Array) -> Metrics:
 
 
 def class_metrics(
-    truth: Array, probabilities: Array, task: Task, positive: int | None = None
+    truth: Array,
+    probabilities: Array,
+    task: Task,
+    positive: int | None = None,
+    threshold: float | None = None,
 ) -> Metrics:
     """Return the classification metrics of `models.trials.spec.METRICS`; `loss` is log loss.
 
@@ -52,10 +56,10 @@ def class_metrics(
     class 1 for a binary task and otherwise the plain (macro) means over all classes; a class that
     is never predicted, or that no row has, counts as 0. `auc` of several classes is the mean of one
     against the rest, and None unless the rows have every class. `balanced_accuracy` is the mean
-    recall over the classes that the rows have.
+    recall over the classes that the rows have. `threshold` is that of `predicted_classes`.
     """
     classes = probabilities.shape[1]
-    predicted = probabilities.argmax(axis=1)
+    predicted = predicted_classes(probabilities, positive, threshold)
     held, given, right = (
         np.bincount(numbers, minlength=classes)
         for numbers in (truth, predicted, truth[predicted == truth])
@@ -76,6 +80,21 @@ def class_metrics(
         "auc": _auc(truth, probabilities) if held.all() else None,
         "log_loss": loss,
     }
+
+
+def predicted_classes(
+    probabilities: Array, positive: int | None = None, threshold: float | None = None
+) -> Array:
+    """Return the number of the answered class of each row, (rows,).
+
+    It is the most probable one. With a threshold, which two classes may have, it is `positive`, or
+    class 1, where its probability is at least the threshold.
+    """
+    if threshold is None:
+        winners: Array = probabilities.argmax(axis=1)
+        return winners
+    column = 1 if positive is None else positive
+    return np.where(probabilities[:, column] >= threshold, column, 1 - column)
 
 
 def log_loss(truth: Array, probabilities: Array) -> float:

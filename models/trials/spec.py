@@ -42,6 +42,9 @@ METRICS: Mapping[Task, Mapping[str, Direction]] = {
 }
 
 
+# Of two classes, that a threshold may be chosen for; the others are best where all rows, or hardly
+# any, are of one class.
+THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1")
 CLASS_METRICS = ("precision", "recall", "f1")  # that count the rows of one class, or of each
 
 

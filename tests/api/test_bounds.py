@@ -28,6 +28,7 @@ DEPENDENT = {
     *(f"search_space.{name}" for name in ("bins", "frequencies", "frequency_scale")),
     *("search_space.numeric_embedding_size", "search_space.category_embedding_size"),
     *("objective", "early_stopping.start_from_epoch"),
+    *("threshold", "threshold.metric"),  # of two classes
     *("strategy.min_epochs", "pruning.min_epochs", "pruning.reduction_factor"),
     # Rows in JSON have no layout of a file.
     *(f"options.{name}" for name in ("header", "delimiter", "encoding", "skip_rows", "sheet")),

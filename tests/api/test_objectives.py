@@ -262,3 +262,44 @@ def test_the_objective_of_an_older_job_may_be_repeated(
     told = {"metric": "loss", "direction": "min", "positive_class": None}
     assert narrowed(app_client, job)["objective"] == told
     assert narrowed(app_client, job, objective="val_loss")["objective"] == told
+
+
+@pytest.mark.parametrize("threshold", ["auto", 0.25, {"metric": "f1"}])
+def test_a_threshold_is_stored_as_it_was_asked_for(
+    shared_client: FlaskClient, threshold: Any
+) -> None:
+    body = BODIES[Task.BINARY] | {"threshold": threshold}
+    job = shared_client.post("/tune", json=body).get_json()
+    assert job["request"]["threshold"] == threshold
+    assert shared_client.post("/tune", json=job["request"]).status_code == 202
+
+
+def test_a_threshold_is_left_to_the_objective(shared_client: FlaskClient) -> None:
+    for body in BODIES.values():
+        assert shared_client.post("/tune", json=body).get_json()["request"]["threshold"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "path"),
+    [
+        *((value, "threshold") for value in (0, 1, -0.1, 50, "f1", "0.5", True, None, [0.5])),
+        *(({"metric": name}, "threshold.metric") for name in ("recall", "loss", "", None)),
+        ({}, "threshold.metric"),
+        ({"metric": "f1", "value": 0.5}, "threshold.value"),
+    ],
+)
+def test_a_threshold_that_means_nothing_is_refused(
+    shared_client: FlaskClient, refused: Callable[..., dict[str, Any]], threshold: Any, path: str
+) -> None:
+    body = BODIES[Task.BINARY] | {"threshold": threshold}
+    assert list(refused(shared_client.post("/tune", json=body), 422)) == [path]
+
+
+@pytest.mark.parametrize("threshold", [0.25, {"metric": "f1"}])
+def test_only_two_classes_have_a_threshold(
+    shared_client: FlaskClient, refused: Callable[..., dict[str, Any]], threshold: Any
+) -> None:
+    several = {"model": "m", "dataset": "builtin:iris", "target": "target"}
+    for body in (BODIES[Task.REGRESSION], several):
+        answer = shared_client.post("/tune", json=body | {"threshold": threshold})
+        assert list(refused(answer, 422)) == ["threshold"]

@@ -98,3 +98,26 @@ def test_a_version_shows_what_its_intervals_cover(trained: Any) -> None:
     assert all(0 <= each["coverage"] <= 1 and each["rows"] == 6 for each in version["coverage"])
     assert version["evidence"]["calibration"]["rows"] == 12
     assert "calibration.json" in version["files"]
+
+
+def test_a_threshold_of_a_request_decides_between_two_classes(trained: Any) -> None:
+    body = ask(trained, "stock")
+    assert "threshold" not in body, "an objective of probabilities has none"
+    signature = trained.client.version("stock", 1)["signature"]
+    assert signature["threshold"] is None
+    column = body["classes"].index(signature["positive_class"])
+    for threshold in (0.01, 0.4, 0.99):
+        other = ask(trained, "stock", threshold=threshold)
+        assert other["threshold"] == threshold
+        assert other["probabilities"] == body["probabilities"]
+        for label, shares in zip(other["predictions"], other["probabilities"], strict=True):
+            assert (label == signature["positive_class"]) == (shares[column] >= threshold)
+
+
+def test_a_threshold_of_a_request_must_fit(trained: Any) -> None:
+    for value in (0, 1, -1, "0.5", True, [0.5]):
+        assert list(ask(trained, "stock", 422, threshold=value)["errors"]) == ["threshold"]
+    assert list(ask(trained, "flats", 422, threshold=0.5)["errors"]) == ["threshold"]
+    iris = trained.client.version("iris", 1)["signature"]["sample"]
+    refused = ask(trained, "iris", 422, instances=[iris], threshold=0.5)
+    assert list(refused["errors"]) == ["threshold"]

@@ -52,6 +52,12 @@ def test_jobs_from_before_rows_had_weights_are_read(make_spec) -> None:
     assert load_spec(document, "the job") == make_spec()
 
 
+def test_jobs_from_before_there_were_thresholds_are_read(make_spec) -> None:
+    document = dump_spec(make_spec())
+    assert document.pop("threshold") == "auto"
+    assert load_spec(document, "the job") == make_spec()
+
+
 def test_jobs_from_before_documents_had_a_version_are_read(make_spec) -> None:
     document = dump_spec(make_spec(budget={"target_score": 0.5}))
     del document["schema_version"]

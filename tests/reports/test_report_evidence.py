@@ -158,3 +158,11 @@ def test_a_version_without_probabilities_of_test_rows_says_why(
     page = read_page(app_client, "job_a")
     assert "reliability" not in page.images
     assert text in page.words
+
+
+def test_the_confusion_matrix_follows_the_threshold(app_client, record, register):
+    spec = classification(Task.BINARY)
+    given = answers("binary", ["a", "b"]) | {"threshold": 0.2, "positive": 0}
+    version = register(spec, given, {"loss": 1.0}, {"loss": 2.0})
+    record("job_a", rows(3), spec, version=version)
+    assert "confusion" in read_page(app_client, "job_a").images

@@ -8,7 +8,13 @@ from marshmallow.validate import Length, OneOf
 
 from models.data.preparation.weighting import label_name
 from models.fields import KeyedField, Reference, StrictFloat, described
-from models.trials.spec import METRICS, NETWORK_METRICS, Constraint, Objective
+from models.trials.spec import (
+    METRICS,
+    NETWORK_METRICS,
+    THRESHOLD_METRICS,
+    Constraint,
+    Objective,
+)
 
 MAX_OBJECTIVES = 3
 
@@ -171,3 +177,43 @@ _BOUNDS = KeyedField(
     values=ma.fields.Nested(BoundsSchema),
     validate=Length(min=1, error="Name at least one metric."),
 )
+
+
+class ThresholdMetricSchema(ma.Schema):
+    """The metric that a threshold is chosen for."""
+
+    metric = ma.fields.String(required=True, validate=OneOf(THRESHOLD_METRICS))
+
+
+_THRESHOLD_METRIC = ThresholdMetricSchema()
+
+
+class ThresholdField(ma.fields.Field[Any]):
+    """`auto`, read as None; a number above 0 and below 1; or an object that names a metric."""
+
+    default_error_messages = {
+        "form": 'Must be "auto", a number above 0 and below 1, or an object with a `metric`.'
+    }
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **kwargs: Any
+    ) -> float | str | None:
+        if value == "auto":
+            return None
+        if isinstance(value, Mapping):
+            metric: str = _THRESHOLD_METRIC.load(value)["metric"]
+            return metric
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            raise self.make_error("form")
+        return float(value)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        if value is None:
+            return "auto"
+        return {"metric": value} if isinstance(value, str) else value
+
+    def openapi(self, reference: Reference) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        share = {"minimum": 0, "exclusiveMinimum": True, "maximum": 1, "exclusiveMaximum": True}
+        word = {"type": "string", "enum": ["auto"]}
+        return {"oneOf": [word, {"type": "number", **share}, reference(ThresholdMetricSchema)]}

@@ -26,7 +26,7 @@ from models.fields import (
     tags_field,
 )
 from models.jobs.objectives import check_objectives
-from models.jobs.schema.objectives import ConstraintsField, ObjectiveField
+from models.jobs.schema.objectives import ConstraintsField, ObjectiveField, ThresholdField
 from models.jobs.schema.parts import (
     BudgetSchema,
     ClassWeightField,
@@ -42,7 +42,7 @@ from models.oracles.schema import StrategyField, without_retired
 from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Auto
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
-from models.trials.spec import Objective
+from models.trials.spec import THRESHOLD_METRICS, Objective
 
 MAX_ENSEMBLE = 20
 SCHEMA_VERSION = 2  # of stored documents; 1 had no number and `budget.target`
@@ -190,6 +190,18 @@ class JobSpecSchema(ma.Schema):
             " Several trials are taken only if they are better on rows that they were not chosen"
             " on.",
             default="auto",
+        ),
+    )
+    threshold = ThresholdField(
+        load_default=None,
+        allow_none=False,
+        metadata=described(
+            "Of two classes: from which probability on the positive class is predicted. A number,"
+            " or the metric that it is chosen for on rows that were not learned from:"
+            f" {', '.join(THRESHOLD_METRICS)}. `auto` chooses it for an objective that is one of"
+            " these; else the more probable class is predicted.",
+            default="auto",
+            example={"metric": "f1"},
         ),
     )
     refit = AutoBoolean(

@@ -122,6 +122,7 @@ class Saving(Phase):
             refit=job.spec.refits(rows),
             others=self._others(best),
             picks=job.spec.picks if job.chosen_trial is None else 1,
+            threshold=job.spec.wanted_threshold,
         )
 
     def _others(self, best: Trial) -> tuple[Candidate, ...]:

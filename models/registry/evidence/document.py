@@ -46,7 +46,9 @@ class Training:
     class_weights: dict[str, float] | None  # of those rows, by label; None if classes had none
 
 
-def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Document:
+def signature_document(
+    data: LoadedData, target: str, fold: PreparedFold, threshold: float | None = None
+) -> Document:
     """Describe what a version takes and gives; see `models.registry.documents.SignatureSchema`.
 
     The sample is a training row, one without missing cells if there is one.
@@ -55,14 +57,25 @@ def signature_document(data: LoadedData, target: str, fold: PreparedFold) -> Doc
     columns = [data.dataset.column(name) for name in data.features]
     unused = [name for name in data.dataset.names if name not in {*data.features, target}]
     rows = data.split.folds[0].train
+    decision: Document = {}
+    if task is Task.BINARY:
+        label = fold.encoder.classes[positive_number(fold)]
+        decision = {"threshold": threshold, "positive_class": label}
     return {
         "task": task.value,
         "target": target,
         "columns": [_column_document(column, data, rows) for column in columns],
         "classes": None if task is Task.REGRESSION else list(fold.encoder.classes),
+        **decision,
         "sample": _sample(columns, data, rows),
         "unused": unused,
     }
+
+
+def positive_number(fold: PreparedFold) -> int:
+    """Return the number of the positive one of two classes."""
+    named = fold.training.positive_class
+    return 1 if named is None else named
 
 
 def held_out_document(

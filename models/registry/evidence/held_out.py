@@ -1,7 +1,7 @@
 """A version on the rows that neither training nor search saw."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,18 +56,21 @@ def measure_held_out(
     fold: PreparedFold,
     learned: Part,
     answers: Answers,
+    threshold: float | None = None,
 ) -> HeldOut:
     """Score the answers that will be served on the test rows of `data`, beside baselines.
 
     The baselines learn from the rows `learned`, as the version did; the trivial one predicts the
-    mean of the rows that `fold` was trained on, or their class shares.
+    mean of the rows that `fold` was trained on, or their class shares. Of two classes, labels are
+    those from `threshold` on. The comparison with trees is without it, as they have none.
     """
     dataset, rows = data.test_part()
     target = trial.data.target
     if not len(rows):
         nothing = nothing_held_out(fold, target)
         return HeldOut(0, None, None, None, nothing, np.empty(0), np.empty((0, 1)), _nothing(trial))
-    scoring = Scoring(fold.encoder, fold.training.positive_class)
+    plain = Scoring(fold.encoder, fold.training.positive_class)
+    scoring = replace(plain, threshold=threshold)
     values = dataset.values[target][rows]
     truth = scoring.truth(values)
     served = answers(dataset, rows)
@@ -77,7 +80,7 @@ def measure_held_out(
     trivial = _guess(fold, len(rows))
     linear, trees = train_baselines(data, trial.data, learned, (dataset, rows))
     objective = measured_by(trial.data.task, trial.objective)
-    compared = compare_with_trees(scoring, objective, truth, served, trees, draws, len(learned[1]))
+    compared = compare_with_trees(plain, objective, truth, served, trees, draws, len(learned[1]))
     evidence = {
         "test": {
             "rows": len(rows),
@@ -91,11 +94,11 @@ def measure_held_out(
         },
         "baseline": {
             "predicts": predicts(trial),
-            "metrics": scoring.metrics(truth, trivial),
-            "intervals": scoring.intervals(truth, trivial, draws),
+            "metrics": plain.metrics(truth, trivial),
+            "intervals": plain.intervals(truth, trivial, draws),
         },
         "baselines": {
-            name: _baseline_document(each, scoring, truth, draws)
+            name: _baseline_document(each, plain, truth, draws)
             for name, each in (("linear", linear), ("trees", trees))
         },
         **_compared_document(compared),
@@ -116,7 +119,8 @@ def measure_held_out(
         intervals=intervals,
         baseline=evidence["baseline"]["metrics"],
         answers=held_out_document(fold, target, rows, values, served)
-        | {"test_dataset": None if data.test_dataset is None else data.test_dataset.digest()},
+        | {"test_dataset": None if data.test_dataset is None else data.test_dataset.digest()}
+        | {"threshold": threshold, "positive": plain.positive},
         truth=truth,
         served=served,
         evidence=evidence,

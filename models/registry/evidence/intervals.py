@@ -24,6 +24,7 @@ from models.trials.metrics import (
     Metrics,
     class_metrics,
     class_probabilities,
+    predicted_classes,
     regression_metrics,
 )
 from models.trials.spec import METRICS
@@ -102,6 +103,7 @@ class Scoring:
 
     encoder: TargetEncoder
     positive: int | None  # class that precision, recall and f1 count
+    threshold: float | None = None  # from which probability on it is answered
 
     @property
     def task(self) -> Task:
@@ -123,7 +125,8 @@ class Scoring:
                 found = regression_metrics(truth, answers[:, 0].astype(np.float64))
             # The square of an error may be too large for a number.
             return {name: value if _is_finite(value) else None for name, value in found.items()}
-        return class_metrics(truth, class_probabilities(answers), self.task, self.positive)
+        given = class_probabilities(answers)
+        return class_metrics(truth, given, self.task, self.positive, self.threshold)
 
     def resampled(
         self, truth: Array, answers: Array, draws: Resamples, names: Sequence[str] | None = None
@@ -167,7 +170,7 @@ class Scoring:
             found["auc"] = _areas(truth, probabilities, draws, held)
         if set(wanted) <= found.keys():
             return found
-        predicted = probabilities.argmax(axis=1)
+        predicted = predicted_classes(probabilities, self.positive, self.threshold)
         chosen = draws.class_counts(predicted, classes, everyone)
         right = draws.class_counts(truth, classes, predicted == truth)
         return found | _counted(held, chosen, right, self._averaged)

@@ -11,6 +11,7 @@ from models.registry.documents import Document
 from models.reports.figures.drawing import BLUE, CYCLE, GREY, INK, RED, FigureKind, printable
 from models.reports.figures.labels import number, shortened
 from models.reports.job_report import JobReport, present, reason_of
+from models.trials.metrics import predicted_classes
 
 Array = np.ndarray[Any, Any]
 
@@ -47,7 +48,9 @@ def _draw_confusion(axes: Axes, report: JobReport) -> str:
     answers = present(report.answers)
     truth, probabilities = _class_answers(answers)
     classes = answers["classes"] or []
-    counts = confusion_matrix(truth, probabilities.argmax(axis=1), labels=np.arange(len(classes)))
+    threshold = answers.get("threshold")
+    predicted = predicted_classes(probabilities, answers.get("positive"), threshold)
+    counts = confusion_matrix(truth, predicted, labels=np.arange(len(classes)))
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
@@ -61,7 +64,8 @@ def _draw_confusion(axes: Axes, report: JobReport) -> str:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     right = float(np.trace(counts) / max(1, counts.sum()))
-    return f"{_rows_text(answers)}, accuracy {right:.3f}"
+    at = "" if threshold is None else f", threshold {number(threshold)}"
+    return f"{_rows_text(answers)}{at}, accuracy {right:.3f}"
 
 
 def _draw_roc(axes: Axes, report: JobReport) -> str:
