@@ -5,30 +5,19 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from models.data.preparation.tasks import Task
 from models.networks import families
 from models.registry.catalog import artifact_folder
-from models.registry.certainty.document import certainty_document
-from models.registry.certainty.rows import calibration_document, calibration_rows
-from models.registry.certainty.temperature import (
-    choose_temperature,
-    tempered,
-    with_temperature,
-)
-from models.registry.certainty.threshold import Threshold, choose_threshold
+from models.registry.certainty.certainty import choose_certainty
+from models.registry.certainty.temperature import with_temperature
 from models.registry.documents import CALIBRATION_FILE
-from models.registry.evidence.document import (
-    evidence_document,
-    positive_number,
-    signature_document,
-)
+from models.registry.evidence.document import evidence_document, signature_document
 from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec
 from models.registry.files import entry_path
@@ -63,39 +52,22 @@ def build_version(spec: ExportSpec) -> ExportResult:
     training again fails. Nothing is written then.
     """
     members, data = build_members(spec)
-    ref, fold = spec.trial.data, members.folds[0]
-    rows = calibration_rows(data, ref, members)
-    temperature = choose_temperature(rows, ref, members)
-    rows = replace(rows, answers=tempered(rows.answers, temperature.value))
-    threshold = Threshold()
-    if ref.task is Task.BINARY and spec.threshold is not None:
-        threshold = choose_threshold(rows, spec.threshold, positive_number(fold))
+    fold, preprocessors = members.folds[0], [each.preprocessor for each in members.folds]
+    certainty = choose_certainty(data, spec.trial.data, members, spec.threshold)
+    temperature, threshold = certainty.temperature.value, certainty.threshold.value
     averaged = members.network()
-    network = with_temperature(averaged, temperature.value)
-    preprocessors = [each.preprocessor for each in members.folds]
-    graph = merge(preprocessors, fold.encoder, averaged, temperature.value)
+    network = with_temperature(averaged, temperature)
+    graph = merge(preprocessors, fold.encoder, averaged, temperature)
     onnx = OnnxAnswers.load(graph)
     parity = check_parity(network, members.folds, onnx, data)
-    held_out = measure_held_out(
-        spec.trial,
-        data,
-        fold,
-        members.learned,
-        partial(onnx, features=data.features),
-        threshold.value,
-    )
-    signature = signature_document(data, ref.target, fold, threshold.value)
+    answers = partial(onnx, features=data.features)
+    held_out = measure_held_out(spec.trial, data, fold, members.learned, answers, threshold)
+    signature = signature_document(data, spec.trial.data.target, fold, threshold)
     evidence = evidence_document(
         spec.trial, spec.result, data, members.training(), held_out.evidence, parity
     )
-    evidence["ensemble"] = members.ensemble()
-    calibration = calibration_document(rows)
-    positive = fold.training.positive_class
-    evidence |= certainty_document(rows, temperature, calibration, held_out, positive)
-    evidence["threshold"] = None
-    if ref.task is Task.BINARY:
-        evidence["threshold"] = threshold.document(held_out, positive_number(fold))
-    first, *others = (each.preprocessor.to_json() for each in members.folds)
+    evidence |= {"ensemble": members.ensemble(), **certainty.document(held_out)}
+    first, *others = (each.to_json() for each in preprocessors)
     preprocessing: dict[str, Any] = {"preprocessor": first, "target": fold.encoder.to_json()}
     if others:  # one for each further input of the network
         preprocessing["other_preprocessors"] = others
@@ -104,7 +76,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
         "model.keras": _keras_file(network),
         "preprocessing.json": _json_file(preprocessing),
         "signature.json": _json_file(signature),
-        CALIBRATION_FILE: _json_file(calibration, indent=None),
+        CALIBRATION_FILE: _json_file(certainty.file(), indent=None),
         "held_out.json": _json_file(held_out.answers, indent=None),
     }
     entries = {name: _entry(name, content) for name, content in files.items()}

@@ -119,12 +119,11 @@ def with_temperature(network: keras.Model, temperature: float | None) -> keras.M
         return network
     (given,) = network.outputs
     units = given.shape[-1]
-    offset = SMOOTHING / max(2, units)
-    smooth = keras.layers.Rescaling(1 - SMOOTHING, offset, name="smoothing")(given)
-    logits = keras.ops.log(smooth)
+    smoothing = keras.layers.Rescaling(1 - SMOOTHING, SMOOTHING / max(2, units), name="smoothing")
+    logits = keras.ops.log(smoothing(given))
     if units == 1:
-        rest = keras.layers.Rescaling(-1.0, 1.0, name="other_class")(smooth)
-        logits = keras.layers.Subtract(name="log_odds")([logits, keras.ops.log(rest)])
+        other = keras.layers.Rescaling(-1.0, 1.0, name="other_class")(given)
+        logits = keras.layers.Subtract(name="log_odds")([logits, keras.ops.log(smoothing(other))])
     cooled = keras.layers.Rescaling(1 / temperature, name="temperature")(logits)
     activation = "sigmoid" if units == 1 else "softmax"
     answer = keras.layers.Activation(activation, name="calibrated")(cooled)

@@ -23,7 +23,7 @@ from models.registry.onnx.network import network_graph
 Array = np.ndarray[Any, Any]
 
 _NETWORK = "network/"
-SMOOTHING = 4e-5  # of probabilities, before their logarithms are divided by a temperature
+SMOOTHING = 1e-4  # of probabilities, before their logarithms are divided by a temperature
 
 
 def merge(
