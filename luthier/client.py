@@ -191,7 +191,10 @@ class Client:
     def predict(
         self, model: str, instances: Sequence[Any], **version_or_alias: Any
     ) -> dict[str, Any]:
-        """Predict rows with a model's champion, or with `version=` or `alias=`."""
+        """Predict rows with a model's champion, or with `version=` or `alias=`.
+
+        Other fields of the request, such as `interval=0.9`, go the same way.
+        """
         body = {"model": model, "instances": list(instances), **version_or_alias}
         return self._call("POST", "/predict", json=body)
 

@@ -108,7 +108,8 @@ def _mean_outputs(
 
     Nothing is returned unless those of every run are stored and have the same shape.
     """
-    by_fold: dict[int, list[tuple[Array, float]]] = defaultdict(list)
+    sums: dict[int, Array] = {}
+    shares: dict[int, float] = defaultdict(float)
     for run, share in sources:
         try:
             outputs = load_outputs(artifacts, run.weights)
@@ -116,11 +117,10 @@ def _mean_outputs(
             outputs = None
         if outputs is None:
             return {}
-        by_fold[run.fold].append((outputs, share))
-    means: dict[int, Array] = {}
-    for number, found in by_fold.items():
-        if len({outputs.shape for outputs, _ in found}) > 1:
+        weighted = share * outputs.astype(np.float64)
+        known = sums.setdefault(run.fold, np.zeros_like(weighted))
+        if known.shape != weighted.shape:
             return {}
-        listed, shares = zip(*found, strict=True)
-        means[number] = np.average(listed, axis=0, weights=shares)
-    return means
+        known += weighted
+        shares[run.fold] += share
+    return {fold: total / shares[fold] for fold, total in sums.items()}
