@@ -7,7 +7,6 @@ logarithms of slightly smoothed probabilities are taken: (1 - SMOOTHING) * p + S
 """
 
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import keras
@@ -19,7 +18,7 @@ from models.registry.certainty.rows import CalibrationRows
 from models.registry.documents import Document
 from models.registry.members import Members
 from models.registry.onnx.model import SMOOTHING
-from models.trials.metrics import log_loss
+from models.trials.metrics import PROBABILITY_MARGIN
 from models.trials.spec import DataRef
 
 Array = np.ndarray[Any, Any]
@@ -28,7 +27,6 @@ MIN_ROWS = 50
 MAX_ROWS = 10_000  # that it is fitted on
 # Beyond the upper bound, a temperature makes the rounding of a probability near 1 visible.
 BOUNDS = (1 / 3, 3.0)
-_NEAR_ONE = 0.01  # of the temperature's logarithm, which changes nothing that could be seen
 
 OF_A_REGRESSION = "A regression has no probabilities."
 WITH_CLASS_WEIGHTS = "Class weights distort the probabilities on purpose, which is left as it is."
@@ -36,7 +34,7 @@ OF_SEVERAL_SEEDS = (
     "The answer is the mean over several seeds of one trial, which is less sure than the one"
     " network whose answers were stored."
 )
-NO_BETTER = "No temperature is better on rows that it was not fitted on."
+NO_BETTER = "No temperature is clearly better on rows that it was not fitted on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,8 @@ class Temperature:
 def choose_temperature(rows: CalibrationRows, ref: DataRef, members: Members) -> Temperature:
     """Fit a temperature on calibration rows; there is none unless it is better on unseen ones.
 
-    Each half of the rows judges, by the log loss, what was fitted on the other half.
+    Each half of the rows judges, by the log loss, what was fitted on the other half. The mean gain
+    must be above its standard error.
     """
     if ref.task is Task.REGRESSION:
         return Temperature(note=OF_A_REGRESSION)
@@ -80,17 +79,18 @@ def fitted(truth: Array, probabilities: Array) -> Temperature:
     """Choose the temperature of probabilities (rows, classes) of the class numbers `truth`."""
     order = np.random.default_rng(0).permutation(len(truth))[:MAX_ROWS]
     halves = order[::2], order[1::2]
-    before = fmean(log_loss(truth[half], probabilities[half]) for half in halves)
-    after = fmean(
-        log_loss(
-            truth[rest], tempered(probabilities[rest], _best(truth[seen], probabilities[seen]))
-        )
-        for seen, rest in (halves, halves[::-1])
-    )
-    value = _best(truth[order], probabilities[order])
-    if not after < before or abs(np.log(value)) < _NEAR_ONE:
-        return Temperature(None, NO_BETTER, before, after)
-    return Temperature(float(f"{value:.4g}"), None, before, after)
+    plain, with_it = [], []
+    for seen, rest in (halves, halves[::-1]):
+        found = _best(truth[seen], probabilities[seen])
+        plain.append(_losses(truth[rest], probabilities[rest]))
+        with_it.append(_losses(truth[rest], tempered(probabilities[rest], found)))
+    before, after = np.concatenate(plain), np.concatenate(with_it)
+    unseen = float(before.mean()), float(after.mean())
+    gains = before - after
+    # One standard error: what is less may be chance.
+    if not gains.mean() > gains.std() / np.sqrt(len(gains)):
+        return Temperature(None, NO_BETTER, *unseen)
+    return Temperature(float(f"{_best(truth[order], probabilities[order]):.4g}"), None, *unseen)
 
 
 def tempered(probabilities: Array, temperature: float | None) -> Array:
@@ -136,7 +136,14 @@ def _best(truth: Array, probabilities: Array) -> float:
     low, high = np.log(BOUNDS)
 
     def loss(logarithm: float) -> float:
-        return log_loss(truth, tempered(probabilities, float(np.exp(logarithm))))
+        return float(_losses(truth, tempered(probabilities, float(np.exp(logarithm)))).mean())
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def _losses(truth: Array, probabilities: Array) -> Array:
+    """Return the log loss of each row, (rows,)."""
+    given = probabilities[np.arange(len(truth)), truth]
+    losses: Array = -np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
+    return losses
