@@ -19,7 +19,7 @@ from api.schemas.tune.jobs import JobSchema
 from api.schemas.tune.trials import TrialPageSchema
 from api.services import services
 from models.access.idempotency import HEADER, MAX_LENGTH, Answer, Claim, Finished
-from models.access.keys import ANONYMOUS
+from models.access.keys import ANONYMOUS, Caller, Scope
 from models.errors import Conflict, Invalid
 from models.store.audit import Actor, Command, carry_out
 from models.telemetry import add_about
@@ -102,13 +102,17 @@ def _command(operation: Operation) -> Command:
     named = dict(request.view_args or {})
     kind = next(iter(named), None) or _KINDS.get(request.blueprint or "", request.blueprint or "")
     return Command(
-        _ANONYMOUS if caller is None else Actor(caller.name, caller.key_id),
+        _ANONYMOUS if caller is None else _actor(caller),
         operation.id,
         kind,
         named.pop(kind, None),
         named | _query(),
         request_id(),
     )
+
+
+def _actor(caller: Caller) -> Actor:
+    return Actor(caller.name, caller.key_id, caller.may(Scope.PROMOTE))
 
 
 def _query() -> dict[str, Any]:

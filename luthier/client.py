@@ -207,6 +207,28 @@ class Client:
         """Return a version with its evidence, signature and layers."""
         return self._call("GET", f"/models/{model}/versions/{version}")
 
+    def promote(
+        self, model: str, version: int, reason: str | None = None, expected: int | None = None
+    ) -> dict[str, Any]:
+        """Point `champion` at a version and return the model.
+
+        With `expected` only if `champion` points at that version; `reason` goes to the history.
+        """
+        body = {"version": version} | ({} if reason is None else {"reason": reason})
+        headers = {} if expected is None else {"If-Match": f'"{expected}"'}
+        path = f"/models/{model}/aliases/champion"
+        return self._call("PUT", path, json=body, headers=headers)
+
+    def moves(self, model: str, alias: str = "champion") -> list[dict[str, Any]]:
+        """Return the latest moves of an alias, newest first: when, from, to, by whom and why."""
+        items: list[dict[str, Any]]
+        items = self._call("GET", f"/models/{model}/aliases/{alias}/history")["items"]
+        return items
+
+    def auto_promote(self, model: str, *, is_on: bool = True) -> dict[str, Any]:
+        """Let any job that finds a better version move `champion`, or only those that may."""
+        return self._call("PATCH", f"/models/{model}", json={"auto_promote": is_on})
+
     def _wait(self, seconds: float) -> dict[str, Any]:
         """Return the arguments of a call whose answer comes up to `seconds` later."""
         if not seconds:
@@ -229,15 +251,19 @@ class Client:
         body: dict[str, Any] = response.json()
         return body
 
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **arguments: Any
+    ) -> httpx.Response:
         """Send a request; again if the connection broke, or while the first one is under way.
 
         Its key keeps the service from carrying it out twice.
         """
-        headers = {"Idempotency-Key": secrets.token_hex(16)} if method in ("POST", "PATCH") else {}
+        sent = dict(headers or {})
+        if method in ("POST", "PATCH"):
+            sent["Idempotency-Key"] = secrets.token_hex(16)
         for left in reversed(range(_TRIES)):
             try:
-                response = self._http.request(method, path, headers=headers, **arguments)
+                response = self._http.request(method, path, headers=sent, **arguments)
             except (httpx.NetworkError, httpx.RemoteProtocolError):
                 if not left:
                     raise

@@ -32,6 +32,13 @@ class Invalid(LuthierError):
         return Invalid({f"{prefix}.{path}": texts for path, texts in self.errors.items()})
 
 
+class Forbidden(Invalid):
+    """The caller may not ask for this; the errors name the fields."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Forbidden, (self.errors,))
+
+
 class NotFound(LuthierError):
     """No such dataset, job, trial, model, version or alias."""
 

@@ -11,7 +11,10 @@ from werkzeug.http import quote_etag
 from api.parsing import Blueprint
 from api.schemas.fields import page
 from api.schemas.models import (
+    AliasMovePageSchema,
+    AliasMovesQuery,
     AliasSchema,
+    ModelChangeSchema,
     ModelDetailSchema,
     ModelPageSchema,
     ModelSchema,
@@ -110,8 +113,26 @@ def point(
     tags = request.if_match  # empty, too, if the header cannot be read: then nothing matches
     is_sent = "If-Match" in request.headers
     expects = (lambda version: tags.contains(str(version))) if is_sent else None
-    services().models.set_alias(model, alias, wanted["version"], expects)
+    services().models.set_alias(model, alias, wanted["version"], expects, wanted["reason"])
     return services().models.model(model), 200, {"ETag": quote_etag(str(wanted["version"]))}
+
+
+@blueprint.route("/<model>/aliases/<alias>/history", methods=["GET"])
+@blueprint.arguments(AliasMovesQuery, location="query")
+@blueprint.response(200, AliasMovePageSchema)
+def moves(query: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
+    """List the moves of an alias, newest first: when, from where to where, by whom and why."""
+    found = services().models.moves(model, alias, query["limit"] + 1, query["after"])
+    return page(found, query["limit"], lambda move: move.id)
+
+
+@blueprint.route("/<model>", methods=["PATCH"])
+@blueprint.arguments(ModelChangeSchema)
+@blueprint.response(200, ModelSchema)
+def change(wanted: dict[str, Any], model: str) -> ModelRecord:
+    """Change who may move `champion` by a job."""
+    services().models.set_auto_promote(model, is_on=wanted["auto_promote"])
+    return services().models.model(model)
 
 
 @blueprint.route("/<model>/rollback", methods=["POST"])
@@ -119,7 +140,7 @@ def point(
 @blueprint.response(200, ModelSchema)
 def rollback(wanted: dict[str, Any], model: str) -> ModelRecord:
     """Point `champion` back at the version before."""
-    services().models.rollback(model, wanted["from_"])
+    services().models.rollback(model, wanted["from_"], wanted["reason"])
     return services().models.model(model)
 
 

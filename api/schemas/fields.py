@@ -73,6 +73,55 @@ def conclusion_field() -> ma.fields.String:
     )
 
 
+class PromotionSchema(ma.Schema):
+    """Whether a version became the champion when it was made, and the figures behind that."""
+
+    promoted = ma.fields.Boolean()
+    reason = ma.fields.String(metadata=described("Why, or why not, in a sentence."))
+    champion = ma.fields.Integer(
+        allow_none=True, metadata=described("The version that `champion` pointed at.")
+    )
+    differs = ma.fields.List(
+        ma.fields.String(),
+        metadata=described("Of `task`, `target`, `classes` and `inputs`, what is not as there."),
+    )
+    better = ma.fields.Raw(
+        allow_none=True,
+        metadata={
+            "oneOf": [{"type": "boolean"}, {"type": "string", "enum": [UNDECIDED]}],
+            "description": "Whether the 95 % interval of the gain lies above `min_gain`, below 0,"
+            " or neither; null where the two were not compared.",
+        },
+    )
+    metric = ma.fields.String(allow_none=True)
+    score = ma.fields.Float(allow_none=True, metadata=described("Of the version."))
+    interval = interval_field("95 %, of `score`.")
+    champion_score = ma.fields.Float(allow_none=True)
+    champion_interval = interval_field("95 %, of `champion_score`.")
+    difference = ma.fields.Float(
+        allow_none=True, metadata=described("Above 0 if the version is better.")
+    )
+    difference_interval = interval_field("95 %, of `difference`, over paired resamples.")
+    rows = ma.fields.Integer(
+        allow_none=True, metadata=described("Test rows that neither version learned from.")
+    )
+    promote = ma.fields.String(metadata=described("As the job asked."))
+    min_gain = ma.fields.Float()
+    breaking = ma.fields.Boolean()
+    trouble = ma.fields.String(
+        allow_none=True, metadata=described("Why the two were not compared.")
+    )
+
+
+def promotion_field() -> ma.fields.Nested:
+    """Make the field of the verdict on a version."""
+    return ma.fields.Nested(
+        PromotionSchema,
+        allow_none=True,
+        metadata=described("See docs/promotion.md. Null without a version, and in older ones."),
+    )
+
+
 def moment(text: str) -> ma.fields.AwareDateTime:
     """Make the field of a query for a time with a zone; `text` describes it."""
     return ma.fields.AwareDateTime(

@@ -4,13 +4,22 @@ import marshmallow as ma
 from marshmallow.validate import Range
 
 from api.schemas.fields import (
+    DEFAULT_LIMIT,
     PageQuery,
+    PromotionSchema,
     conclusion_field,
     interval_field,
     intervals_field,
+    promotion_field,
     trees_field,
 )
-from models.fields import LARGEST_NUMBER, StrictInteger, described
+from models.fields import (
+    LARGEST_NUMBER,
+    StrictBoolean,
+    StrictInteger,
+    described,
+    description_field,
+)
 
 
 class ModelsQuery(PageQuery):
@@ -36,6 +45,7 @@ class VersionSummarySchema(ma.Schema):
     baseline_intervals = intervals_field("The same of `baseline`.")
     better_than_trees = trees_field()
     conclusion = conclusion_field()
+    promotion = promotion_field()
     unreadable = ma.fields.String(
         allow_none=True,
         metadata=described("Why its files or metrics cannot be read; null if they can."),
@@ -59,6 +69,12 @@ class ModelSchema(ma.Schema):
     )
     created = ma.fields.DateTime(format="iso", metadata=described("Of its newest version."))
     bytes = ma.fields.Integer(metadata=described("Of the files of all versions."))
+    auto_promote = ma.fields.Boolean(
+        metadata=described(
+            "Whether a better version moves `champion` also where its job's key lacks the scope"
+            " `promote`."
+        )
+    )
 
 
 class ModelDetailSchema(ModelSchema):
@@ -246,12 +262,20 @@ class VersionSchema(VersionSummarySchema):
     )
 
 
+def _reason() -> ma.fields.String:
+    return description_field(
+        load_default=None,
+        metadata=described("Why, for the history of the alias.", example="It answers faster."),
+    )
+
+
 class AliasSchema(ma.Schema):
     """The new version of an alias."""
 
     version = StrictInteger(
         required=True, validate=Range(1, LARGEST_NUMBER), metadata={"example": 2}
     )
+    reason = _reason()
 
 
 class RollbackSchema(ma.Schema):
@@ -263,3 +287,66 @@ class RollbackSchema(ma.Schema):
         validate=Range(1, LARGEST_NUMBER),
         metadata=described("The present champion; 409 if it is another version.", example=4),
     )
+    reason = _reason()
+
+
+class ModelChangeSchema(ma.Schema):
+    """The settings of a model to change."""
+
+    auto_promote = StrictBoolean(
+        required=True,
+        metadata=described(
+            "Let jobs with `promote: if_better` move `champion` also where their key lacks the"
+            " scope `promote`."
+        ),
+    )
+
+
+class AliasMovesQuery(ma.Schema):
+    """The moves to return."""
+
+    limit = ma.fields.Integer(
+        load_default=DEFAULT_LIMIT,
+        validate=Range(1, 1000),
+        metadata=described("Most items to return."),
+    )
+    after = ma.fields.Integer(
+        load_default=None,
+        validate=Range(1, LARGEST_NUMBER),
+        metadata=described("`next` of the page before."),
+    )
+
+
+class AliasMoveSchema(ma.Schema):
+    """One move of an alias."""
+
+    id = ma.fields.Integer(metadata=described("Later moves have higher numbers."))
+    time = ma.fields.DateTime(attribute="created", format="iso")
+    from_ = ma.fields.Integer(
+        data_key="from",
+        attribute="previous",
+        allow_none=True,
+        metadata=described("The version before; null if there was none."),
+    )
+    to = ma.fields.Integer(
+        attribute="version",
+        allow_none=True,
+        metadata=described("The version since; null: the alias was deleted."),
+    )
+    by = ma.fields.String(
+        attribute="actor",
+        allow_none=True,
+        metadata=described("Name of the API key; `anonymous` without keys, null if unknown."),
+    )
+    job = ma.fields.String(
+        allow_none=True, metadata=described("The job whose version was promoted at its end.")
+    )
+    reason = ma.fields.String()
+    promotion = ma.fields.Nested(PromotionSchema, attribute="verdict", allow_none=True)
+
+
+class AliasMovePageSchema(ma.Schema):
+    """A part of the moves of an alias, newest first."""
+
+    items = ma.fields.List(ma.fields.Nested(AliasMoveSchema))
+    next = ma.fields.String(allow_none=True)

@@ -27,6 +27,7 @@ class Scope(StrEnum):
     READ = "read"
     TUNE = "tune"
     PREDICT = "predict"
+    PROMOTE = "promote"
     ADMIN = "admin"
 
 

@@ -36,7 +36,7 @@ from models.jobs.store.unit_of_work import (
 from models.oracles.strategy import plan
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
-from models.store.audit import actor_name, tell
+from models.store.audit import actor_may_promote, actor_name, tell
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials, versions
 
@@ -92,6 +92,7 @@ class JobCommands:
             "seconds": 0.0,
             "data_notes": data_notes,
             "description": spec.description,
+            "may_promote": actor_may_promote(),
         }
         tell("job", str(row["id"]), model=spec.model)
         with self._database.write() as connection:
@@ -178,13 +179,12 @@ class JobCommands:
             elif not _has_winner(unit, found):
                 kept = " that keeps its constraints" if found.spec.constraints else ""
                 raise Conflict(f"No trial of job {job} has a score{kept}, and none is trained now.")
-            unit.set(
+            unit.steer(
                 stop_reason=found.stop_reason or "finish",
                 chosen_trial=trial,
                 error=None,
                 finished=None,
                 attempts=0,
-                changes=found.changes + 1,
             )
             if found.state not in (JobState.QUEUED, JobState.RUNNING):
                 unit.change_state(JobState.QUEUED)
@@ -236,7 +236,7 @@ class JobCommands:
             listed = _checked(found.spec, wanted)
             planned = found.planned_trials + len(listed)
             check_trials(planned, self._max_trials, "trials")
-            unit.set(planned_trials=planned, changes=found.changes + 1)
+            unit.steer(planned_trials=planned)
             enqueued = _enqueue(unit, listed, found.spec.budget.epochs)
             tell(trials=[trial.number for trial in enqueued])
             return enqueued
@@ -271,7 +271,7 @@ class JobCommands:
         if found.state.is_final:
             unit.change_state(JobState.QUEUED)
         tell(budget=dict(limits))
-        unit.set(spec=dump_spec(spec), planned_trials=planned, changes=found.changes + 1)
+        unit.steer(spec=dump_spec(spec), planned_trials=planned)
 
     def discard(self, job: str, number: int) -> None:
         """Take a trial out of a job: it counts and teaches no more, and a running one is ended.
@@ -302,7 +302,7 @@ class JobCommands:
             is_replaced = found.stop_reason is None and not is_enqueued(trial.key, number)
             planned = found.planned_trials - (not is_replaced)
             chosen = None if found.chosen_trial == number else found.chosen_trial
-            unit.set(planned_trials=planned, chosen_trial=chosen, changes=found.changes + 1)
+            unit.steer(planned_trials=planned, chosen_trial=chosen)
         self._artifacts.try_delete(f"{artifact_folder(job)}/trials/{number}")
 
 

@@ -140,7 +140,8 @@ class Job:
     created_by: str | None = None  # name of a key; None in jobs of versions before 0.3
     claims: int = 0  # times that a worker took it, by which a run is told from those before it
     waiting_for: str | None = None  # what keeps it from going on, in a sentence
-    # `warnings` and `columns` of its data, and `trees`: its version beside boosted trees
+    # `warnings` and `columns` of its data; of its version `trees`, what it is beside boosted trees,
+    # and `promotion`
     data_notes: Mapping[str, Any] | None = None
     bytes: int | None = None  # of the weights that it keeps; None until they are counted
     chosen_trial: int | None = None  # that the user has chosen as the winner; None: the best
@@ -190,6 +191,12 @@ class Job:
     def conclusion(self) -> str | None:
         """The sentence that says so."""
         return self._trees.get("conclusion")
+
+    @property
+    def promotion(self) -> dict[str, Any] | None:
+        """The verdict whether its version becomes the champion, as in the version's details."""
+        found = (self.data_notes or {}).get("promotion")
+        return found if isinstance(found, dict) else None
 
     @property
     def _trees(self) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Self
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
 from models.data.preparation.weighting import ClassWeight
-from models.errors import Invalid
+from models.errors import Forbidden, Invalid
 from models.jobs.pruning import PruningRule
 from models.networks.steps import default_epochs, default_patience
 from models.oracles.strategy import Strategy
+from models.registry.promotion import Promote
 from models.space.space import SearchSpace
+from models.store.audit import actor_may_promote
 from models.trials.monitor import Monitor, monitored_metric
 from models.trials.spec import (
     NETWORK_METRICS,
@@ -95,6 +97,9 @@ class JobSpec:
     threshold: float | str | None = None
     other_objectives: tuple[Objective, ...] = ()  # beside the first, which ranks the trials
     constraints: tuple[Constraint, ...] = ()  # a trial that breaks one is never the winner
+    promote: Promote = Promote.IF_BETTER  # when `champion` moves to the version
+    min_gain: float = 0.0  # by which it must be better, in the units of the metric
+    breaking: bool = False  # whether it may have another contract than the champion
     # Labels that its user may change later, so they are no part of the stored document.
     tags: tuple[str, ...] = field(default=(), compare=False)
     description: str | None = field(default=None, compare=False)
@@ -204,3 +209,11 @@ def check_trials(trials: int, limit: int | None, path: str = "budget.max_trials"
             f"The job would have {trials:,} trials, more than the {limit:,} of"
             " LUTHIER_MAX_TRIALS_PER_JOB.",
         )
+
+
+def check_promotion(request: JobSpec) -> None:
+    """Raise Forbidden for a promotion that only those may ask for who may move aliases."""
+    asked = {"promote": request.promote is Promote.ALWAYS, "breaking": request.breaking}
+    if not actor_may_promote() and any(asked.values()):
+        text = "The key lacks the scope `promote`, which this needs."
+        raise Forbidden({path: [text] for path, is_asked in asked.items() if is_asked})

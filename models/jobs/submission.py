@@ -45,7 +45,7 @@ from models.jobs.pruning import check_pruning
 from models.jobs.reader import JobReader
 from models.jobs.schema.spec import dump_spec, shown_request
 from models.jobs.search.reuse import training_digest
-from models.jobs.spec import JobSpec, check_trials
+from models.jobs.spec import JobSpec, check_promotion, check_trials
 from models.jobs.store.rows import ranked
 from models.oracles.schema import check_strategy
 from models.oracles.strategy import Plan, decide, plan
@@ -150,7 +150,8 @@ class Submission:
         )
 
     def decide(self, request: JobSpec) -> Decision:
-        """Return the job that `request` would make and what it would try; nothing is started."""
+        """Return the job that `request` would make; nothing is started. Raises Forbidden, too."""
+        check_promotion(request)
         if request.narrow_from is None:
             decision = self._decide(request)
         else:

@@ -1,14 +1,85 @@
-"""Where aliases point, and their history, within the transactions of the catalog."""
+"""Where aliases point, and every move of theirs, within the transactions of the catalog.
+
+`alias_history` holds the versions that a rollback goes back to: it drops what is undone or deleted.
+`alias_moves` drops nothing while there is the model.
+"""
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from models.errors import Conflict, PreconditionFailed
-from models.store.audit import tell
-from models.store.tables import alias_history, aliases, now, versions
+from models.registry.documents import Document
+from models.store.audit import actor_name, tell
+from models.store.tables import alias_history, alias_moves, aliases, now, versions
 
 CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an alias moves, and who moves it."""
+
+    reason: str  # in a sentence
+    actor: str | None  # name of a key; None if it is unknown
+    job: str | None = None  # whose end moves it
+    verdict: Document | None = None  # on the version of that job
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """One row of `alias_moves`."""
+
+    id: int  # later moves have higher numbers
+    alias: str
+    created: datetime
+    previous: int | None  # version that it pointed at before; None for none
+    version: int | None  # that it points at since; None: it was deleted
+    actor: str | None
+    job: str | None
+    reason: str
+    verdict: Document | None
+
+
+def by_command(reason: str | None, default: str) -> Cause:
+    """Return the cause of a move that the present command makes."""
+    return Cause(reason or default, actor_name())
+
+
+def target_of(connection: Connection, model: str, alias: str) -> int | None:
+    """Return the version that an alias points at; None if there is no such alias."""
+    query = select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def record_move(
+    connection: Connection,
+    model: str,
+    alias: str,
+    previous: int | None,
+    version: int | None,
+    cause: Cause,
+) -> None:
+    """Write a move of an alias; no version stands for its deletion."""
+    row = {"model": model, "alias": alias, "previous": previous, "version": version}
+    connection.execute(insert(alias_moves).values(row | {"created": now()} | asdict(cause)))
+
+
+def list_moves(
+    connection: Connection, model: str, alias: str, limit: int, after: int | None = None
+) -> list[AliasMove]:
+    """List up to `limit` moves of an alias, newest first, that are older than the one `after`."""
+    query = (
+        select(*(alias_moves.c[field.name] for field in fields(AliasMove)))
+        .where(alias_moves.c.model == model, alias_moves.c.alias == alias)
+        .order_by(alias_moves.c.id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(alias_moves.c.id < after)
+    return [AliasMove(**row._mapping) for row in connection.execute(query).all()]
 
 
 def point(
@@ -16,6 +87,7 @@ def point(
     model: str,
     alias: str,
     version: int,
+    cause: Cause,
     expects: Callable[[int], bool] | None = None,
 ) -> None:
     """Point an alias at a version; one that points there already stays as it is.
@@ -24,8 +96,7 @@ def point(
     alias points at.
     """
     lock_aliases(connection, model)
-    query = select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
-    present = connection.execute(query).scalar_one_or_none()
+    present = target_of(connection, model, alias)
     if expects is not None and (present is None or not expects(present)):
         place = "no version" if present is None else f"version {present}"
         raise PreconditionFailed(f"Alias {alias!r} of model {model!r} points at {place}.")
@@ -41,9 +112,10 @@ def point(
     connection.execute(
         insert(alias_history).values(model=model, alias=alias, version=version, created=now())
     )
+    record_move(connection, model, alias, present, version, cause)
 
 
-def roll_back(connection: Connection, model: str, expected: int | None = None) -> int:
+def roll_back(connection: Connection, model: str, cause: Cause, expected: int | None = None) -> int:
     """Point `champion` at the version it pointed at before, and return that version.
 
     Raises Conflict if there is none, or if `champion` does not point at `expected`.
@@ -64,7 +136,7 @@ def roll_back(connection: Connection, model: str, expected: int | None = None) -
     connection.execute(
         delete(alias_history).where(alias_history.c.id.in_([present.id, earlier.id]))
     )
-    point(connection, model, CHAMPION, earlier.version)
+    point(connection, model, CHAMPION, earlier.version, cause)
     return int(earlier.version)
 
 

@@ -2,18 +2,41 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from models.errors import NotFound
-from models.registry.aliases import CHAMPION, lock_aliases, point, roll_back
+from models.registry.aliases import (
+    CHAMPION,
+    AliasMove,
+    Cause,
+    by_command,
+    list_moves,
+    lock_aliases,
+    point,
+    roll_back,
+    target_of,
+)
 from models.registry.documents import Document
+from models.registry.promotion import MOVE, ChampionMoved, Comparison, PromotionRule, judge
 from models.registry.records import ModelRecord, VersionRecord
+from models.store.audit import tell
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import aliases, jobs, now, version_numbers, versions
+from models.store.tables import (
+    aliases,
+    jobs,
+    model_settings,
+    now,
+    version_numbers,
+    versions,
+)
+
+_BY_HAND = "It was pointed there by hand."
+_BACK = "It was rolled back."
 
 # Built once: every prediction runs one of them.
 _BY_NUMBER = select(versions.c.version).where(
@@ -63,20 +86,41 @@ class ModelCatalog:
         trial: int,
         files: dict[str, Any],
         details: dict[str, Any],
-    ) -> None:
-        """Make a reserved version visible and the champion, within the caller's transaction.
+        rule: PromotionRule = MOVE,
+        compared: Comparison | None = None,
+    ) -> Document:
+        """Make a reserved version visible, within the caller's transaction; return the verdict.
+
+        The verdict says whether it becomes the champion: by `rule`, and as it was `compared` with
+        the present one. Raises ChampionMoved, before anything is written, if it was compared with
+        another version than the alias points at now; None is compared with whichever that is.
 
         Its folder is listed for removal: an earlier export that failed may have left files there.
         """
+        lock_aliases(connection, model)
+        champion = target_of(connection, model, CHAMPION)
+        compared = compared or Comparison(champion, trouble="Nothing was compared.")
+        if compared.champion != champion:
+            raise ChampionMoved(f"The champion of model {model!r} was moved.")
+        verdict = judge(
+            rule,
+            compared,
+            is_first=_is_first(connection, model),
+            auto_promote=_is_auto_promoted(connection, model),
+        )
         size = sum(entry["bytes"] for entry in files.values())
-        values = {"trial": trial, "files": files, "details": details, "bytes": size}
-        connection.execute(
+        values = {"trial": trial, "files": files, "bytes": size}
+        made = connection.execute(
             update(versions)
             .where(versions.c.model == model, versions.c.version == version)
-            .values(ready=True, created=now(), **values)
-        )
+            .values(ready=True, created=now(), details=details | {"promotion": verdict}, **values)
+            .returning(versions.c.job, versions.c.created_by)
+        ).one()
         remove_later(connection, [artifact_folder(model, version)])
-        point(connection, model, CHAMPION, version)
+        if verdict["promoted"]:
+            cause = Cause(verdict["reason"], made.created_by, made.job, verdict)
+            point(connection, model, CHAMPION, version, cause)
+        return verdict
 
     def discard(self, connection: Connection, model: str, version: int) -> bool:
         """Release a reserved number within the caller's transaction; return whether there was one.
@@ -155,8 +199,53 @@ class ModelCatalog:
         """Return what is registered of a version's files; raises NotFound or Unreadable."""
         return self.version(model, version).files
 
+    def champion(self, model: str) -> VersionRecord | None:
+        """Read the version that `champion` points at; None if it points at none."""
+        with self._database.read() as connection:
+            version = target_of(connection, model, CHAMPION)
+        with suppress(NotFound):  # it was deleted just now
+            return None if version is None else self.version(model, version)
+        return None
+
+    def moves(
+        self, model: str, alias: str, limit: int, after: int | None = None
+    ) -> list[AliasMove]:
+        """List up to `limit` moves of an alias, newest first, that are older than the one `after`.
+
+        Raises NotFound if there is no such model, or it never had that alias.
+        """
+        with self._database.read() as connection:
+            found = list_moves(connection, model, alias, limit, after)
+            is_known = bool(found or list_moves(connection, model, alias, 1))
+        if not is_known:
+            self.model(model)
+            raise NotFound("alias", alias, f"model {model!r}")
+        return found
+
+    def set_auto_promote(self, model: str, *, is_on: bool) -> None:
+        """Let any job that finds a better version move `champion`, or only those that may.
+
+        Raises NotFound if the model has no version.
+        """
+        self.model(model)
+        with self._database.write() as connection:
+            lock_aliases(connection, model)
+            if _is_first(connection, model):
+                raise NotFound("model", model)  # deleted just now
+            if _is_auto_promoted(connection, model) == is_on:
+                return
+            mine = model_settings.c.model == model
+            connection.execute(delete(model_settings).where(mine))
+            connection.execute(insert(model_settings).values(model=model, auto_promote=is_on))
+            tell(auto_promote=is_on)
+
     def set_alias(
-        self, model: str, alias: str, version: int, expects: Callable[[int], bool] | None = None
+        self,
+        model: str,
+        alias: str,
+        version: int,
+        expects: Callable[[int], bool] | None = None,
+        reason: str | None = None,
     ) -> None:
         """Point `alias` at a version; NotFound if the model has no such version.
 
@@ -171,21 +260,32 @@ class ModelCatalog:
             )
             if connection.execute(known).one_or_none() is None:
                 raise NotFound("version", version, f"model {model!r}")  # deleted just now
-            point(connection, model, alias, version, expects)
+            point(connection, model, alias, version, by_command(reason, _BY_HAND), expects)
 
-    def rollback(self, model: str, expected: int | None = None) -> int:
+    def rollback(self, model: str, expected: int | None = None, reason: str | None = None) -> int:
         """Point `champion` at the version it pointed at before, and return that version.
 
         Raises Conflict if there is none, or if `champion` does not point at `expected`.
         """
         self.model(model)
         with self._database.write() as connection:
-            return roll_back(connection, model, expected)
+            return roll_back(connection, model, by_command(reason, _BACK), expected)
 
 
 def artifact_folder(model: str, version: int) -> str:
     """Return the folder of a version's files, below the artifact root."""
     return f"models/{model}/{version}"
+
+
+def _is_first(connection: Connection, model: str) -> bool:
+    """Return whether a model has no published version yet."""
+    query = select(versions.c.version).where(versions.c.model == model, versions.c.ready)
+    return connection.execute(query.limit(1)).first() is None
+
+
+def _is_auto_promoted(connection: Connection, model: str) -> bool:
+    query = select(model_settings.c.auto_promote).where(model_settings.c.model == model)
+    return bool(connection.execute(query).scalar_one_or_none())
 
 
 def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bool]:
@@ -241,8 +341,19 @@ def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
         .order_by(aliases.c.alias)
     ):
         pointing[row.model][row.alias] = row.version
+    settings = select(model_settings.c.model).where(
+        model_settings.c.model.in_(pointing), model_settings.c.auto_promote
+    )
+    auto = set(connection.execute(settings).scalars())
     return [
-        ModelRecord(row.model, row.latest, pointing[row.model], row.created, int(row.bytes))
+        ModelRecord(
+            row.model,
+            row.latest,
+            pointing[row.model],
+            row.created,
+            int(row.bytes),
+            row.model in auto,
+        )
         for row in rows
     ]
 

@@ -297,6 +297,28 @@ class EvidenceSchema(StoredSchema):
     coverage = ma.fields.List(ma.fields.Nested(CoverageSchema), allow_none=True)
 
 
+class PromotionSchema(StoredSchema):
+    """Whether a version became the champion when it was made, and why."""
+
+    promoted = ma.fields.Boolean(required=True)
+    reason = ma.fields.String(required=True)
+    champion = ma.fields.Integer(allow_none=True)  # version that it was compared with
+    differs = ma.fields.List(ma.fields.String())  # parts of the contract: task, target, …
+    better = ma.fields.Raw(validate=OneOf([True, False, UNDECIDED]), allow_none=True)
+    metric = ma.fields.String(allow_none=True)
+    score = ma.fields.Float(allow_none=True)
+    interval = _interval()
+    champion_score = ma.fields.Float(allow_none=True)
+    champion_interval = _interval()
+    difference = ma.fields.Float(allow_none=True)  # above 0 if the version is better
+    difference_interval = _interval()
+    rows = ma.fields.Integer(allow_none=True)  # that neither learned from
+    promote = ma.fields.String()  # as the job asked
+    min_gain = ma.fields.Float()
+    breaking = ma.fields.Boolean()
+    trouble = ma.fields.String(allow_none=True)  # why they were not compared
+
+
 class VersionDocumentsSchema(StoredSchema):
     """The JSON columns of a row of `versions`: `files`, and the keys of `details`."""
 
@@ -308,6 +330,7 @@ class VersionDocumentsSchema(StoredSchema):
     layers = ma.fields.List(ma.fields.Nested(LayerSchema), required=True)
     summary = ma.fields.String(required=True)  # the layers as text
     parameters = ma.fields.Integer(required=True)
+    promotion = ma.fields.Nested(PromotionSchema, allow_none=True)
 
 
 def parse_json(content: bytes | str, what: str) -> Any:

@@ -108,6 +108,19 @@ class VersionRecord:
         return self._measured.get("conclusion")
 
     @property
+    def promotion(self) -> Document | None:
+        """The verdict on it when it was made; see `documents.PromotionSchema`.
+
+        None in versions before 0.3, and where it cannot be read.
+        """
+        try:
+            found: Document | None = self.details.get("promotion")
+            self._check(self.details, "promotion")
+        except Unreadable:
+            return None
+        return found
+
+    @property
     def optimism(self) -> Document | None:
         """The score that won the search beside the test score; see `documents.OptimismSchema`."""
         return self._measured.get("optimism")
@@ -184,6 +197,7 @@ class ModelRecord:
     aliases: dict[str, int]
     created: datetime  # of its newest version
     bytes: int  # of the files of all versions
+    auto_promote: bool  # whether any job that finds a better version moves `champion`
 
 
 @cache

@@ -7,11 +7,18 @@ deletes the files. Processes that hold a version loaded ask the catalog before e
 from sqlalchemy import Connection, delete, select, update
 
 from models.errors import Conflict, NotFound
-from models.registry.aliases import lock_aliases
+from models.registry.aliases import by_command, lock_aliases, record_move, target_of
 from models.registry.catalog import aliases_by_version, artifact_folder
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import alias_history, aliases, jobs, versions
+from models.store.tables import (
+    alias_history,
+    alias_moves,
+    aliases,
+    jobs,
+    model_settings,
+    versions,
+)
 
 
 class ModelRemoval:
@@ -49,7 +56,7 @@ class ModelRemoval:
         with self._database.write() as connection:
             _forget_in_jobs(connection, model)
             lock_aliases(connection, model)
-            for table in (aliases, alias_history):
+            for table in (aliases, alias_history, alias_moves, model_settings):
                 connection.execute(delete(table).where(table.c.model == model))
             mine = (versions.c.model == model, versions.c.ready)
             gone = delete(versions).where(*mine).returning(versions.c.version)
@@ -60,14 +67,21 @@ class ModelRemoval:
         return numbers
 
     def remove_alias(self, model: str, alias: str) -> None:
-        """Remove an alias and its history; the version that it points at stays. Raises NotFound."""
+        """Remove an alias; the version that it points at stays, and the list of its moves.
+
+        No rollback goes back to what it pointed at. Raises NotFound.
+        """
         with self._database.write() as connection:
             lock_aliases(connection, model)
-            mine = (aliases.c.model == model, aliases.c.alias == alias)
-            if connection.execute(delete(aliases).where(*mine)).rowcount == 0:
+            present = target_of(connection, model, alias)
+            if present is None:
                 raise NotFound("alias", alias, f"model {model!r}")
+            mine = (aliases.c.model == model, aliases.c.alias == alias)
+            connection.execute(delete(aliases).where(*mine))
             of_alias = (alias_history.c.model == model, alias_history.c.alias == alias)
             connection.execute(delete(alias_history).where(*of_alias))
+            cause = by_command(None, "The alias was deleted.")
+            record_move(connection, model, alias, present, None, cause)
 
 
 def _forget_in_jobs(connection: Connection, model: str, version: int | None = None) -> None:

@@ -22,6 +22,7 @@ class Actor:
 
     name: str  # of the API key, `anonymous`, or the command line such as `luthier keys`
     key_id: str | None = None  # of a stored API key
+    may_promote: bool = True  # whether it may move aliases
 
 
 @dataclass(slots=True)
@@ -99,6 +100,12 @@ def actor_name() -> str | None:
     """Return the name of the one who gave the present command; None without one."""
     command = _present.get()
     return None if command is None else command.actor.name
+
+
+def actor_may_promote() -> bool:
+    """Return whether the one who gave the present command may move aliases; so may a worker."""
+    command = _present.get()
+    return command is None or command.actor.may_promote
 
 
 def tell(kind: str | None = None, identity: str | None = None, /, **details: Any) -> None:

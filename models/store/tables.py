@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0014"  # as text, a later revision is greater
+SCHEMA_REVISION = "0015"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -128,6 +128,7 @@ jobs = Table(
     Column("bytes", BigInteger),  # of the weights that it keeps; null until its end
     Column("chosen_trial", Integer),  # that the user has chosen as the winner
     Column("description", Text),
+    Column("may_promote", Boolean),  # whether those who asked for it may; null in older jobs: yes
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_model_created", "model", "created"),
     Index("ix_jobs_dataset", "dataset"),
@@ -234,6 +235,30 @@ alias_history = Table(
     Column("version", Integer, nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Index("ix_alias_history_model", "model", "alias"),
+)
+
+# Every move of an alias; `alias_history` holds what a rollback goes back to.
+alias_moves = Table(
+    "alias_moves",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", _name(128), nullable=False),
+    Column("alias", _name(64), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("previous", Integer),  # version that it pointed at; null for none
+    Column("version", Integer),  # that it points at since; null: it was deleted
+    Column("actor", String(64)),  # name of a key, as in `audit`
+    Column("job", String(64)),  # that made the version, if its end moved the alias
+    Column("reason", Text, nullable=False),
+    Column("verdict", JSON(none_as_null=True)),  # as in the version's `promotion`
+    Index("ix_alias_moves_model", "model", "alias"),
+)
+
+model_settings = Table(
+    "model_settings",
+    metadata,
+    Column("model", _name(128), primary_key=True),
+    Column("auto_promote", Boolean, nullable=False),
 )
 
 api_keys = Table(

@@ -3,7 +3,12 @@
 import marshmallow as ma
 from marshmallow.validate import OneOf
 
-from api.schemas.fields import DataWarningSchema, conclusion_field, trees_field
+from api.schemas.fields import (
+    DataWarningSchema,
+    conclusion_field,
+    promotion_field,
+    trees_field,
+)
 from api.schemas.tune.trials import TrialSchema
 from models.fields import (
     described,
@@ -82,6 +87,7 @@ class JobSchema(ma.Schema):
     )
     better_than_trees = trees_field()
     conclusion = conclusion_field()
+    promotion = promotion_field()
     refit = ma.fields.Boolean(
         allow_none=True,
         metadata=described(

@@ -18,6 +18,7 @@ from models.fields import (
     AutoBoolean,
     AutoInteger,
     StrictBoolean,
+    StrictFloat,
     StrictInteger,
     described,
     description_field,
@@ -40,6 +41,7 @@ from models.jobs.schema.parts import (
 from models.jobs.spec import JobSpec
 from models.oracles.schema import StrategyField, without_retired
 from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Auto
+from models.registry.promotion import Promote
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
 from models.trials.spec import THRESHOLD_METRICS, Objective
@@ -211,6 +213,31 @@ class JobSpecSchema(ma.Schema):
             " multilayer perceptron and up to 10,000 rows, unless a dataset to validate on is"
             " named. Always so with `cv`.",
             default="auto",
+        ),
+    )
+    promote = ma.fields.Enum(
+        Promote,
+        by_value=True,
+        load_default=Promote.IF_BETTER,
+        metadata=described(
+            "When `champion` moves to the new version: `if_better` if it is better than the present"
+            " one by more than noise, on rows that neither learned from. The first version of a"
+            " model always gets it. `always` needs the scope `promote`."
+        ),
+    )
+    min_gain = StrictFloat(
+        load_default=0.0,
+        validate=Range(0),
+        metadata=described(
+            "With `if_better`: the gain that the whole 95 % interval must exceed, in the units of"
+            " the metric (those of the target for `rmse` and `mae`)."
+        ),
+    )
+    breaking = StrictBoolean(
+        load_default=False,
+        metadata=described(
+            "Allow the promotion of a version whose inputs, target, task or classes are not those"
+            " of the champion, which breaks its clients. Needs the scope `promote`."
         ),
     )
     reuse = StrictBoolean(

@@ -306,20 +306,20 @@ class HeldJob:
         error: str | None = None,
         version: int | None = None,
         changes: int | None = None,
-        publish: Callable[[Connection], None] | None = None,
+        publish: Callable[[Connection], Mapping[str, Any]] | None = None,
         data_notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Move the job to its final state and let it go.
 
-        `publish` registers the winner in the same transaction; `data_notes` replace those of the
-        job. Raises Conflict if the user has
-        changed the job since it had `changes`.
+        `publish` registers the winner in the same transaction and returns more notes; `data_notes`
+        replace those of the job. Raises Conflict if the user has changed the job since it had
+        `changes`.
         """
         with self.unit_of_work() as unit:
             if changes not in (None, unit.changes):
                 raise Conflict(f"Job {self._job} was changed; it goes on.")
             if publish is not None:
-                publish(unit.connection)
+                data_notes = {**(data_notes or {}), **publish(unit.connection)}
             # The job's own event is the last: whoever reads it has seen everything.
             unit.change_trials(TrialState.CANCELLED, source=OPEN)
             unit.change_state(state, version=version, error=error)

@@ -18,6 +18,7 @@ from models.jobs.model import (
 )
 from models.jobs.store.events import NewEvent, record, state_event, trial_event
 from models.jobs.store.rows import job_from_row, job_state, trial_from_row
+from models.store.audit import actor_may_promote
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import jobs, now, trials, versions
@@ -50,6 +51,14 @@ class UnitOfWork:
     def set(self, **columns: Any) -> None:
         """Change columns of the job's row, other than its state."""
         self.columns |= columns
+
+    def steer(self, **columns: Any) -> None:
+        """Change columns by which a user decides what a job finds; its worker looks at it anew.
+
+        The job loses the right to move aliases that its creator had, unless the user has it, too.
+        """
+        right = {} if actor_may_promote() else {"may_promote": False}
+        self.set(changes=self.changes + 1, **columns, **right)
 
     def change_state(self, target: JobState, **details: Any) -> None:
         """Move the job to another state; raises Conflict where that is illegal.

@@ -1,4 +1,4 @@
-"""The last phase: export the winner and register it as a version of the model."""
+"""The last phase: export the winner, compare it with the champion, and register it as a version."""
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -6,26 +6,41 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from models.errors import Conflict, NotFound
+from models.errors import Conflict, NotFound, Unreadable
 from models.jobs.model import JobState, Trial
 from models.jobs.search.search import Search
 from models.jobs.store.rows import ranked
 from models.jobs.worker.phases import JobFailed, Phase, RunState, Task
-from models.jobs.worker.tasks import export
+from models.jobs.worker.tasks import compare, export
 from models.registry.catalog import artifact_folder
 from models.registry.export import Candidate, ExportResult, ExportSpec
+from models.registry.promotion import (
+    ChampionMoved,
+    Comparison,
+    ComparisonSpec,
+    PromotionRule,
+    Rival,
+)
+from models.registry.records import VersionRecord
+from models.store.tables import jobs
+
+_CLAIMS = ("better_than_trees", "conclusion")
 
 
 class Saving(Phase):
-    """Export the winner and register it as a version of the model."""
+    """Export the winner, compare it with the champion, and register it as a version.
+
+    The comparison is made once more where the champion was moved meanwhile.
+    """
 
     def __init__(self, state: RunState, search: Search) -> None:
         super().__init__(state)
         self._search = search
         self._version: int | None = None  # reserved for the winner
         self._exported: ExportResult | None = None  # written, and not registered yet
+        self._compared: Comparison | None = None  # of what was written
 
     @property
     def folders(self) -> list[str]:
@@ -40,13 +55,15 @@ class Saving(Phase):
         if any(task in done for task in self.in_flight):
             (task,), self.in_flight = self.in_flight, []
             try:
-                self._exported = task.result()
+                self._take(task.result())
             except Exception as error:
-                if not self.retries.allow(error):
-                    raise JobFailed(f"The winner could not be saved: {error}") from error
-                return self
+                if self.retries.allow(error):
+                    return self
+                self._give_up(error)
+        if self._exported is not None and self._compared is None:
+            self._compare(self._exported, slots)
         if self._exported is not None:
-            return self._succeed(self._version, self._exported)
+            return self if self._compared is None else self._succeed(self._version, self._exported)
         if self._version is None:
             best = self._winner
             if best is None:
@@ -60,6 +77,58 @@ class Saving(Phase):
         if slots > 0 and self.room:
             self._submit(export, self._export_spec(self._version))
         return self
+
+    def _take(self, result: ExportResult | Comparison) -> None:
+        if isinstance(result, Comparison):
+            self._compared = result
+        else:
+            self._exported = result
+
+    def _give_up(self, error: Exception) -> None:
+        """Raise JobFailed for an export; a version that cannot be compared is registered."""
+        if self._exported is None:
+            raise JobFailed(f"The winner could not be saved: {error}") from error
+        champion = self._champion()
+        number = None if champion is None else champion.version
+        self._compared = Comparison(number, trouble=f"The comparison failed: {error}")
+
+    def _champion(self) -> VersionRecord | None:
+        return self.state.context.models.champion(self.state.job.model)
+
+    def _compare(self, exported: ExportResult, slots: int) -> None:
+        """Start the comparison with the present champion, or say that there is nothing to it."""
+        if self.in_flight or not self.room:
+            return
+        champion = self._champion()
+        if champion is None:
+            self._compared = Comparison(None)
+            return
+        if slots <= 0:
+            return
+        best = self._winner
+        assert best is not None
+        assert self._version is not None
+        trial = self._search.spec_of(best)
+        try:
+            rival = Rival(
+                champion.version,
+                champion.files,
+                champion.signature,
+                dict(champion.evidence.get("lineage") or {}),
+            )
+        except Unreadable as error:
+            self._compared = Comparison(champion.version, trouble=str(error))
+            return
+        spec = ComparisonSpec(
+            model=self.state.job.model,
+            version=self._version,
+            data=trial.data,
+            objective=trial.objective,
+            files=exported.files,
+            signature=exported.signature,
+            champion=rival,
+        )
+        self._submit(compare, spec)
 
     def take_changes(self) -> "Phase | None":
         """Return None: the search may go on, or have another winner."""
@@ -77,7 +146,7 @@ class Saving(Phase):
             if context.models.discard(unit.connection, model, self._version):
                 folder = artifact_folder(model, self._version)
                 self.state.held.on_commit(partial(context.artifacts.try_delete, folder))
-        self._version = self._exported = None
+        self._version = self._exported = self._compared = None
 
     @property
     def _winner(self) -> Trial | None:
@@ -140,7 +209,7 @@ class Saving(Phase):
     def _succeed(self, version: int | None, exported: ExportResult | None) -> "Phase | None":
         publish = None if exported is None else partial(self._publish, exported=exported)
         changes = self.state.job.changes
-        with suppress(Conflict):  # paused, cancelled or changed just now: the next look does that
+        try:
             self.state.held.finish(
                 JobState.SUCCEEDED,
                 version=version,
@@ -148,32 +217,53 @@ class Saving(Phase):
                 publish=publish,
                 data_notes=self._notes(version, exported),
             )
+        except ChampionMoved:
+            self._compared = None
+        except Conflict:
+            pass  # paused, cancelled or changed just now: the next look does that
+        else:
             self._search.drop_weights()
             return None
         return self
 
     def _notes(self, version: int | None, exported: ExportResult | None) -> dict[str, Any]:
-        """Return the notes of the job with the comparison of its version with boosted trees."""
+        """Return the notes of the job with what its version is beside boosted trees.
+
+        The verdict on its promotion is there too if the version is registered already.
+        """
         job = self.state.job
         found: dict[str, Any] = {}
         if exported is not None:
-            found = {name: exported.evidence[name] for name in ("better_than_trees", "conclusion")}
+            found = {
+                "trees": {name: exported.evidence[name] for name in _CLAIMS},
+            }
         else:
             with suppress(NotFound):  # it was deleted just now
                 record = self.state.context.models.version(job.model, version or 0)
                 found = {
-                    "better_than_trees": record.better_than_trees,
-                    "conclusion": record.conclusion,
+                    "trees": {name: getattr(record, name) for name in _CLAIMS},
+                    "promotion": record.promotion,
                 }
-        return {**(job.data_notes or {}), "trees": found}
+        return {**(job.data_notes or {}), **found}
 
-    def _publish(self, connection: Connection, exported: ExportResult) -> None:
-        """Register the written version as the champion."""
+    def _publish(self, connection: Connection, exported: ExportResult) -> dict[str, Any]:
+        """Register the written version; return the verdict on its promotion as a note."""
         best, job = self._winner, self.state.job
         assert best is not None
         assert self._version is not None
         details = asdict(exported)
         files = details.pop("files")
-        self.state.context.models.publish(
-            connection, job.model, self._version, best.number, files, details
+        spec = job.spec
+        rule = PromotionRule(
+            spec.promote, spec.min_gain, spec.breaking, _may_promote(connection, job.id)
         )
+        verdict = self.state.context.models.publish(
+            connection, job.model, self._version, best.number, files, details, rule, self._compared
+        )
+        return {"promotion": verdict}
+
+
+def _may_promote(connection: Connection, job: str) -> bool:
+    """Return whether all who steered a job may move an alias, as it stands now."""
+    query = select(jobs.c.may_promote).where(jobs.c.id == job)
+    return connection.execute(query).scalar_one() is not False

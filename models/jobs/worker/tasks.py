@@ -17,6 +17,7 @@ from models.errors import Unavailable
 from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.local import tell
 from models.registry.export import ExportResult, ExportSpec
+from models.registry.promotion import Comparison, ComparisonSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.telemetry import about
@@ -59,6 +60,14 @@ def export(spec: ExportSpec) -> ExportResult:
         if error.errno in _DISK_ERRORS:
             raise Unavailable(f"The folder for temporary files cannot be used: {error}") from error
         raise
+
+
+def compare(spec: ComparisonSpec) -> Comparison:
+    """Compare a written version with the champion, as `models.registry.evidence.champion` does."""
+    # As in `export`.
+    from models.registry.evidence.champion import compare_with_champion
+
+    return compare_with_champion(spec)
 
 
 def failure_of(error: Exception) -> Failure:
