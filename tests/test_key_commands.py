@@ -59,7 +59,7 @@ def test_the_list_shows_states_and_nothing_secret(settings: Settings) -> None:
         (("--name", "a\nb", "--scopes", "read"), "name: Use 1 to 64 letters"),
         (("--name", "anonymous", "--scopes", "read"), "the caller without a key"),
         (("--name", "a", "--scopes", "read,write"), "There is no scope 'write'"),
-        (("--name", "a", "--scopes", ""), "read, tune, predict, admin"),
+        (("--name", "a", "--scopes", ""), "read, tune, predict, promote, admin"),
         (("--name", "a", "--scopes", "read", "--expires", "2001-01-01"), "in the future"),
         (("--name", "a", "--scopes", "read", "--expires", "soon"), "'soon' is not as in"),
     ],

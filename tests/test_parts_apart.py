@@ -165,6 +165,7 @@ def _request(dataset: str, epochs: int) -> dict[str, Any]:
         "search_space": {"num_layers": 1, "units": 4},
         "strategy": "grid",
         "budget": {"epochs": epochs},
+        "promote": "always",
     }
 
 

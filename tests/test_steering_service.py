@@ -118,7 +118,8 @@ def test_a_finished_job_goes_on_and_registers_only_a_new_winner(http, client, en
     rates = (0.01, 1e-6, 0.1)
     trials = [{"num_layers": 0, "learning_rate": rate} for rate in rates]
     strategy = {"name": "manual", "trials": trials}
-    job = ended(model="longer", strategy=strategy, budget={"max_trials": 1}, seed=15)
+    always = {"model": "longer", "seed": 15, "promote": "always"}
+    job = ended(**always, strategy=strategy, budget={"max_trials": 1})
     assert (job["version"], job["best_trial"]["number"]) == (1, 1)
 
     client.change_budget(job["id"], max_trials=2)

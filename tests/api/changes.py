@@ -110,5 +110,6 @@ CHANGES = {
     "models.remove_version": Change("DELETE /models/{}/versions/2", World.model),
     "models.remove_alias": Change("DELETE /models/{}/aliases/champion", World.model),
     "models.point": Change("PUT /models/{}/aliases/stable", World.model, {"version": 2}),
+    "models.change": Change("PATCH /models/{}", World.model, {"auto_promote": True}),
     "models.rollback": Change("POST /models/{}/rollback", World.model),
 }

@@ -33,10 +33,14 @@ EXAMPLES = {
     Scope.READ: ["GET /tune", "GET /datasets", "GET /models", "GET /tune/job_0/events"],
     Scope.TUNE: ["POST /tune", "POST /datasets", "POST /tune/job_0/cancel"],
     Scope.PREDICT: ["POST /predict"],
+    Scope.PROMOTE: [
+        "POST /models/m/rollback",
+        "PUT /models/m/aliases/champion",
+        "PATCH /models/m",
+    ],
     Scope.ADMIN: [
         "DELETE /datasets/ds_0",
         "DELETE /tune/job_0",
-        "POST /models/m/rollback",
         "POST /tune/job_0/requeue",
         "GET /audit",
     ],

@@ -199,6 +199,75 @@ def test_pointing_the_champion_where_it_is_costs_no_rollback(
     assert app_client.post("/models/a/rollback").get_json()["aliases"] == {"champion": 1}
 
 
+@pytest.mark.both_databases
+def test_the_history_of_an_alias_tells_every_move(app_client: FlaskClient, publish) -> None:
+    for _ in range(3):
+        publish("a")
+    path = "/models/a/aliases/champion"
+    app_client.put(path, json={"version": 1, "reason": "It was better."})
+    app_client.put(path, json={"version": 1, "reason": "Nothing moves."})
+    app_client.post("/models/a/rollback", json={"from": 1, "reason": "It was not."})
+    app_client.post("/models/a/rollback")
+    app_client.delete(path)
+    app_client.put(path, json={"version": 3})
+    items = app_client.get(f"{path}/history").get_json()["items"]
+    told = [(move["from"], move["to"], move["by"], move["reason"]) for move in items]
+    assert told[:5] == [
+        (None, 3, "anonymous", "It was pointed there by hand."),
+        (2, None, "anonymous", "The alias was deleted."),
+        (3, 2, "anonymous", "It was rolled back."),
+        (1, 3, "anonymous", "It was not."),
+        (3, 1, "anonymous", "It was better."),
+    ]
+    made = [(move["from"], move["to"], move["job"]) for move in items[5:]]
+    assert made == [(2, 3, "job_1"), (1, 2, "job_1"), (None, 1, "job_1")]
+    assert items[5]["promotion"]["reason"] == items[5]["reason"]
+    (shown, *_) = app_client.get("/models/a").get_json()["versions"]
+    assert shown["promotion"] == items[5]["promotion"]
+    pages: list[dict[str, Any]] = []
+    after: int | str | None = ""
+    while after is not None:
+        page = app_client.get(f"{path}/history?limit=3{after and f'&after={after}'}").get_json()
+        pages, after = [*pages, *page["items"]], page["next"]
+    assert pages == items
+    times = [move["time"] for move in items]
+    assert times == sorted(times, reverse=True)
+
+
+def test_only_what_had_an_alias_has_a_history(
+    app_client: FlaskClient, publish, refused: Refused
+) -> None:
+    refused(app_client.get("/models/a/aliases/champion/history"), 404)
+    publish("a")
+    refused(app_client.get("/models/a/aliases/none/history"), 404)
+    beyond = app_client.get("/models/a/aliases/champion/history?after=1").get_json()
+    assert beyond["items"] == []
+    for query in ("after=x", "after=0", "limit=0"):
+        refused(app_client.get(f"/models/a/aliases/champion/history?{query}"), 422)
+    app_client.delete("/models/a")
+    refused(app_client.get("/models/a/aliases/champion/history"), 404)
+    publish("a")
+    (move,) = app_client.get("/models/a/aliases/champion/history").get_json()["items"]
+    assert move["to"] == 2
+
+
+def test_a_model_lets_better_versions_in_until_it_does_not(
+    app_client: FlaskClient, publish, refused: Refused
+) -> None:
+    refused(app_client.patch("/models/a", json={"auto_promote": True}), 404)
+    publish("a")
+    assert app_client.get("/models/a").get_json()["auto_promote"] is False
+    for wanted in (True, True, False, True):
+        changed = app_client.patch("/models/a", json={"auto_promote": wanted}).get_json()
+        assert changed["auto_promote"] is wanted
+        assert app_client.get("/models").get_json()["items"] == [changed]
+    for body in ({}, {"auto_promote": "yes"}, {"auto_promote": None}):
+        refused(app_client.patch("/models/a", json=body), 422)
+    app_client.delete("/models/a")
+    publish("a")
+    assert app_client.get("/models/a").get_json()["auto_promote"] is False
+
+
 def test_what_was_trained_is_listed(trained: Any) -> None:
     items = trained.http.get("/models").json()["items"]
     assert {"flats", "iris", "stock"} <= {model["name"] for model in items}

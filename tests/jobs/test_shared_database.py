@@ -20,6 +20,8 @@ from models.jobs.model import JobState
 from models.jobs.spec import JobSpec
 from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
+from models.registry.documents import Document
+from models.registry.promotion import ChampionMoved, Comparison, PromotionRule
 from models.retention.deletion import Deletion
 from models.retention.remover import Remover
 from models.settings import Settings
@@ -106,6 +108,31 @@ def test_the_first_versions_published_together_leave_one_champion(
         history = connection.execute(select(alias_history).order_by(alias_history.c.id)).all()
     assert sorted(row.version for row in history) == numbers
     assert model.aliases == {"champion": history[-1].version}
+
+
+def test_of_versions_compared_with_the_same_champion_one_is_published(
+    databases: list[Database],
+) -> None:
+    """The others are told, and are compared with that one."""
+    numbers = [
+        ModelCatalog(database).reserve("m", "binary", f"job_{number}", 1)
+        for number, database in enumerate(databases)
+    ]
+
+    def compared(database: Database, version: int) -> Document:
+        rule, nothing = PromotionRule(), Comparison(None)
+        with database.write() as connection:
+            catalog = ModelCatalog(database)
+            return catalog.publish(connection, "m", version, 1, {}, {}, rule, nothing)
+
+    pairs = zip(databases, numbers, strict=True)
+    published = at_once([partial(compared, database, number) for database, number in pairs])
+    (verdict,) = [each for each in published if not isinstance(each, ChampionMoved)]
+    assert verdict["reason"] == "It is the first version of the model."
+    model = ModelCatalog(databases[0]).model("m")
+    (first,) = ModelCatalog(databases[0]).versions("m")
+    assert model.aliases == {"champion": first.version}
+    assert first.promotion == verdict
 
 
 def test_aliases_set_together_leave_one_of_them(databases: list[Database]) -> None:
