@@ -60,6 +60,8 @@ def test_a_real_job_is_reported(service, client, dataset, figures):
     for name in ("better_than_trees", "conclusion"):
         assert job[name] == version[name] == version["evidence"][name]
     assert version["conclusion"] in html.unescape(page)
+    assert job["promotion"] == version["promotion"]
+    assert f"Promoted: {version['promotion']['reason']}" in html.unescape(page)
     for metric, score in version["metrics"].items():
         low, high = version["intervals"][metric]
         assert low <= score <= high

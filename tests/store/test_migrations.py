@@ -199,3 +199,23 @@ def test_no_migration_loses_a_row(empty: Database) -> None:
         connection.exec_driver_sql("DELETE FROM jobs")
         left = connection.exec_driver_sql("SELECT count(*) FROM trials").scalar_one()
     assert left == 0, "foreign keys are enforced again"
+
+
+def test_what_was_known_of_moves_of_aliases_is_kept(empty: Database) -> None:
+    _upgrade(empty, "0014")
+    moves = [("m", "champion", 1), ("m", "best", 1), ("m", "champion", 2), ("n", "champion", 1)]
+    with empty.write() as connection:
+        for model, alias, version in moves:
+            connection.exec_driver_sql(
+                "INSERT INTO alias_history (model, alias, version, created)"
+                f" VALUES ('{model}', '{alias}', {version}, '2026-01-01 00:00:00')"
+            )
+    _upgrade(empty, "0015")
+    query = text("SELECT model, alias, previous, version FROM alias_moves ORDER BY id")
+    with empty.read() as connection:
+        assert connection.execute(query).all() == [
+            ("m", "champion", None, 1),
+            ("m", "best", None, 1),
+            ("m", "champion", 1, 2),
+            ("n", "champion", None, 1),
+        ]
