@@ -22,6 +22,7 @@ from models.registry.promotion import (
     ComparisonSpec,
     PromotionRule,
     Rival,
+    contract_differences,
 )
 from models.registry.records import VersionRecord
 from models.store.tables import jobs
@@ -88,12 +89,21 @@ class Saving(Phase):
         """Raise JobFailed for an export; a version that cannot be compared is registered."""
         if self._exported is None:
             raise JobFailed(f"The winner could not be saved: {error}") from error
-        champion = self._champion()
-        number = None if champion is None else champion.version
-        self._compared = Comparison(number, trouble=f"The comparison failed: {error}")
+        why = f"The comparison failed: {error}"
+        self._compared = self._contracts(self._champion(), self._exported, why)
 
     def _champion(self) -> VersionRecord | None:
         return self.state.context.models.champion(self.state.job.model)
+
+    @staticmethod
+    def _contracts(champion: VersionRecord | None, exported: ExportResult, why: str) -> Comparison:
+        """Compare no more than the contracts, if that of the champion can be read."""
+        if champion is None:
+            return Comparison(None)
+        with suppress(Unreadable):
+            differs = contract_differences(exported.signature, champion.signature)
+            return Comparison(champion.version, differs, trouble=why)
+        return Comparison(champion.version, trouble=why)
 
     def _compare(self, exported: ExportResult, slots: int) -> None:
         """Start the comparison with the present champion, or say that there is nothing to it."""
@@ -117,7 +127,7 @@ class Saving(Phase):
                 dict(champion.evidence.get("lineage") or {}),
             )
         except Unreadable as error:
-            self._compared = Comparison(champion.version, trouble=str(error))
+            self._compared = self._contracts(champion, exported, str(error))
             return
         spec = ComparisonSpec(
             model=self.state.job.model,
