@@ -123,7 +123,8 @@ def test_of_versions_compared_with_the_same_champion_one_is_published(
         rule, nothing = PromotionRule(), Comparison(None)
         with database.write() as connection:
             catalog = ModelCatalog(database)
-            return catalog.publish(connection, "m", version, 1, {}, {}, rule, nothing)
+            details = {"metrics": None, "baseline": None}
+            return catalog.publish(connection, "m", version, 1, {}, details, rule, nothing)
 
     pairs = zip(databases, numbers, strict=True)
     published = at_once([partial(compared, database, number) for database, number in pairs])
