@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -176,21 +176,32 @@ class LocalExecutor:
         self._tasks = itertools.count()
         self._initargs = (memory_limit, os.getpid(), self._folder, prepare)
         self._lifetime = _Lifetime(growth_limit)
+        self._lock = threading.RLock()  # of the pool and what is submitted to it
         self._pool = self._open_pool()
         self._unfinished: set[_LinkedFuture[Any]] = set()
         self._is_closed = threading.Event()
-        threading.Thread(target=self._end_late_tasks, daemon=True).start()
+        threading.Thread(target=self._watch_tasks, daemon=True).start()
 
     def submit(
         self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None
     ) -> "Future[Result]":
         """Start `function(payload)` in a free process, or queue it until one is free."""
         channel = Channel(f"{self._folder}/{next(self._tasks)}")
-        inner = self._working_pool().schedule(run_task, args=[channel, function, payload])
-        outer: _LinkedFuture[Result] = _LinkedFuture(inner, Listener(channel), timeout)
-        self._unfinished.add(outer)
+        with self._lock:
+            inner = self._schedule([channel, function, payload])
+            outer: _LinkedFuture[Result] = _LinkedFuture(inner, Listener(channel), timeout)
+            self._unfinished.add(outer)
         inner.add_done_callback(lambda done: self._settle(done, outer))
         return outer
+
+    def _schedule(self, task: list[Any]) -> "Future[Any]":
+        while True:
+            self._replace_broken_pool()
+            try:
+                return self._pool.schedule(run_task, args=task)
+            except RuntimeError:
+                if self._pool.active or self._is_closed.is_set():  # else it broke just now
+                    raise
 
     def _settle(self, done: "Future[Result]", outer: "_LinkedFuture[Result]") -> None:
         self._unfinished.discard(outer)
@@ -227,29 +238,38 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Kill every process and cancel every task."""
-        self._is_closed.set()
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        with self._lock:
+            self._is_closed.set()
+            self._pool.stop()  # type: ignore[no-untyped-call]
+            self._pool.join()
         for future in tuple(self._unfinished):
             future.inner.cancel()
         self._stack.close()
 
-    def _end_late_tasks(self) -> None:
-        """Kill the processes of tasks that run for too long.
+    def _watch_tasks(self) -> None:
+        """Kill the processes of tasks that run for too long, and notice a broken pool.
 
         Pebble's own limit is by the clock, which may jump.
         """
         while not self._is_closed.wait(_WATCH_SECONDS):
+            with self._lock:
+                self._replace_broken_pool()
             for future in tuple(self._unfinished):
                 if future.is_late():
                     future.inner.cancel()
 
-    def _working_pool(self) -> ProcessPool:
-        """Return the pool. Pebble gives a pool up when an idle process of it dies; reopen it."""
-        if not self._pool.active:
-            self._pool.join()
-            self._pool = self._open_pool()
-        return self._pool
+    def _replace_broken_pool(self) -> None:
+        """Open a new pool if Pebble has given the present one up, as an idle process of it died.
+
+        Pebble forgets the tasks that it takes at the same moment: nobody would end them.
+        """
+        if self._pool.active or self._is_closed.is_set():
+            return
+        self._pool.join()
+        self._pool = self._open_pool()
+        for future in tuple(self._unfinished):
+            with suppress(InvalidStateError):  # it has just ended
+                future.inner.set_exception(BrokenProcessPool())
 
     def _open_pool(self) -> ProcessPool:
         return ProcessPool(

@@ -1,11 +1,15 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+from pebble.pool.base_pool import PoolStatus
 
+from models.executors.executor import TaskLost
 from models.executors.local import LocalExecutor
 from tests.executors import tasks
 from tests.processes import has_ended
@@ -33,6 +37,34 @@ def test_a_task_that_is_cancelled_while_its_process_starts_is_not_begun(tmp_path
         (tmp_path / "go").touch()
         assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
         assert not (tmp_path / "left").exists()
+    finally:
+        executor.close()
+
+
+def test_no_task_is_forgotten_when_a_pool_breaks() -> None:
+    """Pebble forgets the tasks that it takes while it gives a pool up: no process has them."""
+    executor = LocalExecutor(1, 2**30)
+    try:
+        executor.submit(tasks.process_id, None, None).result(PATIENCE)
+        future = executor.submit(time.sleep, PATIENCE, None)
+        executor._pool._context.status = PoolStatus.ERROR  # as Pebble marks it
+        with pytest.raises(TaskLost):
+            future.result(PATIENCE)
+        assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+    finally:
+        executor.close()
+
+
+def test_every_task_ends_while_idle_processes_are_killed() -> None:
+    executor = LocalExecutor(2, 2**30)
+    try:
+        for _ in range(5):
+            pid = executor.submit(tasks.process_id, None, None).result(PATIENCE)
+            os.kill(pid, signal.SIGKILL)
+            futures = [executor.submit(tasks.double, 4, None) for _ in range(3)]
+            for future in futures:
+                lost = future.exception(PATIENCE)
+                assert isinstance(lost, TaskLost) or future.result() == 8
     finally:
         executor.close()
 
