@@ -86,6 +86,8 @@ class Found:
         trials = trials_of(self.calls, job.id)
         job.compare(trials)
         found["final"] += self._state(document, trials, asked)
+        if document["state"] not in FINAL_STATES:
+            return  # its stream of events would not end
         found["budget"] += self._budget(index, document, trials)
         found["equal"] += self._equal(index, trials)
         found["lost"] += self._lost(trials)
