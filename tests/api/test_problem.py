@@ -50,7 +50,7 @@ def test_an_unknown_route_is_not_found(app_client: FlaskClient, refused: Refused
         ("PUT", "/tune", {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
         ("POST", "/tune/job_0", {"GET", "HEAD", "OPTIONS", "DELETE", "PATCH"}),
         ("GET", "/predict", {"OPTIONS", "POST"}),
-        ("PUT", "/models/m", {"GET", "HEAD", "OPTIONS", "DELETE"}),
+        ("PUT", "/models/m", {"GET", "HEAD", "OPTIONS", "DELETE", "PATCH"}),
         ("GET", "/tune/job_0/cancel", {"OPTIONS", "POST"}),
     ],
 )
