@@ -17,6 +17,7 @@ from models.errors import Unavailable
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
+from models.store.readiness import wait_for
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +62,16 @@ def _migrate(settings: Settings, stop: threading.Event) -> bool:
 
     Raises SchemaError for a database of a newer version.
     """
-    reported = None
     with closing(Database(settings.resolved_database_url)) as database:
-        while not stop.is_set():
+
+        def trouble() -> str | None:
             try:
                 migrate(database)
-                return True
             except Unavailable as error:
-                if str(error) != reported:
-                    reported = str(error)
-                    log.error("%s. Waiting for it.", error)
-                stop.wait(_RESTART_AFTER)
-    return False
+                return f"{error}."
+            return None
+
+        return wait_for(trouble, stop)
 
 
 def _start(command: str) -> "subprocess.Popen[bytes]":

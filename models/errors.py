@@ -20,7 +20,7 @@ class Invalid(LuthierError):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (Invalid, (self.errors,))
+        return (type(self), (self.errors,))
 
     @classmethod
     def at(cls, path: str, message: str) -> "Invalid":
@@ -34,9 +34,6 @@ class Invalid(LuthierError):
 
 class Forbidden(Invalid):
     """The caller may not ask for this; the errors name the fields."""
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Forbidden, (self.errors,))
 
 
 class NotFound(LuthierError):

@@ -9,10 +9,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import quote_etag
 
 from api.parsing import Blueprint
-from api.schemas.fields import page
+from api.schemas.fields import NumberedPageQuery, page
 from api.schemas.models import (
     AliasMovePageSchema,
-    AliasMovesQuery,
     AliasSchema,
     ModelChangeSchema,
     ModelDetailSchema,
@@ -118,7 +117,7 @@ def point(
 
 
 @blueprint.route("/<model>/aliases/<alias>/history", methods=["GET"])
-@blueprint.arguments(AliasMovesQuery, location="query")
+@blueprint.arguments(NumberedPageQuery, location="query")
 @blueprint.response(200, AliasMovePageSchema)
 def moves(query: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
     """List the moves of an alias, newest first: when, from where to where, by whom and why."""

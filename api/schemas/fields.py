@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow.validate import Length, OneOf, Range
 
 from models.data.warnings import WarningCode
-from models.fields import described
+from models.fields import LARGEST_NUMBER, described
 from models.registry.documents import UNDECIDED
 
 DEFAULT_LIMIT = 100  # items of a list
@@ -138,17 +138,32 @@ def _check_year(year: int) -> None:
         raise ma.ValidationError("Must lie between the years 1900 and 9000.")
 
 
-class PageQuery(ma.Schema):
-    """The part of a list to return."""
-
-    limit = ma.fields.Integer(
+def _limit() -> ma.fields.Integer:
+    return ma.fields.Integer(
         load_default=DEFAULT_LIMIT,
         validate=Range(1, 1000),
         metadata={"description": "Most items to return."},
     )
+
+
+class PageQuery(ma.Schema):
+    """The part of a list to return."""
+
+    limit = _limit()
     after = ma.fields.String(
         load_default=None,
         validate=Length(1, 100),
+        metadata={"description": "`next` of the page before."},
+    )
+
+
+class NumberedPageQuery(ma.Schema):
+    """The part of a list whose items have numbers."""
+
+    limit = _limit()
+    after = ma.fields.Integer(
+        load_default=None,
+        validate=Range(1, LARGEST_NUMBER),
         metadata={"description": "`next` of the page before."},
     )
 

@@ -4,7 +4,6 @@ import marshmallow as ma
 from marshmallow.validate import Range
 
 from api.schemas.fields import (
-    DEFAULT_LIMIT,
     PageQuery,
     PromotionSchema,
     conclusion_field,
@@ -299,21 +298,6 @@ class ModelChangeSchema(ma.Schema):
             "Let jobs with `promote: if_better` move `champion` also where their key lacks the"
             " scope `promote`."
         ),
-    )
-
-
-class AliasMovesQuery(ma.Schema):
-    """The moves to return."""
-
-    limit = ma.fields.Integer(
-        load_default=DEFAULT_LIMIT,
-        validate=Range(1, 1000),
-        metadata=described("Most items to return."),
-    )
-    after = ma.fields.Integer(
-        load_default=None,
-        validate=Range(1, LARGEST_NUMBER),
-        metadata=described("`next` of the page before."),
     )
 
 

@@ -1,10 +1,10 @@
 """Probes, and entries of the audit log."""
 
 import marshmallow as ma
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length
 
-from api.schemas.fields import moment
-from models.fields import LARGEST_NUMBER, described
+from api.schemas.fields import NumberedPageQuery, moment
+from models.fields import described
 
 
 class ProbeSchema(ma.Schema):
@@ -28,17 +28,9 @@ def _filter(text: str, length: int) -> ma.fields.String:
     return ma.fields.String(load_default=None, validate=Length(1, length), metadata=described(text))
 
 
-class AuditQuery(ma.Schema):
+class AuditQuery(NumberedPageQuery):
     """The entries to return."""
 
-    limit = ma.fields.Integer(
-        load_default=100, validate=Range(1, 1000), metadata=described("Most items to return.")
-    )
-    after = ma.fields.Integer(
-        load_default=None,
-        validate=Range(1, LARGEST_NUMBER),
-        metadata=described("`next` of the page before."),
-    )
     key = _filter("Only changes of the key of this id or name.", 64)
     operation = _filter("Only this operation, by its `operationId`.", 64)
     kind = _filter("Only changes of such things: `job`, `dataset`, `model`, `key`.", 32)

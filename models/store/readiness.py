@@ -1,6 +1,9 @@
 """Checks of the database's schema, and whether database and artifacts can be used now."""
 
+import logging
 import sqlite3
+import threading
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,6 +12,10 @@ from models.errors import ArtifactError, SchemaError, Unavailable
 from models.store.artifacts import Artifacts
 from models.store.engine import Database, revision_of
 from models.store.tables import SCHEMA_REVISION
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 1.0  # seconds
 
 
 def check_schema(database: Database) -> None:
@@ -36,6 +43,23 @@ def check_not_newer(connection: Connection) -> None:
             f"The database stands at migration {found}, which is newer than this version of"
             f" Luthier knows ({SCHEMA_REVISION}). Run the newer version."
         )
+
+
+def wait_for(trouble: Callable[[], str | None], stop: threading.Event) -> bool:
+    """Wait until there is no `trouble`, which is logged when it changes; False if stopped before.
+
+    What `trouble` raises ends the wait.
+    """
+    reported = None
+    while not stop.is_set():
+        found = trouble()
+        if found is None:
+            return True
+        if found != reported:
+            log.error("%s Waiting for it.", found)
+            reported = found
+        stop.wait(_LOOK_AGAIN)
+    return False
 
 
 def missing_part(database: Database, artifacts: Artifacts) -> str | None:

@@ -97,17 +97,21 @@ def predicted_classes(
     return np.where(probabilities[:, column] >= threshold, column, 1 - column)
 
 
-def log_loss(truth: Array, probabilities: Array) -> float:
-    """Return the mean of -log of the true class's probability, clipped to [1e-7, 1 - 1e-7]."""
+def log_losses(truth: Array, probabilities: Array) -> Array:
+    """Return -log of the true class's probability, clipped to [1e-7, 1 - 1e-7], of each row."""
     given = probabilities[np.arange(len(truth)), truth]
-    return float(-np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)).mean())
+    losses: Array = -np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
+    return losses
+
+
+def log_loss(truth: Array, probabilities: Array) -> float:
+    """Return the mean of `log_losses`."""
+    return float(log_losses(truth, probabilities).mean())
 
 
 def weighted_log_loss(truth: Array, probabilities: Array, weights: Array) -> float:
     """Return the log loss as the mean by the `weights` of the rows, shape (rows,)."""
-    given = probabilities[np.arange(len(truth)), truth]
-    losses = -np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
-    return float(np.average(losses, weights=weights))
+    return float(np.average(log_losses(truth, probabilities), weights=weights))
 
 
 def class_probabilities(outputs: Array) -> Array:

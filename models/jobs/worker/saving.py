@@ -244,9 +244,7 @@ class Saving(Phase):
         job = self.state.job
         found: dict[str, Any] = {}
         if exported is not None:
-            found = {
-                "trees": {name: exported.evidence[name] for name in _CLAIMS},
-            }
+            found = {"trees": {name: exported.evidence[name] for name in _CLAIMS}}
         else:
             with suppress(NotFound):  # it was deleted just now
                 record = self.state.context.models.version(job.model, version or 0)

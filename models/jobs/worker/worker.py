@@ -33,7 +33,7 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
-from models.store.readiness import check_schema, missing_part
+from models.store.readiness import check_schema, missing_part, wait_for
 from models.telemetry import about
 from models.trials.process import may_have_gpu, visible_gpus
 
@@ -70,18 +70,13 @@ def _wait_for_parts(database: Database, artifacts: Artifacts, stop: threading.Ev
 
     Raises SchemaError for a database of another version, which waiting would not fix.
     """
-    reported = None
-    while not stop.is_set():
+
+    def trouble() -> str | None:
         with suppress(DBAPIError):
             check_schema(database)
-        missing = missing_part(database, artifacts)
-        if missing is None:
-            return True
-        if missing != reported:
-            log.error("%s Waiting for it.", missing)
-            reported = missing
-        stop.wait(_LOOK_AGAIN)
-    return False
+        return missing_part(database, artifacts)
+
+    return wait_for(trouble, stop)
 
 
 def _look_for_gpus(executor: Executor, settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ from models.registry.certainty.rows import CalibrationRows
 from models.registry.documents import Document
 from models.registry.members import Members
 from models.registry.onnx.model import SMOOTHING
-from models.trials.metrics import PROBABILITY_MARGIN
+from models.trials.metrics import log_losses
 from models.trials.spec import DataRef
 
 Array = np.ndarray[Any, Any]
@@ -82,8 +82,8 @@ def fitted(truth: Array, probabilities: Array) -> Temperature:
     plain, with_it = [], []
     for seen, rest in (halves, halves[::-1]):
         found = _best(truth[seen], probabilities[seen])
-        plain.append(_losses(truth[rest], probabilities[rest]))
-        with_it.append(_losses(truth[rest], tempered(probabilities[rest], found)))
+        plain.append(log_losses(truth[rest], probabilities[rest]))
+        with_it.append(log_losses(truth[rest], tempered(probabilities[rest], found)))
     before, after = np.concatenate(plain), np.concatenate(with_it)
     unseen = float(before.mean()), float(after.mean())
     gains = before - after
@@ -136,14 +136,7 @@ def _best(truth: Array, probabilities: Array) -> float:
     low, high = np.log(BOUNDS)
 
     def loss(logarithm: float) -> float:
-        return float(_losses(truth, tempered(probabilities, float(np.exp(logarithm)))).mean())
+        return float(log_losses(truth, tempered(probabilities, float(np.exp(logarithm)))).mean())
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
-
-
-def _losses(truth: Array, probabilities: Array) -> Array:
-    """Return the log loss of each row, (rows,)."""
-    given = probabilities[np.arange(len(truth)), truth]
-    losses: Array = -np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
-    return losses

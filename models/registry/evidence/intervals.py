@@ -20,10 +20,10 @@ from models.data.preparation.parts import Rows
 from models.data.preparation.splitting import numbered
 from models.data.preparation.tasks import Task, has_value
 from models.trials.metrics import (
-    PROBABILITY_MARGIN,
     Metrics,
     class_metrics,
     class_probabilities,
+    log_losses,
     predicted_classes,
     regression_metrics,
 )
@@ -158,8 +158,7 @@ class Scoring:
         found: dict[str, Array] = {}
         rows, classes = probabilities.shape
         if {"loss", "log_loss"} & set(wanted):
-            given = probabilities[np.arange(rows), truth]
-            losses = -np.log(np.clip(given, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN))
+            losses = log_losses(truth, probabilities)
             summed = draws.sums(np.column_stack([np.ones(rows), losses]))
             found["loss"] = found["log_loss"] = summed[:, 1] / summed[:, 0]
         if set(wanted) <= found.keys():
