@@ -188,14 +188,12 @@ class Client:
         """Cancel a job."""
         return self._call("POST", f"/tune/{job}/cancel")
 
-    def predict(
-        self, model: str, instances: Sequence[Any], **version_or_alias: Any
-    ) -> dict[str, Any]:
-        """Predict rows with a model's champion, or with `version=` or `alias=`.
+    def predict(self, model: str, instances: Sequence[Any], **options: Any) -> dict[str, Any]:
+        """Predict rows with a model's champion, or with `version=` or `alias=` of the options.
 
-        Other fields of the request, such as `interval=0.9`, go the same way.
+        They are the other fields of the request, such as `interval=0.9`, too.
         """
-        body = {"model": model, "instances": list(instances), **version_or_alias}
+        body = {"model": model, "instances": list(instances), **options}
         return self._call("POST", "/predict", json=body)
 
     def compare(self, *jobs: str, force: bool = False) -> dict[str, Any]:
