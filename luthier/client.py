@@ -189,9 +189,9 @@ class Client:
         return self._call("POST", f"/tune/{job}/cancel")
 
     def predict(self, model: str, instances: Sequence[Any], **options: Any) -> dict[str, Any]:
-        """Predict rows with a model's champion, or with `version=` or `alias=` of the options.
+        """Predict rows with a model's champion.
 
-        They are the other fields of the request, such as `interval=0.9`, too.
+        `options` are other fields of the request, such as `version`, `alias` or `interval`.
         """
         body = {"model": model, "instances": list(instances), **options}
         return self._call("POST", "/predict", json=body)
