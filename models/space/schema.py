@@ -1,7 +1,7 @@
 """Search spaces out of JSON: every rule is checked, every message lies at its field's path."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import (
@@ -15,13 +15,14 @@ from marshmallow import (
 )
 
 from models.fields import Reference, StrictBoolean, StrictFloat, StrictInteger, described
+from models.space.defaults import DEFAULT_SPACES, FIRST_TRIALS
 from models.space.hyperparameters import (
-    DEFAULT_SPACES,
     HYPERPARAMETERS,
     NETWORKS,
     Condition,
     Hyperparameter,
     Kind,
+    TrialValues,
     gather,
     hyperparameters_of,
     parsed,
@@ -194,6 +195,13 @@ def load_space(document: Mapping[str, object] | None, network: str) -> SearchSpa
 
     entries = gather((document or DEFAULT_SPACES[network]).items(), load_entry)
     return link(network, entries, known)
+
+
+def first_trials(space: SearchSpace) -> Sequence[TrialValues]:
+    """Return the trials that a search of the default space, or of a part of it, begins with."""
+    default = load_space(None, space.network).parameters
+    is_part = all(default.get(name) == entry for name, entry in space.parameters.items())
+    return FIRST_TRIALS.get(space.network, ()) if is_part else ()
 
 
 class SearchSpaceField(fields.Field[SearchSpace]):

@@ -15,6 +15,7 @@ from models.space.hyperparameters import (
     gather,
     hyperparameters_of,
     in_words,
+    layer_value,
     parsed,
     parsed_list,
     unknown,
@@ -131,13 +132,13 @@ class SearchSpace:
             dimension.name in flat for dimension in self.dimensions if dimension.active(flat)
         ) and self.resolve(flat) == dict(values)
 
-    def default(self) -> dict[str, Value]:
-        """Return the values of the active dimensions by default: the nearest that the space has."""
+    def nearest(self, values: TrialValues) -> dict[str, Value]:
+        """Return the nearest values of the active dimensions to `values`, which may lack some."""
         flat: dict[str, Value] = {}
         for dimension in self.dimensions:
             if dimension.active(flat):
-                default = self.known[dimension.hyperparameter].default
-                flat[dimension.name] = nearest(dimension.parameter, default)
+                wanted = layer_value(values, dimension.hyperparameter, (dimension.layer or 1) - 1)
+                flat[dimension.name] = nearest(dimension.parameter, wanted)
         return flat
 
     def size(self) -> int | None:
@@ -259,10 +260,8 @@ class SearchSpace:
         for layer in range(1, max(counts) + 1):
             enough = tuple(v for v in needs.get(counter, counts) if int(v) >= layer)
             when = needs if len(enough) == len(counts) else {**needs, counter: enough}
-            if enough:
-                dimensions.append(
-                    Dimension(f"{name}_{layer}", parameter, name, layer, _conditions(when))
-                )
+            own = Dimension(f"{name}_{layer}", parameter, name, layer, _conditions(when))
+            dimensions += [own] if enough else []
         return dimensions
 
     def _needs(self, name: str) -> dict[str, tuple[Value, ...]] | None:

@@ -11,8 +11,9 @@ from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
 from models.networks.size import rows_at_once
 from models.registry.onnx.model import OnnxAnswers, merge
+from models.space.defaults import DEFAULT_SPACES
 from models.space.drawing import Values
-from models.space.hyperparameters import ACTIVATIONS, DEFAULT_SPACES, Value
+from models.space.hyperparameters import ACTIVATIONS, Value
 from models.space.schema import load_space
 
 CLASSES = Outputs.of(Task.MULTICLASS, 3)

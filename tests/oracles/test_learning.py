@@ -1,6 +1,7 @@
 """What searches learn from, and when: failures, huge scores, a small budget, trials in parallel."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ import pytest
 from models.oracles.bayesian import warped_scores
 from models.oracles.create import create_oracle
 from models.oracles.oracle import FAILED, Observation
-from models.oracles.strategy import TPE, Auto, Bayesian, Grid, Random, decide, plan
+from models.oracles.strategy import (
+    MAX_INITIAL_POINTS,
+    TPE,
+    Auto,
+    Bayesian,
+    Grid,
+    Random,
+    decide,
+    plan,
+)
+from models.space.defaults import FIRST_TRIALS
 from models.space.schema import load_space
 
 every_learner = pytest.mark.parametrize("strategy", [Bayesian(), TPE()], ids=lambda s: s.name)
@@ -123,7 +134,7 @@ def test_trials_of_others_count_as_initial_points(strategy, rates):
     points = create_oracle(Random(), rates, "min", 5, 20, 9).ask(20)
     told = [Observation(f"user-{p.key}", p.values, bowl(p.values)) for p in points]
     (first,) = create_oracle(strategy, rates, "min", 1, 20, 9, history=told).ask(1)
-    assert first.values != rates.resolve(rates.default())
+    assert first.values != rates.resolve(rates.nearest({}))
     assert bowl(first.values) < sorted(bowl(p.values) for p in points)[10]
 
 
@@ -147,3 +158,26 @@ def test_auto_takes_every_value_of_a_range_that_fits(run):
     space = load_space({"units": {"type": "int", "min": 1, "max": 17}}, "mlp")
     trials = run(Auto(), space, max_trials=20).to_the_end(lambda _: 1.0)
     assert sorted(proposal.values["units"] for proposal in trials) == list(range(1, 18))
+
+
+@every_learner
+def test_a_search_of_the_default_space_begins_with_strong_trials(strategy):
+    space = load_space(None, "mlp")
+    listed = FIRST_TRIALS["mlp"]
+    assert len(listed) == MAX_INITIAL_POINTS
+    expected = [space.resolve(space.nearest(values)) for values in listed]
+    assert [{name: trial[name] for name in listed[0]} for trial in expected] == list(listed)
+    trials = create_oracle(strategy, space, "min", 3, 24, 9).ask(6)
+    assert [trial.values for trial in trials] == expected
+
+
+@every_learner
+def test_a_part_of_the_default_space_has_its_strong_trials_too(strategy):
+    """An image drops the encodings of columns."""
+    space = load_space(None, "mlp")
+    rest = {name: each for name, each in space.parameters.items() if name != "numeric_encoding"}
+    space = replace(space, parameters=rest)
+    (first,) = create_oracle(strategy, space, "min", 3, 24, 9).ask(1)
+    best = dict(FIRST_TRIALS["mlp"][0])
+    del best["numeric_encoding"]
+    assert {name: first.values[name] for name in best} == best

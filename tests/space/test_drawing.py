@@ -3,8 +3,8 @@ from collections import Counter
 
 import pytest
 
+from models.space.defaults import DEFAULT_SPACES
 from models.space.drawing import corner, draw, draw_from_grid
-from models.space.hyperparameters import DEFAULT_SPACES
 from models.space.schema import load_space
 
 SPACES = {
