@@ -34,11 +34,14 @@ def test_the_space_of_the_contract_loads_and_comes_back():
 def test_no_document_gives_the_default_space(document):
     space = load_space(document, "mlp")
     assert {dimension.hyperparameter for dimension in space.dimensions} == {
+        "numeric_encoding",
         "num_layers",
         "units",
         "activation",
         "dropout",
         "learning_rate",
+        "weight_decay",
+        "lr_schedule",
         "batch_size",
     }
     assert space.parameter("optimizer") == Fixed("adam")
