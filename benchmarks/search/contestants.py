@@ -1,6 +1,8 @@
 """The strategies that take part: Luthier's oracles, and other packages where they are installed."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from benchmarks.search.problems import Flat
@@ -74,52 +76,64 @@ def _suggested(trial: Any, dimension: Dimension) -> Any:
     return trial.suggest_categorical(name, options)
 
 
-class OfHebo:
-    """HEBO with its defaults."""
+class OfSmac:
+    """SMAC's facade for hyperparameters, with its defaults: random forests and a Sobol design."""
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        import numpy as np
-        from hebo.design_space.design_space import DesignSpace
-        from hebo.optimizers.hebo import HEBO
+    def __init__(self, space: SearchSpace, seed: int, trials: int) -> None:
+        from ConfigSpace import ConfigurationSpace
+        from smac import HyperparameterOptimizationFacade, Scenario
+        from smac.runhistory.dataclasses import TrialValue
 
-        self._array = np.array
-        self._hebo = HEBO(
-            DesignSpace().parse([_hebo_dimension(each) for each in space.dimensions]),
-            scramble_seed=seed,
-        )
-        np.random.seed(seed)
         self._dimensions = space.dimensions
+        self._value = TrialValue
+        self._folder = TemporaryDirectory()  # SMAC keeps what it does
+        known = ConfigurationSpace(seed=seed)
+        known.add([_of_config_space(each) for each in space.dimensions])
+        scenario = Scenario(
+            known,
+            deterministic=True,
+            n_trials=trials,
+            seed=seed,
+            output_directory=Path(self._folder.name),
+        )
+        self._smac = HyperparameterOptimizationFacade(
+            scenario, lambda config, seed: 0.0, logging_level=40
+        )
 
     def ask(self) -> tuple[Key, Flat]:
         """Return the next trial's key and values."""
-        row = self._hebo.suggest(1)
+        trial = self._smac.ask()
         flat = {}
         for each in self._dimensions:
-            value = row[each.name].iloc[0]
+            value = trial.config[each.name]
             if isinstance(each.parameter, Int):
                 value = int(value)
-            elif not isinstance(each.parameter, Float):
-                options = each.parameter.options()
-                value = options[int(value)] if is_ordered(each.parameter) else str(value)
-            flat[each.name] = value
-        return row, flat
+            elif is_ordered(each.parameter) and not isinstance(each.parameter, Float):
+                value = each.parameter.options()[int(value)]
+            flat[each.name] = value if isinstance(value, int | float) else str(value)
+        return trial, flat
 
     def tell(self, key: Key, loss: float) -> None:
         """Report the loss of a trial."""
-        self._hebo.observe(key, self._array([[loss]]))
+        self._smac.tell(key, self._value(cost=loss))
 
 
-def _hebo_dimension(dimension: Dimension) -> dict[str, Any]:
-    parameter = dimension.parameter
+def _of_config_space(dimension: Dimension) -> Any:
+    from ConfigSpace import (
+        CategoricalHyperparameter,
+        UniformFloatHyperparameter,
+        UniformIntegerHyperparameter,
+    )
+
+    parameter, name = dimension.parameter, dimension.name
     if isinstance(parameter, Int | Float):
-        kind = "pow" if parameter.sampling == "log" else "num"
-        if isinstance(parameter, Int):
-            kind = "pow_int" if kind == "pow" else "int"
-        return {"name": dimension.name, "type": kind, "lb": parameter.min, "ub": parameter.max}
-    options = parameter.options()
+        is_whole = isinstance(parameter, Int)
+        make = UniformIntegerHyperparameter if is_whole else UniformFloatHyperparameter
+        return make(name, parameter.min, parameter.max, log=parameter.sampling == "log")
+    options = list(parameter.options())
     if is_ordered(parameter):
-        return {"name": dimension.name, "type": "int", "lb": 0, "ub": len(options) - 1}
-    return {"name": dimension.name, "type": "cat", "categories": list(options)}
+        return UniformIntegerHyperparameter(name, 0, len(options) - 1)
+    return CategoricalHyperparameter(name, options)
 
 
 Make = Callable[[SearchSpace, int, int], Contestant]  # space, seed, trials
@@ -131,7 +145,7 @@ def contestants() -> Mapping[str, Make]:
         name: lambda space, seed, trials, make=STRATEGIES[name]: Ours(make(), space, seed, trials)
         for name in ("random", "bayesian", "tpe", "auto")
     }
-    return {**ours, "optuna-tpe": _optuna_tpe, "optuna-gp": _optuna_gp, "hebo": _hebo}
+    return {**ours, "optuna-tpe": _optuna_tpe, "optuna-gp": _optuna_gp, "smac": OfSmac}
 
 
 def _optuna_tpe(space: SearchSpace, seed: int, trials: int) -> Contestant:
@@ -144,7 +158,3 @@ def _optuna_gp(space: SearchSpace, seed: int, trials: int) -> Contestant:
     import optuna
 
     return OfOptuna(optuna.samplers.GPSampler(seed=seed), space)
-
-
-def _hebo(space: SearchSpace, seed: int, trials: int) -> Contestant:
-    return OfHebo(space, seed)

@@ -25,6 +25,7 @@ from models.trials.spec import (
 
 AUTO_ENSEMBLE = 8  # networks
 AUTO_REFIT_ROWS = 10_000
+AUTO_CV_ROWS = range(50, 2_001)
 FAILURES_SPARED = 10  # a share of failed trials ends no search before so many have failed
 
 
@@ -64,8 +65,9 @@ class JobSpec:
 
     `models.jobs.schema.spec` reads it from a request or a stored document and writes it. A request
     may leave `task`, `space`, `budget.epochs`, `early_stopping.patience`, `objective.direction` and
-    some classes of `class_weight` open (None), name columns to `exclude` in place of `features`,
-    and give rows as `dataset`; `models.jobs.submission` decides these.
+    some classes of `class_weight` open (None) and `evaluation.method` to be decided (auto), name
+    columns to `exclude` in place of `features`, and give rows as `dataset`;
+    `models.jobs.submission` decides these.
     """
 
     model: str
@@ -169,6 +171,28 @@ class JobSpec:
     def objectives(self) -> tuple[Objective, ...]:
         """Every objective; the first one ranks the trials."""
         return (self.objective, *self.other_objectives)
+
+    def decided_evaluation(self, rows: int, rarest: int | None = None) -> Evaluation:
+        """Return the evaluation with the method decided that `auto` leaves open.
+
+        A small table is cross-validated: one part of it says little about a network. `rows` have a
+        target, and the rarest class, if there are any, has `rarest` of them. It must be cheap (a
+        multilayer perceptron) and possible, and nothing else of the request may need one part.
+        """
+        evaluation = self.evaluation
+        if evaluation.method != "auto":
+            return evaluation
+        needs_part = (
+            evaluation.validation_dataset
+            or evaluation.group
+            or evaluation.time
+            or self.pruning
+            or self.strategy.name == "hyperband"
+            or self.refit is False
+        )
+        is_possible = rows in AUTO_CV_ROWS and (rarest is None or rarest > evaluation.folds)
+        suits = self.network == "mlp" and is_possible and not needs_part
+        return replace(evaluation, method="cv" if suits else "holdout")
 
     def with_length(self, rows: float) -> Self:
         """Return the spec with the epochs and the patience that it leaves open decided.

@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 class Evaluation:
     """The evaluation of trials; raises Invalid under `evaluation` for contradictory values."""
 
-    method: Literal["holdout", "cv", "train"] = "holdout"
+    method: Literal["auto", "holdout", "cv", "train"] = "holdout"  # auto: decided by a submission
     validation_fraction: float = 0.2  # of all rows; used by holdout
     test_fraction: float = 0.1  # of all rows, never seen while tuning; 0 for none
     folds: int = 5  # used by cv
@@ -34,22 +34,27 @@ class Evaluation:
     seed: int | None = None  # of the split; None: the job's
 
     def __post_init__(self) -> None:
-        if self.method not in ("holdout", "cv", "train"):
-            _refuse("method", f"{self.method!r} is not one of holdout, cv, train.")
+        if self.method not in ("auto", "holdout", "cv", "train"):
+            _refuse("method", f"{self.method!r} is not one of auto, holdout, cv, train.")
         if not 0 < self.validation_fraction < 1:
             _refuse("validation_fraction", "Must lie between 0 and 1.")
         if not 0 <= self.test_fraction < 1:
             _refuse("test_fraction", "Must be 0 or more and less than 1.")
-        if self.validation_fraction + self.test_fraction >= 1 and self.method == "holdout":
+        if self.validation_fraction + self.test_fraction >= 1 and self.may_hold_out:
             _refuse("test_fraction", "Validation and test fractions leave no row to train on.")
         if self.folds < 2:
             _refuse("folds", "Must be at least 2.")
-        if self.validation_dataset is not None and self.method != "holdout":
+        if self.validation_dataset is not None and not self.may_hold_out:
             _refuse("validation_dataset", f"Cannot be used with method {self.method!r}.")
         if self.test_dataset is not None and self.test_fraction > 0:
             _refuse("test_fraction", "Must be 0 with a test_dataset: its rows are the test.")
         if self.group is not None and self.time is not None:
             _refuse("time", "Give either group or time.")
+
+    @property
+    def may_hold_out(self) -> bool:
+        """Whether one part is held out to validate on, or may be."""
+        return self.method in ("auto", "holdout")
 
     @property
     def parts(self) -> int:

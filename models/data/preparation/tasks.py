@@ -134,6 +134,12 @@ def rarer_class(dataset: Dataset, target: str) -> ClassLabel | None:
     return labels[0] if first < second else labels[1]
 
 
+def rarest_rows(dataset: Dataset, target: str) -> int:
+    """Return the number of rows of the rarest class of a target that has a value."""
+    values = dataset.values[target]
+    return int(np.unique(values[has_value(values)], return_counts=True)[1].min())
+
+
 def resolve_features(
     dataset: Dataset,
     target: str,

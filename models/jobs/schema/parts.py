@@ -191,16 +191,18 @@ class EvaluationSchema(ma.Schema):
     """How trials are scored, and what is held back from them all."""
 
     method = ma.fields.String(
-        load_default="holdout",
-        validate=OneOf(["holdout", "cv", "train"]),
+        load_default="auto",
+        validate=OneOf(["auto", "holdout", "cv", "train"]),
         metadata=described(
-            "`holdout`: one validation part. `cv`: k-fold cross-validation."
-            " `train`: score on the training rows themselves."
+            "`holdout`: one validation part. `cv`: k-fold cross-validation. `train`: score on the"
+            " training rows themselves. `auto`: `cv` for an mlp on a small table, else `holdout`."
         ),
     )
     validation_fraction = StrictFloat(
-        load_default=0.2,
-        metadata=described("Share of all rows to validate on (holdout)."),
+        load_default=None,
+        metadata=described(
+            "Share of all rows to validate on (holdout). Default: 0.2. `auto` is `holdout` with it."
+        ),
     )
     test_fraction = StrictFloat(
         load_default=None,
@@ -251,6 +253,10 @@ class EvaluationSchema(ma.Schema):
         if data["test_fraction"] is None:
             has_none = data["method"] == "train" or data["test_dataset"] is not None
             data["test_fraction"] = 0.0 if has_none else 0.1
+        if data["validation_fraction"] is None:
+            data["validation_fraction"] = 0.2
+        elif data["method"] == "auto":
+            data["method"] = "holdout"
         return Evaluation(**data)
 
 
