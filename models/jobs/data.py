@@ -40,8 +40,6 @@ from models.jobs.builtin_requests import builtin_columns, check_builtin, check_o
 from models.jobs.spec import JobSpec
 from models.trials.trainers.base import NEEDS_COUNTS
 
-MIN_TRIALS_TO_NARROW = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Data:
