@@ -22,8 +22,10 @@ from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec
 from models.registry.files import entry_path
 from models.registry.members import build_members
-from models.registry.onnx.model import OnnxAnswers, merge
+from models.registry.onnx.interface import describe
+from models.registry.onnx.model import OnnxAnswers, merge, preprocess
 from models.registry.onnx.parity import check_parity
+from models.registry.readme.readme import write_readme
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
 from models.trials.data import PreparedFold
@@ -57,8 +59,8 @@ def build_version(spec: ExportSpec) -> ExportResult:
     temperature, threshold = certainty.temperature.value, certainty.threshold.value
     averaged = members.network()
     network = with_temperature(averaged, temperature)
-    graph = merge(preprocessors, fold.encoder, averaged, temperature)
-    onnx = OnnxAnswers.load(graph)
+    merged = merge(preprocessors, fold.encoder, averaged, temperature)
+    onnx = OnnxAnswers.load(merged)
     parity = check_parity(network, members.folds, onnx, data)
     answers = partial(onnx, features=data.features)
     held_out = measure_held_out(spec.trial, data, fold, members.learned, answers, threshold)
@@ -71,9 +73,14 @@ def build_version(spec: ExportSpec) -> ExportResult:
     preprocessing: dict[str, Any] = {"preprocessor": first, "target": fold.encoder.to_json()}
     if others:  # one for each further input of the network
         preprocessing["other_preprocessors"] = others
+    named = (signature, spec.model, spec.version)
+    graph = describe(merged, *named)
+    readme = write_readme(graph, *named, len(members.listed), len(preprocessors))
     files = {
+        "README.md": readme.encode(),
         "model.onnx": graph,
         "model.keras": _keras_file(network),
+        "preprocessing.onnx": describe(preprocess(preprocessors).SerializeToString(), *named),
         "preprocessing.json": _json_file(preprocessing),
         "signature.json": _json_file(signature),
         CALIBRATION_FILE: _json_file(certainty.file(), indent=None),

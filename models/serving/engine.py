@@ -68,6 +68,7 @@ class LoadedVersion:
     session: Any  # onnxruntime.InferenceSession
     expanded: tuple[str, ...] = ()  # inputs of datetimes that an older graph takes as five parts
     conformal: Conformal = _NO_INTERVALS
+    is_flat: bool = False  # whether the graph takes (rows,) of each column, else (rows, 1)
 
     def answer(
         self, inputs: Mapping[str, Array], options: AnswerOptions = PLAIN_ANSWER
@@ -81,6 +82,8 @@ class LoadedVersion:
         if options.threshold is not None and len(self.signature.classes) != 2:
             raise Invalid.at("threshold", "Only a version of two classes has a threshold.")
         feed = dict(inputs)
+        if self.is_flat:
+            feed = {name: cells[:, 0] for name, cells in inputs.items()}
         for name in self.expanded:
             feed[name] = expand(feed[name][:, 0])
         output: Array = self.session.run(None, feed)[0]
@@ -208,7 +211,7 @@ def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersio
     check_document(signature, SignatureSchema(), f"signature.json of {what}")
     try:
         session = onnxruntime.InferenceSession(
-            content, sess_options=_session_options(), providers=["CPUExecutionProvider"]
+            content, sess_options=session_options(), providers=["CPUExecutionProvider"]
         )
     except Exception as error:
         raise Unreadable(f"model.onnx of {what}", str(error)) from error
@@ -219,8 +222,9 @@ def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersio
         for entry in session.get_inputs()
         if entry.name in moments and entry.shape[1:] == [len(PARTS)]
     )
+    is_flat = all(len(entry.shape) == 1 for entry in session.get_inputs())
     conformal = _read_conformal(files, model, version)
-    return LoadedVersion(model, version, loaded, session, expanded, conformal)
+    return LoadedVersion(model, version, loaded, session, expanded, conformal, is_flat)
 
 
 def _read_conformal(files: VersionFiles, model: str, version: int) -> Conformal:
@@ -234,7 +238,8 @@ def _read_conformal(files: VersionFiles, model: str, version: int) -> Conformal:
     return Conformal.from_json(document)
 
 
-def _session_options() -> Any:
+def session_options() -> Any:
+    """Return the options of ONNX Runtime for a session that many threads use."""
     # A request is too small to split: more threads only wait for each other, and the server
     # already has a thread a request.
     options = onnxruntime.SessionOptions()

@@ -17,8 +17,10 @@ from models.store.tables import versions
 Refused = Callable[..., dict[str, Any]]
 
 FILES = {
+    "README.md",
     "model.onnx",
     "model.keras",
+    "preprocessing.onnx",
     "preprocessing.json",
     "signature.json",
     "calibration.json",

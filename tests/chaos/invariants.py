@@ -212,7 +212,9 @@ class Found:
         if not (graph.is_success and signature.is_success):
             return [] if self.plan.corrupts else [f"{model} {version}: its files are not served"]
         session = onnxruntime.InferenceSession(graph.content, providers=["CPUExecutionProvider"])
-        feed = Signature.from_json(signature.json()).feed(ROWS)
+        inputs = session.get_inputs()
+        cells = Signature.from_json(signature.json()).feed(ROWS)
+        feed = {item.name: cells[item.name].reshape([-1, *item.shape[1:]]) for item in inputs}
         (expected, *_) = session.run(None, feed)
         if not _are_close(predicted, np.asarray(expected)[:, 0]):
             return [f"{model} {version} predicts {predicted}, its ONNX file {expected}"]

@@ -32,8 +32,10 @@ Tune = Callable[..., ExportSpec]
 Priced = tuple[ExportSpec, ExportResult]
 FEATURES = ("area", "garden", "town", "sold", "survey")
 FILES = (
+    "README.md",
     "model.onnx",
     "model.keras",
+    "preprocessing.onnx",
     "preprocessing.json",
     "signature.json",
     "calibration.json",

@@ -26,12 +26,32 @@ class Graph:
     inputs: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
     domains: set[str] = field(default_factory=lambda: {"", ML})
+    is_flat: bool = False  # whether an input of cells is [N], else [N, 1]
 
     def input(self, column: str, element: int, shape: tuple[int, ...]) -> str:
-        """Add the input of a column, of rows of `shape`; return its name."""
+        """Add the input of a column of images of `shape`; return its name."""
         name = input_name(column)
         self.inputs.append(helper.make_tensor_value_info(name, element, ["N", *shape]))
         return name
+
+    def cells(self, column: str, element: int) -> str:
+        """Add the input of a column of cells; return the name of its cells, [N]."""
+        if self.is_flat:
+            return self.input(column, element, ())
+        number, name = len(self.inputs), self.input(column, element, (1,))
+        flat = self.constant(f"cells_{number}_shape", [-1], np.int64)
+        return self.add("Reshape", [name, flat], f"cells_{number}")
+
+    def side_by_side(self, cells: list[str], name: str) -> str:
+        """Join cells, each [N], to [N, columns]; return the name of the result."""
+        if len(cells) == 1:
+            axis = self.constant(f"{name}_axis", [1], np.int64)
+            return self.add("Unsqueeze", [*cells, axis], name)
+        # Three operators, where one for each column takes longer.
+        end_to_end = self.add("Concat", cells, f"{name}_in_line", axis=0)
+        shape = self.constant(f"{name}_shape", [len(cells), -1], np.int64)
+        stacked = self.add("Reshape", [end_to_end, shape], f"{name}_stacked")
+        return self.add("Transpose", [stacked], name, perm=[1, 0])
 
     def constant(self, name: str, values: Any, kind: Any = None) -> str:
         """Add an array; return its name."""

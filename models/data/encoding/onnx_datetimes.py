@@ -20,12 +20,12 @@ _TO_MONDAY = 3  # days from a Monday to 1970-01-01, a Thursday
 
 
 def calendar(graph: Graph, seconds: list[str]) -> str:
-    """Add the nodes of `datetimes.expand` for datetimes, each double [N, 1], NaN for missing.
+    """Add the nodes of `datetimes.expand` for datetimes, each double [N], NaN for missing.
 
     Return the name of their parts, double [N, 5 per datetime], bit for bit those of `expand`.
     """
     whole = _Whole(graph)
-    joined = graph.add("Concat", seconds, "seconds", axis=1)
+    joined = graph.side_by_side(seconds, "seconds")
     missing = graph.add("IsNaN", [joined], "seconds_missing")
     zero = graph.constant("epoch", 0.0, np.float64)
     known = graph.add("Where", [missing, zero, joined], "seconds_known")

@@ -18,26 +18,25 @@ from models.data.encoding.preprocessing import Preprocessor
 from models.data.encoding.target_encoding import UNSEEN, EncodedFeature
 
 
-def preprocessing_graph(preprocessor: Preprocessor) -> onnx.ModelProto:
+def preprocessing_graph(preprocessor: Preprocessor, is_flat: bool = False) -> onnx.ModelProto:
     """Build an ONNX model that computes `Preprocessor.transform`.
 
     Inputs, named by `features.input_name`: number and boolean double [N, 1], NaN for missing;
-    category and text string [N, 1], "" for
-    missing; datetime double [N, 1], the seconds since 1970-01-01 UTC
-    or NaN for missing; image float [N, height, width(, channels)]. One output, `features`: float
-    [N, features] or [N, height, width, channels].
+    category and text string [N, 1], "" for missing; datetime double [N, 1], the seconds since
+    1970-01-01 UTC or NaN for missing; image float [N, height, width(, channels)]. With `is_flat`
+    all but images are [N]. One output, `features`: float [N, features] or
+    [N, height, width, channels].
     """
-    graph = Graph()
+    graph = Graph(is_flat=is_flat)
     if preprocessor.image is not None:
         _image(graph, preprocessor.image)
     else:
         inputs = {
-            item.name: graph.input(item.name, TensorProto.DOUBLE, (1,))
-            for item in preprocessor.scaled
+            item.name: graph.cells(item.name, TensorProto.DOUBLE) for item in preprocessor.scaled
         }
         names = [item.name for item in preprocessor.categories]
         names += [item.name for item in preprocessor.encoded]
-        texts = {name: graph.input(name, TensorProto.STRING, (1,)) for name in dict.fromkeys(names)}
+        texts = {name: graph.cells(name, TensorProto.STRING) for name in dict.fromkeys(names)}
         blocks = [_scaled(graph, preprocessor, inputs)] if inputs else []
         if preprocessor.categories:
             blocks.append(_categories(graph, preprocessor.categories, texts))
@@ -55,11 +54,11 @@ def _scaled(graph: Graph, preprocessor: Preprocessor, inputs: Mapping[str, str])
     plain = [inputs[name] for name, moment in is_moment.items() if not moment]
     moments = [inputs[name] for name, moment in is_moment.items() if moment]
     fill, mean, scale = preprocessor.scaling()
-    blocks = [*plain, calendar(graph, moments)] if moments else plain
-    numbers = graph.add("Concat", blocks, "numbers", axis=1)
+    numbers = graph.side_by_side(plain, "plain_numbers") if plain else calendar(graph, moments)
     if plain and moments:
+        both = graph.add("Concat", [numbers, calendar(graph, moments)], "numbers", axis=1)
         numbers = graph.add(
-            "Gather", [numbers, graph.constant("order", _order(preprocessor))], "ordered", axis=1
+            "Gather", [both, graph.constant("order", _order(preprocessor))], "ordered", axis=1
         )
     missing = graph.add("IsNaN", [numbers], "missing")
     filled = graph.add("Where", [missing, graph.constant("fill", fill), numbers], "filled")
@@ -152,7 +151,7 @@ def _indicators(graph: Graph, inputs: Sequence[str]) -> list[str]:
     """Add 1 for a missing cell of each input and 0 for others."""
     if not inputs:
         return []
-    cells = graph.add("Concat", list(inputs), "indicated", axis=1)
+    cells = graph.side_by_side(list(inputs), "indicated")
     missing = graph.add("IsNaN", [cells], "indicated_missing")
     return [graph.add("Cast", [missing], "indicators", to=TensorProto.FLOAT)]
 
@@ -182,10 +181,7 @@ def _categories(
         codes = _coded(graph, text, f"codes_{number}", feature.codes, unseen)
         width = graph.constant(f"width_{number}", np.array(feature.width, dtype=np.int64))
         blocks.append(graph.add("OneHot", [codes, width, off_on], f"one_hot_{number}", axis=-1))
-    joined = graph.add("Concat", blocks, "one_hot", axis=2)
-    places = sum(feature.width for feature in features)
-    shape = graph.constant("shape", np.array([-1, places], dtype=np.int64))
-    return graph.add("Reshape", [joined, shape], "categories")
+    return graph.add("Concat", blocks, "categories", axis=1)
 
 
 def _coded(graph: Graph, text: str, name: str, codes: Mapping[str, int], unseen: int) -> str:
@@ -209,9 +205,7 @@ def _encoded(
         text = texts[feature.name]
         codes = _coded(graph, text, f"encoded_codes_{number}", feature.codes, UNSEEN)
         table = graph.constant(f"encoded_table_{number}", feature.table)
-        rows = graph.add("Gather", [table, codes], f"encoded_rows_{number}", axis=0)
-        axis = graph.constant(f"encoded_axis_{number}", [1], np.int64)
-        blocks.append(graph.add("Squeeze", [rows, axis], f"encoded_{number}"))
+        blocks.append(graph.add("Gather", [table, codes], f"encoded_{number}", axis=0))
     return blocks
 
 

@@ -18,7 +18,8 @@ def add_texts(graph: Graph, features: tuple[TextFeature, ...]) -> list[str]:
     """Add the nodes of text columns; return the names of their outputs, float [N, numbers]."""
     blocks = []
     for number, feature in enumerate(features):
-        texts = graph.input(feature.name, TensorProto.STRING, (1,))
+        cells = graph.cells(feature.name, TensorProto.STRING)
+        texts = graph.side_by_side([cells], f"text_{number}_cells")
         if feature.bias:
             blocks.append(_numbers(graph, feature, texts, f"text_{number}"))
         if feature.has_missing:

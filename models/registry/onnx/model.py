@@ -35,7 +35,7 @@ def merge(
     """Join preprocessing, network and decoding into one graph file for any number of rows.
 
     There is a preprocessor for each input of the network. The graph takes the inputs of
-    `preprocessing_graph`. Its output is `prediction`, float64 (rows, 1) in
+    `preprocess`. Its output is `prediction`, float64 (rows, 1) in
     the target's own units and clipped as `encoder` says, for a regression. Otherwise it is
     `probabilities`, float32 (rows, classes) in the order of `encoder.classes`, at the temperature
     of `models.registry.certainty.temperature`.
@@ -45,7 +45,7 @@ def merge(
     if temperature is not None:
         _append_temperature(second.graph, len(encoder.classes), temperature)
     answer = "prediction" if encoder.task is Task.REGRESSION else "probabilities"
-    first = _preprocessing(preprocessors)
+    first = preprocess(preprocessors)
     names = [_NETWORK + value.name for value in second.graph.input]
     merged = compose.merge_models(
         first,
@@ -55,6 +55,9 @@ def merge(
         producer_version="",
     )
     _name_output(merged, second.graph.output[0].name, answer)
+    opsets = {entry.domain: entry.version for entry in merged.opset_import}
+    del merged.opset_import[:]
+    merged.opset_import.extend(helper.make_opsetid(*opset) for opset in opsets.items())
     for value in (*merged.graph.input, *merged.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
     onnx.checker.check_model(merged, full_check=True)
@@ -81,7 +84,7 @@ class OnnxAnswers:
         """Return predictions (rows, 1) in the target's units, or probabilities (rows, classes)."""
         at_once = min(rows_at_once(dataset.column(name).shape) for name in features)
         pieces = [
-            self.session.run(None, _raw_inputs(dataset, piece, features))[0]
+            self.session.run(None, self._feed(dataset, piece, features))[0]
             for piece in np.split(rows, range(at_once, len(rows), at_once))
         ]
         return np.concatenate(pieces)
@@ -90,12 +93,29 @@ class OnnxAnswers:
         self, dataset: Dataset, rows: Array, features: Sequence[str]
     ) -> Callable[[], object]:
         """Return a function that runs the graph on these rows, whose inputs are made once."""
-        return partial(self.session.run, None, _raw_inputs(dataset, rows, features))
+        return partial(self.session.run, None, self._feed(dataset, rows, features))
+
+    def _feed(self, dataset: Dataset, rows: Array, features: Sequence[str]) -> dict[str, Array]:
+        ranks = {item.name: len(item.shape) for item in self.session.get_inputs()}
+        cells = {
+            input_name(name): _raw(dataset.column(name).type, dataset.values[name][rows])
+            for name in features
+        }
+        # Graphs of older releases take all cells as (rows, 1).
+        return {
+            name: array[:, None] if array.ndim < ranks[name] else array
+            for name, array in cells.items()
+        }
 
 
-def _preprocessing(preprocessors: Sequence[Preprocessor]) -> onnx.ModelProto:
-    """Put graphs of the same raw columns side by side, with an output for each."""
-    first, *others = map(preprocessing_graph, preprocessors)
+def preprocess(preprocessors: Sequence[Preprocessor]) -> onnx.ModelProto:
+    """Put graphs of the same raw columns side by side, with an output for each.
+
+    Inputs are those of `preprocessing_graph`: (rows,) for cells, as a table has its columns, but
+    (rows, 1) for the cells of a single column, which is a matrix to those who take it.
+    """
+    is_flat = len({name for each in preprocessors for name in each.columns}) > 1
+    first, *others = (preprocessing_graph(each, is_flat) for each in preprocessors)
     known = {value.name for value in first.graph.input}
     for number, other in enumerate(others, 2):
         prefix = f"encoding_{number}/"
@@ -181,19 +201,12 @@ def _name_output(model: onnx.ModelProto, name: str, answer: str) -> None:
     last.output[0] = model.graph.output[0].name = answer
 
 
-def _raw_inputs(dataset: Dataset, rows: Array, features: Sequence[str]) -> dict[str, Array]:
-    return {
-        input_name(name): _raw(dataset.column(name).type, dataset.values[name][rows])
-        for name in features
-    }
-
-
 def _raw(kind: ColumnType, values: Array) -> Array:
     match kind:
         case ColumnType.CATEGORY | ColumnType.TEXT:
-            texts = np.empty((len(values), 1), dtype=object)
-            texts[:, 0] = ["" if value is None else value for value in values]
+            texts = np.empty(len(values), dtype=object)
+            texts[:] = ["" if value is None else value for value in values]
             return texts
         case ColumnType.IMAGE:
             return values.astype(np.float32)
-    return values[:, None]
+    return values

@@ -1,0 +1,1 @@
+"""The README.md of a version: how to run its files without Luthier."""
