@@ -110,7 +110,7 @@ def on_http_exception(error: HTTPException) -> Response:
         detail = _LARGE_FORM
     response = problem(code, detail, field_errors)
     for name, value in error.get_headers():
-        if name in ("Allow", "Retry-After"):
+        if name in ("Allow", "Retry-After", "Content-Range"):
             response.headers[name] = value
     return response
 

@@ -4,10 +4,11 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from flask import Response, request
+from flask import request
 from flask.typing import ResponseReturnValue
 from werkzeug.http import quote_etag
 
+from api import downloads
 from api.parsing import Blueprint
 from api.schemas.fields import NumberedPageQuery, page
 from api.schemas.models import (
@@ -28,7 +29,6 @@ from models.registry.records import ModelRecord, VersionRecord
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
-_MEDIA_TYPES = {"json": "application/json"}
 _IF_MATCH = {
     "in": "header",
     "name": "If-Match",
@@ -73,18 +73,26 @@ def show_version(model: str, version: int) -> VersionRecord:
 @blueprint.response(
     200, {"type": "string", "format": "binary"}, content_type="application/octet-stream"
 )
-@blueprint.doc(responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}})
+@blueprint.doc(
+    parameters=downloads.HEADERS,
+    responses={
+        200: {
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/markdown": {"schema": {"type": "string"}},
+            }
+        },
+        206: {"description": "The range of the file that was asked for"},
+        304: {"description": "The client has the file"},
+        412: {"description": "The file is not that of `If-Match`"},
+        416: {"description": "The file has no such range"},
+    },
+)
 def download(model: str, version: int, file: str) -> ResponseReturnValue:
-    """Download one file of a version."""
+    """Download one file of a version, or a part of it."""
     files = services().version_files
-    content = files.read(model, version, file)
-    response = Response(
-        content,
-        mimetype=_MEDIA_TYPES.get(file.rpartition(".")[2], "application/octet-stream"),
-    )
-    response.set_etag(files.entry(model, version, file)["sha256"])
-    response.headers["Content-Disposition"] = f'attachment; filename="{file}"'
-    return response
+    entry = files.entry(model, version, file)
+    return downloads.send_file(file, entry, files.pieces(model, version, file, entry))
 
 
 @blueprint.route(

@@ -3,14 +3,15 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from models.errors import ArtifactError, NotFound
 from models.registry.catalog import artifact_folder
 from models.store.artifacts import Artifacts
+from models.store.pieces import CheckedPieces
 
 
 class FileCache:
@@ -112,16 +113,39 @@ class VersionFiles:
         sha256 = entry["sha256"]
         if self._cache is not None and (kept := self._cache.get(sha256)) is not None:
             return kept
-        path = entry.get("path", name)  # the oldest versions lie under their plain names
+        with self._explained(model, version, name):
+            content = self._artifacts.read_checked(_path(model, version, name, entry), sha256)
+        if self._cache is not None:
+            self._cache.put(sha256, content)
+        return content
+
+    def pieces(
+        self, model: str, version: int, name: str, entry: Mapping[str, Any]
+    ) -> CheckedPieces:
+        """Return the content of a file in pieces; it is opened by `open`, which raises as `read`.
+
+        `entry` is what is registered of it.
+        """
+
+        def open_file() -> BinaryIO:
+            with self._explained(model, version, name):
+                return self._artifacts.open(_path(model, version, name, entry))
+
+        what = f"{name} of version {version} of model {model!r}"
+        return CheckedPieces(open_file, entry["sha256"], entry["bytes"], what)
+
+    @contextmanager
+    def _explained(self, model: str, version: int, name: str) -> Iterator[None]:
+        """Name the file and its version in an ArtifactError."""
         try:
-            content = self._artifacts.read_checked(
-                f"{artifact_folder(model, version)}/{path}", sha256
-            )
+            yield
         except ArtifactError as error:
             self.entry(model, version, name)  # raises NotFound if it was deleted meanwhile
             raise ArtifactError(
                 f"{name} of version {version} of model {model!r} cannot be used: {error}"
             ) from None
-        if self._cache is not None:
-            self._cache.put(sha256, content)
-        return content
+
+
+def _path(model: str, version: int, name: str, entry: Mapping[str, Any]) -> str:
+    path = entry.get("path", name)  # the oldest versions lie under their plain names
+    return f"{artifact_folder(model, version)}/{path}"

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import fsspec
 
 from models.errors import ArtifactError, Unavailable
 from models.store.faults import explain_os, try_writing
+from models.store.pieces import PIECE
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,18 @@ class Artifacts:
                     raise self._absent() from None
                 raise ArtifactError(f"The stored file {name!r} is missing.") from None
         return content
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file to read it in pieces; raise ArtifactError if there is none."""
+        path = self._path(name)
+        with self._answering():
+            try:
+                file: BinaryIO = self._filesystem.open(path, "rb", block_size=PIECE)
+            except FileNotFoundError:
+                if self._is_away():
+                    raise self._absent() from None
+                raise ArtifactError(f"The stored file {name!r} is missing.") from None
+        return file
 
     def read_checked(self, name: str, sha256: str) -> bytes:
         """Return the content of `name`; raise ArtifactError unless its SHA-256 is `sha256`."""

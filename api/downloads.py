@@ -1,0 +1,54 @@
+"""Files as answers: whole, in part, or not at all where the client has them."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, request
+
+from models.errors import PreconditionFailed
+from models.store.pieces import CheckedPieces
+
+_MEDIA_TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
+_BINARY = "application/octet-stream"
+
+HEADERS: list[dict[str, Any]] = [
+    {
+        "in": "header",
+        "name": "If-None-Match",
+        "description": "The `ETag` of a file that the client has; the same one is answered 304.",
+        "schema": {"type": "string"},
+    },
+    {
+        "in": "header",
+        "name": "Range",
+        "description": "One range of bytes, such as `bytes=1000-`.",
+        "schema": {"type": "string", "example": "bytes=0-1023"},
+    },
+]
+"""Parameters of an operation that answers by `send_file`."""
+
+
+def send_file(name: str, entry: Mapping[str, Any], pieces: CheckedPieces) -> Response:
+    """Answer a stored file by the conditions and the range of the present request.
+
+    Its `ETag` is the SHA-256 of `entry`. Nothing is read for HEAD, or if the client has the file.
+    Raises PreconditionFailed for `If-Match` of another one, what `pieces.open` raises, and
+    RequestedRangeNotSatisfiable.
+    """
+    content_type = _MEDIA_TYPES.get(name.rpartition(".")[2], _BINARY)
+    response = Response(pieces, content_type=content_type, direct_passthrough=True)
+    sha256, size = entry["sha256"], entry["bytes"]
+    response.content_length = size
+    response.set_etag(sha256)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    # RFC 9110, section 13.2.2: a range is only looked at where the client lacks the file.
+    is_known = request.if_none_match.contains_weak(sha256)
+    response.make_conditional(
+        request, accept_ranges=True, complete_length=None if is_known else size
+    )
+    if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+        raise PreconditionFailed(f"The ETag of {name} is {sha256}.")
+    if request.method == "GET" and response.status_code != HTTPStatus.NOT_MODIFIED:
+        pieces.open()
+    return response
