@@ -4,12 +4,8 @@ Task and answer are JSON on its standard input and output; the file is inherited
 imports nothing heavy: the limit on memory is set before pandas and pyarrow are loaded.
 """
 
-import ctypes
 import json
 import os
-import resource
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -23,21 +19,13 @@ from models.data.library.profile import ColumnProfile
 from models.data.library.sources import Source, SourceRecord, dump_source, load_source
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
+from models.store.limited import begin, run_limited
 
 if TYPE_CHECKING:
     from models.data.library.storing import StoredRows
 
 _SECONDS = 600.0  # that a file may take to read
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
-_SHOWN = 2000  # characters of what a process that died has written
 
-# Memory is asked for as it is needed, and given back, by one thread.
-_FRUGAL = {
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
 # What the process may answer with; anything else is a fault of ours.
 _ERRORS: tuple[type[errors.LuthierError], ...] = (
     errors.TooLarge,
@@ -73,25 +61,16 @@ def store_in_process(task: UploadTask, content: IO[bytes] | None) -> "StoredRows
     with tempfile.TemporaryFile(prefix="luthier-upload-") as copy:
         file = _on_disk(content, copy)
         inherited = () if file is None else (file,)
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=inherited,
-            env={**os.environ, **_FRUGAL, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        document = json.dumps(asdict(task) | {"file": file, "parent": os.getpid()}).encode()
+        document = asdict(task) | {"file": file}
         try:
-            answer, told = process.communicate(document, timeout=_SECONDS)
-        except subprocess.TimeoutExpired:
+            found = run_limited(__name__, document, task.memory, _SECONDS, inherited)
+        except TimeoutError:
             raise errors.Invalid.at(
                 "file", f"It takes longer than {_SECONDS:g} seconds to read."
             ) from None
-        finally:
-            process.kill()
-            process.wait()
-    return _read_answer(task, process.returncode, answer, told)
+        except MemoryError:
+            raise _out_of_memory(task.memory) from None
+    return _read_answer(found)
 
 
 def _on_disk(content: IO[bytes] | None, copy: IO[bytes]) -> int | None:
@@ -109,16 +88,9 @@ def _on_disk(content: IO[bytes] | None, copy: IO[bytes]) -> int | None:
     return descriptor
 
 
-def _read_answer(task: UploadTask, status: int, answer: bytes, told: bytes) -> "StoredRows":
+def _read_answer(found: dict[str, Any]) -> "StoredRows":
     from models.data.library.storing import StoredRows
 
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        if status < 0 or b"MemoryError" in told or b"bad_alloc" in told:
-            raise _out_of_memory(task.memory) from None
-        shown = told.decode("utf-8", "replace")[-_SHOWN:]
-        raise RuntimeError(f"The process that reads a file ended with {status}: {shown}") from None
     if "invalid" in found:
         raise errors.Invalid(found["invalid"])
     if "error" in found:
@@ -148,13 +120,9 @@ def _out_of_memory(memory: int) -> errors.TooLarge:
 
 def main() -> None:
     """Do the task of standard input, and write the answer to standard output."""
-    task = json.load(sys.stdin)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != task["parent"]:
-        return  # it has died already
-    memory = task["memory"]
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    task = begin()
+    if task is None:
+        return
     try:
         answer = _store(task)
     except errors.Invalid as error:
@@ -163,7 +131,7 @@ def main() -> None:
         name = next(kind.__name__ for kind in _ERRORS if isinstance(error, kind))
         answer = {"error": name, "message": str(error)}
     except MemoryError:
-        answer = {"error": "TooLarge", "message": str(_out_of_memory(memory))}
+        answer = {"error": "TooLarge", "message": str(_out_of_memory(task["memory"]))}
     json.dump(answer, sys.stdout)
 
 
