@@ -46,6 +46,7 @@ from models.retention.deletion import Deletion
 from models.retention.remover import Remover
 from models.retention.usage import disk_usage
 from models.serving.engine import PredictionEngine
+from models.serving.imports.imports import VersionImports
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -135,6 +136,7 @@ def _build_services(settings: Settings) -> Services:
         deletion=Deletion(database, job_commands, Remover(database, artifacts)),
         models=models,
         version_files=files,
+        imports=VersionImports(database, artifacts, turns, settings.upload_memory),
         predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),

@@ -71,6 +71,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "models.show": Operation(Scope.READ, "getModel"),
     "models.show_version": Operation(Scope.READ, "getVersion"),
     "models.download": Operation(Scope.READ, "downloadFile"),
+    "models.import_version": Operation(Scope.TUNE, "importVersion"),
     "models.change": Operation(Scope.PROMOTE, "changeModel"),
     "models.point": Operation(Scope.PROMOTE, "setAlias"),
     "models.moves": Operation(Scope.READ, "listAliasMoves"),

@@ -14,7 +14,7 @@ from api.auth import Operation, changing_operation, present_caller
 from api.limits import current_body
 from api.request_log import request_id
 from api.schemas.datasets import DatasetSchema
-from api.schemas.models import ModelSchema
+from api.schemas.models import ModelSchema, VersionSchema
 from api.schemas.tune.jobs import JobSchema
 from api.schemas.tune.trials import TrialPageSchema
 from api.services import services
@@ -176,11 +176,15 @@ def _lost_answer(finished: Finished) -> Answer:
         status = HTTPStatus.CREATED
         body = DatasetSchema().dump(services().datasets.catalog.get(finished.id))
         location = url_for("datasets.show", dataset=finished.id)
+    elif request.endpoint == "models.import_version":
+        version = services().models.version(finished.id, finished.details["version"])
+        status, body = HTTPStatus.CREATED, VersionSchema().dump(version)
+        location = url_for("models.show_version", model=finished.id, version=version.version)
     elif request.blueprint == "models":
         status, body = HTTPStatus.OK, ModelSchema().dump(services().models.model(finished.id))
     else:
         raise Conflict("The request was carried out, but its answer is not known any more.")
-    is_made = not request.view_args
+    is_made = not request.view_args or status == HTTPStatus.CREATED
     text = jsonify(body).get_data(as_text=True)
     return Answer(status, text, location if is_made else None)
 

@@ -20,6 +20,7 @@ from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.retention.deletion import Deletion
 from models.serving.engine import PredictionEngine
+from models.serving.imports.imports import VersionImports
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -43,6 +44,7 @@ class Services:
     deletion: Deletion
     models: ModelCatalog
     version_files: VersionFiles
+    imports: VersionImports
     predictions: PredictionEngine
     reports: Reports
     streams: EventStreams

@@ -4,13 +4,15 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from flask import request
+from flask import request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.http import quote_etag
 
 from api import downloads
+from api.forms import MEDIA_TYPE, form_values
 from api.parsing import Blueprint
 from api.schemas.fields import NumberedPageQuery, page
+from api.schemas.imports import ImportSchema
 from api.schemas.models import (
     AliasMovePageSchema,
     AliasSchema,
@@ -23,8 +25,8 @@ from api.schemas.models import (
     VersionSchema,
 )
 from api.services import services
-from models.errors import Invalid
-from models.fields import ALIAS_NAME, LARGEST_NUMBER
+from models.errors import Invalid, UnsupportedMediaType
+from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME
 from models.registry.records import ModelRecord, VersionRecord
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
@@ -131,6 +133,35 @@ def moves(query: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
     """List the moves of an alias, newest first: when, from where to where, by whom and why."""
     found = services().models.moves(model, alias, query["limit"] + 1, query["after"])
     return page(found, query["limit"], lambda move: move.id)
+
+
+@blueprint.route(
+    "/<model>/versions",
+    methods=["POST"],
+    parameters=[
+        {
+            "in": "path",
+            "name": "model",
+            "description": MODEL_NAME.rule,
+            "schema": {"type": "string", "pattern": MODEL_NAME.pattern},
+        },
+    ],
+)
+@blueprint.response(201, VersionSchema)
+@blueprint.doc(
+    requestBody={"required": True, "content": {MEDIA_TYPE: {"schema": ImportSchema}}},
+)
+def import_version(model: str) -> tuple[VersionRecord, int, dict[str, str]]:
+    """Make a version of an ONNX graph; it is run, and nothing is claimed of it."""
+    if not re.fullmatch(MODEL_NAME.pattern, model):
+        raise Invalid.at("model", MODEL_NAME.rule)
+    if request.mimetype != MEDIA_TYPE:
+        raise UnsupportedMediaType(f"Send the graph as {MEDIA_TYPE}, as the field `file`.")
+    schema = ImportSchema()
+    form = schema.load(form_values(schema))
+    number = services().imports.add(model, form["file"].stream.read(), **form["request"])
+    location = url_for("models.show_version", model=model, version=number)
+    return services().models.version(model, number), 201, {"Location": location}
 
 
 @blueprint.route("/<model>", methods=["PATCH"])

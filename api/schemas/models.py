@@ -30,6 +30,12 @@ class VersionSummarySchema(ma.Schema):
 
     version = ma.fields.Integer()
     task = ma.fields.String()
+    source = ma.fields.String(
+        allow_none=True,
+        metadata=described(
+            "`trained` by a job, or `imported` without evidence; null if unreadable."
+        ),
+    )
     job = ma.fields.String(allow_none=True)
     trial = ma.fields.Integer(allow_none=True)
     metrics = ma.fields.Dict(

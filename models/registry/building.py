@@ -1,6 +1,5 @@
 """Build a version in a trial process: get weights, make the files, check and write them."""
 
-import hashlib
 import json
 import tempfile
 import time
@@ -20,7 +19,7 @@ from models.registry.documents import CALIBRATION_FILE
 from models.registry.evidence.document import evidence_document, signature_document
 from models.registry.evidence.held_out import measure_held_out
 from models.registry.export import ExportResult, ExportSpec
-from models.registry.files import entry_path
+from models.registry.files import entry_of
 from models.registry.members import build_members
 from models.registry.onnx.interface import describe
 from models.registry.onnx.model import OnnxAnswers, merge, preprocess
@@ -86,13 +85,13 @@ def build_version(spec: ExportSpec) -> ExportResult:
         CALIBRATION_FILE: _json_file(certainty.file(), indent=None),
         "held_out.json": _json_file(held_out.answers, indent=None),
     }
-    entries = {name: _entry(name, content) for name, content in files.items()}
+    entries = {name: entry_of(name, content) for name, content in files.items()}
     evidence["files"] = {
         name: {"sha256": entry["sha256"], "bytes": entry["bytes"]}
         for name, entry in entries.items()
     }
     files["evidence.json"] = _json_file(evidence)
-    entries["evidence.json"] = _entry("evidence.json", files["evidence.json"])
+    entries["evidence.json"] = entry_of("evidence.json", files["evidence.json"])
     artifacts = Artifacts(spec.trial.data.artifacts_root)
     folder = artifact_folder(spec.model, spec.version)
     for name, content in files.items():
@@ -140,8 +139,3 @@ def _keras_file(network: keras.Model) -> bytes:
 
 def _json_file(document: Mapping[str, Any], indent: int | None = 2) -> bytes:
     return json.dumps(document, indent=indent, allow_nan=False, ensure_ascii=False).encode()
-
-
-def _entry(name: str, content: bytes) -> dict[str, Any]:
-    sha256 = hashlib.sha256(content).hexdigest()
-    return {"sha256": sha256, "bytes": len(content), "path": entry_path(name, sha256)}

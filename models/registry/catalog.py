@@ -105,7 +105,7 @@ class ModelCatalog:
         verdict = judge(
             rule,
             compared,
-            is_first=_is_first(connection, model),
+            is_first=is_first(connection, model),
             auto_promote=_is_auto_promoted(connection, model),
         )
         size = sum(entry["bytes"] for entry in files.values())
@@ -230,7 +230,7 @@ class ModelCatalog:
         self.model(model)
         with self._database.write() as connection:
             lock_aliases(connection, model)
-            if _is_first(connection, model):
+            if is_first(connection, model):
                 raise NotFound("model", model)  # deleted just now
             if _is_auto_promoted(connection, model) == is_on:
                 return
@@ -277,7 +277,7 @@ def artifact_folder(model: str, version: int) -> str:
     return f"models/{model}/{version}"
 
 
-def _is_first(connection: Connection, model: str) -> bool:
+def is_first(connection: Connection, model: str) -> bool:
     """Return whether a model has no published version yet."""
     query = select(versions.c.version).where(versions.c.model == model, versions.c.ready)
     return connection.execute(query.limit(1)).first() is None
@@ -297,17 +297,17 @@ def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bo
     ).scalar_one()
     if mine is not None:
         return int(mine), True
-    last = connection.execute(
-        select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.model == model)
-    ).scalar_one()
-    return _new_number(connection, model, int(last)), False
+    return new_number(connection, model), False
 
 
-def _new_number(connection: Connection, model: str, last: int) -> int:
-    """Return a number above `last` and above those that deleted versions had, and keep it.
+def new_number(connection: Connection, model: str) -> int:
+    """Return a number above those of all versions, deleted ones too, and keep it.
 
     A number must not come to mean another version: processes hold loaded versions by number.
     """
+    last = connection.execute(
+        select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.model == model)
+    ).scalar_one()
     of_model = version_numbers.c.model == model
     query = select(version_numbers.c.last).where(of_model).with_for_update()
     kept = connection.execute(query).scalar_one_or_none()

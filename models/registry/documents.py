@@ -22,6 +22,7 @@ Document = dict[str, Any]
 Figures = Mapping[str, float | None]  # by the names of `models.trials.spec.METRICS`
 
 UNDECIDED = "undecided"
+TRAINED, IMPORTED = "trained", "imported"  # sources of versions
 CALIBRATION_FILE = "calibration.json"
 INPUT_TYPES = [kind.value for kind in ColumnType if kind is not ColumnType.IGNORED]
 
@@ -331,6 +332,7 @@ class VersionDocumentsSchema(StoredSchema):
     summary = ma.fields.String(required=True)  # the layers as text
     parameters = ma.fields.Integer(required=True)
     promotion = ma.fields.Nested(PromotionSchema, allow_none=True)
+    source = ma.fields.String(validate=OneOf([TRAINED, IMPORTED]))  # trained without it
 
 
 def parse_json(content: bytes | str, what: str) -> Any:

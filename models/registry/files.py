@@ -78,6 +78,12 @@ def entry_path(name: str, sha256: str) -> str:
     return f"{sha256[:16]}/{name}"
 
 
+def entry_of(name: str, content: bytes) -> dict[str, Any]:
+    """Return what is registered of a new file."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"sha256": sha256, "bytes": len(content), "path": entry_path(name, sha256)}
+
+
 class VersionFiles:
     """Reads the files of versions and compares each with the SHA-256 that was registered.
 

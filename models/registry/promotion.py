@@ -13,6 +13,7 @@ MIN_ROWS = 20  # that neither version learned from, below which nothing is compa
 
 _CELLS = ("decimal", "thousands", "unit", "magnitudes", "dates", "words")  # of a spelling
 _FIRST = "It is the first version of the model."
+_IMPORTED = "It was imported, without evidence: only whoever moves the alias promotes it."
 _NO_CHAMPION = "No version was the champion."
 
 
@@ -128,6 +129,14 @@ def judge(
         **asdict(found),
         "differs": list(found.differs),
     }
+
+
+def judge_import(champion: int | None, *, is_first: bool) -> Document:
+    """Return the verdict on an imported version: without evidence, only a first one is promoted."""
+    rule = PromotionRule(Promote.NEVER)
+    found = Comparison(champion, trouble=_IMPORTED)
+    verdict = judge(rule, found, is_first=is_first, auto_promote=False)
+    return verdict if is_first else verdict | {"reason": _IMPORTED}
 
 
 def is_better(found: Comparison, min_gain: float) -> bool | str | None:

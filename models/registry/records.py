@@ -7,6 +7,7 @@ from typing import Any
 
 from models.errors import Unreadable
 from models.registry.documents import (
+    TRAINED,
     Document,
     Figures,
     VersionDocumentsSchema,
@@ -57,6 +58,11 @@ class VersionRecord:
         except Unreadable as error:
             return str(error)
         return None
+
+    @property
+    def source(self) -> str | None:
+        """`trained` or `imported`; None if its details cannot be read."""
+        return None if self.unreadable else str(self.details.get("source", TRAINED))
 
     @property
     def metrics(self) -> Figures | None:

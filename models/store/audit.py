@@ -73,8 +73,8 @@ def carry_out(command: Command | None) -> None:
 
 
 @contextmanager
-def carrying_out(command: Command) -> Iterator[None]:
-    """Let `command` be the one that this thread carries out in the block."""
+def carrying_out(command: Command | None) -> Iterator[None]:
+    """Let `command` be the one that this thread carries out in the block; None for none."""
     token = _present.set(command)
     try:
         yield

@@ -40,7 +40,8 @@ def run_limited(
     MemoryError if it took more memory, TimeoutError if it took more than `seconds`, and
     RuntimeError if it died of something else.
     """
-    process = subprocess.Popen(
+    document = json.dumps({**task, "memory": memory, "parent": os.getpid()}).encode()
+    with subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -48,15 +49,13 @@ def run_limited(
         pass_fds=inherited,
         cwd=folder,
         env={**os.environ, **_FRUGAL, "PYTHONPATH": os.pathsep.join(_search_path())},
-    )
-    document = json.dumps({**task, "memory": memory, "parent": os.getpid()}).encode()
-    try:
-        answer, told = process.communicate(document, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"It took longer than {seconds:g} seconds.") from None
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            answer, told = process.communicate(document, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"It took longer than {seconds:g} seconds.") from None
+        finally:
+            process.kill()
     try:
         return json.loads(answer)
     except ValueError:

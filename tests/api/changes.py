@@ -1,5 +1,6 @@
 """One example of each operation that changes something: what it needs, and the request."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
+from tests.foreign_graphs import linear
 from tests.jobs.steps import propose, scored
 
 TUNE: dict[str, Any] = {
@@ -35,6 +37,9 @@ class World:
 
     def send(self, method: str, path: str, json: Any = None, **headers: str) -> TestResponse:
         more = {name.replace("_", "-"): text for name, text in headers.items()}
+        if isinstance(json, bytes):  # a file of a form
+            form = {"file": (io.BytesIO(json), "file")}
+            return self.client.open(path, method=method, data=form, headers=self.headers | more)
         return self.client.open(path, method=method, json=json, headers=self.headers | more)
 
     def job(self, *commands: str) -> str:
@@ -110,6 +115,7 @@ CHANGES = {
     "models.remove_version": Change("DELETE /models/{}/versions/2", World.model),
     "models.remove_alias": Change("DELETE /models/{}/aliases/champion", World.model),
     "models.point": Change("PUT /models/{}/aliases/stable", World.model, {"version": 2}),
+    "models.import_version": Change("POST /models/{}/versions", World.model, linear()),
     "models.change": Change("PATCH /models/{}", World.model, {"auto_promote": True}),
     "models.rollback": Change("POST /models/{}/rollback", World.model),
 }

@@ -1,0 +1,1 @@
+"""Graphs that others made, as versions: understood, checked by running them, registered."""
