@@ -43,6 +43,7 @@ _SLOW_PATHS = {
     Path(__file__).parent / path
     for path in (
         "api/test_dry_run.py",
+        "api/test_imports.py",
         "api/test_startup.py",
         "chaos/test_slice.py",
         "executors",
@@ -66,6 +67,7 @@ _SLOW_PATHS = {
         "retention/test_sweep.py",
         "reports/test_report_evidence.py",
         "reports/test_report_pages.py",
+        "serving/test_imports.py",
         "space/test_narrowing.py",
         "space/test_space_properties.py",
         "test_api_processes.py",

@@ -1,6 +1,6 @@
 """ONNX graphs as other libraries write them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,32 @@ ML = "ai.onnx.ml"
 
 def graph_of(
     nodes: Sequence[Any],
-    inputs: dict[str, tuple[int, list[Any]]],
-    outputs: dict[str, tuple[int, list[Any]]],
+    inputs: Mapping[str, tuple[int, Any]],
+    outputs: Mapping[str, tuple[int, Any]],
     constants: dict[str, Any] | None = None,
     opset: int = 18,
-    **domains: int,
+    domains: Mapping[str, int] | None = None,
 ) -> bytes:
     """The bytes of a graph; inputs and outputs by name, each a type and sides."""
     made = helper.make_graph(
         list(nodes),
         "foreign",
-        *(
-            [helper.make_tensor_value_info(name, *each) for name, each in values.items()]
-            for values in (inputs, outputs)
-        ),
+        _values(inputs),
+        _values(outputs),
         [numpy_helper.from_array(np.asarray(v), name) for name, v in (constants or {}).items()],
     )
-    opsets = {"": opset, ML: 3, **domains}
+    opsets = {"": opset, ML: 3, **(domains or {})}
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     model = helper.make_model(made, opset_imports=imports, ir_version=8)
     content: bytes = model.SerializeToString()
     return content
 
 
-def linear(width: int | None = 3, element: int = TensorProto.FLOAT) -> bytes:
+def _values(named: Mapping[str, tuple[int, Any]]) -> list[Any]:
+    return [helper.make_tensor_value_info(name, *each) for name, each in named.items()]
+
+
+def linear(width: int | None = 3, element: int = TensorProto.FLOAT, opset: int = 18) -> bytes:
     """`1·x1 + 2·x2 + …` of one matrix, as converters of scikit-learn write a regression."""
     factors = np.arange(1, (width or 3) + 1, dtype=np.float32)[:, None]
     nodes = [
@@ -44,7 +46,7 @@ def linear(width: int | None = 3, element: int = TensorProto.FLOAT) -> bytes:
     ]
     sides = [None, width]
     outputs = {"variable": (TensorProto.FLOAT, [None, 1])}
-    return graph_of(nodes, {"X": (element, sides)}, outputs, {"factors": factors})
+    return graph_of(nodes, {"X": (element, sides)}, outputs, {"factors": factors}, opset)
 
 
 def named_columns(rank: int = 2) -> bytes:
@@ -77,7 +79,7 @@ def named_columns(rank: int = 2) -> bytes:
 def classifier(labels: Sequence[Any] = ("cat", "dog"), zipmap: bool = True) -> bytes:
     """Labels and probabilities of two features, as skl2onnx writes a logistic regression."""
     is_text = isinstance(labels[0], str)
-    name = "classlabels_strings" if is_text else "classlabels_ints"
+    named: dict[str, Any] = {"classlabels_strings" if is_text else "classlabels_ints": list(labels)}
     nodes = [
         helper.make_node(
             "LinearClassifier",
@@ -87,7 +89,7 @@ def classifier(labels: Sequence[Any] = ("cat", "dog"), zipmap: bool = True) -> b
             coefficients=[float(n) / 4 for n in range(2 * len(labels))],
             intercepts=[0.0] * len(labels),
             post_transform="SOFTMAX",
-            **{name: list(labels)},
+            **named,
         ),
         helper.make_node("Identity", ["scores"], ["probabilities"]),
     ]
@@ -96,10 +98,12 @@ def classifier(labels: Sequence[Any] = ("cat", "dog"), zipmap: bool = True) -> b
     if not zipmap:
         outputs["probabilities"] = (TensorProto.FLOAT, [None, len(labels)])
         return graph_of(nodes, {"X": (TensorProto.FLOAT, [None, 2])}, outputs)
-    key = "classlabels_strings" if is_text else "classlabels_int64s"
+    zipped_by: dict[str, Any] = {
+        "classlabels_strings" if is_text else "classlabels_int64s": list(labels)
+    }
     nodes.append(
         helper.make_node(
-            "ZipMap", ["probabilities"], ["output_probability"], domain=ML, **{key: list(labels)}
+            "ZipMap", ["probabilities"], ["output_probability"], domain=ML, **zipped_by
         )
     )
     content = graph_of(nodes, {"X": (TensorProto.FLOAT, [None, 2])}, outputs)
@@ -142,7 +146,7 @@ def with_custom_operator() -> bytes:
     """A graph with an operator that only its maker has."""
     node = helper.make_node("Magic", ["x"], ["y"], domain="com.acme")
     sides = (TensorProto.FLOAT, [None, 1])
-    return graph_of([node], {"x": sides}, {"y": sides}, **{"com.acme": 1})
+    return graph_of([node], {"x": sides}, {"y": sides}, domains={"com.acme": 1})
 
 
 def endless() -> bytes:

@@ -311,7 +311,7 @@ def new_number(connection: Connection, model: str) -> int:
     of_model = version_numbers.c.model == model
     query = select(version_numbers.c.last).where(of_model).with_for_update()
     kept = connection.execute(query).scalar_one_or_none()
-    number = max(last, kept or 0) + 1
+    number = int(max(last, kept or 0)) + 1
     if kept is None:
         connection.execute(insert(version_numbers).values(model=model, last=number))
     else:

@@ -55,7 +55,9 @@ class AnswerOptions:
 
 
 PLAIN_ANSWER = AnswerOptions()
-_NO_INTERVALS = Conformal(0, (), note="It was made by a release that had none.")
+_NO_INTERVALS = Conformal(
+    0, (), note="It has no calibration file, as imported and very old versions."
+)
 
 
 @dataclass(frozen=True, slots=True)

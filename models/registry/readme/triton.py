@@ -1,7 +1,7 @@
 """The configuration of a version's graph for Triton Inference Server."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx
 from onnx import TensorProto
@@ -9,7 +9,7 @@ from onnx import TensorProto
 MAX_BATCH = 1024  # rows of a request, and of requests that are answered together
 
 # The names of https://github.com/triton-inference-server/common, protobuf/model_config.proto.
-_TYPES = {
+_TYPES: Mapping[int, str] = {
     TensorProto.FLOAT: "TYPE_FP32",
     TensorProto.DOUBLE: "TYPE_FP64",
     TensorProto.STRING: "TYPE_STRING",

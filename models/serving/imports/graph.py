@@ -26,6 +26,7 @@ from models.serving.imports.outputs import (
 from models.serving.imports.safety import read_graph
 from models.serving.signature import Signature
 
+_MIN_IR = 4  # from which on constants need not be inputs
 _ROWS = 16  # that are run beside the sample
 _SUM_TOLERANCE = 1e-3  # of the probabilities of a row
 
@@ -104,7 +105,7 @@ def _joined(
         made,
         opset_imports=inner.opset_import,
         functions=inner.functions,
-        ir_version=inner.ir_version,
+        ir_version=max(inner.ir_version, _MIN_IR),
     )
 
 
@@ -128,9 +129,9 @@ def _width(raw: onnx.ModelProto, signature: Document, answer: Answer) -> int:
             "file", f"For {rows} rows its output {answer.name!r} has the shape {found.shape}."
         )
     width = found.size // rows
-    wanted = (1,) if answer.task is Task.REGRESSION else (len(answer.classes),)
+    wanted = {1} if answer.task is Task.REGRESSION else {len(answer.classes)}
     if answer.task is Task.BINARY:
-        wanted += (1,)  # the probability of the second class
+        wanted.add(1)  # the probability of the second class
     if width not in wanted:
         is_open = answer.task is Task.REGRESSION
         raise Invalid.at(

@@ -173,10 +173,11 @@ class Front:
         if is_text:
             return flat
         if element in _WHOLE:
-            # NaN is not equal to itself: a missing whole number has no answer.
+            # What is left of NaN is NaN, which counts as true: a missing number has no answer.
             floor = self.add("Floor", [flat], f"{name}/floor")
-            is_whole = self.add("Equal", [floor, flat], f"{name}/is_whole")
-            self.refusals.append(self.add("Not", [is_whole], f"{name}/is_refused"))
+            rest = self.add("Sub", [flat, floor], f"{name}/rest")
+            is_refused = self.add("Cast", [rest], f"{name}/is_refused", to=TensorProto.BOOL)
+            self.refusals.append(is_refused)
         return self.add("Cast", [flat], f"{name}/cast", to=element)
 
     def _declare(self, column: str, element: int, sides: Sequence[int]) -> str:

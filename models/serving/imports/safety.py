@@ -8,7 +8,7 @@ from onnx import TensorProto
 from models.errors import Invalid
 
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft"))
-MIN_OPSET = 13  # below which operators take as attributes what the wrapping gives as inputs
+MIN_OPSET = 9  # the first with all operators of the nodes that are put around a graph
 
 
 def read_graph(content: bytes) -> onnx.ModelProto:
