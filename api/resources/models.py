@@ -26,7 +26,7 @@ from api.schemas.models import (
 )
 from api.services import services
 from models.errors import Invalid, UnsupportedMediaType
-from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME
+from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME, FullMatch
 from models.registry.records import ModelRecord, VersionRecord
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
@@ -43,6 +43,12 @@ _ALIAS_TAG = {
         "schema": {"type": "string"},
     }
 }
+
+
+def _named(name: str, rule: FullMatch) -> dict[str, Any]:
+    """Return the parameter of a path that holds a name."""
+    schema = {"type": "string", "pattern": rule.pattern}
+    return {"in": "path", "name": name, "description": rule.rule, "schema": schema}
 
 
 @blueprint.route("", methods=["GET"])
@@ -100,14 +106,7 @@ def download(model: str, version: int, file: str) -> ResponseReturnValue:
 @blueprint.route(
     "/<model>/aliases/<alias>",
     methods=["PUT"],
-    parameters=[
-        {
-            "in": "path",
-            "name": "alias",
-            "description": ALIAS_NAME.rule,
-            "schema": {"type": "string", "pattern": ALIAS_NAME.pattern},
-        },
-    ],
+    parameters=[_named("alias", ALIAS_NAME)],
 )
 @blueprint.arguments(AliasSchema)
 @blueprint.response(200, ModelSchema, headers=_ALIAS_TAG)
@@ -138,14 +137,7 @@ def moves(query: dict[str, Any], model: str, alias: str) -> dict[str, Any]:
 @blueprint.route(
     "/<model>/versions",
     methods=["POST"],
-    parameters=[
-        {
-            "in": "path",
-            "name": "model",
-            "description": MODEL_NAME.rule,
-            "schema": {"type": "string", "pattern": MODEL_NAME.pattern},
-        },
-    ],
+    parameters=[_named("model", MODEL_NAME)],
 )
 @blueprint.response(201, VersionSchema)
 @blueprint.doc(

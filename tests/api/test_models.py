@@ -1,7 +1,11 @@
 import hashlib
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from luthier.client import RequestRefused
 from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
 from models.store.tables import versions
+from tests.registry.recipes import blocks, with_rows
 
 Refused = Callable[..., dict[str, Any]]
 
@@ -306,6 +311,28 @@ def test_every_file_can_be_downloaded_and_is_the_one_that_was_written(trained: A
         assert len(response.content) == file["bytes"]
         assert response.headers["ETag"] == f'"{file["sha256"]}"'
         assert name in response.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("model", ["flats", "stock"])
+def test_the_program_of_the_readme_answers_as_predict(
+    trained: Any, model: str, tmp_path: Path
+) -> None:
+    for name in ("README.md", "model.onnx", "signature.json"):
+        response = trained.http.get(f"/models/{model}/versions/1/artifacts/{name}")
+        (tmp_path / name).write_bytes(response.content)
+    rows = trained.rows[:9]  # with missing cells
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    program = blocks((tmp_path / "README.md").read_text(encoding="utf-8"))[0]
+    program = with_rows(program) + "print(json.dumps(predictions))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, capture_output=True, check=True
+    )
+    answer = trained.http.post("/predict", json={"model": model, "version": 1, "instances": rows})
+    found = json.loads(done.stdout.splitlines()[-1])
+    if model == "flats":
+        assert found == pytest.approx(answer.json()["predictions"], rel=1e-4)
+    else:
+        assert found == answer.json()["predictions"]
 
 
 def test_the_evidence_names_the_digests_of_the_other_files(trained: Any) -> None:

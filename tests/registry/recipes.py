@@ -20,15 +20,20 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
 
 
+def with_rows(program: str) -> str:
+    """A program that reads its rows from `rows.json`."""
+    changed, count = _ROWS.subn('rows = json.load(open("rows.json", encoding="utf-8"))', program)
+    assert count == 1
+    return changed
+
+
 def run(page: str) -> list[dict[str, Any]]:
     """Answers of the program for ONNX Runtime as it stands, then of both for `rows.json`."""
     onnx, keras = blocks(page)[:2]
-    changed, count = _ROWS.subn('rows = json.load(open("rows.json"))', onnx)
-    assert count == 1
     found: list[dict[str, Any]] = []
     _run(onnx, {}, found)
     scope: dict[str, Any] = {}
-    for program in (changed, keras):
+    for program in (with_rows(onnx), keras):
         _run(program, scope, found)
     return found
 
