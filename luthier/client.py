@@ -205,6 +205,10 @@ class Client:
         """Return a version with its evidence, signature and layers."""
         return self._call("GET", f"/models/{model}/versions/{version}")
 
+    def import_version(self, model: str, path: str | Path, **request: Any) -> dict[str, Any]:
+        """Make a version of an ONNX file; docs/exports.md has the fields of `request`."""
+        return self._send(f"/models/{model}/versions", path, {"request": json.dumps(request)})
+
     def promote(
         self, model: str, version: int, reason: str | None = None, expected: int | None = None
     ) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from luthier.client import RequestRefused
 from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
 from models.store.tables import versions
+from tests.foreign_graphs import linear
 from tests.registry.recipes import blocks, with_rows
 
 Refused = Callable[..., dict[str, Any]]
@@ -311,6 +312,28 @@ def test_every_file_can_be_downloaded_and_is_the_one_that_was_written(trained: A
         assert len(response.content) == file["bytes"]
         assert response.headers["ETag"] == f'"{file["sha256"]}"'
         assert name in response.headers["Content-Disposition"]
+
+
+def test_a_server_sends_parts_and_headers_of_a_file(trained: Any) -> None:
+    path = "/models/flats/versions/2/artifacts/model.keras"
+    whole = trained.http.get(path)
+    head = trained.http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(whole.content))
+    part = trained.http.get(path, headers={"Range": "bytes=-9", "If-Range": whole.headers["ETag"]})
+    assert (part.status_code, part.content) == (206, whole.content[-9:])
+    known = trained.http.get(path, headers={"If-None-Match": whole.headers["ETag"]})
+    assert (known.status_code, known.content) == (304, b"")
+    assert trained.http.get(path, headers={"Range": "bytes=999999999-"}).status_code == 416
+
+
+def test_the_client_imports_a_graph(trained: Any, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.onnx"
+    file.write_bytes(linear(2))
+    version = trained.client.import_version("theirs", file, columns=["a", "b"])
+    assert version["source"] == "imported"
+    assert trained.client.predict("theirs", [{"a": 1, "b": 2}])["predictions"] == [5.0]
+    assert trained.client.version("flats", 1)["source"] == "trained"
 
 
 @pytest.mark.parametrize("model", ["flats", "stock"])

@@ -12,7 +12,7 @@ from models.data.encoding.features import input_name
 from models.registry.documents import Document
 
 _PRODUCER = "luthier"
-_TOLD = ("task", "target", "classes", "threshold", "positive_class", "columns", "sample")
+_TOLD = ("task", "target", "classes", "threshold", "positive_class", "columns")
 PREDICTION, PROBABILITIES = "prediction", "probabilities"  # the output of a version's graph
 _MAX_LISTED = 20  # classes of a sentence; the metadata has them all
 
@@ -44,8 +44,6 @@ def describe(content: bytes, signature: Document, model: str, version: int | Non
     graph.model_version = version or 0
     graph.doc_string = f"{named(model, version)}, predicts {signature['target']}"
     told = signature | {"columns": columns}
-    if any(column["type"] == ColumnType.IMAGE for column in columns):
-        told["sample"] = None  # thousands of numbers
     props = {name: json.dumps(told.get(name), ensure_ascii=False) for name in _TOLD}
     helper.set_model_props(graph, props)
     onnx.checker.check_model(graph, full_check=True)
