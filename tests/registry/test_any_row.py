@@ -81,7 +81,10 @@ def answers_of(content, signature, instances):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options)
-    return session.run(None, signature.feed(instances))[0]
+    cells = signature.feed(instances)
+    shapes = {item.name: [-1, *item.shape[1:]] for item in session.get_inputs()}
+    feed = {name: values.reshape(shapes[name]) for name, values in cells.items()}
+    return session.run(None, feed)[0]
 
 
 def types_of(draw, header):
