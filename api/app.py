@@ -47,6 +47,8 @@ from models.retention.remover import Remover
 from models.retention.usage import disk_usage
 from models.serving.engine import PredictionEngine
 from models.serving.imports.imports import VersionImports
+from models.serving.routing import RoutingTable
+from models.serving.shadows import Shadows
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -109,8 +111,9 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
 
 
 def _build_services(settings: Settings) -> Services:
-    # One more for the check of readiness, and one for each upload.
-    threads = settings.api_threads + settings.upload_threads + 1
+    # One for each upload, and four for what goes on beside requests: the check of readiness, the
+    # table of routes, the loading of versions, and shadows.
+    threads = settings.api_threads + settings.upload_threads + 4
     database = Database(settings.resolved_database_url, threads, settings.database_wait)
     artifacts = Artifacts(settings.resolved_artifacts)
     turns = Turns(settings.upload_threads)
@@ -121,6 +124,8 @@ def _build_services(settings: Settings) -> Services:
         database, artifacts, settings.max_queued_jobs, settings.max_trials_per_job
     )
     reader = JobReader(database, settings.resolved_trial_slots)
+    predictions = PredictionEngine(files, settings.model_cache, settings.max_instances)
+    metrics = ApiMetrics(partial(job_statistics, database), partial(disk_usage, database))
     return Services(
         settings=settings,
         database=database,
@@ -137,10 +142,12 @@ def _build_services(settings: Settings) -> Services:
         models=models,
         version_files=files,
         imports=VersionImports(database, artifacts, turns, settings.upload_memory),
-        predictions=PredictionEngine(files, settings.model_cache, settings.max_instances),
+        routes=RoutingTable(database, models, predictions.load, settings.model_cache),
+        predictions=predictions,
+        shadows=Shadows(predictions, metrics.shadowed),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
         turns=turns,
-        metrics=ApiMetrics(partial(job_statistics, database), partial(disk_usage, database)),
+        metrics=metrics,
         readiness=Readiness(database, artifacts),
     )

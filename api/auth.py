@@ -74,6 +74,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "models.import_version": Operation(Scope.TUNE, "importVersion"),
     "models.change": Operation(Scope.PROMOTE, "changeModel"),
     "models.point": Operation(Scope.PROMOTE, "setAlias"),
+    "models.show_alias": Operation(Scope.READ, "getAlias"),
     "models.moves": Operation(Scope.READ, "listAliasMoves"),
     "models.rollback": Operation(Scope.PROMOTE, "rollBack"),
     "models.remove": Operation(Scope.ADMIN, "deleteModel"),

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.jobs.reader import JobStatistics
 from models.retention.usage import Usage
+from models.serving.shadows import ShadowResult
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.readiness import artifacts_trouble, database_trouble
@@ -123,6 +124,20 @@ class ApiMetrics:
         self._rows = Counter(
             "luthier_predicted_rows", "Rows predicted.", ["model", "version"], registry=own
         )
+        self._shadow_requests = Counter(
+            "luthier_shadow_requests",
+            "Requests for shadows.",
+            ["model", "version", "outcome"],
+            registry=own,
+        )
+        self._shadow_rows, self._shadow_differing, self._shadow_difference = (
+            Counter(f"luthier_shadow_{name}", text, ["model", "version"], registry=own)
+            for name, text in (
+                ("rows", "Rows that shadows computed."),
+                ("differing_rows", "Rows whose class was another than the one answered."),
+                ("absolute_difference", "Sum of absolute differences from numbers answered."),
+            )
+        )
         self._shown = own
         if folder is not None:
             self._shown = CollectorRegistry()
@@ -138,6 +153,14 @@ class ApiMetrics:
         """Count a request whose `rows` rows a version has predicted."""
         self._predictions.labels(model, version).inc()
         self._rows.labels(model, version).inc(rows)
+
+    def shadowed(self, result: ShadowResult) -> None:
+        """Count a request for a shadow, and how its predictions differ."""
+        names = (result.model, result.version)
+        self._shadow_requests.labels(*names, result.outcome).inc()
+        self._shadow_rows.labels(*names).inc(result.rows)
+        self._shadow_differing.labels(*names).inc(result.differing)
+        self._shadow_difference.labels(*names).inc(result.difference)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return every metric in the format that `accept` asks for, and its media type."""

@@ -21,6 +21,8 @@ from models.reports.reports import Reports
 from models.retention.deletion import Deletion
 from models.serving.engine import PredictionEngine
 from models.serving.imports.imports import VersionImports
+from models.serving.routing import RoutingTable
+from models.serving.shadows import Shadows
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -45,7 +47,9 @@ class Services:
     models: ModelCatalog
     version_files: VersionFiles
     imports: VersionImports
+    routes: RoutingTable
     predictions: PredictionEngine
+    shadows: Shadows
     reports: Reports
     streams: EventStreams
     turns: Turns

@@ -214,12 +214,22 @@ class Client:
     ) -> dict[str, Any]:
         """Point `champion` at a version and return the model.
 
-        With `expected` only if `champion` points at that version; `reason` goes to the history.
+        With `expected` only if `champion` points at that version alone; `reason` goes to the
+        history.
         """
         body = {"version": version} | ({} if reason is None else {"reason": reason})
+        return self.set_alias(model, "champion", expected, **body)
+
+    def set_alias(
+        self, model: str, alias: str, expected: int | str | None = None, **body: Any
+    ) -> dict[str, Any]:
+        """Change what an alias names, and return the model.
+
+        `body` has `version` or `weights`, `shadow` and `reason`. With `expected` only if that is
+        the alias's `ETag`, without its quotes.
+        """
         headers = {} if expected is None else {"If-Match": f'"{expected}"'}
-        path = f"/models/{model}/aliases/champion"
-        return self._call("PUT", path, json=body, headers=headers)
+        return self._call("PUT", f"/models/{model}/aliases/{alias}", json=body, headers=headers)
 
     def moves(self, model: str, alias: str = "champion") -> list[dict[str, Any]]:
         """Return the latest moves of an alias, newest first: when, from, to, by whom and why."""

@@ -188,7 +188,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             # first, it may lose a request that has just been sent.
             "keepalive": 75,
             "control_socket_disable": True,
-            "post_worker_init": self._prepare_to_end,
+            "post_worker_init": self._prepare,
             "pre_request": self._close_when_draining,
             "child_exit": _forget_process,
         }
@@ -205,8 +205,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         _Arbiter(self, self._draining, self.settings.drain_seconds).run()
 
-    def _prepare_to_end(self, worker: Any) -> None:
+    def _prepare(self, worker: Any) -> None:
         services = worker.wsgi.extensions["luthier"]
+        services.routes.refresh_soon()  # loads the versions that aliases name
         services.readiness.is_draining = self._draining.is_set
         # No client that follows events may delay the end of the process.
         services.streams.is_closing = lambda: not worker.alive

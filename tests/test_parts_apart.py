@@ -128,7 +128,7 @@ def test_every_api_answers_and_sees_a_moved_alias(apart: Apart, tuned: Any) -> N
     assert [client.predict("lines", NEW)["version"] for client in apart.clients] == [2, 2]
     alias = f"{apart.urls[0]}/models/lines/aliases/champion"
     assert fetch(alias, "PUT", json={"version": 1}).is_success
-    assert other.predict("lines", NEW) == answers[0]
+    wait_until(lambda: other.predict("lines", NEW) == answers[0])
 
 
 def test_only_copies_of_model_files_lie_on_the_machines(apart: Apart, tuned: Any) -> None:

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import secrets
 from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
 
+from models.registry.catalog import ModelCatalog
 from models.registry.files import entry_path
 from models.store.artifacts import Artifacts
+from models.store.engine import Database
 
 
 def signature_of(classes: list[Any] | None = None) -> dict[str, Any]:
@@ -38,6 +41,24 @@ def write_version(
     content = {"model.onnx": graph, "signature.json": json.dumps(signature_of(classes)).encode()}
     folder = f"models/{model}/{version}"
     return {name: write_file(artifacts, folder, name, file) for name, file in content.items()}
+
+
+def publish_version(
+    database: Database,
+    artifacts: Artifacts,
+    model: str = "m",
+    classes: list[Any] | None = None,
+    job: str | None = None,
+) -> int:
+    """Publish the next version of a model, as `write_version` makes it; the champion moves."""
+    catalog = ModelCatalog(database)
+    task = str(signature_of(classes)["task"])
+    version = catalog.reserve(model, task, job or f"job_{secrets.token_hex(4)}", 1)
+    files = write_version(artifacts, model, version, classes)
+    details = {"metrics": {"r2": 0.5}, "baseline": None}
+    with database.write() as connection:
+        catalog.publish(connection, model, version, 1, files, details)
+    return version
 
 
 def _doubling(offset: int) -> bytes:

@@ -1,10 +1,10 @@
 """Models, versions, aliases and their files."""
 
 import re
-from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 
-from flask import request, url_for
+from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.http import quote_etag
 
@@ -22,24 +22,28 @@ from api.schemas.models import (
     ModelSchema,
     ModelsQuery,
     RollbackSchema,
+    RouteSchema,
     VersionSchema,
 )
 from api.services import services
 from models.errors import Invalid, UnsupportedMediaType
 from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME, FullMatch
 from models.registry.records import ModelRecord, VersionRecord
+from models.registry.routes import Route
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
+_MODEL_FIELDS = tuple(ModelSchema().fields)
 _IF_MATCH = {
     "in": "header",
     "name": "If-Match",
-    "description": "The version that the alias is to point at until now, in quotes; else 412.",
+    "description": "The `ETag` that the alias is to have until now; else 412. Of an alias with one"
+    " version and no shadow that is the version in quotes.",
     "schema": {"type": "string", "example": '"3"'},
 }
 _ALIAS_TAG = {
     "ETag": {
-        "description": "The version that the alias points at, in quotes.",
+        "description": "Of the alias: the version in quotes, or a text of weights and shadow.",
         "schema": {"type": "string"},
     }
 }
@@ -49,6 +53,14 @@ def _named(name: str, rule: FullMatch) -> dict[str, Any]:
     """Return the parameter of a path that holds a name."""
     schema = {"type": "string", "pattern": rule.pattern}
     return {"in": "path", "name": name, "description": rule.rule, "schema": schema}
+
+
+@blueprint.after_request
+def _follow(response: Response) -> Response:
+    """Let the next prediction of this process know of a change that is just answered."""
+    if request.method != "GET" and response.status_code < HTTPStatus.BAD_REQUEST:
+        services().routes.refresh()
+    return response
 
 
 @blueprint.route("", methods=["GET"])
@@ -65,7 +77,9 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 def show(model: str) -> dict[str, Any]:
     """Show a model's aliases and versions."""
     catalog = services().models
-    return asdict(catalog.model(model)) | {"versions": catalog.versions(model)}
+    found = catalog.model(model)
+    shown = {name: getattr(found, name) for name in _MODEL_FIELDS}
+    return shown | {"versions": catalog.versions(model)}
 
 
 @blueprint.route(f"/<model>/versions/<int(max={LARGEST_NUMBER}):version>", methods=["GET"])
@@ -115,14 +129,23 @@ def download(model: str, version: int, file: str) -> ResponseReturnValue:
 def point(
     wanted: dict[str, Any], model: str, alias: str
 ) -> tuple[ModelRecord, int, dict[str, str]]:
-    """Point an alias at a version."""
+    """Point an alias at a version, or at several by weights; set or end its shadow."""
     if not re.fullmatch(ALIAS_NAME.pattern, alias):
         raise Invalid.at("alias", ALIAS_NAME.rule)
     tags = request.if_match  # empty, too, if the header cannot be read: then nothing matches
     is_sent = "If-Match" in request.headers
-    expects = (lambda version: tags.contains(str(version))) if is_sent else None
-    services().models.set_alias(model, alias, wanted["version"], expects, wanted["reason"])
-    return services().models.model(model), 200, {"ETag": quote_etag(str(wanted["version"]))}
+    expects = tags.contains if is_sent else None
+    catalog = services().models
+    route = catalog.set_alias(model, alias, wanted["change"], expects, wanted["reason"])
+    return catalog.model(model), 200, {"ETag": quote_etag(route.tag)}
+
+
+@blueprint.route("/<model>/aliases/<alias>", methods=["GET"])
+@blueprint.response(200, RouteSchema, headers=_ALIAS_TAG)
+def show_alias(model: str, alias: str) -> tuple[Route, int, dict[str, str]]:
+    """Show the versions that an alias names."""
+    route = services().models.route(model, alias)
+    return route, 200, {"ETag": quote_etag(route.tag)}
 
 
 @blueprint.route("/<model>/aliases/<alias>/history", methods=["GET"])
@@ -169,7 +192,7 @@ def change(wanted: dict[str, Any], model: str) -> ModelRecord:
 @blueprint.arguments(RollbackSchema, required=False)
 @blueprint.response(200, ModelSchema)
 def rollback(wanted: dict[str, Any], model: str) -> ModelRecord:
-    """Point `champion` back at the version before."""
+    """Point `champion` back at the version, or the weights, before."""
     services().models.rollback(model, wanted["from_"], wanted["reason"])
     return services().models.model(model)
 

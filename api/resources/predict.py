@@ -1,9 +1,11 @@
 """Predictions."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, jsonify, request
+from flask import Response, after_this_request, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from api.limits import current_body
@@ -54,7 +56,9 @@ def predict() -> ResponseReturnValue:
     """Predict rows of JSON, or of a table, with a registered model."""
     rows, wanted = _read()
     model, found = wanted["model"], services()
-    version = found.models.resolve(model, wanted.get("version"), wanted.get("alias"))
+    version, shadow = found.routes.resolve(
+        model, wanted.get("version"), wanted.get("alias"), wanted.get("key")
+    )
     add_about(model=model, version=version)
     rules = ColumnRules(**{name: wanted[name] for name in _COLUMNS if name in wanted})
     options = AnswerOptions(**{name: wanted[name] for name in _OPTIONS if name in wanted})
@@ -63,7 +67,18 @@ def predict() -> ResponseReturnValue:
     else:
         prediction = found.predictions.predict(model, version, rows, rules, options)
     found.metrics.predicted(model, version, len(prediction.predictions))
+    if shadow is not None:
+        _after_answer(partial(found.shadows.compare, prediction, shadow, rows, rules, options))
     return _answer(prediction)
+
+
+def _after_answer(call: Callable[[], None]) -> None:
+    """Make a call once the answer to the present request has been sent."""
+
+    @after_this_request
+    def _(response: Response) -> Response:
+        response.call_on_close(call)
+        return response
 
 
 def _read() -> tuple[Any, dict[str, Any]]:

@@ -53,6 +53,12 @@ _THRESHOLD = described(
 )
 
 
+_KEY = described(
+    "Such as the id of a customer. Where several versions share the requests of an alias, equal"
+    " keys get the same one as long as the weights stay."
+)
+
+
 class PredictQuery(ma.Schema):
     """What a body that is a table cannot say. With JSON, `model` and the like are in the body."""
 
@@ -65,6 +71,7 @@ class PredictQuery(ma.Schema):
     alias = ma.fields.String(
         validate=Length(1, 64), metadata=described("A version by alias. Default: `champion`.")
     )
+    key = ma.fields.String(validate=Length(1, 256), metadata=_KEY)
     unknown_columns = _unknown_columns()
     missing_columns = _missing_columns()
     interval = ma.fields.Float(validate=_INSIDE, metadata=_INTERVAL)
@@ -90,6 +97,7 @@ class PredictSchema(ma.Schema):
         validate=Length(1, 64),
         metadata=described("A version by alias. Default: `champion`."),
     )
+    key = ma.fields.String(load_default=None, validate=Length(1, 256), metadata=_KEY)
     instances = ma.fields.Raw(
         required=True,
         metadata=described(

@@ -1,11 +1,21 @@
 """Models, their versions, and the aliases that point at them."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from models.errors import NotFound
@@ -13,16 +23,19 @@ from models.registry.aliases import (
     CHAMPION,
     AliasMove,
     Cause,
+    aliases_by_version,
     by_command,
     list_moves,
     lock_aliases,
     point,
     roll_back,
-    target_of,
+    route_of,
+    routes,
 )
 from models.registry.documents import Document
 from models.registry.promotion import MOVE, ChampionMoved, Comparison, PromotionRule, judge
 from models.registry.records import ModelRecord, VersionRecord
+from models.registry.routes import Route, RouteChange
 from models.store.audit import tell
 from models.store.engine import Database
 from models.store.removals import remove_later
@@ -38,7 +51,7 @@ from models.store.tables import (
 _BY_HAND = "It was pointed there by hand."
 _BACK = "It was rolled back."
 
-# Built once: every prediction runs one of them.
+# Built once: a prediction by a process that does not know the version yet runs one of them.
 _BY_NUMBER = select(versions.c.version).where(
     versions.c.model == bindparam("model"),
     versions.c.version == bindparam("version"),
@@ -98,7 +111,8 @@ class ModelCatalog:
         Its folder is listed for removal: an earlier export that failed may have left files there.
         """
         lock_aliases(connection, model)
-        champion = target_of(connection, model, CHAMPION)
+        present = route_of(connection, model, CHAMPION)
+        champion = None if present is None else present.version
         compared = compared or Comparison(champion, trouble="Nothing was compared.")
         if compared.champion != champion:
             raise ChampionMoved(f"The champion of model {model!r} was moved.")
@@ -107,6 +121,7 @@ class ModelCatalog:
             compared,
             is_first=is_first(connection, model),
             auto_promote=_is_auto_promoted(connection, model),
+            is_shared=present is not None and len(present.weights) > 1,
         )
         size = sum(entry["bytes"] for entry in files.values())
         values = {"trial": trial, "files": files, "bytes": size}
@@ -119,7 +134,7 @@ class ModelCatalog:
         remove_later(connection, [artifact_folder(model, version)])
         if verdict["promoted"]:
             cause = Cause(verdict["reason"], made.created_by, made.job, verdict)
-            point(connection, model, CHAMPION, version, cause)
+            point(connection, model, CHAMPION, RouteChange.to(version), cause)
         return verdict
 
     def discard(self, connection: Connection, model: str, version: int) -> bool:
@@ -200,12 +215,21 @@ class ModelCatalog:
         return self.version(model, version).files
 
     def champion(self, model: str) -> VersionRecord | None:
-        """Read the version that `champion` points at; None if it points at none."""
+        """Read the version that answers most requests to `champion`; None if there is none."""
         with self._database.read() as connection:
-            version = target_of(connection, model, CHAMPION)
+            route = route_of(connection, model, CHAMPION)
         with suppress(NotFound):  # it was deleted just now
-            return None if version is None else self.version(model, version)
+            return None if route is None else self.version(model, route.version)
         return None
+
+    def route(self, model: str, alias: str) -> Route:
+        """Read the route of an alias; raises NotFound."""
+        with self._database.read() as connection:
+            route = route_of(connection, model, alias)
+        if route is not None:
+            return route
+        self.model(model)
+        raise NotFound("alias", alias, f"model {model!r}")
 
     def moves(
         self, model: str, alias: str, limit: int, after: int | None = None
@@ -243,33 +267,27 @@ class ModelCatalog:
         self,
         model: str,
         alias: str,
-        version: int,
-        expects: Callable[[int], bool] | None = None,
+        change: RouteChange,
+        expects: Callable[[str], bool] | None = None,
         reason: str | None = None,
-    ) -> None:
-        """Point `alias` at a version; NotFound if the model has no such version.
+    ) -> Route:
+        """Change the route of `alias` and return it; NotFound for a version that is not there.
 
-        Raises PreconditionFailed unless `expects`, if it is given, is true of the version that the
-        alias points at.
-        """
-        self.version(model, version)
-        with self._database.write() as connection:
-            lock_aliases(connection, model)
-            known = select(versions.c.version).where(
-                versions.c.model == model, versions.c.version == version, versions.c.ready
-            )
-            if connection.execute(known).one_or_none() is None:
-                raise NotFound("version", version, f"model {model!r}")  # deleted just now
-            point(connection, model, alias, version, by_command(reason, _BY_HAND), expects)
-
-    def rollback(self, model: str, expected: int | None = None, reason: str | None = None) -> int:
-        """Point `champion` at the version it pointed at before, and return that version.
-
-        Raises Conflict if there is none, or if `champion` does not point at `expected`.
+        Raises PreconditionFailed unless `expects`, if it is given, is true of the tag of the
+        present route, and as `RouteChange.applied_to`.
         """
         self.model(model)
         with self._database.write() as connection:
-            return roll_back(connection, model, by_command(reason, _BACK), expected)
+            return point(connection, model, alias, change, by_command(reason, _BY_HAND), expects)
+
+    def rollback(self, model: str, leaving: int | None = None, reason: str | None = None) -> Route:
+        """Give `champion` the route that it had before, or had before `leaving` answered.
+
+        Returns it. Raises Conflict if there is none, or if `leaving` does not answer now.
+        """
+        self.model(model)
+        with self._database.write() as connection:
+            return roll_back(connection, model, by_command(reason, _BACK), leaving)
 
 
 def artifact_folder(model: str, version: int) -> str:
@@ -334,13 +352,9 @@ def _models() -> Any:
 
 def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
     rows = connection.execute(query).all()
-    pointing: dict[str, dict[str, int]] = {row.model: {} for row in rows}
-    for row in connection.execute(
-        select(aliases.c.model, aliases.c.alias, aliases.c.version)
-        .where(aliases.c.model.in_(pointing))
-        .order_by(aliases.c.alias)
-    ):
-        pointing[row.model][row.alias] = row.version
+    pointing: dict[str, dict[str, Route]] = {row.model: {} for row in rows}
+    for model, alias, route in routes(connection, aliases.c.model.in_(pointing)):
+        pointing[model][alias] = route
     settings = select(model_settings.c.model).where(
         model_settings.c.model.in_(pointing), model_settings.c.auto_promote
     )
@@ -372,15 +386,6 @@ def _versions(model: str) -> Any:
         cast(versions.c.files, Text).label("files_json"),
         cast(versions.c.details, Text).label("details_json"),
     ).where(versions.c.model == model, versions.c.ready)
-
-
-def aliases_by_version(connection: Connection, model: str) -> dict[int, list[str]]:
-    """Return the aliases that point at each version of a model, by name."""
-    found = defaultdict(list)
-    query = select(aliases.c.version, aliases.c.alias).where(aliases.c.model == model)
-    for version, alias in connection.execute(query.order_by(aliases.c.alias)):
-        found[version].append(alias)
-    return found
 
 
 def _version(row: Row[Any], pointing: dict[int, list[str]]) -> VersionRecord:

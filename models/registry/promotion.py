@@ -14,6 +14,7 @@ MIN_ROWS = 20  # that neither version learned from, below which nothing is compa
 _CELLS = ("decimal", "thousands", "unit", "magnitudes", "dates", "words")  # of a spelling
 _FIRST = "It is the first version of the model."
 _IMPORTED = "It was imported, without evidence: only whoever moves the alias promotes it."
+_SHARED = "several versions share its requests by weights, which only `always` or a move ends."
 _NO_CHAMPION = "No version was the champion."
 
 
@@ -110,15 +111,23 @@ def _cells(spelling: Mapping[str, Any]) -> list[Any]:
 
 
 def judge(
-    rule: PromotionRule, found: Comparison, *, is_first: bool, auto_promote: bool
+    rule: PromotionRule,
+    found: Comparison,
+    *,
+    is_first: bool,
+    auto_promote: bool,
+    is_shared: bool = False,
 ) -> Document:
     """Return the verdict on a new version, which `VersionRecord.promotion` describes.
 
     `auto_promote` says that the model's champion may be replaced by whoever may tune, if a version
-    is better.
+    is better. `is_shared` says that several versions share the requests to the champion: only a
+    job that asks for it by `always` ends that.
     """
     better = is_better(found, rule.min_gain)
     promoted, reason = _decide(rule, found, better, is_first, auto_promote)
+    if promoted and is_shared and rule.promote is Promote.IF_BETTER:
+        promoted, reason = False, f"{reason} But {_SHARED}"
     return {
         "promoted": promoted,
         "reason": reason,

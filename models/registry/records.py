@@ -14,6 +14,7 @@ from models.registry.documents import (
     check_document,
     parse_json,
 )
+from models.registry.routes import Route
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,20 @@ class ModelRecord:
 
     name: str
     latest_version: int
-    aliases: dict[str, int]
+    routes: dict[str, Route]  # by alias
     created: datetime  # of its newest version
     bytes: int  # of the files of all versions
     auto_promote: bool  # whether any job that finds a better version moves `champion`
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        """The version that answers all requests to an alias, or most of them."""
+        return {alias: route.version for alias, route in self.routes.items()}
+
+    @property
+    def rollouts(self) -> dict[str, Route]:
+        """The routes with several versions or a shadow, by alias."""
+        return {alias: route for alias, route in self.routes.items() if len(route.versions) > 1}
 
 
 @cache

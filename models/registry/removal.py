@@ -1,14 +1,23 @@
 """Removal of versions, aliases and whole models.
 
 Each method is one transaction, which lists the folders of what it removes; `models.retention`
-deletes the files. Processes that hold a version loaded ask the catalog before every prediction.
+deletes the files. It is noted as a change of routes, so that processes that hold a version loaded
+stop serving it.
 """
 
 from sqlalchemy import Connection, delete, select, update
 
 from models.errors import Conflict, NotFound
-from models.registry.aliases import by_command, lock_aliases, record_move, target_of
-from models.registry.catalog import aliases_by_version, artifact_folder
+from models.registry.aliases import (
+    aliases_by_version,
+    by_command,
+    lock_aliases,
+    note_change,
+    record_move,
+    route_of,
+)
+from models.registry.catalog import artifact_folder
+from models.registry.routes import Route
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import (
@@ -47,6 +56,7 @@ class ModelRemoval:
             _forget_in_history(connection, model, version)
             connection.execute(delete(versions).where(*mine))
             remove_later(connection, [artifact_folder(model, version)])
+            note_change(connection)
 
     def remove_model(self, model: str) -> list[int]:
         """Remove a model with its aliases and versions; return the numbers of these.
@@ -64,6 +74,7 @@ class ModelRemoval:
             if not numbers:
                 raise NotFound("model", model)
             remove_later(connection, [artifact_folder(model, number) for number in numbers])
+            note_change(connection)
         return numbers
 
     def remove_alias(self, model: str, alias: str) -> None:
@@ -73,7 +84,7 @@ class ModelRemoval:
         """
         with self._database.write() as connection:
             lock_aliases(connection, model)
-            present = target_of(connection, model, alias)
+            present = route_of(connection, model, alias)
             if present is None:
                 raise NotFound("alias", alias, f"model {model!r}")
             mine = (aliases.c.model == model, aliases.c.alias == alias)
@@ -98,15 +109,21 @@ def _forget_in_jobs(connection: Connection, model: str, version: int | None = No
 def _forget_in_history(connection: Connection, model: str, version: int) -> None:
     """Drop a version from the history of aliases, and what then repeats the entry before."""
     query = (
-        select(alias_history.c.id, alias_history.c.alias, alias_history.c.version)
+        select(
+            alias_history.c.id,
+            alias_history.c.alias,
+            alias_history.c.version,
+            alias_history.c.weights,
+        )
         .where(alias_history.c.model == model)
         .order_by(alias_history.c.id)
     )
-    before: dict[str, int] = {}
+    before: dict[str, Route] = {}
     dropped = []
     for entry in connection.execute(query).all():
-        if entry.version in (version, before.get(entry.alias)):
+        route = Route.stored(entry.version, entry.weights, None)
+        if version in route.weights or route == before.get(entry.alias):
             dropped.append(entry.id)
         else:
-            before[entry.alias] = entry.version
+            before[entry.alias] = route
     connection.execute(delete(alias_history).where(alias_history.c.id.in_(dropped)))

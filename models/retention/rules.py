@@ -12,11 +12,12 @@ from models.errors import Conflict, NotFound
 from models.jobs.model import FINAL_STATES
 from models.jobs.store.events import EventKind, compact
 from models.jobs.store.unit_of_work import artifact_folder as job_folder
+from models.registry.aliases import routes
 from models.retention.deletion import Deletion, JobFilter
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import aliases, audit, datasets, events, jobs, now, versions
+from models.store.tables import audit, datasets, events, jobs, now, versions
 
 _AT_ONCE = 100  # jobs or datasets of one sweep and rule; the next goes on
 
@@ -77,18 +78,22 @@ class Rules:
         most, days = self._settings.keep_versions, self._settings.keep_versions_days
         if not most and not days:
             return
-        pointing = and_(
-            aliases.c.model == versions.c.model, aliases.c.version == versions.c.version
-        )
         query = (
             select(versions.c.model, versions.c.version, versions.c.created)
-            .where(versions.c.ready, ~exists().where(pointing))
+            .where(versions.c.ready)
             .order_by(versions.c.model, versions.c.version.desc())
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
+            named = {
+                (model, version)
+                for model, _, route in routes(connection)
+                for version in route.versions
+            }
         seen: dict[str, int] = defaultdict(int)
         for row in rows:
+            if (row.model, row.version) in named:
+                continue
             seen[row.model] += 1
             is_too_many = bool(most) and seen[row.model] > most
             if is_too_many or (days and row.created < _ago(days)):

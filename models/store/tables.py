@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0015"  # as text, a later revision is greater
+SCHEMA_REVISION = "0016"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -221,8 +221,10 @@ aliases = Table(
     metadata,
     Column("model", _name(128), primary_key=True),
     Column("alias", _name(64), primary_key=True),
-    Column("version", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # that answers all requests, or most of them
     Column("updated", UtcDateTime, nullable=False),
+    Column("weights", JSON(none_as_null=True)),  # share by version; null: `version` answers all
+    Column("shadow", Integer),  # version that computes beside those that answer
     ForeignKeyConstraint(["model", "version"], ["versions.model", "versions.version"]),
 )
 
@@ -234,6 +236,7 @@ alias_history = Table(
     Column("alias", _name(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("created", UtcDateTime, nullable=False),
+    Column("weights", JSON(none_as_null=True)),  # as in `aliases`
     Index("ix_alias_history_model", "model", "alias"),
 )
 
@@ -251,7 +254,17 @@ alias_moves = Table(
     Column("job", String(64)),  # that made the version, if its end moved the alias
     Column("reason", Text, nullable=False),
     Column("verdict", JSON(none_as_null=True)),  # as in the version's `promotion`
+    Column("weights", JSON(none_as_null=True)),  # since; as in `aliases`
+    Column("shadow", Integer),  # since
     Index("ix_alias_moves_model", "model", "alias"),
+)
+
+# One row, which every process that serves predictions looks at.
+route_changes = Table(
+    "route_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", BigInteger, nullable=False),  # of moves of aliases and removals of versions
 )
 
 model_settings = Table(

@@ -22,6 +22,7 @@ from models.jobs.store.queue import JobQueue
 from models.registry.catalog import ModelCatalog
 from models.registry.documents import Document
 from models.registry.promotion import ChampionMoved, Comparison, PromotionRule
+from models.registry.routes import RouteChange
 from models.retention.deletion import Deletion
 from models.retention.remover import Remover
 from models.settings import Settings
@@ -141,7 +142,12 @@ def test_aliases_set_together_leave_one_of_them(databases: list[Database]) -> No
     for number in (1, 2):
         catalogs[0].reserve("m", "binary", f"job_{number}", 1)
         publish(databases[0], number)
-    at_once([partial(c.set_alias, "m", "new", 1 + n % 2) for n, c in enumerate(catalogs)])
+    at_once(
+        [
+            partial(catalog.set_alias, "m", "new", RouteChange.to(1 + number % 2))
+            for number, catalog in enumerate(catalogs)
+        ]
+    )
     with databases[0].read() as connection:
         last = connection.execute(
             select(alias_history.c.version)
@@ -158,7 +164,7 @@ def test_rollbacks_at_once_are_steps_one_after_the_other(databases: list[Databas
         publish(databases[0], number)
     answers = at_once([partial(catalog.rollback, "m") for catalog in catalogs])
     steps = [answer for answer in answers if not isinstance(answer, Conflict)]
-    assert sorted(steps) == [1, 2]
+    assert sorted(route.version for route in steps) == [1, 2]
     assert catalogs[0].resolve("m") == 1
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select, text, update
 from werkzeug.test import TestResponse
 
 from models.registry.catalog import ModelCatalog
+from models.registry.routes import RouteChange
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -54,7 +55,7 @@ def two_versions(app_client: FlaskClient, database: Database, store_root: Artifa
         files = write_version(store_root, "doubles", version)
         with database.write() as connection:
             catalog.publish(connection, "doubles", version, 1, files, DETAILS)
-    catalog.set_alias("doubles", "champion", 1)
+    catalog.set_alias("doubles", "champion", RouteChange.to(1))
     return app_client
 
 

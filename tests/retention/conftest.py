@@ -1,4 +1,3 @@
-import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,6 @@ from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
 from models.jobs.commands import JobCommands
 from models.jobs.model import JobState
-from models.registry.catalog import ModelCatalog
 from models.retention.deletion import Deletion
 from models.retention.remover import Remover
 from models.settings import Settings
@@ -20,7 +18,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import jobs, now, trials
-from tests.tiny_versions import write_version
+from tests.tiny_versions import publish_version
 
 MakeJob = Callable[..., str]
 Publish = Callable[..., int]
@@ -92,14 +90,8 @@ def make_job(
 @pytest.fixture
 def publish(database: Database, artifacts: Artifacts) -> Publish:
     """Publish the next version of a model, which answers its number plus twice the input."""
-    catalog = ModelCatalog(database)
 
     def publish_next(model: str = "m", job: str | None = None) -> int:
-        version = catalog.reserve(model, "regression", job or f"job_{secrets.token_hex(4)}", 1)
-        files = write_version(artifacts, model, version)
-        details = {"metrics": {"r2": 0.5}, "baseline": None}
-        with database.write() as connection:
-            catalog.publish(connection, model, version, 1, files, details)
-        return version
+        return publish_version(database, artifacts, model, job=job)
 
     return publish_next

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from models.store.engine import Database
 from models.store.tables import alias_history, datasets, now
 from tests.prometheus import value
 from tests.retention.conftest import REQUEST, ROWS, MakeJob, Publish
+from tests.waiting import wait_until
 
 Refused = Callable[[Any, int], dict[str, Any]]
 
@@ -42,7 +44,8 @@ def test_a_deleted_version_answers_no_more_in_any_process(
     assert first.delete("/models/m/versions/2").status_code == 204
     assert not any("models/m/2/" in name for name in artifacts.names())
     for client in (first, second):
-        assert client.post("/predict", json=asked).status_code == 404
+        predict = partial(client.post, "/predict", json=asked)
+        wait_until(lambda predict=predict: predict().status_code == 404)
         assert client.get("/models/m/versions/2/artifacts/model.onnx").status_code == 404
     assert first.delete("/models/m/versions/2").status_code == 404
     assert [v["version"] for v in first.get("/models/m").get_json()["versions"]] == [3, 1]

@@ -1,0 +1,111 @@
+"""Versions that compute what another has answered, for comparison only."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from threading import Lock
+from typing import Any
+
+from models.data.table import Table
+from models.serving.engine import AnswerOptions, Prediction, PredictionEngine
+from models.serving.signature import ColumnRules
+
+MAX_ROWS = 1000  # that wait; a request of more is taken only while nothing waits
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """What became of a request for a shadow."""
+
+    COMPARED = "compared"
+    FAILED = "failed"
+    DROPPED = "dropped"  # too many rows were waiting
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowResult:
+    """A request that a shadow computed, or did not."""
+
+    model: str
+    version: int  # the shadow
+    outcome: Outcome
+    rows: int = 0  # that were compared
+    differing: int = 0  # rows of another class
+    difference: float = 0.0  # sum of absolute differences, of a regression
+
+
+class Shadows:
+    """Lets shadows compute in one thread, which no answer waits for.
+
+    `count` gets the result of each request.
+    """
+
+    def __init__(self, engine: PredictionEngine, count: Callable[[ShadowResult], None]) -> None:
+        self._engine = engine
+        self._count = count
+        self._lock = Lock()
+        self._waiting = 0  # rows
+        self._failing: set[tuple[str, int]] = set()
+        self._thread = ThreadPoolExecutor(1, "shadow")
+
+    def compare(
+        self,
+        answer: Prediction,
+        shadow: int,
+        rows: Sequence[object] | Table,
+        rules: ColumnRules,
+        options: AnswerOptions,
+    ) -> None:
+        """Have a version compute, later, the rows of an answer that was sent."""
+        count = len(answer.predictions)
+        with self._lock:
+            is_taken = not self._waiting or self._waiting + count <= MAX_ROWS
+            self._waiting += count if is_taken else 0
+        if is_taken:
+            self._thread.submit(self._run, answer, shadow, rows, rules, options)
+        else:
+            self._count(ShadowResult(answer.model, shadow, Outcome.DROPPED))
+
+    def _run(
+        self,
+        answer: Prediction,
+        shadow: int,
+        rows: Sequence[object] | Table,
+        rules: ColumnRules,
+        options: AnswerOptions,
+    ) -> None:
+        predict: Callable[..., Prediction] = self._engine.predict
+        if isinstance(rows, Table):
+            predict = self._engine.predict_table
+        try:
+            plain = replace(options, interval=None)
+            found = predict(answer.model, shadow, rows, rules, plain)
+            result = compared(answer, found)
+            self._failing.discard((answer.model, shadow))
+        except Exception as error:  # whatever it is, it is not the client's concern
+            result = ShadowResult(answer.model, shadow, Outcome.FAILED)
+            self._tell(answer.model, shadow, error)
+        finally:
+            with self._lock:
+                self._waiting -= len(answer.predictions)
+        self._count(result)
+
+    def _tell(self, model: str, shadow: int, error: Exception) -> None:
+        """Log the first of failures in a row."""
+        if (model, shadow) not in self._failing:
+            self._failing.add((model, shadow))
+            log.warning("shadow %d of model %r fails: %s", shadow, model, error)
+
+
+def compared(answer: Prediction, shadow: Prediction) -> ShadowResult:
+    """Return how the predictions of a shadow differ from those that were sent."""
+    pairs: list[tuple[Any, Any]] = list(zip(answer.predictions, shadow.predictions, strict=True))
+    model, version, rows = answer.model, shadow.version, len(pairs)
+    if answer.classes is None and shadow.classes is None:
+        difference = sum(abs(one - other) for one, other in pairs)
+        return ShadowResult(model, version, Outcome.COMPARED, rows, difference=difference)
+    differing = sum(one != other for one, other in pairs)
+    return ShadowResult(model, version, Outcome.COMPARED, rows, differing=differing)
