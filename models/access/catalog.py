@@ -1,11 +1,14 @@
 """The stored API keys, only the digest of each, and the callers that keys name."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from models.access.keys import (
     Caller,
@@ -136,10 +139,16 @@ class KeyRing:
     def has_keys(self) -> bool:
         """Whether callers must send a key: one exists, or existed.
 
-        A service that once had keys stays closed after the last of them is revoked or expires.
+        A service that once had keys stays closed after the last of them is revoked or expires. One
+        that had none stays open while the database does not answer; its error is raised only as
+        long as it has never answered.
         """
         if not self._has_keys and self._clock() - self._looked >= REMEMBERED_SECONDS:
-            self._has_keys = not self._catalog.is_empty()
+            is_known = math.isfinite(self._looked)
+            if is_known:
+                self._looked = self._clock()  # other threads do not wait for this look
+            with suppress(*[SQLAlchemyError] if is_known else []):
+                self._has_keys = not self._catalog.is_empty()
             self._looked = self._clock()
         return self._has_keys
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.test import TestResponse
 
 from api.auth import OPERATIONS, scope_of
@@ -18,6 +19,7 @@ from models.errors import Invalid
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import api_keys
+from tests.absence import database_away
 from tests.processes import fetch, free_bind, running
 from tests.waiting import PATIENCE, wait_until
 
@@ -191,6 +193,24 @@ def test_a_good_key_is_remembered_and_a_revoked_one_forgotten(catalog: KeyCatalo
     clock[0] += REMEMBERED_SECONDS
     assert ring.caller(key) is None
     assert ring.has_keys()
+
+
+def test_an_open_service_stays_open_while_the_database_is_away(
+    catalog: KeyCatalog, database: Database, settings: Settings
+) -> None:
+    clock = [0.0]
+    ring, other = (KeyRing(catalog, clock=lambda: clock[0]) for _ in range(2))
+    assert not ring.has_keys()
+    clock[0] += REMEMBERED_SECONDS
+    with database_away(settings, database):
+        assert not ring.has_keys()
+        with pytest.raises(SQLAlchemyError):
+            other.has_keys()  # it never knew
+    catalog.create("ci", ["read"])
+    assert not ring.has_keys()
+    clock[0] += REMEMBERED_SECONDS
+    assert ring.has_keys()
+    assert other.has_keys()
 
 
 def test_an_expiry_is_not_outlived_by_what_is_remembered(catalog: KeyCatalog) -> None:

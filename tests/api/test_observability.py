@@ -29,9 +29,15 @@ Real = Mapping[str, set[str]]
 
 @pytest.fixture(scope="module")
 def scraped(service: Any, trained: Any) -> str:
-    """What a service answers that has trained and predicted: its API and its worker."""
+    """What a service answers that has trained and predicted, also in a shadow: API and worker."""
     answer = trained.client.predict("flats", trained.rows[:3])
     assert len(answer["predictions"]) == 3
+    alias = "/models/flats/aliases/shadowed"
+    assert trained.http.put(alias, json={"version": 1, "shadow": 2}).is_success
+    trained.client.predict("flats", trained.rows[:3], alias="shadowed")
+    assert trained.http.delete(alias).is_success
+    shadows = "luthier_shadow_requests_total{"
+    wait_until(lambda: shadows in fetch(f"{service.url}/metrics").text)
     worker = f"{service.worker_url}/metrics"
     wait_until(lambda: "luthier_worker_gpus{" in fetch(worker).text)
     # The API's families have no end mark that would keep the worker's from following.

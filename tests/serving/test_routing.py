@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.tables import metadata
+from tests.absence import database_away
 from tests.tiny_versions import publish_version
 from tests.waiting import wait_until
 
@@ -155,17 +155,13 @@ def test_the_last_known_routes_stay_in_use_while_the_database_is_away(
     catalog.set_alias("m", "champion", RouteChange({1: 0.5, 2: 0.5}))
     expected = {str(key): table.resolve("m", key=str(key)) for key in range(20)}
     assert table.resolve("m", 3) == Chosen(3)
-    path = Path(settings.data) / "luthier.db"
     table.refresh_soon().result()
-    for each in (database, other):
-        each.close()
-    path.rename(path.with_name("away"))  # a connection makes an empty file in its place
-    wait_until(lambda: table.resolve("m", 3) and "the last known ones stay in use" in caplog.text)
-    assert {key: table.resolve("m", key=key) for key in expected} == expected
-    assert table.resolve("m", 3) == Chosen(3)
-    table.refresh_soon().result()
-    other.close()
-    path.with_name("away").replace(path)
+    with database_away(settings, database, other):
+        message = "the last known ones stay in use"
+        wait_until(lambda: table.resolve("m", 3) and message in caplog.text)
+        assert {key: table.resolve("m", key=key) for key in expected} == expected
+        assert table.resolve("m", 3) == Chosen(3)
+        table.refresh_soon().result()
     catalog.set_alias("m", "champion", RouteChange.to(3))
     wait_until(lambda: table.resolve("m") == Chosen(3))
 

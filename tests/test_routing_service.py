@@ -1,0 +1,148 @@
+"""Aliases that move while real API processes answer: how they are followed, and swap under fire."""
+
+import http.client
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.registry.catalog import ModelCatalog
+from models.settings import Settings
+from models.store.artifacts import Artifacts
+from models.store.engine import Database
+from tests.processes import answers, free_bind, running
+from tests.tiny_versions import publish_version
+from tests.waiting import PATIENCE, wait_until
+
+VERSIONS = 4
+REQUESTS = int(os.environ.get("SWAP_REQUESTS", "2000"))  # of `make bench-swap`: 20,000
+CLIENTS, MOVES = 16, 20
+ROUTES: list[dict[str, Any]] = [
+    {"version": 1, "shadow": None},
+    {"weights": {"1": 0.9, "2": 0.1}, "shadow": 3},
+    {"weights": {"1": 0.5, "2": 0.5}},
+    {"version": 2},
+    {"weights": {"2": 0.2, "3": 0.3, "4": 0.5}, "shadow": 1},
+    {"version": 4},
+    {"weights": {"3": 0.99, "4": 0.01}},
+]
+
+
+class Caller:
+    """A kept connection to an API."""
+
+    def __init__(self, bind: str) -> None:
+        self._connection = http.client.HTTPConnection(bind, timeout=PATIENCE)
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Send a request; answer its status and document."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        self._connection.request(method, path, content, headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        return response.status, json.loads(text) if text else None
+
+    def predict(self, x: float = 1.0, **wanted: Any) -> tuple[int, Any]:
+        return self.call("POST", "/predict", {"model": "m", "instances": [[x]], **wanted})
+
+    def move(self, **body: Any) -> None:
+        status, answer = self.call("PUT", "/models/m/aliases/champion", body)
+        assert status == 200, answer
+
+
+@pytest.fixture
+def published(database: Database, settings: Settings) -> Settings:
+    """Settings of a service with some versions of `m`."""
+    for _ in range(VERSIONS):
+        publish_version(database, Artifacts(settings.resolved_artifacts))
+    return settings
+
+
+@contextmanager
+def api(settings: Settings, log: Path, processes: int) -> Iterator[str]:
+    """Run `luthier api`; yield its address."""
+    bind = free_bind()
+    with running(
+        "api",
+        log,
+        bind=bind,
+        data=settings.data,
+        api_processes=processes,
+        log_level="WARNING",
+        max_instances=10,
+    ) as process:
+        wait_until(lambda: process.poll() is not None or answers(f"http://{bind}/readyz"))
+        yield bind
+
+
+def test_two_processes_follow_each_other(published: Settings, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        here, there = (
+            Caller(stack.enter_context(api(published, tmp_path / f"{name}.log", 1)))
+            for name in ("here", "there")
+        )
+        for number in range(6):
+            version = 1 + number % VERSIONS
+            here.move(version=version)
+            status, body = here.predict()
+            assert (status, body["version"]) == (200, version), "at once where it is moved"
+            wait_until(lambda version=version: there.predict()[1]["version"] == version)
+        here.move(weights={"1": 0.5, "3": 0.5})
+        wait_until(lambda: {there.predict()[1]["version"] for _ in range(20)} == {1, 3})
+        for key in map(str, range(10)):
+            chosen = [caller.predict(key=key)[1]["version"] for caller in (here, there)]
+            assert chosen[0] == chosen[1]
+        assert there.predict(version=4)[0] == 200
+        assert here.call("DELETE", "/models/m/versions/4")[0] == 204
+        assert here.predict(version=4)[0] == 404
+        wait_until(lambda: there.predict(version=4)[0] == 404)
+        assert here.call("DELETE", "/models/m")[0] == 204
+        wait_until(lambda: there.predict()[0] == 404)
+
+
+def test_no_request_fails_and_none_is_mixed_up_while_aliases_move(
+    published: Settings, tmp_path: Path, database: Database
+) -> None:
+    answered, failures = Counter[int](), list[Any]()
+    lock, left = threading.Lock(), iter(range(REQUESTS))
+
+    def fire(bind: str) -> None:
+        caller = Caller(bind)
+        while True:
+            with lock:
+                number = next(left, None)
+            if number is None:
+                return
+            wanted = {"key": f"key-{number % 50}"} if number % 2 else {}
+            status, body = caller.predict(float(number), **wanted)
+            is_right = status == 200 and body["predictions"] == [2.0 * number + body["version"]]
+            with lock:
+                answered[body["version"] if is_right else 0] += 1
+                if not is_right:
+                    failures.append(body)
+
+    log = tmp_path / "api.log"
+    with api(published, log, 2) as bind, ThreadPoolExecutor(CLIENTS) as clients:
+        running_clients = [clients.submit(fire, bind) for _ in range(CLIENTS)]
+        mover = Caller(bind)
+        for number in range(MOVES):
+            due = REQUESTS * number // MOVES
+            wait_until(lambda due=due: answered.total() >= due, every=0.005)
+            mover.move(**ROUTES[number % len(ROUTES)])
+        for client in running_clients:
+            client.result()
+        last = ModelCatalog(database).route("m", "champion")
+        wait_until(lambda: Caller(bind).predict()[1]["version"] in last.weights)
+    assert not failures, (failures[:3], log.read_text()[-2000:])
+    assert answered.total() == REQUESTS
+    assert set(answered) == {1, 2, 3, 4}
+    moves = ModelCatalog(database).moves("m", "champion", 100)
+    assert len(moves) == VERSIONS + MOVES
