@@ -22,7 +22,7 @@ from tests.tiny_versions import publish_version
 from tests.waiting import PATIENCE, wait_until
 
 VERSIONS = 4
-REQUESTS = int(os.environ.get("SWAP_REQUESTS", "2000"))  # of `make bench-swap`: 20,000
+REQUESTS = int(os.environ.get("SWAP_REQUESTS", "2000"))
 CLIENTS, MOVES = 16, 20
 ROUTES: list[dict[str, Any]] = [
     {"version": 1, "shadow": None},

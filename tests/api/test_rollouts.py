@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from models.registry.catalog import ModelCatalog
-from models.registry.promotion import Comparison, PromotionRule
+from models.registry.promotion import Comparison, Promote, PromotionRule
 from models.retention.deletion import Deletion
 from models.retention.rules import Rules
 from models.settings import Settings
@@ -76,7 +76,9 @@ def put(client: FlaskClient, path: str = CHAMPION, **body: Any) -> TestResponse:
 
 
 def predict(client: FlaskClient, **wanted: Any) -> Any:
-    response = client.post("/predict", json={"model": "m", "instances": [[1.0]], **wanted})
+    asked = {"model": "m", "instances": [[1.0]], **wanted}
+    # As servers do, close the answer once it is read.
+    response = client.post("/predict", json=asked, buffered=True)
     assert response.status_code == 200, response.text
     body = response.get_json()
     assert body["predictions"] == [2.0 + body["version"]]
@@ -217,12 +219,11 @@ def test_a_version_with_a_weight_or_in_the_shadow_is_kept(
     assert route(four) == {"version": 1, "weights": {"1": 1.0}, "shadow": None}
 
 
-@pytest.mark.parametrize(
-    ("promote", "promoted"), [("if_better", False), ("always", True), ("never", False)]
-)
+@pytest.mark.parametrize("promote", Promote)
 def test_a_better_version_ends_a_rollout_only_if_its_job_asks_for_it(
-    four: FlaskClient, database: Database, promote: Any, promoted: bool
+    four: FlaskClient, database: Database, promote: Promote
 ) -> None:
+    promoted = promote is Promote.ALWAYS
     put(four, weights={"2": 0.9, "3": 0.1}, shadow=4)
     catalog = ModelCatalog(database)
     version = catalog.reserve("m", "regression", "job_new", 1)
@@ -234,7 +235,7 @@ def test_a_better_version_ends_a_rollout_only_if_its_job_asks_for_it(
         )
     assert verdict["better"] is True
     assert verdict["promoted"] is promoted
-    if promote == "if_better":
+    if promote is Promote.IF_BETTER:
         assert verdict["reason"].endswith("which only `always` or a move ends.")
     assert route(four)["version"] == (5 if promoted else 2)
     assert route(four)["shadow"] == 4
@@ -267,7 +268,8 @@ def test_a_shadow_counts_how_it_differs_and_nothing_else(four: FlaskClient) -> N
     put(four, shadow=1)
     for _ in range(3):
         assert predict(four)["version"] == 3
-    table = four.post("/predict?model=m", data="x\n1\n2\n", content_type="text/csv")
+    sent = {"data": "x\n1\n2\n", "content_type": "text/csv", "buffered": True}
+    table = four.post("/predict?model=m", **sent)
     assert table.get_json()["predictions"] == [5.0, 7.0]
     name = "luthier_shadow_requests_total"
     labels = {"model": "m", "version": "1"}
