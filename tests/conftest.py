@@ -75,6 +75,7 @@ _SLOW_PATHS = {
         "test_client_retries.py",
         "test_images.py",
         "test_promotion_service.py",
+        "test_routing_service.py",
         "test_slow_clients.py",
         "test_upload_memory.py",
         "test_storage_faults.py",
