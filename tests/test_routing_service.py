@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from luthier.client import Client, RequestRefused
 from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -104,6 +105,14 @@ def test_two_processes_follow_each_other(published: Settings, tmp_path: Path) ->
         for key in map(str, range(10)):
             chosen = [caller.predict(key=key)[1]["version"] for caller in (here, there)]
             assert chosen[0] == chosen[1]
+        with Client(f"http://{binds[0]}") as client:
+            rollout = client.set_alias("m", "champion", shadow=2)["rollouts"]["champion"]
+            assert rollout == {"version": 1, "weights": {"1": 0.5, "3": 0.5}, "shadow": 2}
+            with pytest.raises(RequestRefused, match="412"):
+                client.promote("m", 3, expected=1)
+            client.set_alias("m", "champion", "1:0.5/3:0.5;shadow=2", version=3, shadow=None)
+            assert client.promote("m", 1, expected=3)["rollouts"] == {}
+            assert client.predict("m", [[1.0]], key="any")["version"] == 1
         assert there.predict(version=4)[0] == 200
         assert here.call("DELETE", "/models/m/versions/4")[0] == 204
         assert here.predict(version=4)[0] == 404

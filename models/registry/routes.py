@@ -22,13 +22,16 @@ class Route:
     def stored(cls, version: int, weights: Document | None, shadow: int | None) -> "Route":
         """Return the route that columns of this name hold; no weights: `version` answers all.
 
-        `version` answers all, too, if the weights are of a form that this release does not know.
+        `version` answers all, too, if the weights are of a form that this release does not know, or
+        were left by a release that knows none and has moved the alias since.
         """
+        alone = cls({version: 1.0}, None if shadow == version else shadow)
         try:
             shares = {int(number): float(share) for number, share in (weights or {}).items()}
         except (AttributeError, TypeError, ValueError):
-            shares = {}
-        return cls(shares or {version: 1.0}, shadow)
+            return alone
+        found = cls(shares, shadow)
+        return found if shares and found.version == version else alone
 
     @property
     def version(self) -> int:

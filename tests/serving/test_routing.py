@@ -170,6 +170,8 @@ def test_routes_of_other_releases_are_read(database: Database, catalog: ModelCat
     assert Route.stored(3, None, None) == Route({3: 1.0})
     for unknown in ([], "3", {"a": 1}, {"3": None}, {"3": {"share": 1}}):
         assert Route.stored(3, unknown, 4) == Route({3: 1.0}, 4)  # type: ignore[arg-type]
+    assert Route.stored(3, {"3": 0.9, "4": 0.1}, 5) == Route({3: 0.9, 4: 0.1}, 5)
+    assert Route.stored(5, {"3": 0.9, "4": 0.1}, 5) == Route({5: 1.0}), "moved by a release before"
     with database.write() as connection:  # as if nothing was ever noted
         connection.execute(metadata.tables["route_changes"].delete())
     catalog.set_alias("m", "champion", RouteChange.to(1))
