@@ -144,7 +144,7 @@ def _build_services(settings: Settings) -> Services:
         imports=VersionImports(database, artifacts, turns, settings.upload_memory),
         routes=RoutingTable(database, models, predictions.load, settings.model_cache),
         predictions=predictions,
-        shadows=Shadows(predictions, metrics.shadowed),
+        shadows=Shadows(metrics.shadowed),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
         turns=turns,

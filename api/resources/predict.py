@@ -1,6 +1,7 @@
 """Predictions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -62,13 +63,15 @@ def predict() -> ResponseReturnValue:
     add_about(model=model, version=version)
     rules = ColumnRules(**{name: wanted[name] for name in _COLUMNS if name in wanted})
     options = AnswerOptions(**{name: wanted[name] for name in _OPTIONS if name in wanted})
+    predict: Callable[..., Prediction] = found.predictions.predict
     if isinstance(rows, Table):
-        prediction = found.predictions.predict_table(model, version, rows, rules, options)
-    else:
-        prediction = found.predictions.predict(model, version, rows, rules, options)
+        predict = found.predictions.predict_table
+    prediction = predict(model, version, rows, rules, options)
     found.metrics.predicted(model, version, len(prediction.predictions))
     if shadow is not None:
-        _after_answer(partial(found.shadows.compare, prediction, shadow, rows, rules, options))
+        plain = replace(options, interval=None)
+        again = partial(predict, model, shadow, rows, rules, plain)
+        _after_answer(partial(found.shadows.compare, prediction, shadow, again))
     return _answer(prediction)
 
 

@@ -1,16 +1,14 @@
 """Versions that compute what another has answered, for comparison only."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 from typing import Any
 
-from models.data.table import Table
-from models.serving.engine import AnswerOptions, Prediction, PredictionEngine
-from models.serving.signature import ColumnRules
+from models.serving.engine import Prediction
 
 MAX_ROWS = 1000  # that wait; a request of more is taken only while nothing waits
 
@@ -43,47 +41,27 @@ class Shadows:
     `count` gets the result of each request.
     """
 
-    def __init__(self, engine: PredictionEngine, count: Callable[[ShadowResult], None]) -> None:
-        self._engine = engine
+    def __init__(self, count: Callable[[ShadowResult], None]) -> None:
         self._count = count
         self._lock = Lock()
         self._waiting = 0  # rows
         self._failing: set[tuple[str, int]] = set()
         self._thread = ThreadPoolExecutor(1, "shadow")
 
-    def compare(
-        self,
-        answer: Prediction,
-        shadow: int,
-        rows: Sequence[object] | Table,
-        rules: ColumnRules,
-        options: AnswerOptions,
-    ) -> None:
-        """Have a version compute, later, the rows of an answer that was sent."""
-        count = len(answer.predictions)
+    def compare(self, answer: Prediction, shadow: int, predict: Callable[[], Prediction]) -> None:
+        """Have `predict` compute, later, the rows of an answer by the version `shadow`."""
+        rows = len(answer.predictions)
         with self._lock:
-            is_taken = not self._waiting or self._waiting + count <= MAX_ROWS
-            self._waiting += count if is_taken else 0
+            is_taken = not self._waiting or self._waiting + rows <= MAX_ROWS
+            self._waiting += rows if is_taken else 0
         if is_taken:
-            self._thread.submit(self._run, answer, shadow, rows, rules, options)
+            self._thread.submit(self._run, answer, shadow, predict)
         else:
             self._count(ShadowResult(answer.model, shadow, Outcome.DROPPED))
 
-    def _run(
-        self,
-        answer: Prediction,
-        shadow: int,
-        rows: Sequence[object] | Table,
-        rules: ColumnRules,
-        options: AnswerOptions,
-    ) -> None:
-        predict: Callable[..., Prediction] = self._engine.predict
-        if isinstance(rows, Table):
-            predict = self._engine.predict_table
+    def _run(self, answer: Prediction, shadow: int, predict: Callable[[], Prediction]) -> None:
         try:
-            plain = replace(options, interval=None)
-            found = predict(answer.model, shadow, rows, rules, plain)
-            result = compared(answer, found)
+            result = compared(answer, predict())
             self._failing.discard((answer.model, shadow))
         except Exception as error:  # whatever it is, it is not the client's concern
             result = ShadowResult(answer.model, shadow, Outcome.FAILED)

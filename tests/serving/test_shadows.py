@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -21,19 +22,19 @@ def engine(files: VersionFiles, register: Register) -> PredictionEngine:
 
 
 @pytest.fixture
-def ask(engine: PredictionEngine) -> Callable[[Shadows, int], None]:
+def ask(engine: PredictionEngine) -> Callable[..., None]:
     """Answer some rows by version 1 and have them computed by version 2."""
 
-    def answer(shadows: Shadows, rows: int) -> None:
+    def answer(shadows: Shadows, rows: int, options: AnswerOptions = PLAIN_ANSWER) -> None:
         instances = [[1.0]] * rows
-        answered = engine.predict("m", 1, instances)
-        shadows.compare(answered, 2, instances, STRICT, PLAIN_ANSWER)
+        again = partial(engine.predict, "m", 2, instances, STRICT, options)
+        shadows.compare(engine.predict("m", 1, instances), 2, again)
 
     return answer
 
 
 def test_what_finds_too_many_rows_waiting_is_dropped_and_counted(
-    engine: PredictionEngine, ask: Callable[[Shadows, int], None]
+    ask: Callable[..., None],
 ) -> None:
     results: list[ShadowResult] = []
     release = threading.Event()
@@ -43,41 +44,32 @@ def test_what_finds_too_many_rows_waiting_is_dropped_and_counted(
         if result.outcome is Outcome.COMPARED:
             release.wait()  # keeps the thread
 
-    shadows = Shadows(engine, count)
-    ask(shadows, MAX_ROWS + 1)  # more than may wait, but nothing does
-    wait_until(lambda: results)
-    ask(shadows, MAX_ROWS - 1)
-    ask(shadows, 1)
-    ask(shadows, 1)
-    assert [result.outcome for result in results] == [Outcome.COMPARED, Outcome.DROPPED]
-    release.set()
+    shadows = Shadows(count)
+    try:
+        ask(shadows, MAX_ROWS + 1)  # more than may wait, but nothing does
+        wait_until(lambda: results)
+        for rows in (MAX_ROWS - 1, 1, 1):
+            ask(shadows, rows)
+        assert [result.outcome for result in results] == [Outcome.COMPARED, Outcome.DROPPED]
+    finally:
+        release.set()
     wait_until(lambda: len(results) == 4)
     assert [result.rows for result in results] == [MAX_ROWS + 1, 0, MAX_ROWS - 1, 1]
     assert [result.difference for result in results if result.rows == 1] == [1.0]
 
 
 def test_the_first_of_failures_in_a_row_is_logged(
-    engine: PredictionEngine, caplog: pytest.LogCaptureFixture
+    ask: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     results: list[ShadowResult] = []
-    shadows = Shadows(engine, results.append)
-    answered = engine.predict("m", 1, [[1.0]])
+    shadows = Shadows(results.append)
     of_classes = AnswerOptions(threshold=0.5)
     for options in (of_classes, of_classes, PLAIN_ANSWER, of_classes):
-        shadows.compare(answered, 2, [[1.0]], STRICT, options)
+        ask(shadows, 1, options)
     wait_until(lambda: len(results) == 4)
     failed, ok = Outcome.FAILED, Outcome.COMPARED
     assert [result.outcome for result in results] == [failed, failed, ok, failed]
     assert caplog.text.count("shadow 2 of model 'm' fails: threshold") == 2
-
-
-def test_an_interval_is_not_computed_again(engine: PredictionEngine) -> None:
-    results: list[ShadowResult] = []
-    shadows = Shadows(engine, results.append)
-    answered = engine.predict("m", 1, [[1.0]])
-    shadows.compare(answered, 2, [[1.0]], STRICT, AnswerOptions(interval=0.9))
-    wait_until(lambda: results)
-    assert results[0].outcome is Outcome.COMPARED  # version 2 has no intervals
 
 
 def test_classes_differ_and_numbers_have_a_distance() -> None:
