@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ class Caller:
     def predict(self, x: float = 1.0, **wanted: Any) -> tuple[int, Any]:
         return self.call("POST", "/predict", {"model": "m", "instances": [[x]], **wanted})
 
+    def is_answered_by(self, version: int) -> bool:
+        return bool(self.predict()[1]["version"] == version)
+
     def move(self, **body: Any) -> None:
         status, answer = self.call("PUT", "/models/m/aliases/champion", body)
         assert status == 200, answer
@@ -99,7 +103,7 @@ def test_two_processes_follow_each_other(published: Settings, tmp_path: Path) ->
             here.move(version=version)
             status, body = here.predict()
             assert (status, body["version"]) == (200, version), "at once where it is moved"
-            wait_until(lambda version=version: there.predict()[1]["version"] == version)
+            wait_until(partial(there.is_answered_by, version))
         here.move(weights={"1": 0.5, "3": 0.5})
         wait_until(lambda: {there.predict()[1]["version"] for _ in range(20)} == {1, 3})
         for key in map(str, range(10)):
@@ -141,6 +145,9 @@ def test_no_request_fails_and_none_is_mixed_up_while_aliases_move(
         with lock:
             return next(left, None)
 
+    def has_answered(requests: int) -> bool:
+        return answered.total() >= requests
+
     log = tmp_path / "api.log"
     with (
         api(published, log, 2) as bind,
@@ -149,8 +156,7 @@ def test_no_request_fails_and_none_is_mixed_up_while_aliases_move(
     ):
         clients = [threads.submit(fire, bind) for _ in range(CLIENTS)]
         for number in range(MOVES):
-            due = REQUESTS * number // MOVES
-            wait_until(lambda due=due: answered.total() >= due, every=0.005)
+            wait_until(partial(has_answered, REQUESTS * number // MOVES), every=0.005)
             mover.move(**ROUTES[number % len(ROUTES)])
         for client in clients:
             client.result()

@@ -154,7 +154,7 @@ def point(
     route = change.applied_to(present)
     if present == route:
         return route  # a second entry would make the next rollback lead nowhere
-    told = {"alias": alias, "from": None if present is None else present.version}
+    told: Document = {"alias": alias, "from": None if present is None else present.version}
     told |= {"to": route.version, "weights": route.shares, "shadow": route.shadow}
     tell(**{name: told[name] for name in told if name in _ALWAYS_TOLD or told[name] is not None})
     values = route.columns | {"updated": now()}

@@ -1,6 +1,7 @@
 """Aliases that name several versions by weights, and shadows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,6 +136,7 @@ def test_what_makes_no_sense_names_its_field(four: FlaskClient, refused: Refused
 
 
 def test_all_versions_and_the_alias_must_exist(four: FlaskClient, refused: Refused) -> None:
+    body: dict[str, Any]
     for body in ({"weights": {"3": 0.5, "9": 0.5}}, {"shadow": 9}, {"version": 1, "shadow": 9}):
         response = put(four, **body)
         refused(response, 404)
@@ -208,8 +210,7 @@ def test_a_version_with_a_weight_or_in_the_shadow_is_kept(
             f"Aliases point at version {version} of model 'm': {name}."
         )
     deletion: Deletion = four.application.extensions["luthier"].deletion
-    days = {"keep_versions_days": 1e-9, "data": settings.data}
-    Rules(database, deletion, Settings(**days, database_url=settings.database_url)).apply()
+    Rules(database, deletion, replace(settings, keep_versions_days=1e-9)).apply()
     versions = four.get("/models/m").get_json()["versions"]
     assert [each["version"] for each in versions] == [3, 2, 1]
     put(four, version=2)

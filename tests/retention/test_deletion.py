@@ -27,6 +27,10 @@ def refusal(answer: Any, status: int) -> str:
     return str(answer.get_json()["detail"])
 
 
+def _is_missing(client: FlaskClient, asked: dict[str, Any]) -> bool:
+    return client.post("/predict", json=asked).status_code == 404
+
+
 @pytest.mark.both_databases
 @pytest.mark.both_stores
 def test_a_deleted_version_answers_no_more_in_any_process(
@@ -44,8 +48,7 @@ def test_a_deleted_version_answers_no_more_in_any_process(
     assert first.delete("/models/m/versions/2").status_code == 204
     assert not any("models/m/2/" in name for name in artifacts.names())
     for client in (first, second):
-        predict = partial(client.post, "/predict", json=asked)
-        wait_until(lambda predict=predict: predict().status_code == 404)
+        wait_until(partial(_is_missing, client, asked))
         assert client.get("/models/m/versions/2/artifacts/model.onnx").status_code == 404
     assert first.delete("/models/m/versions/2").status_code == 404
     assert [v["version"] for v in first.get("/models/m").get_json()["versions"]] == [3, 1]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -168,8 +169,9 @@ def test_the_last_known_routes_stay_in_use_while_the_database_is_away(
 
 def test_routes_of_other_releases_are_read(database: Database, catalog: ModelCatalog) -> None:
     assert Route.stored(3, None, None) == Route({3: 1.0})
+    unknown: Any
     for unknown in ([], "3", {"a": 1}, {"3": None}, {"3": {"share": 1}}):
-        assert Route.stored(3, unknown, 4) == Route({3: 1.0}, 4)  # type: ignore[arg-type]
+        assert Route.stored(3, unknown, 4) == Route({3: 1.0}, 4)
     assert Route.stored(3, {"3": 0.9, "4": 0.1}, 5) == Route({3: 0.9, 4: 0.1}, 5)
     assert Route.stored(5, {"3": 0.9, "4": 0.1}, 5) == Route({5: 1.0}), "moved by a release before"
     with database.write() as connection:  # as if nothing was ever noted
