@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -147,8 +146,11 @@ class KeyRing:
             is_known = math.isfinite(self._looked)
             if is_known:
                 self._looked = self._clock()  # other threads do not wait for this look
-            with suppress(*[SQLAlchemyError] if is_known else []):
+            try:
                 self._has_keys = not self._catalog.is_empty()
+            except SQLAlchemyError:
+                if not is_known:
+                    raise
             self._looked = self._clock()
         return self._has_keys
 

@@ -93,6 +93,7 @@ def test_every_version_is_chosen_by_chance(catalog: ModelCatalog, table: Routing
     assert found == {Chosen(1, 2), Chosen(3, 2)}
 
 
+@pytest.mark.both_databases
 def test_it_follows_what_another_process_commits(
     catalog: ModelCatalog, table: RoutingTable, database: Database
 ) -> None:
