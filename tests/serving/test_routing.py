@@ -149,6 +149,7 @@ def test_a_version_that_cannot_be_loaded_holds_nothing_up(
 def test_the_last_known_routes_stay_in_use_while_the_database_is_away(
     catalog: ModelCatalog,
     table: RoutingTable,
+    engine: PredictionEngine,
     database: Database,
     other: Database,
     settings: Settings,
@@ -157,6 +158,8 @@ def test_the_last_known_routes_stay_in_use_while_the_database_is_away(
     catalog.set_alias("m", "champion", RouteChange({1: 0.5, 2: 0.5}))
     expected = {str(key): table.resolve("m", key=str(key)) for key in range(20)}
     assert table.resolve("m", 3) == Chosen(3)
+    for version in (1, 2):
+        engine.load("m", version)  # which has begun, and reads the database
     table.refresh_soon().result()
     with database_away(settings, database, other):
         message = "the last known ones stay in use"
