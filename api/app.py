@@ -16,6 +16,7 @@ from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
 from api.resources import (
     audit,
+    batches,
     compare,
     datasets,
     events,
@@ -31,6 +32,8 @@ from models.access.audit import AuditLog
 from models.access.catalog import KeyCatalog, KeyRing
 from models.access.idempotency import IdempotencyKeys
 from models.access.keys import parse_static_keys
+from models.batches.catalog import BatchCatalog
+from models.batches.submission import BatchSubmission
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
 from models.data.library.turns import Turns
@@ -52,6 +55,11 @@ from models.serving.shadows import Shadows
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
+
+# The order in which the OpenAPI document lists them.
+_RESOURCES: tuple[Any, ...] = (
+    *(tune, events, reports, compare, datasets, predict, batches, models, audit, operations),
+)
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -89,7 +97,7 @@ def create_app(settings: Settings) -> Flask:
     limits.register(app)
     commands.register(app)
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
-    for module in (tune, events, reports, compare, datasets, predict, models, audit, operations):
+    for module in _RESOURCES:
         api.register_blueprint(module.blueprint)
     openapi.register(app, api)
     return app
@@ -120,6 +128,8 @@ def _build_services(settings: Settings) -> Services:
     library = DatasetLibrary(DatasetCatalog(database), artifacts, settings, turns)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
+    predictions = PredictionEngine(files, settings.model_cache, settings.max_instances)
+    batch_catalog = BatchCatalog(database, settings.max_queued_jobs)
     job_commands = JobCommands(
         database, artifacts, settings.max_queued_jobs, settings.max_trials_per_job
     )
@@ -145,6 +155,8 @@ def _build_services(settings: Settings) -> Services:
         routes=RoutingTable(database, models, predictions.load, settings.model_cache),
         predictions=predictions,
         shadows=Shadows(metrics.shadowed),
+        batches=batch_catalog,
+        batch_submission=BatchSubmission(batch_catalog, models, library, predictions, artifacts),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
         turns=turns,

@@ -13,6 +13,7 @@ from api import forms
 from api.auth import Operation, changing_operation, present_caller
 from api.limits import current_body
 from api.request_log import request_id
+from api.schemas.batches import BatchSchema
 from api.schemas.datasets import DatasetSchema
 from api.schemas.models import ModelSchema, VersionSchema
 from api.schemas.tune.jobs import JobSchema
@@ -26,7 +27,12 @@ from models.telemetry import add_about
 
 REPLAYED = "Idempotent-Replayed"
 
-_KINDS = {"tune": "job", "datasets": "dataset", "models": "model"}  # by blueprint
+_KINDS = {
+    "tune": "job",
+    "datasets": "dataset",
+    "models": "model",
+    "batches": "batch",
+}  # by blueprint
 _METHODS = frozenset({"POST", "PATCH"})  # the others may be sent again as they are
 _TIMING = frozenset({"wait"})  # parts of a query that only say when to answer
 _ANONYMOUS = Actor(ANONYMOUS)
@@ -180,11 +186,16 @@ def _lost_answer(finished: Finished) -> Answer:
         version = services().models.version(finished.id, finished.details["version"])
         status, body = HTTPStatus.CREATED, VersionSchema().dump(version)
         location = url_for("models.show_version", model=finished.id, version=version.version)
+    elif request.endpoint == "batches.start":
+        batch = services().batches.get(finished.details["batch"])
+        body, location = BatchSchema().dump(batch), url_for("batches.show", batch=batch.id)
     elif request.blueprint == "models":
         status, body = HTTPStatus.OK, ModelSchema().dump(services().models.model(finished.id))
     else:
         raise Conflict("The request was carried out, but its answer is not known any more.")
-    is_made = not request.view_args or status == HTTPStatus.CREATED
+    is_made = (
+        request.endpoint == "batches.start" or not request.view_args or status == HTTPStatus.CREATED
+    )
     text = jsonify(body).get_data(as_text=True)
     return Answer(status, text, location if is_made else None)
 

@@ -9,6 +9,8 @@ from api.streams import EventStreams
 from models.access.audit import AuditLog
 from models.access.catalog import KeyRing
 from models.access.idempotency import IdempotencyKeys
+from models.batches.catalog import BatchCatalog
+from models.batches.submission import BatchSubmission
 from models.data.library.library import DatasetLibrary
 from models.data.library.turns import Turns
 from models.jobs.commands import JobCommands
@@ -50,6 +52,8 @@ class Services:
     routes: RoutingTable
     predictions: PredictionEngine
     shadows: Shadows
+    batches: BatchCatalog
+    batch_submission: BatchSubmission
     reports: Reports
     streams: EventStreams
     turns: Turns

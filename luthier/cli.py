@@ -61,10 +61,11 @@ def api(settings: Settings) -> None:
 @main.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Run a worker alone: it runs the jobs that the API has queued."""
+    """Run a worker alone: it runs the jobs and batches that the API has queued."""
     # TensorFlow reads this when it is imported, here and in the trials' processes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from luthier.worker_endpoint import serve_health
+    from models.batches.worker import batching
     from models.jobs.worker.context import WorkerHealth
     from models.jobs.worker.worker import run_worker
     from models.retention.sweep import sweeping
@@ -73,7 +74,7 @@ def worker(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     health = WorkerHealth(settings.resolved_trial_slots)
-    with serve_health(settings, health), sweeping(settings):
+    with serve_health(settings, health), sweeping(settings), batching(settings):
         run_worker(settings, stop, health)
 
 

@@ -163,6 +163,9 @@ class Settings:
     keep_versions_days: float = _setting(
         0.0, "Days until a sweep deletes a version without an alias; 0 means never.", 0
     )
+    keep_batches_days: float = _setting(
+        0.0, "Days after its end until a sweep deletes a batch with its result; 0 means never.", 0
+    )
     keep_events_days: float = _setting(
         0.0, "Days after a job's end until its events of trials are deleted; 0 means never.", 0
     )

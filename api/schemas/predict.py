@@ -19,7 +19,7 @@ from models.fields import (
 )
 from models.serving.engine import Prediction
 
-_NOT_BOTH = "Give a version or an alias, not both."
+NOT_BOTH = "Give a version or an alias, not both."
 
 
 def _unknown_columns() -> ma.fields.String:
@@ -31,7 +31,8 @@ def _unknown_columns() -> ma.fields.String:
     )
 
 
-def _missing_columns() -> ma.fields.String:
+def missing_columns_field() -> ma.fields.String:
+    """Make the field that says what a missing column means."""
     return ma.fields.String(
         validate=OneOf(["error", "null"]),
         metadata=described(
@@ -40,14 +41,14 @@ def _missing_columns() -> ma.fields.String:
     )
 
 
-_INSIDE = Range(0, 1, min_inclusive=False, max_inclusive=False)
-_INTERVAL = described(
+INSIDE = Range(0, 1, min_inclusive=False, max_inclusive=False)
+INTERVAL = described(
     "A level above 0 and below 1, such as 0.9: `lower` and `upper` of a regression, or `labels` of"
     " a classification, hold the truth of that share of new rows; see docs/certainty.md."
 )
 
 
-_THRESHOLD = described(
+THRESHOLD = described(
     "Of two classes, in place of the version's own: the positive class is answered where its"
     " probability is at least this number."
 )
@@ -73,14 +74,14 @@ class PredictQuery(ma.Schema):
     )
     key = ma.fields.String(validate=Length(1, 256), metadata=_KEY)
     unknown_columns = _unknown_columns()
-    missing_columns = _missing_columns()
-    interval = ma.fields.Float(validate=_INSIDE, metadata=_INTERVAL)
-    threshold = ma.fields.Float(validate=_INSIDE, metadata=_THRESHOLD)
+    missing_columns = missing_columns_field()
+    interval = ma.fields.Float(validate=INSIDE, metadata=INTERVAL)
+    threshold = ma.fields.Float(validate=INSIDE, metadata=THRESHOLD)
 
     @ma.validates_schema
     def _check_one(self, data: dict[str, Any], **_: Any) -> None:
         if "version" in data and "alias" in data:
-            raise ma.ValidationError(_NOT_BOTH, "alias")
+            raise ma.ValidationError(NOT_BOTH, "alias")
 
 
 class PredictSchema(ma.Schema):
@@ -111,9 +112,9 @@ class PredictSchema(ma.Schema):
     )
 
     unknown_columns = _unknown_columns()
-    missing_columns = _missing_columns()
-    interval = StrictFloat(validate=_INSIDE, metadata=_INTERVAL)
-    threshold = StrictFloat(validate=_INSIDE, metadata=_THRESHOLD)
+    missing_columns = missing_columns_field()
+    interval = StrictFloat(validate=INSIDE, metadata=INTERVAL)
+    threshold = StrictFloat(validate=INSIDE, metadata=THRESHOLD)
 
     @ma.validates("instances")
     def _check_instances(self, value: Any, **_: Any) -> None:
@@ -123,7 +124,7 @@ class PredictSchema(ma.Schema):
     @ma.validates_schema
     def _check_one(self, data: dict[str, Any], **_: Any) -> None:
         if data["version"] is not None and data["alias"] is not None:
-            raise ma.ValidationError(_NOT_BOTH, "alias")
+            raise ma.ValidationError(NOT_BOTH, "alias")
 
 
 def prediction_csv(prediction: Prediction) -> str:

@@ -21,9 +21,11 @@ from models.registry.routes import Route
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import (
+    OPEN_BATCHES,
     alias_history,
     alias_moves,
     aliases,
+    batches,
     jobs,
     model_settings,
     versions,
@@ -39,14 +41,16 @@ class ModelRemoval:
     def remove_version(self, model: str, version: int) -> None:
         """Remove a version and list its files for removal.
 
-        Raises NotFound, and Conflict, which names them, if aliases point at it.
+        Raises NotFound, and Conflict, which names them, if aliases point at it or batches need it.
         """
         with self._database.write() as connection:
             _forget_in_jobs(connection, model, version)
             lock_aliases(connection, model)
             mine = (versions.c.model == model, versions.c.version == version, versions.c.ready)
-            if connection.execute(select(versions.c.version).where(*mine)).one_or_none() is None:
+            row = select(versions.c.version).where(*mine).with_for_update()
+            if connection.execute(row).one_or_none() is None:
                 raise NotFound("version", version, f"model {model!r}")
+            _refuse_while_predicting(connection, model, version)
             if pointing := aliases_by_version(connection, model).get(version):
                 names = ", ".join(pointing)
                 raise Conflict(
@@ -58,10 +62,11 @@ class ModelRemoval:
             remove_later(connection, [artifact_folder(model, version)])
             note_change(connection)
 
-    def remove_model(self, model: str) -> list[int]:
-        """Remove a model with its aliases and versions; return the numbers of these.
+    def remove_model(self, model: str) -> tuple[list[int], list[str]]:
+        """Remove a model with its aliases, versions and batches.
 
-        A version that a job is just making appears later all the same. Raises NotFound.
+        Returns the numbers of the versions, and the folders of the batches. A version that a job is
+        just making appears later all the same. Raises NotFound.
         """
         with self._database.write() as connection:
             _forget_in_jobs(connection, model)
@@ -73,9 +78,12 @@ class ModelRemoval:
             numbers = sorted(connection.execute(gone).scalars())
             if not numbers:
                 raise NotFound("model", model)
-            remove_later(connection, [artifact_folder(model, number) for number in numbers])
+            gone = delete(batches).where(batches.c.model == model).returning(batches.c.id)
+            folders = [f"batches/{batch}" for batch in connection.execute(gone).scalars()]
+            names = [artifact_folder(model, number) for number in numbers]
+            remove_later(connection, [*names, *folders])
             note_change(connection)
-        return numbers
+        return numbers, folders
 
     def remove_alias(self, model: str, alias: str) -> None:
         """Remove an alias; the version that it points at stays, and the list of its moves.
@@ -104,6 +112,15 @@ def _forget_in_jobs(connection: Connection, model: str, version: int | None = No
     query = select(jobs.c.id).where(jobs.c.model == model, named).order_by(jobs.c.id)
     found = connection.execute(query.with_for_update()).scalars().all()
     connection.execute(update(jobs).where(jobs.c.id.in_(found)).values(version=None))
+
+
+def _refuse_while_predicting(connection: Connection, model: str, version: int) -> None:
+    """Raise Conflict if a batch that has not ended needs a version."""
+    mine = (batches.c.model == model, batches.c.version == version)
+    query = select(batches.c.id).where(*mine, batches.c.state.in_(OPEN_BATCHES)).limit(1)
+    batch = connection.execute(query).scalar_one_or_none()
+    if batch is not None:
+        raise Conflict(f"Version {version} of model {model!r} is in use by batch {batch}.")
 
 
 def _forget_in_history(connection: Connection, model: str, version: int) -> None:

@@ -7,6 +7,8 @@ from functools import partial
 
 from sqlalchemy import func, select
 
+from models.batches.catalog import BatchCatalog
+from models.batches.model import artifact_folder as batch_folder
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.catalog import artifact_folder as dataset_folder
 from models.errors import Conflict, NotFound
@@ -48,7 +50,7 @@ class Deleted:
 
 
 class Deletion:
-    """Deletes jobs, datasets, models, versions and aliases.
+    """Deletes jobs, datasets, batches, models, versions and aliases.
 
     A store that does not answer fails no call: the files are removed later.
     """
@@ -57,6 +59,7 @@ class Deletion:
         self._database = database
         self._commands = commands
         self._datasets = DatasetCatalog(database)
+        self._batches = BatchCatalog(database)
         self._models = ModelRemoval(database)
         self._remover = remover
 
@@ -76,9 +79,15 @@ class Deletion:
         self._remover.remove_now([version_folder(model, version)])
 
     def model(self, model: str) -> None:
-        """Delete a model with its aliases and versions; NotFound if there is none."""
-        numbers = self._models.remove_model(model)
-        self._remover.remove_now([version_folder(model, number) for number in numbers])
+        """Delete a model with its aliases, versions and batches; NotFound if there is none."""
+        numbers, gone = self._models.remove_model(model)
+        folders = [version_folder(model, number) for number in numbers]
+        self._remover.remove_now([*folders, *gone])
+
+    def batch(self, batch: str) -> None:
+        """Delete a batch that has ended, with its result; raises as `BatchCatalog.remove`."""
+        self._batches.remove(batch)
+        self._remover.remove_now([batch_folder(batch)])
 
     def alias(self, model: str, alias: str) -> None:
         """Delete an alias; NotFound if there is none."""

@@ -1,11 +1,13 @@
 """`luthier fsck`: rows whose files are missing or are not those that were written."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from models.batches.model import result_name
 from models.data.library.catalog import artifact_folder as dataset_folder
 from models.data.library.sources import load_source, read_source
 from models.data.library.storage import read_dataset
@@ -14,7 +16,7 @@ from models.jobs.model import FINAL_STATES
 from models.retention.units import Room, Unit, UnitNeeds, registered_names
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
-from models.store.tables import datasets, jobs, versions
+from models.store.tables import batches, datasets, jobs, versions
 from models.trials.run import load_weights
 
 
@@ -22,7 +24,7 @@ from models.trials.run import load_weights
 class Fault:
     """A row of which a file is missing, changed or unreadable."""
 
-    kind: str  # `dataset`, `source`, `version` or `weights`
+    kind: str  # `dataset`, `source`, `version`, `batch` or `weights`
     name: str  # of the file below the artifact root, or of its folder
     message: str
 
@@ -30,8 +32,8 @@ class Fault:
 class Integrity:
     """Reads every file that a row names and compares it with what was registered.
 
-    A dataset's id is the digest of its rows, and versions and sources have an SHA-256. Weights have
-    none: their checksums within the file, and the bytes that were counted, are compared.
+    A dataset's id is the digest of its rows; versions, sources and results have an SHA-256. Weights
+    have none: their checksums within the file, and the bytes that were counted, are compared.
     """
 
     def __init__(self, database: Database, artifacts: Artifacts) -> None:
@@ -48,6 +50,10 @@ class Integrity:
                     versions.c.ready
                 ),
                 self._check_version,
+            ),
+            (
+                select(batches.c.id, batches.c.sha256).where(batches.c.sha256.is_not(None)),
+                self._check_batch,
             ),
             (
                 select(jobs.c.id, jobs.c.bytes).where(
@@ -98,6 +104,17 @@ class Integrity:
                 self._artifacts.read_checked(name, str(row.files[file].get("sha256")))
             except ArtifactError as error:
                 yield Fault("version", name, str(error))
+
+    def _check_batch(self, row: Row[Any]) -> Iterator[Fault]:
+        name = result_name(row.id, row.sha256)
+        try:
+            with self._artifacts.opened(name) as file:
+                reader: Any = file
+                digest = hashlib.file_digest(reader, "sha256").hexdigest()
+            if digest != row.sha256:
+                yield Fault("batch", name, f"The result has changed: its SHA-256 is {digest}.")
+        except ArtifactError as error:
+            yield Fault("batch", name, str(error))
 
     def _check_weights(self, row: Row[Any]) -> Iterator[Fault]:
         unit = Unit(Room.JOBS, row.id)

@@ -1,4 +1,4 @@
-"""What the settings let go: jobs, versions, events and weights, by age and number."""
+"""What the settings let go: jobs, versions, batches, events and weights, by age and number."""
 
 import logging
 from collections import defaultdict
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select
 
+from models.batches.model import FINAL_STATES as BATCH_ENDS
 from models.errors import Conflict, NotFound
 from models.jobs.model import FINAL_STATES
 from models.jobs.store.events import EventKind, compact
@@ -17,7 +18,7 @@ from models.retention.deletion import Deletion, JobFilter
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import audit, datasets, events, jobs, now, versions
+from models.store.tables import audit, batches, datasets, events, jobs, now, versions
 
 _AT_ONCE = 100  # jobs or datasets of one sweep and rule; the next goes on
 
@@ -36,6 +37,7 @@ class Rules:
         """Delete what is too old or too much, in many short transactions."""
         self._delete_jobs()
         self._delete_versions()
+        self._delete_batches()
         self._drop_events()
         self._list_weights()
         self._list_uncounted()
@@ -72,6 +74,24 @@ class Rules:
             except (Conflict, NotFound):
                 continue  # an alias was pointed at it, or it was deleted, just now
             log.info("deleted version %s of model %s, which is too old", version, model)
+
+    def _delete_batches(self) -> None:
+        """Delete batches that ended long ago, with their results."""
+        days = self._settings.keep_batches_days
+        if not days:
+            return
+        query = (
+            select(batches.c.id)
+            .where(batches.c.state.in_(BATCH_ENDS), batches.c.finished < _ago(days))
+            .order_by(batches.c.finished)
+            .limit(_AT_ONCE)
+        )
+        with self._database.read() as connection:
+            found = list(connection.execute(query).scalars())
+        for batch in found:
+            with suppress(NotFound):  # deleted just now
+                self._deletion.batch(batch)
+                log.info("deleted batch %s, which ended %g days ago", batch, days)
 
     def _old_versions(self) -> Iterator[tuple[str, int]]:
         """Yield the versions without an alias that are too old, or beyond the number to keep."""

@@ -1,4 +1,4 @@
-"""Units of the artifact root, a dataset, a job or a version, and which of their files are needed.
+"""Units of the artifact root: which files a dataset, a job, a batch or a version needs.
 
 Files count only through rows. A unit that may just be written, as that of an unfinished job, needs
 all of its files.
@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from models.batches.model import FINAL_STATES, result_name
 from models.data.library.sources import load_source
 from models.errors import NotFound, Unreadable
 from models.jobs.model import Job
 from models.jobs.reader import JobReader
 from models.store.engine import Database
-from models.store.tables import datasets, now, versions
+from models.store.tables import batches, datasets, now, versions
 
 TEMPORARY = ".tmp"  # ends the name of a file that is just being written, or was not finished
 
@@ -27,6 +28,7 @@ class Room(StrEnum):
 
     DATASETS = "datasets"
     JOBS = "jobs"
+    BATCHES = "batches"
     MODELS = "models"
 
 
@@ -35,7 +37,7 @@ class Unit:
     """A folder whose files one row names."""
 
     room: Room
-    id: str  # of the dataset or job, or the name of the model
+    id: str  # of the dataset, job or batch, or the name of the model
     version: int = 0
 
     @property
@@ -93,6 +95,8 @@ class UnitNeeds:
         with self._database.read() as connection:
             if unit.room is Room.DATASETS:
                 return needs_of_dataset(connection, unit)
+            if unit.room is Room.BATCHES:
+                return _needs_of_batch(connection, unit)
             return _needs_of_version(connection, unit)
 
     def _of_job(self, unit: Unit) -> Needs:
@@ -123,6 +127,16 @@ def needs_of_dataset(connection: Connection, unit: Unit) -> Needs:
     source = load_source(row.source)
     named = () if source is None else (source.stored_name(unit.id),)
     return Needs((f"{unit.folder}/column", *named))
+
+
+def _needs_of_batch(connection: Connection, unit: Unit) -> Needs:
+    query = select(batches.c.state, batches.c.sha256).where(batches.c.id == unit.id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return NOTHING
+    if row.state not in FINAL_STATES:
+        return EVERYTHING
+    return NOTHING if row.sha256 is None else Needs((result_name(unit.id, row.sha256),))
 
 
 def _needs_of_version(connection: Connection, unit: Unit) -> Needs:

@@ -7,16 +7,16 @@ from sqlalchemy import func, select
 
 from models.store.engine import Database
 from models.store.removals import count_listed
-from models.store.tables import datasets, jobs, versions
+from models.store.tables import batches, datasets, jobs, versions
 
-_KINDS = {"datasets": datasets, "versions": versions, "weights": jobs}
+_KINDS = {"batches": batches, "datasets": datasets, "versions": versions, "weights": jobs}
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What is stored at one moment."""
 
-    bytes: Mapping[str, int]  # by kind: datasets, versions, weights, database
+    bytes: Mapping[str, int]  # by kind: batches, datasets, versions, weights, database
     removals: int  # folders that wait to be looked through for files that no row needs
 
 

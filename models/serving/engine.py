@@ -55,6 +55,9 @@ class AnswerOptions:
 
 
 PLAIN_ANSWER = AnswerOptions()
+NOT_FINITE = (
+    "The model has no finite answer: a number lies too far from those that it learned from."
+)
 _NO_INTERVALS = Conformal(
     0, (), note="It has no calibration file, as imported and very old versions."
 )
@@ -83,12 +86,7 @@ class LoadedVersion:
         """
         if options.threshold is not None and len(self.signature.classes) != 2:
             raise Invalid.at("threshold", "Only a version of two classes has a threshold.")
-        feed = dict(inputs)
-        if self.is_flat:
-            feed = {name: cells[:, 0] for name, cells in inputs.items()}
-        for name in self.expanded:
-            feed[name] = expand(feed[name][:, 0])
-        output: Array = self.session.run(None, feed)[0]
+        output = self.outputs(inputs)
         _check_finite(output)
         if not self.signature.classes:
             found = Prediction(self.model, self.version, output[:, 0].tolist())
@@ -116,6 +114,16 @@ class LoadedVersion:
         sets[np.arange(len(sets)), winners] = True  # a threshold may answer the less probable one
         labels = [list(compress(classes, inside)) for inside in sets.tolist()]
         return replace(found, interval=options.interval, labels=labels)
+
+    def outputs(self, inputs: Mapping[str, Array]) -> Array:
+        """Return what the graph computes, (rows, 1) or (rows, classes), perhaps not finite."""
+        feed = dict(inputs)
+        if self.is_flat:
+            feed = {name: cells[:, 0] for name, cells in inputs.items()}
+        for name in self.expanded:
+            feed[name] = expand(feed[name][:, 0])
+        found: Array = self.session.run(None, feed)[0]
+        return found
 
 
 class PredictionEngine:
@@ -255,7 +263,4 @@ def _check_finite(output: Array) -> None:
     finite = np.isfinite(output)
     if not finite.all():
         rows = np.flatnonzero(~finite.all(axis=1))[:MAX_MESSAGES].tolist()
-        message = (
-            "The model has no finite answer: a number lies too far from those that it learned from."
-        )
-        raise Invalid({f"instances.{row}": [message] for row in rows})
+        raise Invalid({f"instances.{row}": [NOT_FINITE] for row in rows})

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -126,10 +126,8 @@ class Signature:
         self, cells: Mapping[str, Sequence[object]], rules: ColumnRules = STRICT
     ) -> dict[str, Array]:
         """Return the graph's inputs for the columns of a table, by name; otherwise as `feed`."""
+        self.check_names(cells, rules)
         named = {self._name(name): column for name, column in cells.items()}
-        problems = list(self._name_problems(named, rules))
-        if problems:
-            raise Invalid({".".join(("columns", *path)): [text] for path, text in problems})
         rows = len(next(iter(named.values()), ()))
         if not rows:
             raise Invalid.at("instances", "Expected at least one row.")
@@ -141,6 +139,33 @@ class Signature:
                 dict(zip(self.names, row, strict=True)) for row in zip(*columns, strict=True)
             ]
             raise Invalid(self._errors(instances, rules)) from None
+
+    def check_names(self, written: Iterable[str], rules: ColumnRules = STRICT) -> None:
+        """Raise Invalid at `columns.<name>` unless a table may have these columns."""
+        named = dict.fromkeys(map(self._name, written))
+        problems = list(self._name_problems(named, rules))
+        if problems:
+            raise Invalid({".".join(("columns", *path)): [text] for path, text in problems})
+
+    def takes(self, written: str) -> bool:
+        """Whether the model takes the column that a table names so."""
+        return self._name(written) in self.names
+
+    def cell_problems(self, cells: Mapping[str, Sequence[object]]) -> dict[int, str]:
+        """Return what is wrong with each row of a table that has a refused cell, by its place.
+
+        Only the first such cell of a row is told, with its column.
+        """
+        found: dict[int, str] = {}
+        for column in self.columns:
+            for name, listed in cells.items():
+                if self._name(name) != column.name:
+                    continue
+                for row, cell in enumerate(listed):
+                    message = None if row in found else problem(cell, column.read, column.shape)
+                    if message:
+                        found[row] = f"{column.name}: {message}"
+        return found
 
     @cached_property
     def _getter(self) -> "itemgetter[Any]":

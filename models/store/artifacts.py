@@ -4,6 +4,7 @@ import errno
 import hashlib
 import logging
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import IO, Any, BinaryIO, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import fsspec
 
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 
 _MARKER = ".luthier"  # without it, a root is new or away
 _MARK = b"The root of Luthier's artifacts.\n"
+_BLOCK = 4 * 1024**2  # bytes that are read ahead of a file in object storage
 _TRIES = 10  # of a change that other processes may disturb
 _FIRST_PAUSE = 0.5  # seconds between two tries of a patient process; each is twice as long
 _LONGEST_PAUSE = 15.0  # seconds
@@ -122,6 +124,34 @@ class Artifacts:
             else:
                 self._filesystem.pipe_file(target, content)
         return hashlib.sha256(content).hexdigest()
+
+    @_patient
+    def write_file(self, name: str, source: Path) -> None:
+        """Store the content of a local file under `name`, in pieces, replacing any other."""
+        target = self._path(name)
+        with self._answering():
+            if self.is_folder:
+                self._mark()
+                self._write_to_folder(target, source)
+                if self._is_away():
+                    raise self._absent()
+            else:
+                self._filesystem.put_file(str(source), target)
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes]]:
+        """Open `name` for reading, from any place; raise ArtifactError if there is none."""
+        path = self._path(name)
+        options = {} if self.is_folder else {"block_size": _BLOCK, "cache_type": "readahead"}
+        with self._answering():
+            try:
+                file = self._filesystem.open(path, "rb", **options)
+            except FileNotFoundError:
+                if self._is_away():
+                    raise self._absent() from None
+                raise ArtifactError(f"The stored file {name!r} is missing.") from None
+        with file:
+            yield file
 
     @_patient
     def read(self, name: str) -> bytes:
@@ -251,14 +281,17 @@ class Artifacts:
             f"The artifact root {self.root} is not there: its file {_MARKER} is missing."
         )
 
-    def _write_to_folder(self, target: str, content: bytes) -> None:
+    def _write_to_folder(self, target: str, content: bytes | Path) -> None:
         temporary = Path(f"{target}.{secrets.token_hex(4)}.tmp")
         for attempt in range(1, _TRIES + 1):
             try:
                 # Not the root: it may have gone away just now.
                 for folder in reversed(temporary.relative_to(self._base).parents[:-1]):
                     (Path(self._base) / folder).mkdir(exist_ok=True)
-                temporary.write_bytes(content)
+                if isinstance(content, Path):
+                    shutil.copyfile(content, temporary)
+                else:
+                    temporary.write_bytes(content)
                 temporary.replace(target)
                 return
             except (FileNotFoundError, FileExistsError):

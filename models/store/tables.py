@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_REVISION = "0016"  # as text, a later revision is greater
+SCHEMA_REVISION = "0018"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -272,6 +272,40 @@ model_settings = Table(
     metadata,
     Column("model", _name(128), primary_key=True),
     Column("auto_promote", Boolean, nullable=False),
+)
+
+OPEN_BATCHES = ("queued", "running")  # states of `batches` in which files of others are needed
+
+# Predictions of whole files and datasets.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("model", _name(128), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("dataset", String(64)),  # null: the rows came as a file and lie in the batch's folder
+    Column("state", String(16), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("rows_done", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("rows_failed", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("parts", Integer, nullable=False, default=0, server_default="0"),  # that are stored
+    Column("created", UtcDateTime, nullable=False),
+    Column("started", UtcDateTime),
+    Column("finished", UtcDateTime),
+    Column("error", Text),
+    Column("created_by", String(64)),  # name of a key, as in `audit`
+    Column("owner", String(64)),
+    Column("lease_until", UtcDateTime),
+    Column("claims", Integer, nullable=False, default=0, server_default="0"),
+    Column("attempts", Integer, nullable=False, default=0, server_default="0"),
+    Column("sha256", String(64)),  # of the result; null before there is one
+    Column("bytes", BigInteger),  # of the result
+    Index("ix_batches_created", "created"),
+    Index("ix_batches_state_created", "state", "created"),
+    Index("ix_batches_model", "model", "version"),
+    Index("ix_batches_dataset", "dataset"),
+    Index("ix_batches_bytes", "bytes"),
 )
 
 api_keys = Table(

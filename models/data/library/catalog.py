@@ -18,7 +18,7 @@ from models.errors import Conflict, NotFound, Unreadable
 from models.store.audit import tell
 from models.store.engine import Database
 from models.store.removals import lock_removals, remove_later
-from models.store.tables import datasets, jobs, now
+from models.store.tables import OPEN_BATCHES, batches, datasets, jobs, now
 
 _FINAL_JOB_STATES = ("succeeded", "failed", "cancelled")
 
@@ -134,9 +134,10 @@ class DatasetCatalog:
             return [_listed(row) for row in connection.execute(query).all()]
 
     def remove(self, dataset: str, *, dry_run: bool = False) -> None:
-        """Remove a dataset, and list its folder for removal; Conflict while a job needs it.
+        """Remove a dataset and list its folder for removal.
 
-        A dry run only raises what stands against it.
+        Raises Conflict while a job or a batch that has not ended needs it. A dry run only raises
+        what stands against it.
         """
         with self._database.write() as connection:
             # A job that is being queued has a shared lock, or finds the dataset gone.
@@ -149,6 +150,10 @@ class DatasetCatalog:
             for job in connection.execute(unfinished).all():
                 if dataset in needed_datasets(job.dataset, job.spec):
                     raise Conflict(f"Dataset {dataset} is in use by job {job.id}.")
+            predicted = (batches.c.dataset == dataset, batches.c.state.in_(OPEN_BATCHES))
+            batch = connection.execute(select(batches.c.id).where(*predicted).limit(1)).scalar()
+            if batch is not None:
+                raise Conflict(f"Dataset {dataset} is in use by batch {batch}.")
             if dry_run:
                 return
             connection.execute(delete(datasets).where(datasets.c.id == dataset))

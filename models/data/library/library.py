@@ -7,7 +7,7 @@ and more than 100 MB, which a process that only predicts does not need.
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
@@ -16,7 +16,12 @@ from models.data.library.catalog import DatasetCatalog, DatasetRecord
 from models.data.library.profile import preview
 from models.data.library.sources import Source, SourceRecord, read_source
 from models.data.library.turns import LARGE_BYTES, LARGE_CELLS, Turns
-from models.data.library.upload_process import UploadTask, store_in_process
+from models.data.library.upload_process import (
+    StoredTable,
+    UploadTask,
+    store_in_process,
+    store_table_in_process,
+)
 from models.data.table import ReadOptions, Table
 from models.data.warnings import DataWarning
 from models.errors import ArtifactError, Invalid, NotFound, TooLarge
@@ -175,6 +180,26 @@ class DatasetLibrary:
 
         return read_table(content, filename, content_type, options, self._small_limits())
 
+    def store_table(
+        self,
+        content: IO[bytes],
+        filename: str | None,
+        content_type: str | None,
+        options: ReadOptions,
+        folder: str,
+    ) -> StoredTable:
+        """Store each row of a file in a folder, as the file has it; raises as `add_file`."""
+        from models.data.library.storing import store_table
+
+        if content.seek(0, os.SEEK_END) <= LARGE_BYTES:
+            content.seek(0)
+            source = Source(content.read(), filename, content_type)
+            with suppress(TooLarge):  # the process may take more memory
+                return store_table(source, options, self._small_limits(), self._artifacts, folder)
+        task = replace(self._task(filename, content_type, {}, options), rows_folder=folder)
+        with self._process_turn():
+            return store_table_in_process(task, content)
+
     def open(self, dataset: str) -> "Dataset":
         """Read the rows of a stored dataset; raise NotFound if there is none, or Unreadable."""
         from models.data.library.storage import read_dataset
@@ -254,9 +279,15 @@ class DatasetLibrary:
         return replace(record, reading=stored.reading, warnings=stored.warnings)
 
     def _in_process(self, task: UploadTask, content: IO[bytes] | None) -> "StoredRows":
+        with self._process_turn():
+            return store_in_process(task, content)
+
+    @contextmanager
+    def _process_turn(self) -> Iterator[None]:
+        """Hold a turn for a process that reads a file."""
         with self._turns.take():
             self._artifacts.check(writes=False)  # makes a new root, as the process may not
-            return store_in_process(task, content)
+            yield
 
     def _task(
         self,

@@ -1,5 +1,6 @@
 """Datasets described for people and for JSON: a profile of each column, and the first rows."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, fields
 from types import NoneType
@@ -70,7 +71,7 @@ def preview(dataset: Dataset, rows: int) -> list[dict[str, Any]]:
     """
     count = max(0, min(rows, dataset.rows))
     cells = {
-        column.name: _json_cells(column, dataset.values[column.name][:count])
+        column.name: json_cells(column, dataset.values[column.name][:count])
         for column in dataset.columns
     }
     return [{name: column[row] for name, column in cells.items()} for row in range(count)]
@@ -104,17 +105,18 @@ def _frequent(column: Column, values: np.ndarray[Any, Any]) -> tuple[FrequentVal
 def _range(column: Column, present: np.ndarray[Any, Any]) -> dict[str, Any]:
     if not len(present):
         return {}
-    low, high = _json_cells(column, np.array([present.min(), present.max()]))
+    low, high = json_cells(column, np.array([present.min(), present.max()]))
     if column.type is ColumnType.DATETIME:
         return {"min": low, "max": high}
     # Scaled by a power of two, so that the sum of the largest floats stays finite.
     return {"min": low, "max": high, "mean": float(np.mean(present / 2.0**32)) * 2.0**32}
 
 
-def _json_cells(column: Column, values: np.ndarray[Any, Any]) -> list[Any]:
+def json_cells(column: Column, values: np.ndarray[Any, Any]) -> list[Any]:
+    """Return values of a column as a row to predict may have them; see `preview`."""
     match column.type:
         case ColumnType.NUMBER:
-            return [_number(value) for value in values]
+            return [_number(value) for value in values.tolist()]
         case ColumnType.BOOLEAN:
             words = column.spelling.words or (False, True)
             return [None if np.isnan(value) else words[int(value)] for value in values]
@@ -124,8 +126,7 @@ def _json_cells(column: Column, values: np.ndarray[Any, Any]) -> list[Any]:
     return cells
 
 
-def _number(value: Any) -> float | int | None:
-    number = float(value)
-    if np.isnan(number):
+def _number(number: float) -> float | int | None:
+    if math.isnan(number):
         return None
     return int(number) if number.is_integer() and abs(number) < 2**53 else number

@@ -14,7 +14,9 @@ from models.data.dataset import Dataset
 from models.errors import Unreadable
 from models.store.artifacts import Artifacts
 
-_METADATA = b"luthier.columns"
+METADATA = b"luthier.columns"  # the typed columns, in the schema of the Parquet file
+TABLE_FILE = "columns.parquet"
+_GROUP_CELLS = 4_000_000  # of a row group, the least that is read of a file
 
 
 def folder(dataset_id: str) -> str:
@@ -37,11 +39,16 @@ def write_dataset(dataset: Dataset, artifacts: Artifacts, dataset_id: str) -> in
                 values, pa.string() if column.type.is_text else pa.float64()
             )
     described = json.dumps(dump_columns(dataset.columns))
-    table = pa.table(tabular).replace_schema_metadata({_METADATA: described})
+    table = pa.table(tabular).replace_schema_metadata({METADATA: described})
     sink = io.BytesIO()
-    pa.parquet.write_table(table, sink)
+    pa.parquet.write_table(table, sink, row_group_size=group_rows(len(tabular)))
     artifacts.write(_table_file(dataset_id), sink.getvalue())
     return size + sink.tell()
+
+
+def group_rows(columns: int) -> int:
+    """Return how many rows of a table of so many columns a row group has."""
+    return max(1, _GROUP_CELLS // max(1, columns))
 
 
 def is_stored(columns: Iterable[Column], artifacts: Artifacts, dataset_id: str) -> bool:
@@ -64,7 +71,7 @@ def read_dataset(artifacts: Artifacts, dataset_id: str, rows: int | None = None)
     content = artifacts.read(_table_file(dataset_id))
     try:
         table = _read_table(content, rows)
-        columns = load_columns(Column, json.loads(table.schema.metadata[_METADATA]), what)
+        columns = load_columns(Column, json.loads(table.schema.metadata[METADATA]), what)
         values = {}
         for number, column in enumerate(columns):
             if column.type is ColumnType.IMAGE:
@@ -102,8 +109,13 @@ def _fits(column: Column, values: np.ndarray[Any, Any]) -> bool:
 
 
 def _table_file(dataset_id: str) -> str:
-    return f"{folder(dataset_id)}/columns.parquet"
+    return f"{folder(dataset_id)}/{TABLE_FILE}"
+
+
+def image_file(number: int) -> str:
+    """Return the name, in the folder of a dataset, of the images of a column."""
+    return f"column-{number}.npy"
 
 
 def _image_file(dataset_id: str, number: int) -> str:
-    return f"{folder(dataset_id)}/column-{number}.npy"
+    return f"{folder(dataset_id)}/{image_file(number)}"

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from models.data.dataset import Dataset
 from models.data.formats.limits import TableLimits
-from models.data.formats.reading import read_file, read_rows
+from models.data.formats.reading import read_file, read_rows, read_table
+from models.data.library.pieces import write_rows
 from models.data.library.profile import ColumnProfile, profile
 from models.data.library.sources import Source, SourceRecord
 from models.data.library.storage import write_dataset
+from models.data.library.upload_process import StoredTable
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning
 from models.store.artifacts import Artifacts
@@ -60,3 +64,20 @@ def store_rows(dataset: Dataset, artifacts: Artifacts, source: Source | None = N
         size = len(source.content)
     size += write_dataset(dataset, artifacts, digest)
     return StoredRows(digest, dataset.rows, profile(dataset), size, record)
+
+
+def store_table(
+    source: Source, options: ReadOptions, limits: TableLimits, artifacts: Artifacts, folder: str
+) -> StoredTable:
+    """Read a source and store each of its rows in a folder, as the file has it.
+
+    Raises as `models.data.formats.reading.read_table`, and Invalid at `file` without rows.
+    """
+    options = replace(options, every_row=True)
+    table = read_table(source.content, source.filename, source.content_type, options, limits)
+    rows = write_rows(table, artifacts, folder)
+    shapes = {
+        name: list(cells.shape[1:]) if isinstance(cells, np.ndarray) else None
+        for name, cells in table.cells.items()
+    }
+    return StoredTable(rows, shapes)

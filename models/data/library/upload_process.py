@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from shutil import copyfileobj
 from typing import IO, TYPE_CHECKING, Any
@@ -38,6 +38,14 @@ _ERRORS: tuple[type[errors.LuthierError], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTable:
+    """Rows that are stored as a file has them."""
+
+    rows: int
+    columns: Mapping[str, Sequence[int] | None]  # the shape of images; None for others
+
+
+@dataclass(frozen=True, slots=True)
 class UploadTask:
     """A file to read and to store. Its bytes come from a stream, or are stored already."""
 
@@ -50,6 +58,7 @@ class UploadTask:
     options: ReadOptions
     stored: tuple[str, str] | None = None  # artifact name and SHA-256 of the file
     is_inline: bool = False
+    rows_folder: str = ""  # where the rows are to be stored as they are; "": as a dataset
 
 
 def store_in_process(task: UploadTask, content: IO[bytes] | None) -> "StoredRows":
@@ -58,6 +67,16 @@ def store_in_process(task: UploadTask, content: IO[bytes] | None) -> "StoredRows
     Raises what `store_source` raises, and TooLarge for a file that takes more memory than
     LUTHIER_UPLOAD_MEMORY allows.
     """
+    return _stored_rows(_found_in_process(task, content))
+
+
+def store_table_in_process(task: UploadTask, content: IO[bytes]) -> StoredTable:
+    """Read a file in a process of its own, and store its rows as they are; raises the same."""
+    found = _found_in_process(task, content)
+    return StoredTable(found["rows"], found["columns"])
+
+
+def _found_in_process(task: UploadTask, content: IO[bytes] | None) -> dict[str, Any]:
     with tempfile.TemporaryFile(prefix="luthier-upload-") as copy:
         file = _on_disk(content, copy)
         inherited = () if file is None else (file,)
@@ -88,14 +107,18 @@ def _on_disk(content: IO[bytes] | None, copy: IO[bytes]) -> int | None:
     return descriptor
 
 
-def _read_answer(found: dict[str, Any]) -> "StoredRows":
-    from models.data.library.storing import StoredRows
-
+def _read_answer(found: dict[str, Any]) -> dict[str, Any]:
     if "invalid" in found:
         raise errors.Invalid(found["invalid"])
     if "error" in found:
         kind = next(kind for kind in _ERRORS if kind.__name__ == found["error"])
         raise kind(found["message"])
+    return found
+
+
+def _stored_rows(found: Mapping[str, Any]) -> "StoredRows":
+    from models.data.library.storing import StoredRows
+
     columns = load_columns(ColumnProfile, found["columns"], "the columns of the upload")
     warnings = tuple(
         DataWarning(**item | {"code": WarningCode(item["code"])}) for item in found["warnings"]
@@ -138,7 +161,7 @@ def main() -> None:
 def _store(task: Mapping[str, Any]) -> dict[str, Any]:
     from models.data.formats.limits import TableLimits
     from models.data.library.sources import read_source
-    from models.data.library.storing import store_source
+    from models.data.library.storing import store_source, store_table
     from models.store.artifacts import Artifacts
 
     Artifacts.makes_roots = False
@@ -150,11 +173,11 @@ def _store(task: Mapping[str, Any]) -> dict[str, Any]:
     else:
         with open(task["file"], "rb") as file:
             source = Source(file.read(), *named)
-    options = task["options"]
-    options["na_values"] = tuple(options["na_values"])
-    stored = store_source(
-        source, task["types"], ReadOptions(**options), TableLimits(**task["limits"]), artifacts
-    )
+    options = ReadOptions(**task["options"] | {"na_values": tuple(task["options"]["na_values"])})
+    limits = TableLimits(**task["limits"])
+    if task["rows_folder"]:
+        return asdict(store_table(source, options, limits, artifacts, task["rows_folder"]))
+    stored = store_source(source, task["types"], options, limits, artifacts)
     return {
         "id": stored.id,
         "rows": stored.rows,

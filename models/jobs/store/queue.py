@@ -1,33 +1,22 @@
-"""The queue that workers take jobs from: an atomic claim, and a lease that a heartbeat renews.
-
-Workers never compare clocks. One takes a job over once it has itself seen, for as long as a lease
-lasts, that nobody renewed the lease. A clock that jumps, a suspended machine, or a database that
-does not answer for a while therefore costs no worker its jobs.
-"""
+"""The queue that workers take jobs from: an atomic claim, and a lease that a heartbeat renews."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy import Row, and_, or_, select, update
 
 from models.jobs.model import Job, JobState, TrialState
 from models.jobs.store.unit_of_work import OPEN, UnitOfWork, locked
 from models.store.engine import Database, moment
+from models.store.leases import LeasedTable, LeaseWatch
 from models.store.removals import remove_later
 from models.store.tables import jobs, trials
 
 MAX_ATTEMPTS = 3  # times that a job may end its worker before any of its trials ends
-RENEWALS = 3  # in the time that a lease lasts
-
-
-class Lease(NamedTuple):
-    """The hold of a worker on a job."""
-
-    owner: str
-    claim: int
-    until: datetime | None
+# A pause or resume may have reached a job whose worker then died.
+_UNFINISHED = (JobState.RUNNING, JobState.CANCELLING, JobState.QUEUED, JobState.PAUSED)
 
 
 class Wanted(NamedTuple):
@@ -36,39 +25,6 @@ class Wanted(NamedTuple):
     state: JobState
     changes: int
     claim: int
-
-
-class LeaseWatch:
-    """Finds the leases that have not been renewed for `seconds` of this process's own time.
-
-    Time in which this process did not look is no evidence, as it may not have run, or the database
-    may have been away from all workers: of such a gap only a fraction counts.
-    """
-
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._looked: float | None = None
-        self._unchanged: dict[str, tuple[Lease, float]] = {}  # by job, with seconds
-
-    def lapsed(self, leases: Mapping[str, Lease]) -> dict[str, Lease]:
-        """Look at the present leases of other workers, by job; return those that have lapsed."""
-        now = self._clock()
-        passed = 0.0 if self._looked is None else now - self._looked
-        passed, self._looked = min(passed, self._seconds / RENEWALS), now
-        before = self._unchanged
-        self._unchanged = {
-            job: (
-                lease,
-                before[job][1] + passed if job in before and before[job][0] == lease else 0,
-            )
-            for job, lease in leases.items()
-        }
-        return {
-            job: lease
-            for job, (lease, seconds) in self._unchanged.items()
-            if lease.until is None or seconds >= self._seconds
-        }
 
 
 class JobQueue:
@@ -86,9 +42,9 @@ class JobQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._leases = LeasedTable(jobs, owner, lease_seconds)
         self._watch = LeaseWatch(lease_seconds, clock)
         self.owner = owner
-        self.lease_seconds = lease_seconds
 
     def claim(self) -> Job | None:
         """Take the oldest job that is queued, or whose worker's lease has lapsed.
@@ -99,10 +55,11 @@ class JobQueue:
         """
         with self._database.write() as connection:
             present = moment(connection)
-            lapsed = self._watch.lapsed(self._leases_of_others(connection))
+            lapsed = self._watch.lapsed(self._leases.of_others(connection, _UNFINISHED))
+            taken = (self._leases.held_by(job, lease) for job, lease in lapsed.items())
             query = (
                 select(jobs)
-                .where(or_(_FREE, *(_held_by(job, lease) for job, lease in lapsed.items())))
+                .where(or_(_FREE, *taken))
                 .order_by(jobs.c.created, jobs.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -119,17 +76,6 @@ class JobQueue:
                 unit.flush()
         return None
 
-    def _leases_of_others(self, connection: Connection) -> dict[str, Lease]:
-        # A pause or resume may have reached a job whose worker then died.
-        unfinished = [JobState.RUNNING, JobState.CANCELLING, JobState.QUEUED, JobState.PAUSED]
-        query = select(jobs.c.id, jobs.c.owner, jobs.c.claims, jobs.c.lease_until).where(
-            jobs.c.state.in_(unfinished), jobs.c.owner != self.owner
-        )
-        return {
-            row.id: Lease(row.owner, row.claims, row.lease_until)
-            for row in connection.execute(query).all()
-        }
-
     def _has_ended_its_worker(self, row: Row[Any]) -> bool:
         """Return whether a worker held the running job and has not been heard of since."""
         return row.state == JobState.RUNNING and row.owner is not None
@@ -137,7 +83,7 @@ class JobQueue:
     def _take(self, unit: UnitOfWork, row: Row[Any], attempts: int, present: datetime) -> Job:
         unit.set(
             owner=self.owner,
-            lease_until=self._lease(present),
+            lease_until=self._leases.until(present),
             attempts=attempts,
             claims=row.claims + 1,
             taken_from=row.owner,
@@ -176,10 +122,7 @@ class JobQueue:
     def renew(self) -> None:
         """Extend the lease of every job that this worker holds."""
         with self._database.write() as connection:
-            lease = self._lease(moment(connection))
-            connection.execute(
-                update(jobs).where(jobs.c.owner == self.owner).values(lease_until=lease)
-            )
+            self._leases.renew(connection)
 
     def held(self) -> dict[str, Wanted]:
         """Return the jobs that are still this worker's, with what their users want.
@@ -193,22 +136,9 @@ class JobQueue:
             rows = connection.execute(query).all()
         return {row.id: Wanted(JobState(row.state), row.changes, row.claims) for row in rows}
 
-    def _lease(self, present: datetime) -> datetime:
-        return present + timedelta(seconds=self.lease_seconds)
-
 
 # Nobody holds it; a paused job waits for its user.
 _FREE = and_(
     jobs.c.owner.is_(None),
     jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING]),
 )
-
-
-def _held_by(job: str, lease: Lease) -> ColumnElement[bool]:
-    """Return the condition that a job is still held under the lease that was seen."""
-    return and_(
-        jobs.c.id == job,
-        jobs.c.owner == lease.owner,
-        jobs.c.claims == lease.claim,
-        jobs.c.lease_until.is_not_distinct_from(lease.until),
-    )

@@ -20,7 +20,7 @@ from models.executors.executor import Executor
 from models.executors.local import LocalExecutor
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
-from models.jobs.store.queue import RENEWALS, JobQueue, Wanted
+from models.jobs.store.queue import JobQueue, Wanted
 from models.jobs.worker.context import (
     DrainingTasks,
     StorageWatch,
@@ -33,6 +33,7 @@ from models.registry.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database
+from models.store.leases import RENEWALS
 from models.store.readiness import check_schema, missing_part, wait_for
 from models.telemetry import about
 from models.trials.process import may_have_gpu, visible_gpus

@@ -1,0 +1,113 @@
+"""The thread of a worker that has batches predicted, one at a time, by a process of its own."""
+
+import logging
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+from sqlalchemy.exc import DBAPIError
+
+from models.batches.process import BatchTask, is_to_be_tried_again, start
+from models.batches.queue import BatchQueue, HeldBatch
+from models.errors import LeaseLost
+from models.settings import Settings
+from models.store.engine import Changes, Database
+from models.store.leases import RENEWALS
+
+_LOOK_SECONDS = 1.0  # at most between two looks at the batch that is worked on
+_GLANCE = 0.05  # seconds between two looks whether the process has ended
+_LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
+_STOP_SECONDS = 5.0  # that the thread may take to end with its worker
+
+log = logging.getLogger(__name__)
+
+
+class BatchWorker:
+    """One claimant of batches; all of it happens in the thread of `work`."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self.owner = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
+        self._settings = settings
+        self._database = database
+        self._queue = BatchQueue(database, self.owner, settings.lease_seconds)
+
+    def work(self, stop: threading.Event) -> None:
+        """Claim batches and have them predicted until `stop` is set; then let go."""
+        changes = Changes(self._database)
+        poll = self._settings.poll_seconds
+        while not stop.is_set():
+            try:
+                held = self._queue.claim()
+                if held is None:
+                    _rest(changes, poll, stop)
+                else:
+                    self._carry_out(held, stop)
+            except DBAPIError as error:
+                log.error("the database does not answer; trying again: %s", error)
+                stop.wait(_LOOK_AGAIN)
+            except Exception:
+                log.exception("a batch failed inside the worker; trying again")
+                stop.wait(_LOOK_AGAIN)
+        changes.close()
+
+    def _carry_out(self, held: HeldBatch, stop: threading.Event) -> None:
+        """Have a batch predicted until it ends, is taken away, or `stop` is set."""
+        log.info("claimed batch %s", held.id, extra={"fields": {"batch": held.id}})
+        task = BatchTask.of(self._settings, held.id, self.owner, held.claim)
+        process = start(task)
+        try:
+            status = self._follow(process, held, stop)
+        finally:
+            process.kill()
+            process.wait()
+        with suppress(LeaseLost):  # it has ended, or is another's
+            if status is None or is_to_be_tried_again(status):
+                held.release()
+                stop.wait(0 if status is None else _LOOK_AGAIN)
+            elif status != 0:
+                log.error("the process of batch %s ended with %s", held.id, status)
+                held.release(failed=True)
+
+    def _follow(
+        self, process: "subprocess.Popen[bytes]", held: HeldBatch, stop: threading.Event
+    ) -> int | None:
+        """Renew the lease while the process works; return its status, None to end it."""
+        every = min(_LOOK_SECONDS, self._settings.lease_seconds / RENEWALS)
+        looked = time.monotonic()
+        while (status := process.poll()) is None and not stop.wait(_GLANCE):
+            if time.monotonic() - looked < every:
+                continue
+            looked = time.monotonic()
+            # Without the database the process cannot go on either: both try again.
+            with suppress(DBAPIError):
+                if not held.is_mine():
+                    return None
+                self._queue.renew()
+        return status
+
+
+def _rest(changes: Changes, seconds: float, stop: threading.Event) -> None:
+    """Wait until something is written, or `seconds` are over."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not stop.wait(min(left, _GLANCE)):
+        if changes.noticed():
+            return
+
+
+@contextmanager
+def batching(settings: Settings) -> Iterator[None]:
+    """Work on batches in a thread of its own for the time of the block."""
+    stop = threading.Event()
+    with closing(Database(settings.resolved_database_url, connections=2)) as database:
+        worker = BatchWorker(database, settings)
+        thread = threading.Thread(target=worker.work, args=(stop,), daemon=True, name="batches")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(_STOP_SECONDS)
