@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.errors import LeaseLost, LuthierError, Unavailable
 from models.settings import Settings
+from models.store.artifacts import Artifacts
 from models.telemetry import about, configure_logging
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -86,6 +87,7 @@ def main() -> int:
     task = BatchTask(**document)
     configure_logging(task.log_level, task.log_format)
     resource.setrlimit(resource.RLIMIT_DATA, (task.memory, task.memory))
+    Artifacts.makes_roots = False
     with about(batch=task.batch):
         return work(task)
 
@@ -97,10 +99,8 @@ def work(task: BatchTask) -> int:
     from models.registry.catalog import ModelCatalog
     from models.registry.files import VersionFiles
     from models.serving.engine import PredictionEngine
-    from models.store.artifacts import Artifacts
     from models.store.engine import Database
 
-    Artifacts.makes_roots = False
     artifacts = Artifacts(task.artifacts)
     with closing(Database(task.database_url, connections=1)) as database:
         held = HeldBatch(database, task.batch, task.owner, task.claim)

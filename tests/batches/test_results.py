@@ -147,12 +147,15 @@ def test_other_formats_of_files(app_client: FlaskClient, model: str, work: Work)
         assert "image" not in table.column_names
 
 
-def test_large_files_are_read_by_a_process(app_client: FlaskClient, model: str, work: Work) -> None:
-    lines = [f"row number {n:040},{n}" for n in range(30_000)]
-    batch = post_file(app_client, "\n".join(["id,x", *lines]).encode())
-    assert batch["rows"] == 30_000
+def test_large_files_are_read_by_a_process(
+    app_client: FlaskClient, model: str, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.data.library.library.LARGE_BYTES", 0)
+    batch = post_file(app_client, b"id,x\n01,1\n02,2\n")
+    assert batch["rows"] == 2
     work()
     rows = table_of(app_client.get(f"/batches/{batch['id']}/file"))
-    assert [f"{row['id']},{float(row['prediction']) - 1:.0f}" for row in rows] == [
-        f"row number {n:040},{2 * n}" for n in range(30_000)
-    ]
+    assert [(row["id"], row["prediction"]) for row in rows] == [("01", "3.0"), ("02", "5.0")]
+    refused = post_file(app_client, b"id,y\n01,1\n", status=422)
+    assert list(refused["errors"]) == ["columns.x"]
+    assert list(post_file(app_client, b"id,x\n", status=422)["errors"]) == ["file"]
