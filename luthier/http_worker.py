@@ -6,6 +6,7 @@ import secrets
 import selectors
 import socket
 import struct
+import sys
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
@@ -20,6 +21,9 @@ from models.settings import Settings
 
 _RECEIVE_BYTES = 256 * 1024
 _LINGER_SECONDS = 2.0  # in which a client may read an answer before its connection is closed
+# That a thread waits for the interpreter's lock before it asks the one that has it. Python's 5 ms
+# are waited several times in each request while another thread computes.
+_SWITCH_SECONDS = 0.0005
 _PROBES = (b"/healthz", b"/readyz")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -27,11 +31,12 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     """Reads requests in its event loop, so that slow and silent clients hold no thread.
 
-    Three kinds of threads answer: those for requests, those for requests that may take much memory,
-    which wait for each other, and one for each probe. So probes are answered whatever the others
-    do, and an upload delays no small request. A client that exceeds a time limit gets 408 and its
-    connection is closed. Where the places for connections run out, the one that is idle for longest
-    is closed.
+    Four kinds of threads answer: those for requests, those for requests that may take much memory,
+    which wait for each other, one for predictions of many rows, and one for each probe. So probes
+    are answered whatever the others do, an upload delays no small request, and at most one
+    prediction of many rows asks for the interpreter's lock beside small requests. A client that
+    exceeds a time limit gets 408 and its connection is closed. Where the places for connections run
+    out, the one that is idle for longest is closed.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -43,6 +48,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._lingering: dict[_Connection, None] = {}
         self._pools: dict[bytes, Executor] = {}
         self._uploads: Executor | None = None
+        self._predictions: Executor | None = None
 
     def init_process(self) -> None:
         """Start the thread pools and the loop."""
@@ -50,6 +56,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         # Enough that those which wait for the end of a job leave room; see `EventStreams`.
         threads = self._settings.api_threads + self._settings.upload_threads
         self._uploads = ThreadPoolExecutor(threads)
+        self._predictions = ThreadPoolExecutor(1)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -105,6 +113,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         pool: Executor = self._pools.get(conn.incoming.path) or self.tpool
         if conn.incoming.is_large and self._uploads is not None:
             pool = self._uploads
+        elif conn.incoming.is_long_prediction and self._predictions is not None:
+            pool = self._predictions
         conn.parser = http.get_parser(self.cfg, conn.incoming.pieces(), conn.client)
         conn.initialized = True
         future = pool.submit(self.handle, conn)

@@ -9,6 +9,7 @@ from typing import IO
 from models.data.library.turns import LARGE_BYTES
 from models.settings import Settings
 
+LONG_BYTES = 64 * 1024  # of a prediction that takes much longer than one of a row
 MAX_HEAD_BYTES = 64 * 1024
 MEMORY_BYTES = 128 * 1024  # of a body, which is kept in memory in any case
 HELD_BYTES = 64 * 1024**2  # of all longer ones, up to LARGE_BYTES each; others go to disk
@@ -22,6 +23,7 @@ _FIELDS = re.compile(
     re.IGNORECASE,
 )
 _EXPECT = re.compile(rb"\r\nexpect[ \t]*:[^\r\n]*", re.IGNORECASE)
+_PREDICTIONS = (b"/predict", b"/invocations", b"/v1/", b"/v2/")  # paths, or their beginnings
 _TARGET = re.compile(rb"[A-Z]+ ([^ ?\r\n]*)")
 
 
@@ -81,6 +83,7 @@ class Incoming:
         self.is_cut = False  # more may follow, which is not read
         self.wants_continue = False  # the client waits for `100 Continue`
         self.is_large = False  # reading it may take much memory
+        self.is_long_prediction = False  # of many rows, but not large
         self.rest = bytearray()  # what follows the request; before the head's end, its beginning
         self._max_body = settings.max_body_bytes
         self._spool = spool
@@ -158,6 +161,8 @@ class Incoming:
             self._left = int(lengths[0])
         # gunicorn's parser refuses all other heads, before it reads the body.
         self.is_large = packed or self._chunks is not None or self._left > LARGE_BYTES
+        is_long = LONG_BYTES < self._left <= LARGE_BYTES and not self.is_large
+        self.is_long_prediction = is_long and self.path.startswith(_PREDICTIONS)
         self.is_complete = self._left == 0 and self._chunks is None
         if self._left > self._max_body:
             self.is_cut = self.is_complete = True

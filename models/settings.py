@@ -142,7 +142,7 @@ class Settings:
     max_columns: int = _setting(10_000, "Most columns of a dataset.", 1)
     max_cell_length: int = _setting(100_000, "Most characters of one cell.", 1)
     max_instances: int = _setting(10_000, "Most rows of one prediction request.", 1)
-    max_queued_jobs: int = _setting(1000, "Most jobs that wait for a worker.", 1)
+    max_queued_jobs: int = _setting(1000, "Most jobs, and most batches, that wait for a worker.", 1)
     max_trials_per_job: int = _setting(10_000, "Most trials of one job.", 1)
     idempotency_hours: float = _setting(
         24.0, "Hours in which a request that is sent again with its `Idempotency-Key` is known.", 1

@@ -45,6 +45,7 @@ _SLOW_PATHS = {
         "api/test_dry_run.py",
         "api/test_imports.py",
         "api/test_startup.py",
+        "batches/test_batch_worker.py",
         "chaos/test_slice.py",
         "executors",
         "fuzzing",

@@ -51,6 +51,7 @@ BAD_VALUES = {
     "keep_jobs_days": ["-1", "nan", "30d"],
     "keep_versions": ["-1", "1.5", "all"],
     "keep_versions_days": ["-1", "inf"],
+    "keep_batches_days": ["-1", "month"],
     "keep_events_days": ["-1", ""],
     "keep_weights_days": ["-1", "week"],
     "keep_audit_days": ["-1", "for ever"],

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from luthier.incoming import Incoming, Spool
+from models.settings import Settings
 from tests.processes import answers, fetch, free_bind, running
 from tests.waiting import PATIENCE, wait_until
 
@@ -104,6 +106,37 @@ def test_more_connections_than_there_is_room_for_close_the_idle_ones(
                 assert fetch(f"{api.url}/models").is_success
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "is_long"),
+    [
+        ("/predict", 64 * 1024, False),
+        ("/predict?model=m", 64 * 1024 + 1, True),
+        ("/v2/models/m/infer", 1024**2, True),
+        ("/predict", 1024**2 + 1, False),  # large: with the uploads
+        ("/tune", 100_000, False),
+    ],
+)
+def test_predictions_of_many_rows_have_a_thread_of_their_own(
+    path: str, length: int, is_long: bool
+) -> None:
+    incoming = Incoming(Settings(), Spool(10**9))
+    incoming.feed(f"POST {path} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode())
+    assert incoming.is_long_prediction is is_long
+    incoming.close()
+
+
+def test_many_long_predictions_leave_room_for_others(patient: Api) -> None:
+    """More long ones than threads at once, and each is answered."""
+    body = json.dumps({"model": "nobody", "instances": [[0.5] * 10] * 2000}).encode()
+    request = patient.post(body, f"Content-Length: {len(body)}", path="/predict")
+    with ExitStack() as open_ones:
+        clients = [open_ones.enter_context(patient.connect()) for _ in range(4 * THREADS)]
+        for client in clients:
+            client.sendall(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+        assert fetch(f"{patient.url}/models").is_success
+        assert all(_all_of(client).startswith(b"HTTP/1.1 404") for client in clients)
 
 
 @pytest.mark.parametrize(

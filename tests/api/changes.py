@@ -8,6 +8,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from models.data.formats.reading import read_rows
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue
@@ -15,6 +16,7 @@ from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
 from tests.foreign_graphs import linear
 from tests.jobs.steps import propose, scored
+from tests.tiny_versions import publish_version
 
 TUNE: dict[str, Any] = {
     "model": "m",
@@ -24,6 +26,8 @@ TUNE: dict[str, Any] = {
     "budget": {"max_trials": 3, "epochs": 2},
 }
 ROWS = {"records": [{"a": 1, "b": 2.5}, {"a": 2, "b": 3.5}]}
+BATCH_ROWS = {"records": [{"x": 1.0}, {"x": 2.5}]}
+BATCH = {"dataset": read_rows(BATCH_ROWS).dataset.digest()}
 LEASE = 3600.0  # seconds
 
 
@@ -66,6 +70,16 @@ class World:
         held.complete(number, scored(1.0), {}, 1.0)
         held.finish(JobState.FAILED, error="why")
         return job
+
+    def predictable(self) -> str:
+        """Publish a model, and store the dataset that BATCH names."""
+        artifacts = self.client.application.extensions["luthier"].artifacts
+        publish_version(self.database, artifacts)
+        assert self.send("POST", "/datasets", BATCH_ROWS).get_json()["id"] == BATCH["dataset"]
+        return "m"
+
+    def batch(self) -> str:
+        return str(self.send("POST", f"/models/{self.predictable()}/batch", BATCH).get_json()["id"])
 
     def dataset(self) -> str:
         return str(self.send("POST", "/datasets", ROWS).get_json()["id"])
@@ -111,6 +125,8 @@ CHANGES = {
     "tune.remove": Change("DELETE /tune/{}", lambda world: world.job("cancel")),
     "tune.remove_many": Change("DELETE /tune?state=cancelled", lambda world: world.job("cancel")),
     "datasets.remove_many": Change("DELETE /datasets?unused=true", World.dataset),
+    "batches.start": Change("POST /models/{}/batch", World.predictable, BATCH),
+    "batches.remove": Change("DELETE /batches/{}", World.batch),
     "models.remove": Change("DELETE /models/{}", World.model),
     "models.remove_version": Change("DELETE /models/{}/versions/2", World.model),
     "models.remove_alias": Change("DELETE /models/{}/aliases/champion", World.model),

@@ -64,10 +64,9 @@ def test_every_change_leaves_one_entry(
     assert len(others) == before
     assert (entry.key_id, entry.key_name) == (key[0], "ops")
     assert entry.operation == OPERATIONS[endpoint].id
-    assert (
-        entry.kind
-        == {"tune": "job", "datasets": "dataset", "models": "model"}[endpoint.partition(".")[0]]
-    )
+    kinds = {"tune": "job", "datasets": "dataset", "models": "model", "batches": "batch"}
+    kinds["batches.start"] = "model"  # the first thing that its path names
+    assert entry.kind == kinds.get(endpoint, kinds[endpoint.partition(".")[0]])
     made = {} if thing or response.status_code == 204 else response.get_json()
     assert entry.id == (thing or made.get("id"))
     assert entry.request_id == "the-request"
