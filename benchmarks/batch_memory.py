@@ -43,9 +43,8 @@ def main() -> None:
     for millions in arguments.parse_args().millions:
         for form in ("csv", "parquet"):
             with tempfile.TemporaryDirectory() as folder:
-                found = _predict(
-                    Settings(data=folder, log_level="WARNING"), round(millions * 1e6), form
-                )
+                settings = Settings(data=folder, log_level="WARNING")
+                found = _predict(settings, round(millions * 1e6), form)
             table.add_row(f"{millions:g} million", form, *(f"{figure:,.0f}" for figure in found))
     Console().print(table)
 

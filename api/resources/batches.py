@@ -99,7 +99,7 @@ def download(batch: str) -> Response:
     response.headers["Content-Length"] = str(found.bytes)
     response.set_etag(found.sha256)
     response.headers["Content-Disposition"] = f'attachment; filename="{found.filename}"'
-    return response
+    return response.make_conditional(request)
 
 
 @blueprint.route("/batches/<batch>", methods=["DELETE"])

@@ -84,6 +84,7 @@ def main() -> int:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         return _TRY_AGAIN  # it has died already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the worker ends this process
     task = BatchTask(**document)
     configure_logging(task.log_level, task.log_format)
     resource.setrlimit(resource.RLIMIT_DATA, (task.memory, task.memory))

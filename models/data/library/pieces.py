@@ -229,4 +229,7 @@ def _kept(column: Any) -> Cells:
     is_plain = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if not is_plain and not pa.types.is_string(kind):
         column = column.cast(pa.string())
-    return Cells(column.to_pylist(), column.type)
+    cells = column.to_pylist()
+    if pa.types.is_floating(kind):
+        cells = [None if cell != cell else cell for cell in cells]  # NaN is no value
+    return Cells(cells, column.type)
