@@ -99,7 +99,8 @@ def download(batch: str) -> Response:
     response.headers["Content-Length"] = str(found.bytes)
     response.set_etag(found.sha256)
     response.headers["Content-Disposition"] = f'attachment; filename="{found.filename}"'
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @blueprint.route("/batches/<batch>", methods=["DELETE"])

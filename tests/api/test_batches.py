@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -104,8 +106,6 @@ def test_a_request_sent_twice_with_its_key_makes_one_batch(
 def test_a_dataset_needs_the_scope_read(
     settings: Settings, connect: Callable[[Settings], FlaskClient], dataset: str, refused: Refused
 ) -> None:
-    from dataclasses import replace
-
     key = "p" * 40
     client = connect(replace(settings, api_keys=f"app:predict:{key}"))
     headers = {"X-API-Key": key}
@@ -140,7 +140,7 @@ def test_a_batch_of_a_trained_model_answers_as_predict(
     for response in started:
         assert response.status_code == 202, response.text
         location = response.headers["Location"]
-        wait_until(lambda place=location: is_over(trained, place))
+        wait_until(partial(is_over, trained, location))
         found = table_of(trained.http.get(f"{location}/file").content)
         assert column(found, "id") == [f"a{n}" for n in range(len(rows))]
         assert column(found, "error") == [""] * len(rows)
