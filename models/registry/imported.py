@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from models.registry.aliases import CHAMPION, Cause, lock_aliases, point, target_of
+from models.registry.aliases import CHAMPION, Cause, lock_aliases, point, route_of
 from models.registry.catalog import artifact_folder, is_first, new_number
 from models.registry.documents import Document
 from models.registry.promotion import judge_import
+from models.registry.routes import RouteChange
 from models.store.audit import actor_name, carrying_out, tell
 from models.store.engine import Database
 from models.store.removals import remove_later
@@ -69,14 +70,15 @@ def publish_import(
         try:
             with database.write() as connection:
                 lock_aliases(connection, model)
-                champion = target_of(connection, model, CHAMPION)
+                route = route_of(connection, model, CHAMPION)
+                champion = None if route is None else route.version
                 verdict = judge_import(champion, is_first=is_first(connection, model))
                 found = {"details": details | {"promotion": verdict}}
                 connection.execute(insert(versions).values(row | found))
                 tell(version=version)
                 if verdict["promoted"]:
                     cause = Cause(verdict["reason"], actor_name(), None, verdict)
-                    point(connection, model, CHAMPION, version, cause)
+                    point(connection, model, CHAMPION, RouteChange.to(version), cause)
             return verdict
         except IntegrityError:  # another first version pointed the alias just now
             if attempt == _TRIES:

@@ -64,7 +64,6 @@ _NO_INTERVALS = Conformal(
 # That the graph computes at once: more do not fit into the cache. Three layers of 256 units take
 # 230 ms of one core for 10,000 rows at once, 160 ms in parts of 500, and give the same bits.
 _RUN_ROWS = 512
-_NO_INTERVALS = Conformal(0, (), note="It was made by a release that had none.")
 
 
 @dataclass(frozen=True, slots=True)
