@@ -10,7 +10,8 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, commands, limits, openapi, parsing, request_log
+from api import auth, commands, compression, limits, openapi, parsing, request_log
+from api.dialects import mlflow, open_inference, tensorflow_serving
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
@@ -59,6 +60,7 @@ from models.store.engine import Database
 # The order in which the OpenAPI document lists them.
 _RESOURCES: tuple[Any, ...] = (
     *(tune, events, reports, compare, datasets, predict, batches, models, audit, operations),
+    *(tensorflow_serving, open_inference, mlflow),
 )
 
 
@@ -89,8 +91,9 @@ def create_app(settings: Settings) -> Flask:
     app.config.update(openapi.CONFIGURATION)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.json = StrictJSON(app)
-    app.extensions["luthier"] = _build_services(settings)
+    app.extensions["luthier"] = build_services(settings)
     request_log.register(app)
+    compression.register(app)
     register_error_handlers(app)
     parsing.register(app)
     auth.register(app)
@@ -118,7 +121,8 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
     return FileCache(Path(settings.data) / "cache", settings.file_cache)
 
 
-def _build_services(settings: Settings) -> Services:
+def build_services(settings: Settings) -> Services:
+    """Return the parts of one process over the database and artifacts that `settings` name."""
     # One for each upload, and four for what goes on beside requests: the check of readiness, the
     # table of routes, the loading of versions, and shadows.
     threads = settings.api_threads + settings.upload_threads + 4
@@ -128,7 +132,6 @@ def _build_services(settings: Settings) -> Services:
     library = DatasetLibrary(DatasetCatalog(database), artifacts, settings, turns)
     models = ModelCatalog(database)
     files = VersionFiles(artifacts, models.files, _cache(settings, artifacts))
-    predictions = PredictionEngine(files, settings.model_cache, settings.max_instances)
     batch_catalog = BatchCatalog(database, settings.max_queued_jobs)
     job_commands = JobCommands(
         database, artifacts, settings.max_queued_jobs, settings.max_trials_per_job

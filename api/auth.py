@@ -72,9 +72,50 @@ OPERATIONS: Mapping[str, Operation] = {
     "batches.show": Operation(Scope.PREDICT, "getBatch"),
     "batches.download": Operation(Scope.PREDICT, "downloadBatch"),
     "batches.remove": Operation(Scope.PREDICT, "deleteBatch"),
+    "tensorflow_serving.status": Operation(Scope.PREDICT, "getServingStatus"),
+    "tensorflow_serving.status_version": Operation(Scope.PREDICT, "getServingStatusOfVersion"),
+    "tensorflow_serving.status_label": Operation(Scope.PREDICT, "getServingStatusOfLabel"),
+    "tensorflow_serving.metadata": Operation(Scope.PREDICT, "getServingMetadata"),
+    "tensorflow_serving.metadata_version": Operation(Scope.PREDICT, "getServingMetadataOfVersion"),
+    "tensorflow_serving.metadata_label": Operation(Scope.PREDICT, "getServingMetadataOfLabel"),
+    "tensorflow_serving.predict": Operation(Scope.PREDICT, "servingPredict", changes=False),
+    "tensorflow_serving.predict_version": Operation(
+        Scope.PREDICT, "servingPredictOfVersion", changes=False
+    ),
+    "tensorflow_serving.predict_label": Operation(
+        Scope.PREDICT, "servingPredictOfLabel", changes=False
+    ),
+    "tensorflow_serving.classify": Operation(Scope.PREDICT, "servingClassify", changes=False),
+    "tensorflow_serving.classify_version": Operation(
+        Scope.PREDICT, "servingClassifyOfVersion", changes=False
+    ),
+    "tensorflow_serving.classify_label": Operation(
+        Scope.PREDICT, "servingClassifyOfLabel", changes=False
+    ),
+    "tensorflow_serving.regress": Operation(Scope.PREDICT, "servingRegress", changes=False),
+    "tensorflow_serving.regress_version": Operation(
+        Scope.PREDICT, "servingRegressOfVersion", changes=False
+    ),
+    "tensorflow_serving.regress_label": Operation(
+        Scope.PREDICT, "servingRegressOfLabel", changes=False
+    ),
+    "open_inference.server": Operation(None, "getInferenceServer"),
+    "open_inference.live": Operation(None, "checkInferenceLive"),
+    "open_inference.ready": Operation(None, "checkInferenceReady"),
+    "open_inference.metadata": Operation(Scope.PREDICT, "getInferenceMetadata"),
+    "open_inference.metadata_version": Operation(Scope.PREDICT, "getInferenceMetadataOfVersion"),
+    "open_inference.model_ready": Operation(Scope.PREDICT, "checkModelReady"),
+    "open_inference.model_ready_version": Operation(Scope.PREDICT, "checkVersionReady"),
+    "open_inference.infer": Operation(Scope.PREDICT, "infer", changes=False),
+    "open_inference.infer_version": Operation(Scope.PREDICT, "inferOfVersion", changes=False),
+    "mlflow.invocations": Operation(Scope.PREDICT, "invoke", changes=False),
+    "mlflow.ping": Operation(None, "ping"),
+    "mlflow.health": Operation(None, "checkInvocations"),
+    "mlflow.version": Operation(None, "getServerVersion"),
     "models.index": Operation(Scope.READ, "listModels"),
     "models.show": Operation(Scope.READ, "getModel"),
     "models.show_version": Operation(Scope.READ, "getVersion"),
+    "models.schema": Operation(Scope.READ, "getRowSchema"),
     "models.download": Operation(Scope.READ, "downloadFile"),
     "models.import_version": Operation(Scope.TUNE, "importVersion"),
     "models.change": Operation(Scope.PROMOTE, "changeModel"),

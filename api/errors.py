@@ -11,6 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from api.dialects.errors import error_form
 from api.request_log import request_id
 from api.services import services
 from models import errors
@@ -71,7 +72,13 @@ def problem(
     field_errors: Mapping[str, list[str]] | None = None,
     **more: object,
 ) -> Response:
-    """Return an error response; `more` are further members of its body."""
+    """Return an error response, in the form of the protocol that the path belongs to.
+
+    `more` are further members of a problem body.
+    """
+    form = error_form(request.path)
+    if form is not None:
+        return form(status, detail)
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,

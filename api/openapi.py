@@ -17,6 +17,7 @@ from marshmallow.validate import Range
 
 from api.auth import OPERATIONS, SECURITY_SCHEMES, scope_of
 from api.commands import takes_key
+from api.dialects.errors import ERROR_SCHEMAS
 from api.errors import PROBLEM_TYPE
 from models import __version__
 from models.access.idempotency import HEADER, MAX_LENGTH
@@ -98,6 +99,8 @@ def register(app: Flask, api: Api) -> None:
     """Serve the document as `/openapi.yaml`; `/docs` is Swagger UI from a bundled package."""
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, dict(scheme))
+    for schema in dict.fromkeys(ERROR_SCHEMAS.values()):
+        api.spec.components.schema(schema.__name__.removesuffix("Schema"), schema=schema)
     for response in api.spec.components.responses.values():
         # flask-smorest takes errors for plain JSON.
         response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
@@ -160,6 +163,18 @@ class OperationsPlugin(BasePlugin):
                 if str(status)[0] in "45" and isinstance(response, dict):
                     response.setdefault("content", {PROBLEM_TYPE: {"schema": _PROBLEM}})
             responses |= {str(refusal.value): refusal.name for refusal in refusals}
+            if (blueprint_name := endpoint.partition(".")[0]) in ERROR_SCHEMAS:
+                _document_errors(responses, ERROR_SCHEMAS[blueprint_name])
+
+
+def _document_errors(responses: dict[Any, Any], schema: type[ma.Schema]) -> None:
+    """Say of every error of an operation that it has another form than a problem."""
+    name = schema.__name__.removesuffix("Schema")
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    for status in map(str, list(responses)):
+        if status == "default" or status[0] in "45":
+            text = "Error" if status == "default" else HTTPStatus(int(status)).phrase
+            responses[status] = {"description": text, "content": content}
 
 
 class SchemaConverter(OpenAPIConverter):

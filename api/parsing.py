@@ -93,14 +93,16 @@ def wanted_format(asked: str | None, media_types: Mapping[str, str]) -> str:
     return names[request.accept_mimetypes.best_match(names, default) or default]
 
 
-def parse_json(body: bytes, what: str = "The body") -> Any:
+def parse_json(body: bytes, what: str = "The body", *, nan_is_null: bool = False) -> Any:
     """Return the value that `body` holds; raise Malformed if it is not JSON as in RFC 8259.
 
-    `what` names it in messages. Raises Invalid for too many levels and for NUL characters, which
-    neither names nor databases can hold.
+    `what` names it in messages. `nan_is_null` reads NaN, which some clients send for a missing
+    value, as null. Raises Invalid for too many levels and for NUL characters, which neither names
+    nor databases can hold.
     """
+    constant = _nan_to_null if nan_is_null else _refuse_constant
     try:
-        value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=constant)
         if b"\\ud" in body.lower():
             # Half a surrogate pair is no character: nothing could store or send it.
             json.dumps(value, ensure_ascii=False).encode()
@@ -133,6 +135,11 @@ def refuse_nul(value: Any, path: str = "") -> None:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number; use null")
+
+
+def _nan_to_null(name: str) -> None:
+    if name != "NaN":
+        _refuse_constant(name)
 
 
 def _check_depth(value: Any, what: str) -> None:

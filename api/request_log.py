@@ -17,7 +17,13 @@ HEADER = "X-Request-ID"
 
 _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds
+# Asked every few seconds.
+_QUIET = frozenset(
+    {
+        *("/healthz", "/readyz", "/metrics"),
+        *("/v2/health/live", "/v2/health/ready", "/ping", "/health"),
+    }
+)
 _PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """The `luthier` command."""
 
+import importlib.util
 import os
 import signal
 import sys
@@ -56,6 +57,17 @@ def api(settings: Settings) -> None:
     from luthier.server import run_api
 
     run_api(settings)
+
+
+@main.command()
+@click.pass_obj
+def grpc(settings: Settings) -> None:
+    """Answer predictions over gRPC, by the Open Inference Protocol."""
+    if importlib.util.find_spec("grpc") is None:
+        raise click.ClickException("This command needs grpcio: pip install 'luthier[grpc]'")
+    from luthier.grpc_server import run_grpc
+
+    run_grpc(settings)
 
 
 @main.command()

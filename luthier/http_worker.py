@@ -24,7 +24,10 @@ _LINGER_SECONDS = 2.0  # in which a client may read an answer before its connect
 # That a thread waits for the interpreter's lock before it asks the one that has it. Python's 5 ms
 # are waited several times in each request while another thread computes.
 _SWITCH_SECONDS = 0.0005
-_PROBES = (b"/healthz", b"/readyz")
+_PROBES = (
+    *(b"/healthz", b"/readyz", b"/v2/health/live", b"/v2/health/ready"),
+    *(b"/ping", b"/health"),
+)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

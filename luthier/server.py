@@ -42,12 +42,12 @@ def run_api(settings: Settings) -> None:
     version.
     """
     check_bind(settings)
-    _check_database(settings)
+    check_database(settings)
     with _metrics_folder():
         _Server(settings).run()
 
 
-def _check_database(settings: Settings) -> None:
+def check_database(settings: Settings) -> None:
     """Check the schema. A database that does not answer may do so later; `/readyz` reports it."""
     with closing(Database(settings.resolved_database_url)) as database:
         try:
@@ -56,8 +56,8 @@ def _check_database(settings: Settings) -> None:
             log.warning("The database does not answer: %s", error.orig)
 
 
-def check_bind(settings: Settings) -> None:
-    """Raise SettingError for an address beyond this machine that needs no API key.
+def check_bind(settings: Settings, variable: str = "LUTHIER_BIND") -> None:
+    """Raise SettingError, which names `variable`, for an address beyond this machine without keys.
 
     Raises Unavailable if the database, which may hold keys, does not answer.
     """
@@ -66,7 +66,7 @@ def check_bind(settings: Settings) -> None:
     if has_keys or settings.allow_anonymous or is_loopback(host) or _has_stored_keys(settings):
         return
     raise SettingError(
-        f"LUTHIER_BIND={settings.bind!r}: there is no API key, and anyone who reaches this address"
+        f"{variable}={settings.bind!r}: there is no API key, and anyone who reaches this address"
         " could start jobs. Make a key with `luthier keys create`, give one in LUTHIER_API_KEYS,"
         " or set LUTHIER_ALLOW_ANONYMOUS=1 if that is meant."
     )

@@ -38,6 +38,7 @@ class Settings:
     """Every setting with its default; the variable is `LUTHIER_` and the name in capitals."""
 
     bind: str = _setting("127.0.0.1:8000", "Address and port that the API listens on.")
+    grpc_bind: str = _setting("127.0.0.1:8001", "Address and port that `luthier grpc` listens on.")
     data: str = _setting(".luthier", "Folder of the embedded database and artifacts.")
     database_url: str = _setting(
         "", "sqlite:// or postgresql:// URL; empty means SQLite under `data`.", secret=True
@@ -175,6 +176,9 @@ class Settings:
     keep_audit_days: float = _setting(
         0.0, "Days until entries of the audit log are deleted; 0 means never.", 0
     )
+    invocations_model: str = _setting(
+        "", "Model that answers MLflow's `/invocations`; empty means the only one."
+    )
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
     file_cache: int = _setting(
         1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0
@@ -240,6 +244,11 @@ class Settings:
     def address(self) -> tuple[str, int]:
         """Host and port of `bind`; SettingError if it is not both."""
         return _host_and_port("LUTHIER_BIND", self.bind)
+
+    @property
+    def grpc_address(self) -> tuple[str, int]:
+        """Host and port of `grpc_bind`; SettingError if it is not both."""
+        return _host_and_port("LUTHIER_GRPC_BIND", self.grpc_bind)
 
     @property
     def worker_address(self) -> tuple[str, int]:

@@ -4,7 +4,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.http import quote_etag
 
@@ -25,6 +25,8 @@ from api.schemas.models import (
     RouteSchema,
     VersionSchema,
 )
+from api.schemas.predict import VersionQuery
+from api.schemas.rows import row_schema
 from api.services import services
 from models.errors import Invalid, UnsupportedMediaType
 from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME, FullMatch
@@ -87,6 +89,18 @@ def show(model: str) -> dict[str, Any]:
 def show_version(model: str, version: int) -> VersionRecord:
     """Show a version's evidence, signature, lineage and layers."""
     return services().models.version(model, version)
+
+
+@blueprint.route("/<model>/schema", methods=["GET"])
+@blueprint.arguments(VersionQuery, location="query")
+@blueprint.response(200, {"type": "object"}, content_type="application/schema+json")
+def schema(query: dict[str, Any], model: str) -> ResponseReturnValue:
+    """Show the JSON Schema of a row that a version takes."""
+    catalog = services().models
+    number = catalog.resolve(model, query.get("version"), query.get("alias"))
+    response = jsonify(row_schema(model, number, catalog.version(model, number).signature))
+    response.mimetype = "application/schema+json"
+    return response
 
 
 @blueprint.route(

@@ -1,7 +1,7 @@
 """Predictions."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -60,28 +60,57 @@ _KEY = described(
 )
 
 
-class PredictQuery(ma.Schema):
-    """What a body that is a table cannot say. With JSON, `model` and the like are in the body."""
+class ColumnsQuery(ma.Schema):
+    """The treatment of columns that a body and the model do not share."""
 
-    model = ma.fields.String(
-        validate=MODEL_NAME, metadata=described("Required, unless the body is JSON.")
-    )
+    unknown_columns = _unknown_columns()
+    missing_columns = missing_columns_field()
+
+
+class PredictParameters(ColumnsQuery):
+    """What a request of another protocol may want beside its rows."""
+
+    key = ma.fields.String(validate=Length(1, 256), metadata=_KEY)
+    interval = StrictFloat(validate=INSIDE, metadata=INTERVAL)
+    threshold = StrictFloat(validate=INSIDE, metadata=THRESHOLD)
+
+
+class VersionQuery(ma.Schema):
+    """A version of a model; the champion unless it is named."""
+
     version = ma.fields.Integer(
         validate=Range(1, LARGEST_NUMBER), metadata=described("A version by number.")
     )
     alias = ma.fields.String(
         validate=Length(1, 64), metadata=described("A version by alias. Default: `champion`.")
     )
-    key = ma.fields.String(validate=Length(1, 256), metadata=_KEY)
-    unknown_columns = _unknown_columns()
-    missing_columns = missing_columns_field()
-    interval = ma.fields.Float(validate=INSIDE, metadata=INTERVAL)
-    threshold = ma.fields.Float(validate=INSIDE, metadata=THRESHOLD)
 
     @ma.validates_schema
     def _check_one(self, data: dict[str, Any], **_: Any) -> None:
         if "version" in data and "alias" in data:
             raise ma.ValidationError(NOT_BOTH, "alias")
+
+
+class InvocationsQuery(VersionQuery, ColumnsQuery):
+    """What a request in MLflow's form cannot say in its body."""
+
+    model = ma.fields.String(
+        validate=MODEL_NAME,
+        metadata=described("Default: that of `LUTHIER_INVOCATIONS_MODEL`, or the only model."),
+    )
+    key = ma.fields.String(validate=Length(1, 256), metadata=_KEY)
+    threshold = ma.fields.Float(validate=INSIDE, metadata=THRESHOLD)
+
+
+class PredictQuery(VersionQuery, ColumnsQuery):
+    """What a body that is a table cannot say. With JSON, `model` and the like are in the body."""
+
+    model = ma.fields.String(
+        validate=MODEL_NAME, metadata=described("Required, unless the body is JSON.")
+    )
+    key = ma.fields.String(validate=Length(1, 256), metadata=_KEY)
+    interval = ma.fields.Float(validate=INSIDE, metadata=INTERVAL)
+    threshold = ma.fields.Float(validate=INSIDE, metadata=THRESHOLD)
 
 
 class PredictSchema(ma.Schema):
@@ -134,20 +163,26 @@ def prediction_csv(prediction: Prediction) -> str:
     Booleans are written as in JSON, and what is no number is an empty cell. Labels are those of the
     training file, letter by letter, also where a spreadsheet would take one for a formula.
     """
-    classes = prediction.classes or []
-    names = (str(label).lower() if isinstance(label, bool) else label for label in classes)
-    headers = ["prediction", *(f"probability_{name}" for name in names)]
-    columns: list[Iterable[Any]] = [prediction.predictions]
-    columns += zip(*(prediction.probabilities or []), strict=True)
-    for name, cells in (("lower", prediction.lower), ("upper", prediction.upper)):
-        if cells is not None:
-            headers.append(name)
-            columns.append(cells)
+    columns = prediction_columns(prediction)
     if prediction.labels is not None:
-        headers.append("labels")
-        columns.append(json.dumps(found, ensure_ascii=False) for found in prediction.labels)
-    rows = zip(*columns, strict=True)
-    return "".join(csv_lines(chain([headers], rows)))
+        sets = prediction.labels
+        columns["labels"] = [json.dumps(found, ensure_ascii=False) for found in sets]
+    rows = zip(*columns.values(), strict=True)
+    return "".join(csv_lines(chain([list(columns)], rows)))
+
+
+def prediction_columns(prediction: Prediction) -> dict[str, Sequence[Any]]:
+    """Return columns by name: `prediction`, `probability_<class>`, `lower`, `upper`, `labels`.
+
+    A cell of `labels` is a list; what was not asked for is left out.
+    """
+    classes = prediction.classes or []
+    names = [str(label).lower() if isinstance(label, bool) else label for label in classes]
+    shares = zip(*(prediction.probabilities or []), strict=True)
+    columns: dict[str, Sequence[Any]] = {"prediction": prediction.predictions}
+    columns |= {f"probability_{name}": column for name, column in zip(names, shares, strict=True)}
+    optional = {name: getattr(prediction, name) for name in ("lower", "upper", "labels")}
+    return columns | {name: cells for name, cells in optional.items() if cells is not None}
 
 
 class PredictionSchema(ma.Schema):

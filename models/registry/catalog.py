@@ -201,6 +201,15 @@ class ModelCatalog:
             pointing = aliases_by_version(connection, model)
             return [_version(row, pointing) for row in connection.execute(query).all()]
 
+    def numbers(self, model: str) -> list[int]:
+        """List the numbers of a model's versions, newest first; NotFound if there is none."""
+        query = select(versions.c.version).where(versions.c.model == model, versions.c.ready)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(versions.c.version.desc())).scalars().all()
+        if not found:
+            raise NotFound("model", model)
+        return list(found)
+
     def version(self, model: str, version: int) -> VersionRecord:
         """Read one version; raises NotFound."""
         query = _versions(model).where(versions.c.version == version)

@@ -12,6 +12,7 @@ from models.data.cells.reader import CellError, Reader, shown
 from models.data.columns import MAX_CHARACTERS, ColumnType
 
 Array = NDArray[Any]
+Cells = Sequence[object] | Array
 
 _NUMBERS: frozenset[type] = frozenset((int, float, NoneType))
 _LARGEST_PIXEL = float(np.finfo(np.float32).max)
@@ -22,7 +23,7 @@ class Rejected(ValueError):
 
 
 def column_array(
-    kind: ColumnType, cells: Sequence[object], read: Reader | None, shape: tuple[int, ...]
+    kind: ColumnType, cells: Cells, read: Reader | None, shape: tuple[int, ...]
 ) -> Array:
     """Return the array of the cells of one column, with one row a cell.
 
@@ -30,6 +31,7 @@ def column_array(
     (rows, 1) with "" for missing, images float32 (rows, *shape). `read` is the column's
     `cell_reader`, None for images. Raises Rejected for a cell that the column does not allow.
     """
+    cells = as_list(cells)
     if kind is ColumnType.IMAGE or read is None:
         return _images(cells, shape)
     try:
@@ -44,23 +46,37 @@ def column_array(
         raise Rejected from None
 
 
-def plain_numbers(columns: Sequence[Sequence[object]]) -> Array | None:
+def as_list(cells: Cells) -> Sequence[object]:
+    """Return the cells of an array as JSON values; a list as it is."""
+    return cells.tolist() if isinstance(cells, np.ndarray) else cells
+
+
+def plain_numbers(columns: Sequence[Cells]) -> Array | None:
     """Return columns of JSON numbers and null as float64 (columns, rows, 1), NaN for null.
 
-    One conversion for many columns; None unless every cell is a finite number or null.
+    One conversion for many columns; None unless every cell is a finite number or null. A NaN of
+    an array is null.
     """
-    if not _NUMBERS.issuperset(map(type, chain.from_iterable(columns))):
+    if all(map(_is_numeric, columns)):
+        block = np.array(columns, dtype=np.float64)
+        return None if np.isinf(block).any() else block[:, :, None]
+    lists = list(map(as_list, columns))
+    if not _NUMBERS.issuperset(map(type, chain.from_iterable(lists))):
         return None
     try:
-        block = np.array(columns, dtype=np.float64)
+        block = np.array(lists, dtype=np.float64)
     except OverflowError:
         return None
     finite = np.isfinite(block)
     if not finite.all():
-        missing = sum(cells.count(None) for cells in columns)
+        missing = sum(cells.count(None) for cells in lists)
         if block.size - np.count_nonzero(finite) != missing:
             return None
     return block[:, :, None]
+
+
+def _is_numeric(cells: Cells) -> bool:
+    return isinstance(cells, np.ndarray) and cells.ndim == 1 and cells.dtype.kind in "fiu"
 
 
 def problem(cell: object, read: Reader | None, shape: tuple[int, ...] = ()) -> str | None:

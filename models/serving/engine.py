@@ -25,7 +25,7 @@ from models.registry.documents import (
     parse_json,
 )
 from models.registry.files import VersionFiles
-from models.serving.cells import Array
+from models.serving.cells import Array, Cells
 from models.serving.signature import MAX_MESSAGES, STRICT, ColumnRules, Signature
 from models.trials.metrics import predicted_classes
 
@@ -183,8 +183,18 @@ class PredictionEngine:
         """Answer the rows of a table that was read from a file; raises as `predict`."""
         from models.data.cells.conversion import listed_cells
 
+        return self.predict_columns(model, version, listed_cells(table), rules, options)
+
+    def predict_columns(
+        self,
+        model: str,
+        version: int,
+        cells: Mapping[str, Cells],
+        rules: ColumnRules = STRICT,
+        options: AnswerOptions = PLAIN_ANSWER,
+    ) -> Prediction:
+        """Answer rows whose cells come by column, as lists or arrays; raises as `predict`."""
         loaded = self.load(model, version)
-        cells = listed_cells(table)
         self._check_count("body", max(map(len, cells.values()), default=0))
         return loaded.answer(loaded.signature.feed_columns(cells, rules), options)
 

@@ -15,7 +15,15 @@ from models.data.preparation.tasks import ClassLabel
 from models.data.spelling import PLAIN, Spelling
 from models.errors import Invalid
 from models.registry.documents import Document
-from models.serving.cells import Array, Rejected, column_array, plain_numbers, problem
+from models.serving.cells import (
+    Array,
+    Cells,
+    Rejected,
+    as_list,
+    column_array,
+    plain_numbers,
+    problem,
+)
 
 MAX_MESSAGES = 20
 _MADE_UP = re.compile(r"column_\d+")  # as `models.data.formats.naming` names a column without one
@@ -100,6 +108,11 @@ class Signature:
         """The columns' names, in order."""
         return tuple(column.name for column in self.columns)
 
+    @cached_property
+    def images(self) -> frozenset[str]:
+        """The names of columns of images, whose cells are arrays themselves."""
+        return frozenset(column.name for column in self.columns if column.type is ColumnType.IMAGE)
+
     def feed(self, instances: Sequence[object], rules: ColumnRules = STRICT) -> dict[str, Array]:
         """Return the graph's inputs for `instances`, by `InputColumn.input`, one row an instance.
 
@@ -123,18 +136,26 @@ class Signature:
             raise Invalid(self._errors(instances, rules)) from None
 
     def feed_columns(
-        self, cells: Mapping[str, Sequence[object]], rules: ColumnRules = STRICT
+        self, cells: Mapping[str, Cells], rules: ColumnRules = STRICT
     ) -> dict[str, Array]:
-        """Return the graph's inputs for the columns of a table, by name; otherwise as `feed`."""
+        """Return the graph's inputs for the columns of a table, by name; otherwise as `feed`.
+
+        A column is a list, or an array of shape (rows,) whose NaN is a missing cell; of images,
+        (rows, *shape). Raises Invalid, too, for columns of different lengths.
+        """
         self.check_names(cells, rules)
         named = {self._name(name): column for name, column in cells.items()}
         rows = len(next(iter(named.values()), ()))
+        for name, column in named.items():
+            if len(column) != rows:
+                raise Invalid.at(f"columns.{name}", f"Has {len(column)} rows, not {rows}.")
         if not rows:
             raise Invalid.at("instances", "Expected at least one row.")
         columns = [named.get(name, [None] * rows) for name in self.names]
         try:
             return self._arrays(columns)
         except _REFUSALS:
+            columns = list(map(as_list, columns))
             instances = [
                 dict(zip(self.names, row, strict=True)) for row in zip(*columns, strict=True)
             ]
@@ -226,7 +247,7 @@ class Signature:
             if column.type is ColumnType.NUMBER and not column.spelling.missing
         )
 
-    def _arrays(self, columns: Sequence[Sequence[object]]) -> dict[str, Array]:
+    def _arrays(self, columns: Sequence[Cells]) -> dict[str, Array]:
         places = self._plain
         block = plain_numbers([columns[place] for place in places]) if places else None
         arrays: dict[str, Array] = {}

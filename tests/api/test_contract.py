@@ -24,7 +24,10 @@ from tests.waiting import PATIENCE
 DOCUMENT = Path(__file__).parents[2] / "openapi.yaml"
 REDOCLY = "@redocly/cli@2.77.0"
 NAME = "generated_client"
-_TABLES = ("parquet", "arrow.file", "arrow.stream")
+_TABLES = (
+    *("vnd.apache.parquet", "vnd.apache.arrow.file", "vnd.apache.arrow.stream"),
+    *("x-npy", "x-npz"),
+)
 
 
 def test_the_document_is_openapi() -> None:
@@ -56,7 +59,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory, service: Any) -> Iterato
     folder = tmp_path_factory.mktemp("generated")
     configuration = folder / "config.yaml"
     # The generator knows few media types; these are bytes to it.
-    kinds = ("text/csv", *(f"application/vnd.apache.{name}" for name in _TABLES))
+    kinds = ("text/csv", *(f"application/{name}" for name in _TABLES))
     overrides = dict.fromkeys(kinds, "application/octet-stream")
     options = {"post_hooks": [], "content_type_overrides": overrides}
     configuration.write_text(yaml.safe_dump(options))

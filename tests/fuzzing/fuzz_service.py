@@ -26,8 +26,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from luthier.client import FINAL_STATES
 from models.registry.catalog import ModelCatalog
+from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from tests.processes import environment, free_bind, running
+from tests.tiny_versions import write_version
 from tests.waiting import PATIENCE, wait_until
 
 HERE = Path(__file__).parent
@@ -154,7 +156,10 @@ def add_spare(http: httpx.Client, stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_models(folder: Path) -> list[str]:
-    """Models of two versions without files, of which the first has no alias; to be deleted."""
+    """Models of two versions without files, of which the first has no alias; to be deleted.
+
+    And `kinds`, which answers one of two classes.
+    """
     names = [f"spare-{number}" for number in range(SPARE)]
     with closing(Database(f"sqlite:///{folder / 'data' / 'luthier.db'}")) as database:
         catalog = ModelCatalog(database)
@@ -163,6 +168,11 @@ def add_models(folder: Path) -> list[str]:
                 version = catalog.reserve(name, "regression", job, 1)
                 with database.write() as connection:
                     catalog.publish(connection, name, version, 1, {}, {})
+        version = catalog.reserve("kinds", "binary", "job_1", 1)
+        artifacts = Artifacts(str(folder / "data" / "artifacts"))
+        files = write_version(artifacts, "kinds", version, ["cheap", "dear"])
+        with database.write() as connection:
+            catalog.publish(connection, "kinds", version, 1, files, {})
     return names
 
 

@@ -43,6 +43,8 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 
 def _fill_in(case: Any) -> None:
+    if isinstance(case.body, dict):
+        _fill_in_rows(case)
     match case.operation.label:
         case "POST /predict" if isinstance(case.body, dict):
             case.body["instances"] = STORED["instances"]
@@ -56,3 +58,26 @@ def _fill_in(case: Any) -> None:
             case.query["unused"] = "true"
         case "GET /compare":
             case.query["jobs"] = ",".join(STORED["ended_jobs"])
+
+
+def _fill_in_rows(case: Any) -> None:
+    """Put real rows into a request in the protocol of another server."""
+    label, rows = case.operation.label, STORED["instances"]
+    if label.endswith(":predict"):
+        case.body = {"instances": rows}
+    elif label.endswith(":regress"):
+        case.body = {"examples": rows}
+    elif label.endswith(":classify"):
+        place = {"model": "kinds", "version": 1, "label": "champion"}
+        case.path_parameters |= {name: place[name] for name in case.path_parameters}
+        case.body = {"examples": [{"x": 0.25}]}
+    elif label.endswith("/infer"):
+        types = {"area": "FP64", "town": "BYTES", "garden": "BOOL"}
+        case.body = {"inputs": [_tensor(name, kind, rows) for name, kind in types.items()]}
+    elif label == "POST /invocations":
+        case.body, case.query["model"] = {"dataframe_records": rows}, "flats"
+
+
+def _tensor(name: str, datatype: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    cells = [row[name] for row in rows]
+    return {"name": name, "datatype": datatype, "shape": [len(cells)], "data": cells}
