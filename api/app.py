@@ -22,6 +22,7 @@ from api.resources import (
     datasets,
     events,
     models,
+    monitoring,
     operations,
     predict,
     reports,
@@ -43,8 +44,15 @@ from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader, job_statistics
 from models.jobs.store.events import EventFeed
 from models.jobs.submission import Submission
+from models.monitoring.dataset import LoggedData
+from models.monitoring.feedback import Feedback
+from models.monitoring.guard import Guard
+from models.monitoring.log import PredictionLog
+from models.monitoring.monitor import Monitor
+from models.monitoring.recorder import Recorder
 from models.registry.catalog import ModelCatalog
 from models.registry.files import FileCache, VersionFiles
+from models.registry.profile import read_profile
 from models.reports.reports import Reports
 from models.retention.deletion import Deletion
 from models.retention.remover import Remover
@@ -59,7 +67,8 @@ from models.store.engine import Database
 
 # The order in which the OpenAPI document lists them.
 _RESOURCES: tuple[Any, ...] = (
-    *(tune, events, reports, compare, datasets, predict, batches, models, audit, operations),
+    *(tune, events, reports, compare, datasets, predict, batches, models),
+    *(monitoring, audit, operations),
     *(tensorflow_serving, open_inference, mlflow),
 )
 
@@ -123,9 +132,9 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
 
 def build_services(settings: Settings) -> Services:
     """Return the parts of one process over the database and artifacts that `settings` name."""
-    # One for each upload, and four for what goes on beside requests: the check of readiness, the
-    # table of routes, the loading of versions, and shadows.
-    threads = settings.api_threads + settings.upload_threads + 4
+    # One for each upload, and five for what goes on beside requests: the check of readiness, the
+    # table of routes, the loading of versions, shadows, and the recorder.
+    threads = settings.api_threads + settings.upload_threads + 5
     database = Database(settings.resolved_database_url, threads, settings.database_wait)
     artifacts = Artifacts(settings.resolved_artifacts)
     turns = Turns(settings.upload_threads)
@@ -139,6 +148,13 @@ def build_services(settings: Settings) -> Services:
     reader = JobReader(database, settings.resolved_trial_slots)
     predictions = PredictionEngine(files, settings.model_cache, settings.max_instances)
     metrics = ApiMetrics(partial(job_statistics, database), partial(disk_usage, database))
+    profile_of = partial(read_profile, files)
+    prediction_log = PredictionLog(
+        artifacts, predictions.signature, settings.prediction_log_seconds
+    )
+    recorder = Recorder(database, profile_of, prediction_log, settings.monitoring_seconds)
+    feedback = Feedback(database, predictions, recorder)
+    recorder.after = Guard(database, models, feedback).check
     return Services(
         settings=settings,
         database=database,
@@ -160,6 +176,10 @@ def build_services(settings: Settings) -> Services:
         shadows=Shadows(metrics.shadowed),
         batches=batch_catalog,
         batch_submission=BatchSubmission(batch_catalog, models, library, predictions, artifacts),
+        recorder=recorder,
+        feedback=feedback,
+        monitor=Monitor(database, models, feedback, profile_of),
+        logged_data=LoggedData(database, prediction_log, predictions.signature),
         reports=Reports(reader, models, files),
         streams=EventStreams(EventFeed(database), settings.api_threads),
         turns=turns,

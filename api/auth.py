@@ -123,6 +123,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "models.show_alias": Operation(Scope.READ, "getAlias"),
     "models.moves": Operation(Scope.READ, "listAliasMoves"),
     "models.rollback": Operation(Scope.PROMOTE, "rollBack"),
+    "monitoring.show": Operation(Scope.READ, "getMonitor"),
+    "monitoring.give_feedback": Operation(Scope.PREDICT, "giveFeedback"),
     "models.remove": Operation(Scope.ADMIN, "deleteModel"),
     "models.remove_version": Operation(Scope.ADMIN, "deleteVersion"),
     "models.remove_alias": Operation(Scope.ADMIN, "deleteAlias"),

@@ -16,6 +16,7 @@ from api.request_log import request_id
 from api.schemas.batches import BatchSchema
 from api.schemas.datasets import DatasetSchema
 from api.schemas.models import ModelSchema, VersionSchema
+from api.schemas.monitoring import StoredFeedbackSchema
 from api.schemas.tune.jobs import JobSchema
 from api.schemas.tune.trials import TrialPageSchema
 from api.services import services
@@ -191,6 +192,8 @@ def _lost_answer(finished: Finished) -> Answer:
         body, location = BatchSchema().dump(batch), url_for("batches.show", batch=batch.id)
     elif request.blueprint == "models":
         status, body = HTTPStatus.OK, ModelSchema().dump(services().models.model(finished.id))
+    elif request.endpoint == "monitoring.give_feedback":
+        status, body = HTTPStatus.OK, StoredFeedbackSchema().dump(finished.details)
     else:
         raise Conflict("The request was carried out, but its answer is not known any more.")
     is_made = (

@@ -41,13 +41,17 @@ def answer(
     add_about(model=model, version=version)
     rules = ColumnRules(**{name: wanted[name] for name in COLUMN_RULES if name in wanted})
     options = AnswerOptions(**{name: wanted[name] for name in ANSWER_OPTIONS if name in wanted})
-    prediction = _predict(found.predictions, model, version, rows, rules, options)
+    with found.recorder.watch(model, version) as watch:
+        found.predictions.load(model, version)
+        watch.restart()
+        prediction = _predict(found.predictions, model, version, rows, rules, options)
+        watch.answer = prediction
     found.metrics.predicted(model, version, len(prediction.predictions))
     if shadow is not None:
         plain = replace(options, interval=None)
         again = partial(_predict, found.predictions, model, shadow, rows, rules, plain)
         _after_answer(partial(found.shadows.compare, prediction, shadow, again))
-    return prediction
+    return replace(prediction, id=watch.id)
 
 
 def _predict(

@@ -17,6 +17,10 @@ from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader
 from models.jobs.submission import Submission
+from models.monitoring.dataset import LoggedData
+from models.monitoring.feedback import Feedback
+from models.monitoring.monitor import Monitor
+from models.monitoring.recorder import Recorder
 from models.registry.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.reports import Reports
@@ -54,6 +58,10 @@ class Services:
     shadows: Shadows
     batches: BatchCatalog
     batch_submission: BatchSubmission
+    recorder: Recorder
+    feedback: Feedback
+    monitor: Monitor
+    logged_data: LoggedData
     reports: Reports
     streams: EventStreams
     turns: Turns

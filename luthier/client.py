@@ -196,6 +196,15 @@ class Client:
         body = {"model": model, "instances": list(instances), **options}
         return self._call("POST", "/predict", json=body)
 
+    def feedback(self, model: str, prediction_id: str, truth: Any) -> dict[str, Any]:
+        """Send the true values of a logged prediction, one a row."""
+        body = {"prediction_id": prediction_id, "truth": truth}
+        return self._call("POST", f"/models/{model}/feedback", json=body)
+
+    def monitor(self, model: str, hours: float = 24.0) -> dict[str, Any]:
+        """Return what the versions of a model did in the last `hours`."""
+        return self._call("GET", f"/models/{model}/monitor", params={"hours": hours})
+
     def compare(self, *jobs: str, force: bool = False) -> dict[str, Any]:
         """Compare jobs; `force` allows jobs that differ in data or task."""
         query = {"jobs": ",".join(jobs), "force": str(force).lower()}

@@ -190,6 +190,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "post_worker_init": self._prepare,
             "pre_request": self._close_when_draining,
+            "worker_exit": _finish_recording,
             "child_exit": _forget_process,
         }
         for key, value in options.items():
@@ -211,6 +212,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         services.readiness.is_draining = self._draining.is_set
         # No client that follows events may delay the end of the process.
         services.streams.is_closing = lambda: not worker.alive
+        services.recorder.start()
 
     def _close_when_draining(self, _worker: Any, request: Any) -> None:
         """Close kept connections, so that clients send their next request to another process."""
@@ -224,6 +226,12 @@ def _connections() -> int:
     if files == resource.RLIM_INFINITY:
         return _MAX_CONNECTIONS
     return max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, (files - _OTHER_FILES) // 2))
+
+
+def _finish_recording(_arbiter: Any, worker: Any) -> None:
+    """Write what a process that ends has recorded of predictions."""
+    if getattr(worker, "wsgi", None) is not None:  # it may have ended before that was made
+        worker.wsgi.extensions["luthier"].recorder.close()
 
 
 def _forget_process(_arbiter: Any, worker: Any) -> None:

@@ -179,6 +179,15 @@ class Settings:
     invocations_model: str = _setting(
         "", "Model that answers MLflow's `/invocations`; empty means the only one."
     )
+    keep_monitoring_days: float = _setting(
+        30.0, "Days until figures of predictions and feedback are deleted; 0 means never.", 0
+    )
+    monitoring_seconds: float = _setting(
+        2.0, "Seconds between two writes of what an API process has counted of predictions.", 0.05
+    )
+    prediction_log_seconds: float = _setting(
+        30.0, "Seconds until logged predictions are written to the artifact root.", 0.05
+    )
     model_cache: int = _setting(16, "Versions kept loaded for predictions in each process.", 1)
     file_cache: int = _setting(
         1024**3, "Bytes of model files kept under `data` when artifacts are not in a folder.", 0

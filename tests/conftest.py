@@ -78,6 +78,7 @@ _SLOW_PATHS = {
         "test_cli.py",
         "test_client_retries.py",
         "test_images.py",
+        "test_monitoring_service.py",
         "test_promotion_service.py",
         "test_routing_service.py",
         "test_slow_clients.py",

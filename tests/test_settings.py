@@ -57,6 +57,9 @@ BAD_VALUES = {
     "keep_weights_days": ["-1", "week"],
     "keep_audit_days": ["-1", "for ever"],
     "invocations_model": [],  # a model may be made later: tests/dialects/test_mlflow.py
+    "keep_monitoring_days": ["-1", "for ever"],
+    "monitoring_seconds": ["0", "often"],
+    "prediction_log_seconds": ["0", "soon"],
     "model_cache": ["0", "none"],
     "file_cache": ["-1", "1GB"],
     "log_level": ["info", "LOUD", ""],

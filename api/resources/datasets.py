@@ -1,5 +1,6 @@
 """Datasets."""
 
+from datetime import datetime
 from typing import Any
 
 from flask import request, url_for
@@ -105,8 +106,29 @@ def _from_form() -> DatasetRecord:
 def _from_body() -> DatasetRecord:
     body = InlineDatasetSchema().load(parse_json(current_body()))
     how = {name: body.pop(name) for name in ("types", "name", "options")}
+    since, until = body.pop("since"), body.pop("until")
+    if "from_log" in body:
+        return _from_log(body["from_log"], since, until, how["name"])
     if "url" in body:
         return services().datasets.add_url(body["url"], **how)
     if "dataset" in body:
         return services().datasets.add_from(body["dataset"], **how)
     return services().datasets.add_inline(body, **how)
+
+
+def _from_log(
+    model: str, since: datetime | None, until: datetime | None, name: str | None
+) -> DatasetRecord:
+    found = services()
+    found.models.model(model)
+    found.recorder.flush(whole=True)
+    with found.turns.take():
+        rows = found.logged_data.rows(model, since, until, found.settings.max_rows)
+        reading = {
+            "format": "prediction log",
+            "model": model,
+            "versions": rows.versions,
+            "rows": rows.dataset.rows,
+            "without_truth": rows.without_truth,
+        }
+        return found.datasets.add(rows.dataset, name or f"log of {model}", reading=reading)

@@ -30,6 +30,7 @@ from api.schemas.rows import row_schema
 from api.services import services
 from models.errors import Invalid, UnsupportedMediaType
 from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME, FullMatch
+from models.monitoring.guard import check_metrics
 from models.registry.records import ModelRecord, VersionRecord
 from models.registry.routes import Route
 
@@ -197,9 +198,14 @@ def import_version(model: str) -> tuple[VersionRecord, int, dict[str, str]]:
 @blueprint.arguments(ModelChangeSchema)
 @blueprint.response(200, ModelSchema)
 def change(wanted: dict[str, Any], model: str) -> ModelRecord:
-    """Change who may move `champion` by a job."""
-    services().models.set_auto_promote(model, is_on=wanted["auto_promote"])
-    return services().models.model(model)
+    """Change who may move `champion` by a job, the prediction log, and the guard."""
+    catalog = services().models
+    if wanted.get("rollback_when"):
+        newest = catalog.version(model, catalog.model(model).latest_version)
+        check_metrics(wanted["rollback_when"], newest.task)
+    catalog.change_settings(model, wanted)
+    services().recorder.refresh()
+    return catalog.model(model)
 
 
 @blueprint.route("/<model>/rollback", methods=["POST"])

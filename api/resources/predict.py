@@ -27,6 +27,8 @@ from models.errors import Invalid
 from models.serving.engine import Prediction
 from models.serving.signature import Signature
 
+ID_HEADER = "X-Prediction-ID"
+
 blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="Predictions")
 
 _TABLES = (
@@ -49,6 +51,9 @@ _WRITERS: Mapping[str, Callable[[Prediction], bytes]] = {
     "arrow": arrow_of,
     "parquet": parquet_of,
 }
+_IDENTIFIED = {
+    ID_HEADER: {"description": "As `prediction_id`.", "schema": {"type": "string"}},
+}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _REQUIRED = str(ma.fields.Field.default_error_messages["required"])
 # Making a schema takes longer than loading a request by it.
@@ -56,7 +61,9 @@ _QUERY, _BODY, _PARSER = PredictQuery(), PredictSchema(), StrictParser()
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.alt_response(200, schema=PredictionSchema, description="Predictions")
+@blueprint.alt_response(
+    200, schema=PredictionSchema, description="Predictions", headers=_IDENTIFIED
+)
 @blueprint.alt_response(422, description="A field, a column or a cell breaks a rule: see `errors`")
 @blueprint.doc(
     parameters=[{"in": "query", "schema": PredictQuery}],
@@ -113,6 +120,7 @@ def _answer(prediction: Prediction) -> Response:
         body: dict[str, Any] = {
             "model": prediction.model,
             "version": prediction.version,
+            "prediction_id": prediction.id,
             "predictions": prediction.predictions,
         }
         if prediction.classes is not None:
@@ -121,5 +129,6 @@ def _answer(prediction: Prediction) -> Response:
         named = {name: getattr(prediction, name) for name in optional}
         body |= {name: found for name, found in named.items() if found is not None}
         response = jsonify(body)
+    response.headers[ID_HEADER] = prediction.id
     response.vary.add("Accept")
     return response

@@ -7,10 +7,11 @@ import marshmallow as ma
 from marshmallow.validate import Length, Range
 
 from api.parsing import check_printable
-from api.schemas.fields import DataWarningSchema
+from api.schemas.fields import DataWarningSchema, moment
 from api.schemas.reading import FileField, OptionsField, TypesField
 from models.data.columns import ColumnType
-from models.fields import described
+from models.data.table import ReadOptions
+from models.fields import MODEL_NAME, described
 
 
 class UploadSchema(ma.Schema):
@@ -30,7 +31,8 @@ class UploadSchema(ma.Schema):
 class InlineDatasetSchema(ma.Schema):
     """Rows in the body: `records`, or arrays `x` and `y`.
 
-    Or a file that is elsewhere: `url` is its address; `from` is a dataset that was read from it.
+    Or a file that is elsewhere: `url` is its address; `from` is a dataset that was read from it. Or
+    `from_log`: what a model has predicted.
     """
 
     records = ma.fields.List(
@@ -51,16 +53,29 @@ class InlineDatasetSchema(ma.Schema):
         validate=Length(1, 64),
         metadata=described("Id of a dataset whose file is to be read anew."),
     )
+    from_log = ma.fields.String(
+        validate=MODEL_NAME,
+        metadata=described(
+            "A model: the rows of its prediction log whose true values came as feedback."
+        ),
+    )
+    since = moment("With `from_log`: when they were predicted, at the earliest.")
+    until = moment("With `from_log`: before when they were predicted.")
     name = ma.fields.String(load_default=None, validate=[Length(1, 200), check_printable])
     types = TypesField(load_default=dict)
     options = OptionsField()
 
     @ma.validates_schema
     def _one_form(self, data: Mapping[str, Any], **_: Any) -> None:
-        given = set(data) - {"name", "types", "options"}
-        if given not in ({"records"}, {"x", "y"}, {"url"}, {"dataset"}):
-            text = "Give either records, or both x and y, or url, or from."
+        given = set(data) - {"name", "types", "options", "since", "until"}
+        if given not in ({"records"}, {"x", "y"}, {"url"}, {"dataset"}, {"from_log"}):
+            text = "Give either records, or both x and y, or url, or from, or from_log."
             raise ma.ValidationError(text, "records")
+        is_log = "from_log" in given
+        for name in ("types", "options") if is_log else ("since", "until"):
+            if data.get(name) not in (None, {}, ReadOptions()):
+                where = "without" if is_log else "only with"
+                raise ma.ValidationError(f"Give it {where} from_log.", name)
 
 
 class FrequentValueSchema(ma.Schema):

@@ -24,6 +24,7 @@ from models.fields import (
     described,
     description_field,
 )
+from models.monitoring.log import DEFAULT_KEEP_DAYS
 from models.registry.routes import MAX_VERSIONS, SUM_TOLERANCE, RouteChange
 
 _VERSION_RULE = "Must be the number of a version."
@@ -112,6 +113,13 @@ class ModelSchema(ma.Schema):
             "Whether a better version moves `champion` also where its job's key lacks the scope"
             " `promote`."
         )
+    )
+    prediction_log = ma.fields.Dict(
+        allow_none=True,
+        metadata=described("`sample` and `keep_days` of the prediction log; null: there is none."),
+    )
+    rollback_when = ma.fields.Dict(
+        allow_none=True, metadata=described("Limits of the guard; null: there is none.")
     )
 
 
@@ -371,16 +379,90 @@ class RollbackSchema(ma.Schema):
     reason = _reason()
 
 
+class ScoreBoundSchema(ma.Schema):
+    """The worst that a metric may be: `max` where less is better, else `min`."""
+
+    min = StrictFloat()
+    max = StrictFloat()
+
+
+class PredictionLogSchema(ma.Schema):
+    """Which requests are logged, and for how long; see docs/monitoring.md."""
+
+    sample = StrictFloat(
+        load_default=1.0,
+        validate=Range(0, 1),
+        metadata=described("Share of requests, drawn at random."),
+    )
+    keep_days = StrictFloat(
+        load_default=DEFAULT_KEEP_DAYS,
+        validate=Range(0, 36_600, min_inclusive=False),
+        metadata=described("Days until a sweep deletes them."),
+    )
+
+
+class RollbackWhenSchema(ma.Schema):
+    """Limits of the champion's figures since its promotion; at least one."""
+
+    error_rate = StrictFloat(
+        validate=Range(0, 1),
+        metadata=described("Largest share of requests without an answer.", example=0.05),
+    )
+    latency_ms = StrictFloat(
+        validate=Range(0, min_inclusive=False),
+        metadata=described("Largest 99th percentile of the latency.", example=50),
+    )
+    live_score = KeyedField(
+        keys=ma.fields.String(),
+        values=ma.fields.Nested(ScoreBoundSchema),
+        validate=Length(min=1),
+        metadata=described("Bounds of metrics by feedback.", example={"rmse": {"max": 12}}),
+    )
+    min_requests = StrictInteger(
+        load_default=100,
+        validate=Range(1, LARGEST_NUMBER),
+        metadata=described("Requests, or rows with a true value, before anything is judged."),
+    )
+    minutes = StrictFloat(
+        load_default=60.0,
+        validate=Range(1, 60 * 24 * 31),
+        metadata=described("Of the past that count, at most since the promotion."),
+    )
+
+    @ma.validates_schema
+    def _check_some(self, data: dict[str, Any], **_: Any) -> None:
+        limits = ("error_rate", "latency_ms", "live_score")
+        if not any(name in data for name in limits):
+            raise ma.ValidationError(f"Give at least one of: {', '.join(limits)}.")
+
+
 class ModelChangeSchema(ma.Schema):
     """The settings of a model to change."""
 
     auto_promote = StrictBoolean(
-        required=True,
         metadata=described(
             "Let jobs with `promote: if_better` move `champion` also where their key lacks the"
             " scope `promote`."
         ),
     )
+    prediction_log = ma.fields.Nested(
+        PredictionLogSchema,
+        allow_none=True,
+        metadata=described("Keep rows and answers as Parquet files; null ends the log."),
+    )
+    rollback_when = ma.fields.Nested(
+        RollbackWhenSchema,
+        allow_none=True,
+        metadata=described(
+            "Move `champion` back to the version before when its figures break one of these limits"
+            " after a promotion; null: never."
+        ),
+    )
+
+    @ma.validates_schema
+    def _check_some(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ma.ValidationError(f"Give some of: {', '.join(self.fields)}.")
 
 
 class AliasMoveSchema(ma.Schema):

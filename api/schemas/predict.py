@@ -190,6 +190,9 @@ class PredictionSchema(ma.Schema):
 
     model = ma.fields.String()
     version = ma.fields.Integer()
+    prediction_id = ma.fields.String(
+        metadata=described("Names the answer, for `POST /models/{model}/feedback`.")
+    )
     predictions = ma.fields.List(
         ma.fields.Raw(), metadata=described("A number each, or a class each.")
     )

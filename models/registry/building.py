@@ -24,6 +24,7 @@ from models.registry.members import build_members
 from models.registry.onnx.interface import describe
 from models.registry.onnx.model import OnnxAnswers, merge, preprocess
 from models.registry.onnx.parity import check_parity
+from models.registry.profile import PROFILE_FILE, profile_document
 from models.registry.readme.readme import write_readme
 from models.space.hyperparameters import TrialValues
 from models.store.artifacts import Artifacts
@@ -84,6 +85,7 @@ def build_version(spec: ExportSpec) -> ExportResult:
         "signature.json": _json_file(signature),
         CALIBRATION_FILE: _json_file(certainty.file(), indent=None),
         "held_out.json": _json_file(held_out.answers, indent=None),
+        PROFILE_FILE: _json_file(profile_document(*members.learned, data.features), indent=None),
     }
     entries = {name: entry_of(name, content) for name, content in files.items()}
     evidence["files"] = {

@@ -1,6 +1,6 @@
 """Models, their versions, and the aliases that point at them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -50,6 +50,7 @@ from models.store.tables import (
 
 _BY_HAND = "It was pointed there by hand."
 _BACK = "It was rolled back."
+_NO_SETTINGS = {"auto_promote": False, "prediction_log": None, "rollback_when": None}
 
 # Built once: a prediction by a process that does not know the version yet runs one of them.
 _BY_NUMBER = select(versions.c.version).where(
@@ -255,8 +256,8 @@ class ModelCatalog:
             raise NotFound("alias", alias, f"model {model!r}")
         return found
 
-    def set_auto_promote(self, model: str, *, is_on: bool) -> None:
-        """Let any job that finds a better version move `champion`, or only those that may.
+    def change_settings(self, model: str, changes: Mapping[str, Any]) -> None:
+        """Change columns of `model_settings`, such as who may move `champion`.
 
         Raises NotFound if the model has no version.
         """
@@ -265,12 +266,15 @@ class ModelCatalog:
             lock_aliases(connection, model)
             if is_first(connection, model):
                 raise NotFound("model", model)  # deleted just now
-            if _is_auto_promoted(connection, model) == is_on:
-                return
             mine = model_settings.c.model == model
+            row = connection.execute(select(model_settings).where(mine)).one_or_none()
+            before = {"model": model, **_NO_SETTINGS} if row is None else row._asdict()
+            after = {**before, **changes}
+            if after == before:
+                return
             connection.execute(delete(model_settings).where(mine))
-            connection.execute(insert(model_settings).values(model=model, auto_promote=is_on))
-            tell(auto_promote=is_on)
+            connection.execute(insert(model_settings).values(after))
+            tell(**changes)
 
     def set_alias(
         self,
@@ -302,6 +306,11 @@ class ModelCatalog:
 def artifact_folder(model: str, version: int) -> str:
     """Return the folder of a version's files, below the artifact root."""
     return f"models/{model}/{version}"
+
+
+def log_folder(model: str) -> str:
+    """Return the folder of a model's prediction log, below the artifact root."""
+    return f"logs/{model}"
 
 
 def is_first(connection: Connection, model: str) -> bool:
@@ -364,10 +373,8 @@ def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
     pointing: dict[str, dict[str, Route]] = {row.model: {} for row in rows}
     for model, alias, route in routes(connection, aliases.c.model.in_(pointing)):
         pointing[model][alias] = route
-    settings = select(model_settings.c.model).where(
-        model_settings.c.model.in_(pointing), model_settings.c.auto_promote
-    )
-    auto = set(connection.execute(settings).scalars())
+    query = select(model_settings).where(model_settings.c.model.in_(pointing))
+    settings = {row.model: row._asdict() for row in connection.execute(query).all()}
     return [
         ModelRecord(
             row.model,
@@ -375,7 +382,7 @@ def _read_models(connection: Connection, query: Any) -> list[ModelRecord]:
             pointing[row.model],
             row.created,
             int(row.bytes),
-            row.model in auto,
+            **{name: settings.get(row.model, _NO_SETTINGS)[name] for name in _NO_SETTINGS},
         )
         for row in rows
     ]

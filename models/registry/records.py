@@ -205,6 +205,8 @@ class ModelRecord:
     created: datetime  # of its newest version
     bytes: int  # of the files of all versions
     auto_promote: bool  # whether any job that finds a better version moves `champion`
+    prediction_log: Document | None = None  # share of requests, and days; None for no log
+    rollback_when: Document | None = None  # limits of `models.monitoring.guard`; None for none
 
     @property
     def aliases(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from models.registry.aliases import (
     record_move,
     route_of,
 )
-from models.registry.catalog import artifact_folder
+from models.registry.catalog import artifact_folder, log_folder
 from models.registry.routes import Route
 from models.store.engine import Database
 from models.store.removals import remove_later
@@ -26,9 +26,20 @@ from models.store.tables import (
     alias_moves,
     aliases,
     batches,
+    feedback,
     jobs,
     model_settings,
+    prediction_figures,
     versions,
+)
+
+_OF_MODEL = (
+    aliases,
+    alias_history,
+    alias_moves,
+    model_settings,
+    prediction_figures,
+    feedback,
 )
 
 
@@ -59,6 +70,9 @@ class ModelRemoval:
                 )
             _forget_in_history(connection, model, version)
             connection.execute(delete(versions).where(*mine))
+            for table in (prediction_figures, feedback):
+                of_version = (table.c.model == model, table.c.version == version)
+                connection.execute(delete(table).where(*of_version))
             remove_later(connection, [artifact_folder(model, version)])
             note_change(connection)
 
@@ -71,7 +85,7 @@ class ModelRemoval:
         with self._database.write() as connection:
             _forget_in_jobs(connection, model)
             lock_aliases(connection, model)
-            for table in (aliases, alias_history, alias_moves, model_settings):
+            for table in _OF_MODEL:
                 connection.execute(delete(table).where(table.c.model == model))
             mine = (versions.c.model == model, versions.c.ready)
             gone = delete(versions).where(*mine).returning(versions.c.version)
@@ -81,7 +95,7 @@ class ModelRemoval:
             gone = delete(batches).where(batches.c.model == model).returning(batches.c.id)
             folders = [f"batches/{batch}" for batch in connection.execute(gone).scalars()]
             names = [artifact_folder(model, number) for number in numbers]
-            remove_later(connection, [*names, *folders])
+            remove_later(connection, [*names, *folders, log_folder(model)])
             note_change(connection)
         return numbers, folders
 

@@ -16,6 +16,7 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import FINAL_STATES, JobState
 from models.jobs.store.labels import with_tags
 from models.registry.catalog import artifact_folder as version_folder
+from models.registry.catalog import log_folder
 from models.registry.removal import ModelRemoval
 from models.retention.remover import Remover
 from models.store.audit import carrying_out_for
@@ -82,7 +83,7 @@ class Deletion:
         """Delete a model with its aliases, versions and batches; NotFound if there is none."""
         numbers, gone = self._models.remove_model(model)
         folders = [version_folder(model, number) for number in numbers]
-        self._remover.remove_now([*folders, *gone])
+        self._remover.remove_now([*folders, *gone, log_folder(model)])
 
     def batch(self, batch: str) -> None:
         """Delete a batch that has ended, with its result; raises as `BatchCatalog.remove`."""

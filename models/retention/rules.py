@@ -1,6 +1,7 @@
 """What the settings let go: jobs, versions, batches, events and weights, by age and number."""
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -13,14 +14,27 @@ from models.errors import Conflict, NotFound
 from models.jobs.model import FINAL_STATES
 from models.jobs.store.events import EventKind, compact
 from models.jobs.store.unit_of_work import artifact_folder as job_folder
+from models.monitoring.log import DEFAULT_KEEP_DAYS, drop_old_files
+from models.monitoring.storage import drop_old, fold_figures
 from models.registry.aliases import routes
 from models.retention.deletion import Deletion, JobFilter
 from models.settings import Settings
+from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.removals import remove_later
-from models.store.tables import audit, batches, datasets, events, jobs, now, versions
+from models.store.tables import (
+    audit,
+    batches,
+    datasets,
+    events,
+    jobs,
+    model_settings,
+    now,
+    versions,
+)
 
 _AT_ONCE = 100  # jobs or datasets of one sweep and rule; the next goes on
+_LOGS_EVERY = 3600.0  # seconds between two looks at the files of logs, which may be many
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +42,12 @@ log = logging.getLogger(__name__)
 class Rules:
     """Applies the settings `keep_…`; each is a number of days or versions, 0 for all."""
 
-    def __init__(self, database: Database, deletion: Deletion, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, artifacts: Artifacts, deletion: Deletion, settings: Settings
+    ) -> None:
         self._database = database
+        self._artifacts = artifacts
+        self._logs_due = 0.0  # by the monotonic clock
         self._deletion = deletion
         self._settings = settings
 
@@ -42,6 +60,7 @@ class Rules:
         self._list_weights()
         self._list_uncounted()
         self._drop_audit()
+        self._drop_monitoring()
 
     def _delete_jobs(self) -> None:
         days = self._settings.keep_jobs_days
@@ -144,6 +163,22 @@ class Rules:
         if days := self._settings.keep_audit_days:
             with self._database.write() as connection:
                 connection.execute(delete(audit).where(audit.c.time < _ago(days)))
+
+    def _drop_monitoring(self) -> None:
+        """Delete old figures, feedback and logs; of figures of minutes keep those of hours."""
+        fold_figures(self._database)
+        if days := self._settings.keep_monitoring_days:
+            drop_old(self._database, _ago(days))
+        if time.monotonic() < self._logs_due:
+            return
+        self._logs_due = time.monotonic() + _LOGS_EVERY
+        query = select(model_settings.c.model, model_settings.c.prediction_log)
+        with self._database.read() as connection:
+            kept = {row.model: row.prediction_log for row in connection.execute(query)}
+        drop_old_files(
+            self._artifacts,
+            lambda model: float((kept.get(model) or {}).get("keep_days", DEFAULT_KEEP_DAYS)),
+        )
 
     def _list_uncounted(self) -> None:
         """List datasets whose bytes were not counted yet."""

@@ -41,7 +41,7 @@ class Sweeper:
         self._grace = timedelta(seconds=2 * settings.lease_seconds)
         self._remover = Remover(database, artifacts, settings.keep_weights_days)
         deletion = Deletion(database, JobCommands(database, artifacts), self._remover)
-        self._rules = Rules(database, deletion, settings)
+        self._rules = Rules(database, artifacts, deletion, settings)
 
     def run(self, stop: threading.Event) -> None:
         """Sweep whenever it is due and no other worker does, until `stop` is set."""

@@ -30,6 +30,7 @@ class Room(StrEnum):
     JOBS = "jobs"
     BATCHES = "batches"
     MODELS = "models"
+    LOGS = "logs"  # of predictions, by model
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Unit:
 
     room: Room
     id: str  # of the dataset, job or batch, or the name of the model
-    version: int = 0
+    version: int = 0  # of a model; 0 for other units
 
     @property
     def folder(self) -> str:
@@ -97,6 +98,8 @@ class UnitNeeds:
                 return needs_of_dataset(connection, unit)
             if unit.room is Room.BATCHES:
                 return _needs_of_batch(connection, unit)
+            if unit.room is Room.LOGS:
+                return _needs_of_log(connection, unit)
             return _needs_of_version(connection, unit)
 
     def _of_job(self, unit: Unit) -> Needs:
@@ -137,6 +140,13 @@ def _needs_of_batch(connection: Connection, unit: Unit) -> Needs:
     if row.state not in FINAL_STATES:
         return EVERYTHING
     return NOTHING if row.sha256 is None else Needs((result_name(unit.id, row.sha256),))
+
+
+def _needs_of_log(connection: Connection, unit: Unit) -> Needs:
+    """Return all files of a log while there is the model: the sweep's rules delete old ones."""
+    query = select(versions.c.version).where(versions.c.model == unit.id, versions.c.ready)
+    is_there = connection.execute(query.limit(1)).first() is not None
+    return Needs((f"{unit.folder}/",)) if is_there else NOTHING
 
 
 def _needs_of_version(connection: Connection, unit: Unit) -> Needs:

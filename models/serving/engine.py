@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from threading import Lock
 from typing import Any
@@ -44,6 +44,9 @@ class Prediction:
     lower: list[float] | None = None  # of a regression
     upper: list[float] | None = None
     labels: list[list[ClassLabel]] | None = None  # of classes: the set of each instance
+    id: str = ""  # by which feedback names it, where the answer is recorded
+    # What was answered, as `Signature.feed` makes it; for `models.monitoring`.
+    inputs: Mapping[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class LoadedVersion:
         output = self.outputs(inputs)
         _check_finite(output)
         if not self.signature.classes:
-            found = Prediction(self.model, self.version, output[:, 0].tolist())
+            found = Prediction(self.model, self.version, output[:, 0].tolist(), inputs=inputs)
             if options.interval is None:
                 return found
             lower, upper = self.conformal.bounds(output[:, 0], options.interval)
@@ -110,6 +113,7 @@ class LoadedVersion:
             probabilities=output.tolist(),
             classes=classes,
             threshold=threshold,
+            inputs=inputs,
         )
         if options.interval is None:
             return found
@@ -226,6 +230,10 @@ class PredictionEngine:
                     del self._loaded[key]
             mine.set_exception(error)
         return mine.result()
+
+    def signature(self, model: str, version: int) -> Signature:
+        """Return what a version takes and gives; raises as `predict`."""
+        return self.load(model, version).signature
 
     def held(self) -> tuple[tuple[str, int], ...]:
         """List the versions held, the one used last at the end."""

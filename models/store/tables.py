@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 SCHEMA_REVISION = "0018"  # as text, a later revision is greater
@@ -272,6 +273,42 @@ model_settings = Table(
     metadata,
     Column("model", _name(128), primary_key=True),
     Column("auto_promote", Boolean, nullable=False),
+    Column("prediction_log", JSON(none_as_null=True)),
+    Column("rollback_when", JSON(none_as_null=True)),
+)
+
+# What one process has counted in one minute; after two hours, what all have counted in an hour.
+prediction_figures = Table(
+    "prediction_figures",
+    metadata,
+    Column("model", _name(128), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("minute", UtcDateTime, primary_key=True),  # its beginning
+    Column("process", String(32), primary_key=True),  # empty for an hour of all
+    Column("requests", BigInteger, nullable=False),  # those that had no answer, too
+    Column("rows", BigInteger, nullable=False),  # answered
+    Column("refused", BigInteger, nullable=False),  # requests whose rows did not fit
+    Column("failed", BigInteger, nullable=False),  # requests that the service could not answer
+    Column("logged", BigInteger, nullable=False),  # requests in the prediction log
+    Column("dropped", BigInteger, nullable=False),  # requests that were to be there
+    Column("latency", JSON, nullable=False),  # by number of a bin
+    Column("columns", JSON, nullable=False),  # counts of rows, as `models.registry.profile`
+    Index("ix_prediction_figures_minute", "minute"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", _name(128), nullable=False),
+    Column("version", Integer, nullable=False),  # that answered
+    Column("prediction_id", String(64)),  # null if the rows were sent again
+    Column("received", UtcDateTime, nullable=False),
+    Column("truth", JSON, nullable=False),  # by row: a number or the number of a class, or null
+    Column("answers", JSON, nullable=False),  # by row: a number or probabilities
+    UniqueConstraint("model", "prediction_id"),
+    Index("ix_feedback_model", "model", "version", "received"),
+    Index("ix_feedback_received", "received"),
 )
 
 OPEN_BATCHES = ("queued", "running")  # states of `batches` in which files of others are needed

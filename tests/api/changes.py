@@ -16,7 +16,7 @@ from models.registry.catalog import ModelCatalog
 from models.store.engine import Database
 from tests.foreign_graphs import linear
 from tests.jobs.steps import propose, scored
-from tests.tiny_versions import publish_version
+from tests.tiny_versions import publish_version, write_version
 
 TUNE: dict[str, Any] = {
     "model": "m",
@@ -94,6 +94,17 @@ class World:
                 catalog.publish(connection, "m", version, 1, {}, details)
         return "m"
 
+    def served(self) -> str:
+        """Publish a version of a model that answers."""
+        services = self.client.application.extensions["luthier"]
+        catalog = ModelCatalog(self.database)
+        version = catalog.reserve("m", "regression", "job_1", 1)
+        files = write_version(services.artifacts, "m", version)
+        with self.database.write() as connection:
+            details = {"metrics": None, "baseline": None}
+            catalog.publish(connection, "m", version, 1, files, details)
+        return "m"
+
 
 @dataclass(frozen=True)
 class Change:
@@ -133,5 +144,8 @@ CHANGES = {
     "models.point": Change("PUT /models/{}/aliases/stable", World.model, {"version": 2}),
     "models.import_version": Change("POST /models/{}/versions", World.model, linear()),
     "models.change": Change("PATCH /models/{}", World.model, {"auto_promote": True}),
+    "monitoring.give_feedback": Change(
+        "POST /models/{}/feedback", World.served, {"instances": [[1.0]], "truth": [2.5]}
+    ),
     "models.rollback": Change("POST /models/{}/rollback", World.model),
 }

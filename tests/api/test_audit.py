@@ -51,6 +51,16 @@ def test_every_operation_that_changes_something_has_an_example(app_client: Flask
     assert changing == set(CHANGES), "add an example to tests/api/changes.py"
 
 
+KINDS = {
+    "tune": "job",
+    "datasets": "dataset",
+    "models": "model",
+    "monitoring": "model",
+    "batches": "batch",
+    "batches.start": "model",  # the first thing that its path names
+}
+
+
 @pytest.mark.both_databases
 @pytest.mark.parametrize("endpoint", CHANGES)
 def test_every_change_leaves_one_entry(
@@ -64,9 +74,7 @@ def test_every_change_leaves_one_entry(
     assert len(others) == before
     assert (entry.key_id, entry.key_name) == (key[0], "ops")
     assert entry.operation == OPERATIONS[endpoint].id
-    kinds = {"tune": "job", "datasets": "dataset", "models": "model", "batches": "batch"}
-    kinds["batches.start"] = "model"  # the first thing that its path names
-    assert entry.kind == kinds.get(endpoint, kinds[endpoint.partition(".")[0]])
+    assert entry.kind == KINDS.get(endpoint, KINDS[endpoint.partition(".")[0]])
     made = {} if thing or response.status_code == 204 else response.get_json()
     assert entry.id == (thing or made.get("id"))
     assert entry.request_id == "the-request"

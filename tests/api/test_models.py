@@ -31,6 +31,7 @@ FILES = {
     "signature.json",
     "calibration.json",
     "held_out.json",
+    "profile.json",
     "evidence.json",
 }
 

@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 
 from luthier.client import RequestRefused
+from tests.answers import without_id
 
 
 def answer(trained: Any, model: str = "flats", **wanted: Any) -> dict[str, Any]:
     instances = wanted.pop("instances", trained.rows[:5])
-    return trained.client.predict(model, instances, **wanted)
+    return without_id(trained.client.predict(model, instances, **wanted))
 
 
 def refusal(trained: Any, status: int, model: str = "flats", **wanted: Any) -> dict[str, Any]:
@@ -139,3 +140,20 @@ def test_predictions_at_the_same_time_do_not_disturb_each_other(trained: Any) ->
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda request: answer(trained, **dict(request)), wanted))
     assert together == alone
+
+
+def test_a_version_knows_the_spread_of_the_rows_that_it_learned_from(trained: Any) -> None:
+    file = trained.http.get("/models/flats/versions/2/artifacts/profile.json").json()
+    signature = trained.client.version("flats", 2)["signature"]
+    named = [(column["name"], column["type"]) for column in signature["columns"]]
+    assert [(column["name"], column["type"]) for column in file["columns"]] == named
+    assert 0 < file["rows"] < len(trained.rows)
+    for column in file["columns"]:
+        assert column["counts"][0] + sum(column["counts"][2:]) == file["rows"]
+    for _ in range(2):
+        answer(trained, instances=trained.rows)
+    found = trained.client.monitor("flats")["versions"][0]
+    assert found["requests"] >= 2
+    # Other tests have sent rows too, which may be unlike those of training.
+    assert found["drift"]["rows"] >= 100
+    assert all(column["psi"] < 1 for column in found["drift"]["columns"])

@@ -209,8 +209,9 @@ def test_a_version_with_a_weight_or_in_the_shadow_is_kept(
         assert response.get_json()["detail"].startswith(
             f"Aliases point at version {version} of model 'm': {name}."
         )
-    deletion: Deletion = four.application.extensions["luthier"].deletion
-    Rules(database, deletion, replace(settings, keep_versions_days=1e-9)).apply()
+    found = four.application.extensions["luthier"]
+    deletion: Deletion = found.deletion
+    Rules(database, found.artifacts, deletion, replace(settings, keep_versions_days=1e-9)).apply()
     versions = four.get("/models/m").get_json()["versions"]
     assert [each["version"] for each in versions] == [3, 2, 1]
     put(four, version=2)

@@ -40,6 +40,7 @@ FILES = (
     "signature.json",
     "calibration.json",
     "held_out.json",
+    "profile.json",
     "evidence.json",
 )
 

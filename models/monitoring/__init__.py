@@ -1,0 +1,1 @@
+"""What happens to versions in production: figures of predictions, feedback, drift and the guard."""
