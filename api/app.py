@@ -50,7 +50,7 @@ from models.monitoring.guard import Guard
 from models.monitoring.log import PredictionLog
 from models.monitoring.monitor import Monitor
 from models.monitoring.recorder import Recorder
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.files import FileCache, VersionFiles
 from models.registry.profile import read_profile
 from models.reports.reports import Reports

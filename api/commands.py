@@ -15,8 +15,9 @@ from api.limits import current_body
 from api.request_log import request_id
 from api.schemas.batches import BatchSchema
 from api.schemas.datasets import DatasetSchema
-from api.schemas.models import ModelSchema, VersionSchema
-from api.schemas.monitoring import StoredFeedbackSchema
+from api.schemas.models.models import ModelSchema
+from api.schemas.models.monitoring import StoredFeedbackSchema
+from api.schemas.models.versions import VersionSchema
 from api.schemas.tune.jobs import JobSchema
 from api.schemas.tune.trials import TrialPageSchema
 from api.services import services

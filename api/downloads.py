@@ -9,7 +9,12 @@ from flask import Response, request
 from models.errors import PreconditionFailed
 from models.store.pieces import CheckedPieces
 
-_MEDIA_TYPES = {"json": "application/json", "md": "text/markdown; charset=utf-8"}
+_MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
 _BINARY = "application/octet-stream"
 
 HEADERS: list[dict[str, Any]] = [
@@ -27,6 +32,14 @@ HEADERS: list[dict[str, Any]] = [
     },
 ]
 """Parameters of an operation that answers by `send_file`."""
+
+RESPONSES: dict[int, Any] = {
+    206: {"description": "The range of the file that was asked for"},
+    304: {"description": "The client has the file"},
+    412: {"description": "The file is not that of `If-Match`"},
+    416: {"description": "The file has no such range"},
+}
+"""Its answers beside 200."""
 
 
 def send_file(name: str, entry: Mapping[str, Any], pieces: CheckedPieces) -> Response:

@@ -21,7 +21,7 @@ from models.monitoring.dataset import LoggedData
 from models.monitoring.feedback import Feedback
 from models.monitoring.monitor import Monitor
 from models.monitoring.recorder import Recorder
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.reports import Reports
 from models.retention.deletion import Deletion

@@ -48,10 +48,13 @@ def run_grpc(settings: Settings) -> None:
         server.add_insecure_port(address)
     except RuntimeError as error:
         raise SettingError(f"LUTHIER_GRPC_BIND={settings.grpc_bind!r}: {error}") from None
+    found.routes.refresh_soon()  # loads the versions that aliases name
+    found.recorder.start()
     server.start()
     log.info("gRPC is served at %s", settings.grpc_bind)
     stop.wait()
     if settings.drain_seconds:
         threading.Event().wait(settings.drain_seconds)
     server.stop(_GRACE).wait()
+    found.recorder.close()
     found.database.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from luthier.client import Client, RequestRefused
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database

@@ -1,12 +1,12 @@
 """Predictions of whole datasets and files, as jobs of their own."""
 
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
+from api import downloads
 from api.auth import present_caller
 from api.forms import MEDIA_TYPE, form_values, other_media_type
 from api.limits import current_body
@@ -25,9 +25,9 @@ from models.access.keys import Scope
 from models.batches.model import OPEN_STATES, Batch
 from models.batches.submission import BatchRequest, File
 from models.errors import Conflict, Forbidden
+from models.store.pieces import CheckedPieces
 from models.telemetry import add_about
 
-_BLOCK = 256 * 1024  # bytes of a result that are sent at once
 _PARSER = StrictParser()
 
 blueprint = Blueprint("batches", __name__, description="Predictions of whole files")
@@ -80,27 +80,23 @@ def show(batch: str) -> Batch:
 @blueprint.response(200, {"type": "string", "format": "binary"}, content_type=FORMATS["csv"])
 @blueprint.alt_response(409, description="The batch has not succeeded")
 @blueprint.doc(
+    parameters=downloads.HEADERS,
     responses={
+        **downloads.RESPONSES,
         200: {
             "content": {FORMATS["parquet"]: {"schema": {"type": "string", "format": "binary"}}},
-        }
-    }
+        },
+    },
 )
 def download(batch: str) -> Response:
     """Download the result of a batch that has succeeded."""
     found = services().batches.get(batch)
     if found.result is None or found.sha256 is None:
         raise Conflict(f"Batch {batch} has no result: its state is {found.state}.")
-    files = ExitStack()
-    file = files.enter_context(services().artifacts.opened(found.result))
-    blocks = iter(partial(file.read, _BLOCK), b"")
-    response = Response(blocks, mimetype=FORMATS[found.spec.format])
-    response.call_on_close(files.close)
-    response.headers["Content-Length"] = str(found.bytes)
-    response.set_etag(found.sha256)
-    response.headers["Content-Disposition"] = f'attachment; filename="{found.filename}"'
-    response.make_conditional(request)
-    return response
+    open_file = partial(services().artifacts.open, found.result)
+    sha256, size = found.sha256, found.bytes or 0
+    pieces = CheckedPieces(open_file, sha256, size, f"The result of {batch}")
+    return downloads.send_file(found.filename, {"sha256": sha256, "bytes": size}, pieces)
 
 
 @blueprint.route("/batches/<batch>", methods=["DELETE"])

@@ -12,27 +12,24 @@ from api import downloads
 from api.forms import MEDIA_TYPE, form_values
 from api.parsing import Blueprint
 from api.schemas.fields import NumberedPageQuery, page
-from api.schemas.imports import ImportSchema
-from api.schemas.models import (
-    AliasMovePageSchema,
-    AliasSchema,
+from api.schemas.models.aliases import AliasMovePageSchema, AliasSchema, RollbackSchema, RouteSchema
+from api.schemas.models.imports import ImportSchema
+from api.schemas.models.models import (
     ModelChangeSchema,
     ModelDetailSchema,
     ModelPageSchema,
     ModelSchema,
     ModelsQuery,
-    RollbackSchema,
-    RouteSchema,
-    VersionSchema,
 )
+from api.schemas.models.versions import VersionSchema
 from api.schemas.predict import VersionQuery
 from api.schemas.rows import row_schema
 from api.services import services
 from models.errors import Invalid, UnsupportedMediaType
 from models.fields import ALIAS_NAME, LARGEST_NUMBER, MODEL_NAME, FullMatch
 from models.monitoring.guard import check_metrics
-from models.registry.records import ModelRecord, VersionRecord
-from models.registry.routes import Route
+from models.registry.catalog.records import ModelRecord, VersionRecord
+from models.registry.catalog.routes import Route
 
 blueprint = Blueprint("models", __name__, url_prefix="/models", description="Models")
 
@@ -119,10 +116,7 @@ def schema(query: dict[str, Any], model: str) -> ResponseReturnValue:
                 "text/markdown": {"schema": {"type": "string"}},
             }
         },
-        206: {"description": "The range of the file that was asked for"},
-        304: {"description": "The client has the file"},
-        412: {"description": "The file is not that of `If-Match`"},
-        416: {"description": "The file has no such range"},
+        **downloads.RESPONSES,
     },
 )
 def download(model: str, version: int, file: str) -> ResponseReturnValue:

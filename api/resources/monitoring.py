@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.parsing import Blueprint
-from api.schemas.monitoring import (
+from api.schemas.models.monitoring import (
     FeedbackSchema,
     MonitorQuery,
     MonitorSchema,

@@ -87,7 +87,7 @@ class ResultFile:
 
     @contextmanager
     def _opened(self, number: int) -> Iterator[Any]:
-        with self._artifacts.opened(self._part(number)) as file:
+        with self._artifacts.open(self._part(number)) as file:
             yield file
 
 

@@ -97,7 +97,7 @@ def work(task: BatchTask) -> int:
     """Work on a batch until it has ended or is another's; return the exit status."""
     from models.batches.queue import HeldBatch
     from models.batches.run import BatchRun
-    from models.registry.catalog import ModelCatalog
+    from models.registry.catalog.catalog import ModelCatalog
     from models.registry.files import VersionFiles
     from models.serving.engine import PredictionEngine
     from models.store.engine import Database

@@ -13,7 +13,7 @@ from models.data.library.catalog import DatasetRecord
 from models.data.library.library import DatasetLibrary
 from models.data.table import ReadOptions
 from models.errors import Invalid, NotFound
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.serving.engine import AnswerOptions, LoadedVersion, PredictionEngine
 from models.serving.signature import ColumnRules
 from models.store.artifacts import Artifacts

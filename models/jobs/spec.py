@@ -10,7 +10,7 @@ from models.errors import Forbidden, Invalid
 from models.jobs.pruning import PruningRule
 from models.networks.steps import default_epochs, default_patience
 from models.oracles.strategy import Strategy
-from models.registry.promotion import Promote
+from models.registry.catalog.promotion import Promote
 from models.space.space import SearchSpace
 from models.store.audit import actor_may_promote
 from models.trials.monitor import Monitor, monitored_metric

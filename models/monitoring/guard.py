@@ -15,8 +15,8 @@ from models.errors import Conflict, Invalid, NotFound
 from models.monitoring.feedback import Feedback, LiveScore
 from models.monitoring.figures import Figures
 from models.monitoring.storage import read_figures
-from models.registry.aliases import CHAMPION, AliasMove, list_moves, route_of
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.aliases import CHAMPION, AliasMove, list_moves, route_of
+from models.registry.catalog.catalog import ModelCatalog
 from models.store.audit import Actor, Command, carrying_out
 from models.store.engine import Database, moment
 from models.store.tables import feedback, model_settings

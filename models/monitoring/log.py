@@ -23,7 +23,7 @@ import numpy as np
 from models.data.columns import ColumnType
 from models.data.preparation.tasks import ClassLabel
 from models.errors import ArtifactError, Unavailable
-from models.registry.catalog import log_folder
+from models.registry.catalog.catalog import log_folder
 from models.serving.engine import Prediction
 from models.serving.signature import InputColumn, Signature
 from models.store.artifacts import Artifacts

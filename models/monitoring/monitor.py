@@ -12,10 +12,10 @@ from models.monitoring.drift import Drift, measure_drift
 from models.monitoring.feedback import Feedback, LiveScore
 from models.monitoring.figures import Figures
 from models.monitoring.storage import Period, read_figures
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.records import ModelRecord, VersionRecord
 from models.registry.documents import Figures as Scores
 from models.registry.profile import TrainedColumn
-from models.registry.records import ModelRecord, VersionRecord
 from models.store.engine import Database, moment
 from models.store.tables import feedback
 

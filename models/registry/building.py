@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from models.networks import families
-from models.registry.catalog import artifact_folder
+from models.registry.catalog.catalog import artifact_folder
 from models.registry.certainty.certainty import choose_certainty
 from models.registry.certainty.temperature import with_temperature
 from models.registry.documents import CALIBRATION_FILE

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from models.errors import ArtifactError, NotFound
-from models.registry.catalog import artifact_folder
+from models.registry.catalog.catalog import artifact_folder
 from models.store.artifacts import Artifacts
 from models.store.pieces import CheckedPieces
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from models.errors import Invalid, NotFound, Unreadable
 from models.jobs.model import Job, JobState, Outcome, TrialState
 from models.jobs.reader import JobReader
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.documents import Figures
 from models.reports.curves import (
     Curve,

@@ -8,10 +8,10 @@ from typing import TypeVar
 from models.errors import ArtifactError, Conflict, NotFound, Unreadable
 from models.jobs.model import Job, Outcome, Trial
 from models.jobs.reader import JobReader
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.records import VersionRecord
 from models.registry.documents import Document, HeldOutSchema, check_document, parse_json
 from models.registry.files import VersionFiles
-from models.registry.records import VersionRecord
 from models.reports.curves import Curve, best_so_far
 from models.reports.importance import Importance, importance_of
 from models.store.tables import now

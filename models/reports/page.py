@@ -16,7 +16,7 @@ from models.data.preparation.tasks import Task
 from models.jobs.model import Trial, TrialState
 from models.jobs.spec import JobSpec
 from models.oracles.strategy import strategy_to_json
-from models.registry.records import VersionRecord
+from models.registry.catalog.records import VersionRecord
 from models.reports.cache import ResultCache, digest_of_report
 from models.reports.figures.columns import COLUMN_IMPORTANCE, DEPENDENCE
 from models.reports.figures.drawing import INK, FigureKind, explain, printable, render

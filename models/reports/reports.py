@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from models.jobs.model import Outcome
 from models.jobs.reader import JobReader
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.reports.cache import ResultCache, digest_of_trials
 from models.reports.comparison import Comparison, compare

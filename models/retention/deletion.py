@@ -15,9 +15,9 @@ from models.errors import Conflict, NotFound
 from models.jobs.commands import JobCommands
 from models.jobs.model import FINAL_STATES, JobState
 from models.jobs.store.labels import with_tags
-from models.registry.catalog import artifact_folder as version_folder
-from models.registry.catalog import log_folder
-from models.registry.removal import ModelRemoval
+from models.registry.catalog.catalog import artifact_folder as version_folder
+from models.registry.catalog.catalog import log_folder
+from models.registry.catalog.removal import ModelRemoval
 from models.retention.remover import Remover
 from models.store.audit import carrying_out_for
 from models.store.engine import Database

@@ -108,7 +108,7 @@ class Integrity:
     def _check_batch(self, row: Row[Any]) -> Iterator[Fault]:
         name = result_name(row.id, row.sha256)
         try:
-            with self._artifacts.opened(name) as file:
+            with self._artifacts.open(name) as file:
                 reader: Any = file
                 digest = hashlib.file_digest(reader, "sha256").hexdigest()
             if digest != row.sha256:

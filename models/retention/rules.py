@@ -16,7 +16,7 @@ from models.jobs.store.events import EventKind, compact
 from models.jobs.store.unit_of_work import artifact_folder as job_folder
 from models.monitoring.log import DEFAULT_KEEP_DAYS, drop_old_files
 from models.monitoring.storage import drop_old, fold_figures
-from models.registry.aliases import routes
+from models.registry.catalog.aliases import routes
 from models.retention.deletion import Deletion, JobFilter
 from models.settings import Settings
 from models.store.artifacts import Artifacts

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from models.registry.aliases import CHAMPION, routes
-from models.registry.catalog import ModelCatalog
-from models.registry.routes import Route
+from models.registry.catalog.aliases import CHAMPION, routes
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.routes import Route
 from models.store.engine import Database
 from models.store.tables import route_changes, versions
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import fsspec
 
 from models.errors import ArtifactError, Unavailable
 from models.store.faults import explain_os, try_writing
-from models.store.pieces import PIECE
 
 log = logging.getLogger(__name__)
 
@@ -138,21 +137,6 @@ class Artifacts:
             else:
                 self._filesystem.put_file(str(source), target)
 
-    @contextmanager
-    def opened(self, name: str) -> Iterator[IO[bytes]]:
-        """Open `name` for reading, from any place; raise ArtifactError if there is none."""
-        path = self._path(name)
-        options = {} if self.is_folder else {"block_size": _BLOCK, "cache_type": "readahead"}
-        with self._answering():
-            try:
-                file = self._filesystem.open(path, "rb", **options)
-            except FileNotFoundError:
-                if self._is_away():
-                    raise self._absent() from None
-                raise ArtifactError(f"The stored file {name!r} is missing.") from None
-        with file:
-            yield file
-
     @_patient
     def read(self, name: str) -> bytes:
         """Return the content of `name`; raise ArtifactError if there is none."""
@@ -167,11 +151,15 @@ class Artifacts:
         return content
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file to read it in pieces; raise ArtifactError if there is none."""
+        """Open a file to read it in pieces, from any place; ArtifactError if there is none.
+
+        It is closed by the caller.
+        """
         path = self._path(name)
+        options = {} if self.is_folder else {"block_size": _BLOCK, "cache_type": "readahead"}
         with self._answering():
             try:
-                file: BinaryIO = self._filesystem.open(path, "rb", block_size=PIECE)
+                file: BinaryIO = self._filesystem.open(path, "rb", **options)
             except FileNotFoundError:
                 if self._is_away():
                     raise self._absent() from None

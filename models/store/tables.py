@@ -1,17 +1,12 @@
 """All tables of the database, as the newest migration leaves them."""
 
-import math
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
-    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -20,9 +15,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
+
+from models.store.types import FiniteFloat, UtcDateTime, sorted_text
 
 SCHEMA_REVISION = "0018"  # as text, a later revision is greater
 
@@ -34,44 +30,6 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_name)s",
     }
 )
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware datetimes, in UTC on either database."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Raise ValueError for a naive time, which would be stored as if it were UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Return the time in UTC; SQLite does not keep the zone."""
-        if value is None:
-            return None
-        moment: datetime = value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-class FiniteFloat(TypeDecorator[float]):
-    """Floats of which NaN and infinities are stored as null, on either database."""
-
-    impl = Float
-    cache_ok = True
-
-    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
-        """Return None for a value that is not finite."""
-        return value if value is not None and math.isfinite(value) else None
-
-
-def _name(length: int) -> String:
-    """Text that is sorted by code point, as in SQLite, whatever the server's locale."""
-    return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 def now() -> datetime:
@@ -195,7 +153,7 @@ events = Table(
 versions = Table(
     "versions",
     metadata,
-    Column("model", _name(128), primary_key=True),
+    Column("model", sorted_text(128), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("task", String(16), nullable=False),
     Column("job", String(64)),
@@ -213,15 +171,15 @@ versions = Table(
 version_numbers = Table(
     "version_numbers",
     metadata,
-    Column("model", _name(128), primary_key=True),
+    Column("model", sorted_text(128), primary_key=True),
     Column("last", Integer, nullable=False),  # no version gets this number, or one below, again
 )
 
 aliases = Table(
     "aliases",
     metadata,
-    Column("model", _name(128), primary_key=True),
-    Column("alias", _name(64), primary_key=True),
+    Column("model", sorted_text(128), primary_key=True),
+    Column("alias", sorted_text(64), primary_key=True),
     Column("version", Integer, nullable=False),  # that answers all requests, or most of them
     Column("updated", UtcDateTime, nullable=False),
     Column("weights", JSON(none_as_null=True)),  # share by version; null: `version` answers all
@@ -233,8 +191,8 @@ alias_history = Table(
     "alias_history",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model", _name(128), nullable=False),
-    Column("alias", _name(64), nullable=False),
+    Column("model", sorted_text(128), nullable=False),
+    Column("alias", sorted_text(64), nullable=False),
     Column("version", Integer, nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Column("weights", JSON(none_as_null=True)),  # as in `aliases`
@@ -246,8 +204,8 @@ alias_moves = Table(
     "alias_moves",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model", _name(128), nullable=False),
-    Column("alias", _name(64), nullable=False),
+    Column("model", sorted_text(128), nullable=False),
+    Column("alias", sorted_text(64), nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Column("previous", Integer),  # version that it pointed at; null for none
     Column("version", Integer),  # that it points at since; null: it was deleted
@@ -271,7 +229,7 @@ route_changes = Table(
 model_settings = Table(
     "model_settings",
     metadata,
-    Column("model", _name(128), primary_key=True),
+    Column("model", sorted_text(128), primary_key=True),
     Column("auto_promote", Boolean, nullable=False),
     Column("prediction_log", JSON(none_as_null=True)),
     Column("rollback_when", JSON(none_as_null=True)),
@@ -281,7 +239,7 @@ model_settings = Table(
 prediction_figures = Table(
     "prediction_figures",
     metadata,
-    Column("model", _name(128), primary_key=True),
+    Column("model", sorted_text(128), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("minute", UtcDateTime, primary_key=True),  # its beginning
     Column("process", String(32), primary_key=True),  # empty for an hour of all
@@ -300,7 +258,7 @@ feedback = Table(
     "feedback",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model", _name(128), nullable=False),
+    Column("model", sorted_text(128), nullable=False),
     Column("version", Integer, nullable=False),  # that answered
     Column("prediction_id", String(64)),  # null if the rows were sent again
     Column("received", UtcDateTime, nullable=False),
@@ -318,7 +276,7 @@ batches = Table(
     "batches",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("model", _name(128), nullable=False),
+    Column("model", sorted_text(128), nullable=False),
     Column("version", Integer, nullable=False),
     Column("dataset", String(64)),  # null: the rows came as a file and lie in the batch's folder
     Column("state", String(16), nullable=False),

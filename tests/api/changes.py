@@ -12,7 +12,7 @@ from models.data.formats.reading import read_rows
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.store.engine import Database
 from tests.foreign_graphs import linear
 from tests.jobs.steps import propose, scored

@@ -15,7 +15,7 @@ from luthier.cli import main
 from models.access.audit import AuditEntry, AuditLog
 from models.access.catalog import KeyCatalog
 from models.access.keys import Scope
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.engine import Database
 from models.telemetry import JsonFormatter

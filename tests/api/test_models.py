@@ -14,7 +14,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from luthier.client import RequestRefused
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.store.engine import Database
 from models.store.tables import versions
 from tests.foreign_graphs import linear

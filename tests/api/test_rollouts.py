@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from models.registry.catalog import ModelCatalog
-from models.registry.promotion import Comparison, Promote, PromotionRule
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.promotion import Comparison, Promote, PromotionRule
 from models.retention.deletion import Deletion
 from models.retention.rules import Rules
 from models.settings import Settings

@@ -13,7 +13,7 @@ from models.batches.catalog import BatchCatalog
 from models.batches.model import Batch, dump_spec
 from models.batches.queue import BatchQueue, HeldBatch
 from models.batches.run import BatchRun
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.serving.engine import PredictionEngine
 from models.settings import Settings

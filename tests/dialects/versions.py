@@ -5,8 +5,8 @@ from typing import Any
 
 from onnx import TensorProto, helper
 
-from models.registry.catalog import ModelCatalog
-from models.registry.routes import RouteChange
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.routes import RouteChange
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from tests.tiny_versions import signature_of, write_file, write_version

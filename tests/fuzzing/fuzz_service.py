@@ -25,7 +25,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from luthier.client import FINAL_STATES
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from tests.processes import environment, free_bind, running

@@ -19,10 +19,10 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import JobState
 from models.jobs.spec import JobSpec
 from models.jobs.store.queue import JobQueue
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.promotion import ChampionMoved, Comparison, PromotionRule
+from models.registry.catalog.routes import RouteChange
 from models.registry.documents import Document
-from models.registry.promotion import ChampionMoved, Comparison, PromotionRule
-from models.registry.routes import RouteChange
 from models.retention.deletion import Deletion
 from models.retention.remover import Remover
 from models.settings import Settings

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from models.data.columns import ColumnType, measure
 from models.data.dataset import Dataset
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.profile import PROFILE_FILE, profile_document
 from models.settings import Settings
 from models.store.artifacts import Artifacts

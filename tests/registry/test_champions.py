@@ -9,9 +9,9 @@ import pytest
 
 from models.data.dataset import Dataset
 from models.registry.building import build_version
+from models.registry.catalog.promotion import Comparison, ComparisonSpec, Rival, is_better
 from models.registry.evidence.champion import compare_with_champion
 from models.registry.export import ExportResult, ExportSpec
-from models.registry.promotion import Comparison, ComparisonSpec, Rival, is_better
 from models.store.artifacts import Artifacts
 from tests.files import from_records
 

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 from werkzeug.test import TestResponse
 
-from models.registry.catalog import ModelCatalog
-from models.registry.routes import RouteChange
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.routes import RouteChange
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.registry.promotion import (
+from models.registry.catalog.promotion import (
     Comparison,
     Promote,
     PromotionRule,

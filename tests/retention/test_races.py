@@ -15,8 +15,8 @@ from models.errors import NotFound
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue
-from models.registry.catalog import ModelCatalog
-from models.registry.removal import ModelRemoval
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.removal import ModelRemoval
 from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import aliases, datasets, jobs, versions

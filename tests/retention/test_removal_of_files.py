@@ -16,7 +16,7 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import MAX_ATTEMPTS, JobQueue
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.retention.collection import Collection
 from models.retention.remover import Remover
 from models.retention.sweep import Sweeper

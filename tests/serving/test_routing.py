@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from models.errors import NotFound
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
+from models.registry.catalog.removal import ModelRemoval
+from models.registry.catalog.routes import Route, RouteChange
 from models.registry.files import VersionFiles
-from models.registry.removal import ModelRemoval
-from models.registry.routes import Route, RouteChange
 from models.serving.engine import PredictionEngine
 from models.serving.routing import Chosen, RoutingTable, share_of
 from models.settings import Settings

@@ -88,7 +88,7 @@ def read_pieces(
     with ExitStack() as files:
 
         def opened(name: str) -> IO[bytes]:
-            return files.enter_context(artifacts.opened(f"{folder}/{name}"))
+            return files.enter_context(artifacts.open(f"{folder}/{name}"))
 
         try:
             source = pa.parquet.ParquetFile(opened(TABLE_FILE), pre_buffer=False)

@@ -41,7 +41,7 @@ from models.jobs.schema.parts import (
 from models.jobs.spec import JobSpec
 from models.oracles.schema import StrategyField, without_retired
 from models.oracles.strategy import DEFAULT_TRIALS, ENDLESS, Auto
-from models.registry.promotion import Promote
+from models.registry.catalog.promotion import Promote
 from models.space.hyperparameters import NETWORKS
 from models.space.schema import SearchSpaceField, load_space
 from models.trials.spec import THRESHOLD_METRICS, Objective

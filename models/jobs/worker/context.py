@@ -9,7 +9,7 @@ from typing import Any
 
 from models.data.library.catalog import DatasetCatalog
 from models.executors.executor import Executor
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.readiness import artifacts_trouble

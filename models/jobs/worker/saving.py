@@ -14,9 +14,8 @@ from models.jobs.search.search import Search
 from models.jobs.store.rows import ranked
 from models.jobs.worker.phases import JobFailed, Phase, RunState, Task
 from models.jobs.worker.tasks import compare, export
-from models.registry.catalog import artifact_folder
-from models.registry.export import Candidate, ExportResult, ExportSpec
-from models.registry.promotion import (
+from models.registry.catalog.catalog import artifact_folder
+from models.registry.catalog.promotion import (
     ChampionMoved,
     Comparison,
     ComparisonSpec,
@@ -24,7 +23,8 @@ from models.registry.promotion import (
     Rival,
     contract_differences,
 )
-from models.registry.records import VersionRecord
+from models.registry.catalog.records import VersionRecord
+from models.registry.export import Candidate, ExportResult, ExportSpec
 from models.store.tables import jobs
 
 _CLAIMS = ("better_than_trees", "conclusion")

@@ -16,8 +16,8 @@ from models.data.preparation.tasks import Task
 from models.errors import Unavailable
 from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.local import tell
+from models.registry.catalog.promotion import Comparison, ComparisonSpec
 from models.registry.export import ExportResult, ExportSpec
-from models.registry.promotion import Comparison, ComparisonSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.telemetry import about

@@ -29,7 +29,7 @@ from models.jobs.worker.context import (
 )
 from models.jobs.worker.run import JobRun
 from models.jobs.worker.tasks import prepare_tasks
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Changes, Database

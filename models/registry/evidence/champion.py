@@ -21,7 +21,14 @@ from models.data.library.storage import read_dataset
 from models.data.preparation.parts import Rows
 from models.data.preparation.weighting import label_name
 from models.errors import ArtifactError, LuthierError, Unavailable
-from models.registry.catalog import artifact_folder
+from models.registry.catalog.catalog import artifact_folder
+from models.registry.catalog.promotion import (
+    MIN_ROWS,
+    Comparison,
+    ComparisonSpec,
+    Rival,
+    contract_differences,
+)
 from models.registry.documents import Document
 from models.registry.evidence.comparison import measured_by
 from models.registry.evidence.intervals import (
@@ -32,13 +39,6 @@ from models.registry.evidence.intervals import (
     rounded,
 )
 from models.registry.onnx.model import OnnxAnswers
-from models.registry.promotion import (
-    MIN_ROWS,
-    Comparison,
-    ComparisonSpec,
-    Rival,
-    contract_differences,
-)
 from models.store.artifacts import Artifacts
 from models.trials.data import load
 

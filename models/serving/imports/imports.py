@@ -10,10 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.data.datetimes import format_rfc3339
 from models.data.library.turns import Turns
-from models.registry.catalog import artifact_folder
+from models.registry.catalog.catalog import artifact_folder
+from models.registry.catalog.imported import abandon, publish_import, take_number
 from models.registry.documents import IMPORTED, Document
 from models.registry.files import entry_of
-from models.registry.imported import abandon, publish_import, take_number
 from models.serving.imports.process import Imported, import_in_process
 from models.store.artifacts import Artifacts
 from models.store.engine import Database

@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from models.registry.aliases import CHAMPION, Cause, lock_aliases, point, route_of
-from models.registry.catalog import artifact_folder, is_first, new_number
+from models.registry.catalog.aliases import CHAMPION, Cause, lock_aliases, point, route_of
+from models.registry.catalog.catalog import artifact_folder
+from models.registry.catalog.numbers import is_first, new_number
+from models.registry.catalog.promotion import judge_import
+from models.registry.catalog.routes import RouteChange
 from models.registry.documents import Document
-from models.registry.promotion import judge_import
-from models.registry.routes import RouteChange
 from models.store.audit import actor_name, carrying_out, tell
 from models.store.engine import Database
 from models.store.removals import remove_later

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from models.errors import NotFound
-from models.registry.aliases import (
+from models.registry.catalog.aliases import (
     CHAMPION,
     AliasMove,
     Cause,
@@ -32,10 +32,11 @@ from models.registry.aliases import (
     route_of,
     routes,
 )
+from models.registry.catalog.numbers import is_first, next_number
+from models.registry.catalog.promotion import MOVE, ChampionMoved, Comparison, PromotionRule, judge
+from models.registry.catalog.records import ModelRecord, VersionRecord
+from models.registry.catalog.routes import Route, RouteChange
 from models.registry.documents import Document
-from models.registry.promotion import MOVE, ChampionMoved, Comparison, PromotionRule, judge
-from models.registry.records import ModelRecord, VersionRecord
-from models.registry.routes import Route, RouteChange
 from models.store.audit import tell
 from models.store.engine import Database
 from models.store.removals import remove_later
@@ -44,7 +45,6 @@ from models.store.tables import (
     jobs,
     model_settings,
     now,
-    version_numbers,
     versions,
 )
 
@@ -85,7 +85,7 @@ class ModelCatalog:
         while True:
             try:
                 with self._database.write() as connection:
-                    version, is_mine = _next_version(connection, model, job)
+                    version, is_mine = next_number(connection, model, job)
                     if not is_mine:
                         connection.execute(insert(versions).values(row | {"version": version}))
                     return version
@@ -313,46 +313,9 @@ def log_folder(model: str) -> str:
     return f"logs/{model}"
 
 
-def is_first(connection: Connection, model: str) -> bool:
-    """Return whether a model has no published version yet."""
-    query = select(versions.c.version).where(versions.c.model == model, versions.c.ready)
-    return connection.execute(query.limit(1)).first() is None
-
-
 def _is_auto_promoted(connection: Connection, model: str) -> bool:
     query = select(model_settings.c.auto_promote).where(model_settings.c.model == model)
     return bool(connection.execute(query).scalar_one_or_none())
-
-
-def _next_version(connection: Connection, model: str, job: str) -> tuple[int, bool]:
-    """Return the number for a job's version, and whether the job has reserved it already."""
-    mine = connection.execute(
-        select(func.min(versions.c.version)).where(
-            versions.c.model == model, versions.c.job == job, ~versions.c.ready
-        )
-    ).scalar_one()
-    if mine is not None:
-        return int(mine), True
-    return new_number(connection, model), False
-
-
-def new_number(connection: Connection, model: str) -> int:
-    """Return a number above those of all versions, deleted ones too, and keep it.
-
-    A number must not come to mean another version: processes hold loaded versions by number.
-    """
-    last = connection.execute(
-        select(func.coalesce(func.max(versions.c.version), 0)).where(versions.c.model == model)
-    ).scalar_one()
-    of_model = version_numbers.c.model == model
-    query = select(version_numbers.c.last).where(of_model).with_for_update()
-    kept = connection.execute(query).scalar_one_or_none()
-    number = int(max(last, kept or 0)) + 1
-    if kept is None:
-        connection.execute(insert(version_numbers).values(model=model, last=number))
-    else:
-        connection.execute(update(version_numbers).where(of_model).values(last=number))
-    return number
 
 
 def _models() -> Any:

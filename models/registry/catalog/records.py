@@ -6,6 +6,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from models.errors import Unreadable
+from models.registry.catalog.routes import Route
 from models.registry.documents import (
     TRAINED,
     Document,
@@ -14,7 +15,6 @@ from models.registry.documents import (
     check_document,
     parse_json,
 )
-from models.registry.routes import Route
 
 
 @dataclass(frozen=True)

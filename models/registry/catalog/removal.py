@@ -8,7 +8,7 @@ stop serving it.
 from sqlalchemy import Connection, delete, select, update
 
 from models.errors import Conflict, NotFound
-from models.registry.aliases import (
+from models.registry.catalog.aliases import (
     aliases_by_version,
     by_command,
     lock_aliases,
@@ -16,8 +16,8 @@ from models.registry.aliases import (
     record_move,
     route_of,
 )
-from models.registry.catalog import artifact_folder, log_folder
-from models.registry.routes import Route
+from models.registry.catalog.catalog import artifact_folder, log_folder
+from models.registry.catalog.routes import Route
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import (

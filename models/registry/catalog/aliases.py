@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from models.errors import Conflict, NotFound, PreconditionFailed
+from models.registry.catalog.routes import Route, RouteChange
 from models.registry.documents import Document
-from models.registry.routes import Route, RouteChange
 from models.store.audit import actor_name, tell
 from models.store.tables import (
     alias_history,

@@ -1,0 +1,1 @@
+"""The rows of models: versions, the routes of aliases, promotion, imports, removal."""
