@@ -103,7 +103,8 @@ def read_pieces(
                     if column.type is ColumnType.IMAGE and wanted(column.name)
                 }
                 make = _TypedRows(columns, images, wanted, kept)
-            for table in _cut(source, start, rows):
+            needed = [name for name in source.schema_arrow.names if wanted(name) or name in kept]
+            for table in _cut(source, needed, start, rows):
                 yield make.piece(table, start)
                 start += table.num_rows
         except _DAMAGED as error:
@@ -175,8 +176,12 @@ class _Images:
         return found.reshape(rows, *self._shape)
 
 
-def _cut(source: Any, start: int, rows: int) -> Iterator[Any]:
-    """Yield tables of `rows` rows from the row `start` on; the last may be shorter."""
+def _cut(source: Any, names: list[str], start: int, rows: int) -> Iterator[Any]:
+    """Yield tables of `rows` rows from the row `start` on; the last may be shorter.
+
+    They have the columns `names`; where there is none, one that says how many rows there are.
+    """
+    columns = names or source.schema_arrow.names[:1]
     first = 0
     while first < source.num_row_groups and start >= source.metadata.row_group(first).num_rows:
         start -= source.metadata.row_group(first).num_rows
@@ -184,7 +189,7 @@ def _cut(source: Any, start: int, rows: int) -> Iterator[Any]:
     groups = list(range(first, source.num_row_groups))
     waiting: list[Any] = []
     size = 0
-    for batch in source.iter_batches(rows, row_groups=groups, use_threads=False):
+    for batch in source.iter_batches(rows, groups, columns, use_threads=False):
         skipped = min(start, batch.num_rows)
         start, batch = start - skipped, batch.slice(skipped)
         while batch.num_rows:

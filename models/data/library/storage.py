@@ -16,7 +16,7 @@ from models.store.artifacts import Artifacts
 
 METADATA = b"luthier.columns"  # the typed columns, in the schema of the Parquet file
 TABLE_FILE = "columns.parquet"
-_GROUP_CELLS = 4_000_000  # of a row group, the least that is read of a file
+_GROUP_CELLS = 1_000_000  # of a row group, the least that is read of a file
 
 
 def folder(dataset_id: str) -> str:
