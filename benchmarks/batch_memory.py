@@ -10,10 +10,12 @@ import argparse
 import os
 import subprocess
 import tempfile
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -86,11 +88,21 @@ def _rows(rows: int) -> Dataset:
 
 
 def _usage(process: "subprocess.Popen[bytes]") -> tuple[float, float]:
-    """Wait for a process; return the most bytes that it had in memory, and its processor time."""
-    _, status, usage = os.wait4(process.pid, 0)
+    """Wait for a process; return the most bytes that it had in memory, and its processor time.
+
+    `ru_maxrss` would count what this process had when it started the other.
+    """
+    peak = 0
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        with suppress(psutil.NoSuchProcess):
+            peak = max(peak, psutil.Process(process.pid).memory_info().rss)
+        time.sleep(0.02)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    return usage.ru_maxrss * 1024.0, usage.ru_utime + usage.ru_stime
+    return float(peak), usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
