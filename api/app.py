@@ -10,10 +10,11 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_smorest import Api
 
-from api import auth, commands, compression, limits, openapi, parsing, request_log
+from api import openapi, parsing
 from api.dialects import mlflow, open_inference, tensorflow_serving
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
-from api.limits import LimitedRequest
+from api.hooks import auth, commands, compression, limits, request_log
+from api.hooks.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
 from api.resources import (
     audit,

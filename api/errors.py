@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.dialects.errors import error_form
-from api.request_log import request_id
+from api.hooks.request_log import request_id
 from api.services import services
 from models import errors
 from models.fields import flatten

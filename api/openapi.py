@@ -15,10 +15,10 @@ from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 from marshmallow.validate import Range
 
-from api.auth import OPERATIONS, SECURITY_SCHEMES, scope_of
-from api.commands import takes_key
 from api.dialects.errors import ERROR_SCHEMAS
 from api.errors import PROBLEM_TYPE
+from api.hooks.auth import OPERATIONS, SECURITY_SCHEMES, scope_of
+from api.hooks.commands import takes_key
 from models import __version__
 from models.access.idempotency import HEADER, MAX_LENGTH
 

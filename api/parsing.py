@@ -12,7 +12,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 
-from api.limits import LimitedRequest
+from api.hooks.limits import LimitedRequest
 from api.services import services
 from models.data.columns import NUL, NUL_RULE
 from models.errors import Invalid, Malformed, UnsupportedMediaType

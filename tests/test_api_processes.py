@@ -144,7 +144,7 @@ def test_it_is_not_ready_at_once_serves_on_and_lets_requests_end(api: Api) -> No
     assert api.process.wait(STOP_WITHIN) == 0
     assert api.folders() == {"luthier-metrics-held"}
     entries = [json.loads(line) for line in api.log.read_text().splitlines()]
-    assert {"gunicorn.error", "api.request_log"} <= {entry["logger"] for entry in entries}
+    assert {"gunicorn.error", "api.hooks.request_log"} <= {entry["logger"] for entry in entries}
 
 
 def _scraped(api: Api, name: str, **labels: str) -> float:

@@ -103,7 +103,7 @@ def test_a_sane_request_id_is_kept(app_client: FlaskClient, attached, sent: str)
     answer = app_client.get("/tune/job_x", headers={"X-Request-ID": sent})
     assert answer.headers["X-Request-ID"] == sent
     assert answer.get_json()["request_id"] == sent
-    (line,) = [entry for entry in log.entries() if entry["logger"] == "api.request_log"]
+    (line,) = [entry for entry in log.entries() if entry["logger"] == "api.hooks.request_log"]
     assert line["request_id"] == sent
     assert line["message"] == "GET /tune/job_x"
     assert (line["route"], line["status"], line["job"]) == ("/tune/{job}", 404, "job_x")

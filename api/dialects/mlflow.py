@@ -11,7 +11,7 @@ from flask import Response, jsonify, request
 
 from api.dialects.rows import RowsOf, from_inputs, from_instances, json_object, only_one
 from api.errors import problem
-from api.limits import current_body
+from api.hooks.limits import current_body
 from api.monitoring import OK
 from api.parsing import Blueprint, StrictParser
 from api.predictions import Rows, answer, read_table

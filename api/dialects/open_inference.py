@@ -26,7 +26,7 @@ from api.dialects.tensors import (
     version_named,
 )
 from api.errors import problem
-from api.limits import current_body
+from api.hooks.limits import current_body
 from api.monitoring import OK
 from api.parsing import Blueprint, parse_json
 from api.predictions import answer

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from api.limits import current_body
+from api.hooks.limits import current_body
 from api.parsing import parse_json
 from api.predictions import Rows
 from models.errors import Invalid, Malformed

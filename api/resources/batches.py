@@ -7,9 +7,9 @@ from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import downloads
-from api.auth import present_caller
 from api.forms import MEDIA_TYPE, form_values, other_media_type
-from api.limits import current_body
+from api.hooks.auth import present_caller
+from api.hooks.limits import current_body
 from api.parsing import Blueprint, StrictParser
 from api.schemas.batches import (
     FORMATS,

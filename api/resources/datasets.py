@@ -6,7 +6,7 @@ from typing import Any
 from flask import request, url_for
 
 from api.forms import MEDIA_TYPE, form_values, other_media_type
-from api.limits import current_body
+from api.hooks.limits import current_body
 from api.parsing import Blueprint, parse_json
 from api.schemas.datasets import (
     DatasetPageSchema,

@@ -17,7 +17,7 @@ from api.arrays import (
     read_npz,
     rows_of_arrays,
 )
-from api.limits import current_body
+from api.hooks.limits import current_body
 from api.openapi import PREDICT_EXAMPLE
 from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.predictions import COLUMN_RULES, Rows, answer, read_table

@@ -7,7 +7,7 @@ from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from api import forms
-from api.limits import current_body, give_back_turn
+from api.hooks.limits import current_body, give_back_turn
 from api.openapi import TUNE_EXAMPLE, TUNE_FORM_EXAMPLE
 from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.schemas.deletion import DeletedSchema, DeleteJobsQuery

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
-from api.auth import OPERATIONS
+from api.hooks.auth import OPERATIONS
 from luthier.cli import main
 from models.access.audit import AuditEntry, AuditLog
 from models.access.catalog import KeyCatalog
@@ -246,7 +246,7 @@ def test_the_log_line_of_a_change_names_its_key(world: World) -> None:
         root.setLevel(level)
         root.removeHandler(handler)
     entries = [json.loads(line) for line in stream.getvalue().splitlines()]
-    lines = [entry for entry in entries if entry["logger"] == "api.request_log"]
+    lines = [entry for entry in entries if entry["logger"] == "api.hooks.request_log"]
     assert [(line["message"], line["status"], line.get("key")) for line in lines] == [
         ("POST /tune", 202, "ops"),
         ("POST /tune", 401, None),

@@ -17,8 +17,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import Table, func, insert, select, update
 from werkzeug.test import TestResponse
 
-from api.auth import OPERATIONS
-from api.commands import takes_key
+from api.hooks.auth import OPERATIONS
+from api.hooks.commands import takes_key
 from models.access.audit import AuditLog
 from models.access.catalog import KeyCatalog
 from models.access.idempotency import Claim, IdempotencyKeys

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.test import TestResponse
 
-from api.auth import OPERATIONS, scope_of
+from api.hooks.auth import OPERATIONS, scope_of
 from luthier.client import Client, RequestRefused
 from models.access.catalog import REMEMBERED_SECONDS, KeyCatalog, KeyRing
 from models.access.keys import Scope
@@ -66,8 +66,8 @@ def catalog(database: Database) -> KeyCatalog:
 
 def test_every_operation_declares_its_scope(app_client: FlaskClient) -> None:
     endpoints = {rule.endpoint for rule in app_client.application.url_map.iter_rules()}
-    assert endpoints - set(OPERATIONS) == set(), "name their scopes in api/auth.py"
-    assert set(OPERATIONS) - endpoints == set(), "api/auth.py names what is not there"
+    assert endpoints - set(OPERATIONS) == set(), "name their scopes in api/hooks/auth.py"
+    assert set(OPERATIONS) - endpoints == set(), "api/hooks/auth.py names what is not there"
 
 
 def test_what_declares_no_scope_needs_the_largest() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from flask.testing import FlaskClient
 
-from api.auth import OPERATIONS
+from api.hooks.auth import OPERATIONS
 from api.openapi import document
 from models.oracles.strategy import STRATEGIES
 from models.space.hyperparameters import HYPERPARAMETERS

@@ -8,7 +8,7 @@ from flask import Response
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.compression import MIN_BYTES, compress
+from api.hooks.compression import MIN_BYTES, compress
 
 MANY = {"model": "kinds", "instances": [[n / 300] for n in range(100)]}
 

@@ -10,9 +10,9 @@ from flask import Flask, Response, current_app, g, json, jsonify, request, url_f
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import forms
-from api.auth import Operation, changing_operation, present_caller
-from api.limits import current_body
-from api.request_log import request_id
+from api.hooks.auth import Operation, changing_operation, present_caller
+from api.hooks.limits import current_body
+from api.hooks.request_log import request_id
 from api.schemas.batches import BatchSchema
 from api.schemas.datasets import DatasetSchema
 from api.schemas.models.models import ModelSchema
