@@ -61,8 +61,21 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-serving: $(VENV)/.runtime
-	$(BIN)/python benchmarks/serving.py
+# Predictions beside other model servers, which are in an environment of their own: one that cannot be
+# installed is left out. SERVING_ARGS such as "--rounds 1 --seconds 1 --only Luthier bare" run a part.
+SERVING_VENV ?= .venv-serving
+SERVING_ARGS ?=
+PEERS := fastapi uvicorn litserve bentoml mlserver mlflow
+bench-serving: $(VENV)/.runtime $(SERVING_VENV)/.bench
+	$(BIN)/python -m benchmarks.serving --peers $(SERVING_VENV)/bin/python $(SERVING_ARGS)
+
+$(SERVING_VENV)/.bench:
+	$(PYTHON) -m venv $(SERVING_VENV)
+	for peer in "onnxruntime numpy" $(PEERS); do \
+		$(SERVING_VENV)/bin/python -m pip --disable-pip-version-check install --quiet $$peer \
+		|| echo "$$peer cannot be installed."; \
+	done
+	@touch $@
 
 # The baselines are PyTorch, Optuna and Keras Tuner; take the CPU wheels of PyTorch where there is no GPU.
 BENCH ?= .luthier-bench.json

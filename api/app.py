@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+import msgspec
+from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
+from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
 
 from api import openapi, parsing
@@ -86,6 +88,39 @@ class StrictJSON(DefaultJSONProvider):
         except ValueError:
             return super().dumps(_without_nan(obj), allow_nan=False, **options)
 
+    def response(self, *args: Any, **named: Any) -> Response:
+        """Return a response with the text of the arguments, as `flask.jsonify` takes them.
+
+        What msgspec does not write, such as half a surrogate pair, goes through `dumps`.
+        """
+        obj = self._prepare_response_obj(args, named)
+        try:
+            body = msgspec.json.encode(obj)
+        except (TypeError, ValueError):
+            body = self.dumps(obj, separators=(",", ":")).encode()
+        return Response(body + b"\n", mimetype=self.mimetype)
+
+
+class Application(Flask):
+    """A Flask application whose views and hooks are plain functions."""
+
+    def ensure_sync(self, func: Any) -> Any:
+        """Return the function: Flask looks at each of them in each request for a coroutine."""
+        return func
+
+
+class NoSessions(SessionInterface):
+    """Sessions as no client has one here."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Any) -> NullSession:
+        """Return the session that every request shares; it refuses to be changed."""
+        return self._none
+
+    def save_session(self, *_: Any) -> None:
+        """Do nothing; Flask does not even call it."""
+
 
 class ProblemApi(Api):  # type: ignore[misc]
     """flask-smorest with our error bodies."""
@@ -96,11 +131,12 @@ class ProblemApi(Api):  # type: ignore[misc]
 
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application over the database and artifacts that `settings` name."""
-    app = Flask("api", static_folder=None)
+    app = Application("api", static_folder=None)
     app.request_class = LimitedRequest
     app.config.update(openapi.CONFIGURATION)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.json = StrictJSON(app)
+    app.session_interface = NoSessions()
     app.extensions["luthier"] = build_services(settings)
     request_log.register(app)
     compression.register(app)

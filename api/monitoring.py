@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +144,21 @@ class ApiMetrics:
             self._shown = CollectorRegistry()
             self._shown.register(_AllProcesses(Path(folder)))
         self._shown.register(_StatisticsCollector(statistics, usage))
+        # To find the counter of some labels takes longer than to count.
+        self._request_counter = lru_cache(1024)(self._requests.labels)
+        self._request_seconds = lru_cache(1024)(self._seconds.labels)
+        self._prediction_counter = lru_cache(1024)(self._predictions.labels)
+        self._row_counter = lru_cache(1024)(self._rows.labels)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request of `route` that was answered after `seconds`."""
-        self._requests.labels(method, route, f"{status // 100}xx").inc()
-        self._seconds.labels(method, route).observe(seconds)
+        self._request_counter(method, route, f"{status // 100}xx").inc()
+        self._request_seconds(method, route).observe(seconds)
 
     def predicted(self, model: str, version: int, rows: int) -> None:
         """Count a request whose `rows` rows a version has predicted."""
-        self._predictions.labels(model, version).inc()
-        self._rows.labels(model, version).inc(rows)
+        self._prediction_counter(model, version).inc()
+        self._row_counter(model, version).inc(rows)
 
     def shadowed(self, result: ShadowResult) -> None:
         """Count a request for a shadow, and how its predictions differ."""

@@ -1,16 +1,20 @@
 """Strict reading of requests: JSON bodies, names, addresses and the wanted form of the answer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NoReturn
 
 import flask
 import marshmallow as ma
+import msgspec
 from flask import Flask, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from webargs import missing
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from api.hooks.limits import LimitedRequest
 from api.services import services
@@ -20,7 +24,8 @@ from models.telemetry import CONTROL
 
 MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}  # of answers that may be tables
 
-_CONTAINERS = (dict, list)
+_CONTAINERS = frozenset({dict, list})
+_REMEMBERED = 256  # characters of an `Accept` header that is parsed once
 
 
 class StrictParser(FlaskParser):
@@ -88,9 +93,16 @@ def wanted_format(asked: str | None, media_types: Mapping[str, str]) -> str:
     """
     if asked is not None:
         return asked
-    names = {media_type: name for name, media_type in media_types.items()}
-    default = next(iter(names))
-    return names[request.accept_mimetypes.best_match(names, default) or default]
+    accept = request.environ.get("HTTP_ACCEPT", "")
+    forms = tuple(media_types.items())
+    return (_liked if len(accept) < _REMEMBERED else _liked.__wrapped__)(accept, forms)
+
+
+@lru_cache
+def _liked(accept: str, forms: tuple[tuple[str, str], ...]) -> str:
+    names = {media_type: name for name, media_type in forms}
+    default = forms[0][1]
+    return names[parse_accept_header(accept, MIMEAccept).best_match(names, default) or default]
 
 
 def parse_json(body: bytes, what: str = "The body", *, nan_is_null: bool = False) -> Any:
@@ -100,19 +112,32 @@ def parse_json(body: bytes, what: str = "The body", *, nan_is_null: bool = False
     value, as null. Raises Invalid for too many levels and for NUL characters, which neither names
     nor databases can hold.
     """
-    constant = _nan_to_null if nan_is_null else _refuse_constant
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        value = _read_json(body, what, _nan_to_null if nan_is_null else _refuse_constant)
+    if b"\\u0000" in body:
+        refuse_nul(value)
+    # No value is nested deeper than it has opening brackets.
+    if body.count(b"[") + body.count(b"{") > services().settings.max_json_depth:
+        _check_depth(value, what)
+    return value
+
+
+def _read_json(body: bytes, what: str, constant: Callable[[str], None]) -> Any:
+    """Read what msgspec refuses: a byte order mark, a number beyond float64; or say what is wrong.
+
+    What both accept they read alike.
+    """
     try:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=constant)
         if b"\\ud" in body.lower():
             # Half a surrogate pair is no character: nothing could store or send it.
             json.dumps(value, ensure_ascii=False).encode()
-        if b"\\u0000" in body.lower():
-            refuse_nul(value)
     except RecursionError:
         raise Malformed(f"{what} is nested too deeply.") from None
     except ValueError as error:
         raise Malformed(f"{what} is not JSON: {error}") from None
-    _check_depth(value, what)
     return value
 
 
@@ -144,17 +169,12 @@ def _nan_to_null(name: str) -> None:
 
 def _check_depth(value: Any, what: str) -> None:
     limit = services().settings.max_json_depth
-    level = [value]
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(limit):
-        level = [
-            item
-            for container in level
-            if isinstance(container, _CONTAINERS)
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, _CONTAINERS)
-        ]
-        if not level:
+        items = [each.values() if type(each) is dict else each for each in level]
+        if _CONTAINERS.isdisjoint(map(type, chain.from_iterable(items))):
             return
+        level = [item for item in chain.from_iterable(items) if type(item) in _CONTAINERS]
     raise Invalid.at(
         "_schema",
         f"{what} is nested deeper than the {limit} levels of LUTHIER_MAX_JSON_DEPTH.",

@@ -18,22 +18,26 @@ _IDLE = 0.1  # seconds of CPU in half a second, below which a service has nothin
 
 
 @contextmanager
-def serving(slots: int | None = None, python: str = sys.executable) -> Iterator[tuple[str, int]]:
+def serving(
+    slots: int | None = None, python: str = sys.executable, folder: Path | None = None
+) -> Iterator[tuple[str, int]]:
     """Run a service until the end of the block; yield its URL and the id of its process.
 
     `slots` are its trial processes, by default one a core; `python` is the interpreter that has
-    Luthier's worker installed. Raises RuntimeError if the service does not start.
+    Luthier's worker installed; `folder` keeps its data, by default for the time of the block.
+    Raises RuntimeError if the service does not start.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        bind = f"127.0.0.1:{_free_port()}"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = folder or Path(temporary)
+        bind = f"127.0.0.1:{free_port()}"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("LUTHIER_")}
         environment |= {
             "LUTHIER_BIND": bind,
-            "LUTHIER_DATA": folder,
+            "LUTHIER_DATA": str(folder),
             "LUTHIER_LOG_LEVEL": "WARNING",
             "LUTHIER_TRIAL_SLOTS": str(slots or 0),
         }
-        with (Path(folder) / "log").open("wb") as log:
+        with (Path(temporary) / "log").open("wb") as log:
             command = [python, "-m", "luthier", "serve"]
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
@@ -48,13 +52,13 @@ def wait_until_idle(pid: int) -> None:
     """Wait until a process and all that it started have nothing left to do."""
     process = psutil.Process(pid)
     while True:
-        before = _cpu_seconds(process)
+        before = cpu_seconds(process)
         time.sleep(0.5)
-        if _cpu_seconds(process) - before < _IDLE:
+        if cpu_seconds(process) - before < _IDLE:
             return
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -73,7 +77,8 @@ def _wait_until_ready(bind: str, process: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("The service did not start.")
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process and all that it started."""
     total = 0.0
     for member in [process, *process.children(recursive=True)]:
         times = member.cpu_times()

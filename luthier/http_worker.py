@@ -13,13 +13,15 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from gunicorn import http
+from gunicorn import http, util
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from luthier.incoming import Incoming, Refused, Spool
 from models.settings import Settings
 
 _RECEIVE_BYTES = 256 * 1024
+_SENT_AT_ONCE = 64 * 1024  # bytes of a body that are copied to go with the head
 _LINGER_SECONDS = 2.0  # in which a client may read an answer before its connection is closed
 # That a thread waits for the interpreter's lock before it asks the one that has it. Python's 5 ms
 # are waited several times in each request while another thread computes.
@@ -125,14 +127,46 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Call the application; a client that reads nothing of the answer is dropped."""
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Call the application and send its answer; return whether the connection may be kept.
+
+        A client that reads nothing of the answer is dropped.
+        """
         if conn.incoming.is_cut:
             req.force_close()
+        self.cfg.pre_request(self, req)
+        response, environ = wsgi.create(
+            req, conn.sock, conn.client, conn.server, self.cfg, _Response
+        )
+        environ["wsgi.multithread"] = True
+        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+            response.force_close()
         try:
-            return super().handle_request(req, conn)
+            self._send(self.wsgi(environ, response.start_response), response)
         except BlockingIOError:
             raise BrokenPipeError("The client does not read the answer.") from None
+        except OSError:
+            raise
+        except (Exception, SystemExit):
+            if not response.headers_sent:
+                raise  # the answer is an error 500
+            self.log.exception("Error handling request")
+            util.close_graceful(conn.sock)
+            return False
+        return not response.should_close()
+
+    @staticmethod
+    def _send(answer: Any, response: "_Response") -> None:
+        try:
+            if isinstance(answer, wsgi.FileWrapper):
+                response.write_file(answer)
+            else:
+                for piece in answer:
+                    response.write(piece)
+            response.close()
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         """Read the next request of the connection, or close it."""
@@ -269,6 +303,30 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _watch(self, conn: "_Connection", callback: Any) -> None:
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
+
+
+class _Response(wsgi.Response):  # type: ignore[misc]
+    """Sends the head and the first piece of the body at once, in one packet where it is short."""
+
+    sock: Any
+
+    def write(self, arg: bytes) -> None:
+        """Send a piece of the body, after the head."""
+        if self.headers_sent or len(arg) > _SENT_AT_ONCE:
+            super().write(arg)
+            return
+        sock, self.sock = self.sock, _Pieces()
+        try:
+            super().write(arg)
+        finally:
+            pieces, self.sock = self.sock, sock
+        sock.sendall(b"".join(pieces))
+
+
+class _Pieces(list[bytes]):
+    """What would be sent."""
+
+    sendall = list.append
 
 
 class _Connection(TConn):  # type: ignore[misc]

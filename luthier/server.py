@@ -19,6 +19,7 @@ from gunicorn.glogging import Logger
 from sqlalchemy import inspect, make_url
 from sqlalchemy.exc import DBAPIError
 
+from luthier.batched_log import write_in_batches
 from luthier.http_worker import BufferingWorker
 from models.access.catalog import KeyCatalog
 from models.access.keys import parse_static_keys
@@ -207,6 +208,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         _Arbiter(self, self._draining, self.settings.drain_seconds).run()
 
     def _prepare(self, worker: Any) -> None:
+        write_in_batches()
         services = worker.wsgi.extensions["luthier"]
         services.routes.refresh_soon()  # loads the versions that aliases name
         services.readiness.is_draining = self._draining.is_set

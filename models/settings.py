@@ -276,6 +276,7 @@ class Settings:
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host name or an address means this machine."""
     try:
@@ -284,6 +285,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@lru_cache(maxsize=8)
 def _host_and_port(variable: str, text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 # What TensorFlow's native code says on import whatever its log level is.
@@ -89,8 +90,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(int(record.created))}.{int(record.msecs):03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -98,11 +103,15 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _shown(value: object) -> str:
     text = str(value)
+    if text.isalnum() and text.isascii():  # such as the id of a request
+        return text
     return text if _PLAIN.fullmatch(text) else _escaped(json.dumps(text, ensure_ascii=False))
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
+from werkzeug.sansio.utils import get_host
 
 from api.errors import problem
 from api.services import services
@@ -223,12 +224,15 @@ def add_headers(response: Response) -> Response:
 
     Caches are kept from giving one caller the answer to another.
     """
-    if scope_of(request.endpoint) is not None:
-        response.headers.setdefault("Cache-Control", "no-store")
-    if request.endpoint == "api-docs.openapi_swagger_ui":
-        response.headers["Content-Security-Policy"] = _policy_of_page(response)
-    response.headers.setdefault("Content-Security-Policy", _POLICY)
-    response.headers.extend(_HEADERS)
+    endpoint, headers = request.endpoint, response.headers
+    if endpoint == "api-docs.openapi_swagger_ui":
+        headers["Content-Security-Policy"] = _policy_of_page(response)
+    if scope_of(endpoint) is not None and "Cache-Control" not in headers:
+        headers.add("Cache-Control", "no-store")
+    if "Content-Security-Policy" not in headers:
+        headers.add("Content-Security-Policy", _POLICY)
+    for name, value in _HEADERS.items():
+        headers.add(name, value)
     return response
 
 
@@ -256,7 +260,9 @@ def refuse_foreign_host() -> Response | None:
     Another site's name may resolve to this machine (DNS rebinding), and a proxy beside the service
     may forward requests from elsewhere.
     """
-    if services().settings.allow_anonymous or is_loopback(_name_of(request.host)):
+    header = request.environ.get("HTTP_HOST")
+    host = request.host if header is None else _host_of_header(header)
+    if services().settings.allow_anonymous or _is_loopback(host):
         return None
     return problem(
         HTTPStatus.FORBIDDEN,
@@ -274,11 +280,17 @@ def _host_of(origin: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _name_of(host: str) -> str:
+def _host_of_header(header: str) -> str:
+    """Return what `request.host` does; "" for a header with characters that no host has."""
+    return get_host("http", header)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False
 
 
 def _policy_of_page(response: Response) -> str:

@@ -8,6 +8,7 @@ from typing import IO, Any
 import flask
 from flask import Flask, g, request
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.utils import cached_property
 
 from api.services import services
@@ -38,10 +39,10 @@ def give_back_turn() -> None:
 
 
 def _take_turn() -> None:
-    length = request.content_length
-    is_packed = "HTTP_CONTENT_ENCODING" in request.environ
-    is_unknown = length is None and "HTTP_TRANSFER_ENCODING" in request.environ
-    is_large = LARGE_BYTES < (length or 0) <= services().settings.max_body_bytes
+    length, environ = request.content_length, request.environ
+    is_packed = "HTTP_CONTENT_ENCODING" in environ
+    is_unknown = length is None and "HTTP_TRANSFER_ENCODING" in environ
+    is_large = length is not None and LARGE_BYTES < length <= services().settings.max_body_bytes
     if is_large or is_packed or is_unknown:
         g.turn = ExitStack()
         g.turn.enter_context(services().turns.take())
@@ -74,9 +75,18 @@ class LimitedRequest(flask.Request):
 
         Raises TooLarge for more than LUTHIER_MAX_JSON_BYTES.
         """
-        limit = services().settings.max_json_bytes
+        settings = services().settings
+        limit = settings.max_json_bytes
         if "_cached_data" in self.__dict__:
             return self.get_data()
+        length = self.content_length
+        is_small = length is not None and length <= min(limit, settings.max_body_bytes, LARGE_BYTES)
+        if is_small and self._is_plain:  # the general way takes ten times as long
+            body: bytes = self.environ["wsgi.input"].read(length)
+            if len(body) < (length or 0):
+                raise ClientDisconnected
+            self._cached_data = body
+            return body
         pieces: list[bytes] = []
         size = 0
         while piece := self.stream.read(_PIECE):
@@ -89,6 +99,10 @@ class LimitedRequest(flask.Request):
             pieces.append(piece)
         self._cached_data = b"".join(pieces)
         return self._cached_data
+
+    @property
+    def _is_plain(self) -> bool:
+        return "HTTP_CONTENT_ENCODING" not in self.environ and "stream" not in self.__dict__
 
 
 class _Counted(io.RawIOBase):

@@ -24,6 +24,7 @@ _QUIET = frozenset(
         *("/v2/health/live", "/v2/health/ready", "/ping", "/health"),
     }
 )
+_ABOUT = {"job": "job", "number": "trial", "model": "model"}  # what a path names
 _PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")
 
 log = logging.getLogger(__name__)
@@ -58,21 +59,16 @@ class _Identified:
 def _begin() -> None:
     g.began = time.perf_counter()
     services().metrics.in_flight.inc()
-    known = request.view_args or {}
-    if "job" in known:
-        add_about(job=known["job"])
-    if "number" in known:
-        add_about(trial=known["number"])
-    if "model" in known:
-        add_about(model=known["model"])
+    if known := request.view_args:
+        add_about(**{_ABOUT[name]: value for name, value in known.items() if name in _ABOUT})
 
 
 def _end(response: Response) -> Response:
-    metrics = services().metrics
+    metrics, rule, sent = services().metrics, request.url_rule, request.method
     seconds = time.perf_counter() - g.began
     # Paths and methods that are not ours are one: anyone can make up any number of them.
-    route = _template(request.url_rule.rule) if request.url_rule else "none"
-    method = request.method if request.method in _METHODS else "other"
+    route = _template(rule.rule) if rule else "none"
+    method = sent if sent in _METHODS else "other"
     metrics.answered(method, route, response.status_code, seconds)
     if response.direct_passthrough:  # a file: the server sends it and calls nothing at its end
         metrics.in_flight.dec()
@@ -86,7 +82,9 @@ def _end(response: Response) -> Response:
             "status": response.status_code,
             "milliseconds": round(1000 * seconds, 2),
         }
-        log.log(level, "%s %s", request.method, request.path, extra={"fields": fields})
+        # `log.log` would look for the line that calls it.
+        what, known = (sent, request.path), {"fields": fields}
+        log.handle(log.makeRecord(log.name, level, "", 0, "%s %s", what, None, extra=known))
     return response
 
 

@@ -125,10 +125,10 @@ def _answer(prediction: Prediction) -> Response:
         }
         if prediction.classes is not None:
             body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
-        optional = ("threshold", "interval", "lower", "upper", "labels")
-        named = {name: getattr(prediction, name) for name in optional}
-        body |= {name: found for name, found in named.items() if found is not None}
+        for name in ("threshold", "interval", "lower", "upper", "labels"):
+            if (found := getattr(prediction, name)) is not None:
+                body[name] = found
         response = jsonify(body)
     response.headers[ID_HEADER] = prediction.id
-    response.vary.add("Accept")
+    response.headers.add("Vary", "Accept")
     return response

@@ -80,6 +80,7 @@ class LoadedVersion:
     expanded: tuple[str, ...] = ()  # inputs of datetimes that an older graph takes as five parts
     conformal: Conformal = _NO_INTERVALS
     is_flat: bool = False  # whether the graph takes (rows,) of each column, else (rows, 1)
+    answers: tuple[str, ...] | None = None  # outputs that are wanted of the graph; None: all
 
     def answer(
         self, inputs: Mapping[str, Array], options: AnswerOptions = PLAIN_ANSWER
@@ -131,13 +132,13 @@ class LoadedVersion:
             feed[name] = expand(feed[name][:, 0])
         rows = len(next(iter(feed.values())))
         if rows <= _RUN_ROWS:
-            found: Array = self.session.run(None, feed)[0]
+            found: Array = self.session.run(self.answers, feed)[0]
             return found
-        parts = [
-            self.session.run(None, {name: cells[i : i + _RUN_ROWS] for name, cells in feed.items()})
-            for i in range(0, rows, _RUN_ROWS)
-        ]
-        return np.concatenate([part[0] for part in parts])
+        parts = []
+        for start in range(0, rows, _RUN_ROWS):
+            part = {name: cells[start : start + _RUN_ROWS] for name, cells in feed.items()}
+            parts.append(self.session.run(self.answers, part)[0])
+        return np.concatenate(parts)
 
 
 class PredictionEngine:
@@ -262,7 +263,8 @@ def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersio
     )
     is_flat = all(len(entry.shape) == 1 for entry in session.get_inputs())
     conformal = _read_conformal(files, model, version)
-    return LoadedVersion(model, version, loaded, session, expanded, conformal, is_flat)
+    answers = (session.get_outputs()[0].name,)
+    return LoadedVersion(model, version, loaded, session, expanded, conformal, is_flat, answers)
 
 
 def _read_conformal(files: VersionFiles, model: str, version: int) -> Conformal:

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -27,6 +28,7 @@ from models.serving.cells import (
 
 MAX_MESSAGES = 20
 _MADE_UP = re.compile(r"column_\d+")  # as `models.data.formats.naming` names a column without one
+_UNIFORM: tuple[set[type], ...] = ({list}, {dict})  # kinds of rows that are read all at once
 _REFUSALS = (Rejected, ValueError, TypeError, KeyError)
 
 
@@ -192,9 +194,15 @@ class Signature:
     def _getter(self) -> "itemgetter[Any]":
         return itemgetter(*self.names)
 
-    def _rows(self, instances: Sequence[object], rules: ColumnRules) -> list[Sequence[object]]:
+    def _rows(self, instances: Sequence[Any], rules: ColumnRules) -> Sequence[Sequence[object]]:
         """Return the cells of each instance, in the order of the columns."""
         count, getter = len(self.columns), self._getter
+        kinds = set(map(type, instances))
+        if count > 1 and kinds in _UNIFORM and set(map(len, instances)) == {count}:
+            if kinds == {list}:
+                return instances
+            with suppress(KeyError):
+                return list(map(getter, instances))
         rows: list[Sequence[object]] = []
         for row in instances:
             if isinstance(row, dict):
@@ -247,12 +255,20 @@ class Signature:
             if column.type is ColumnType.NUMBER and not column.spelling.missing
         )
 
+    @cached_property
+    def _plain_inputs(self) -> tuple[str, ...]:
+        return tuple(self.columns[place].input for place in self._plain)
+
     def _arrays(self, columns: Sequence[Cells]) -> dict[str, Array]:
         places = self._plain
-        block = plain_numbers([columns[place] for place in places]) if places else None
+        are_all = len(places) == len(self.columns)
+        plain = columns if are_all else [columns[place] for place in places]
+        block = plain_numbers(plain) if places else None
         arrays: dict[str, Array] = {}
         if block is not None:
-            arrays = {self.columns[i].input: cells for i, cells in zip(places, block, strict=True)}
+            arrays = dict(zip(self._plain_inputs, block, strict=True))
+            if are_all:
+                return arrays
         for column, cells in zip(self.columns, columns, strict=True):
             if column.input not in arrays:
                 arrays[column.input] = column_array(column.type, cells, column.read, column.shape)

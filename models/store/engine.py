@@ -28,7 +28,6 @@ from sqlalchemy.pool import PoolProxiedConnection
 from models.errors import LuthierError, SettingError
 from models.store.audit import recorded
 from models.store.faults import explain, is_lock, try_writing
-from models.store.postgresql import LOCK_SECONDS, connect_arguments, give_up_on_silence
 from models.store.tables import SCHEMA_REVISION, now
 
 _RECYCLE_SECONDS = 1800  # proxies forget connections that are older
@@ -262,6 +261,9 @@ def _normalised(url: str) -> URL:
 
 def _create_engine(url: URL, connections: int, wait: float | None) -> Engine:
     if url.get_backend_name() == "postgresql":
+        # With its driver, which takes a tenth of the time to start an API process.
+        from models.store.postgresql import LOCK_SECONDS, connect_arguments, give_up_on_silence
+
         engine = create_engine(
             url,
             pool_size=connections,

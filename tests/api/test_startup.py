@@ -16,7 +16,7 @@ from models.store.migrate import migrate
 from tests.processes import fetch, free_bind, running
 from tests.waiting import wait_until
 
-HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "pyarrow", "onnx")
+HEAVY = ("tensorflow", "keras", "keras_tuner", "pandas", "sklearn", "pyarrow", "onnx", "psycopg")
 MAX_MEMORY = 150 * 1024**2  # bytes resident
 
 

@@ -1,0 +1,1 @@
+"""The contestants of `benchmarks.serving`, each the way its own documentation shows it."""
