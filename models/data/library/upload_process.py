@@ -19,7 +19,7 @@ from models.data.library.profile import ColumnProfile
 from models.data.library.sources import Source, SourceRecord, dump_source, load_source
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
-from models.store.limited import begin, run_limited
+from models.limited_process import begin, run_limited
 
 if TYPE_CHECKING:
     from models.data.library.storing import StoredRows

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models import errors
+from models.limited_process import begin, run_limited
 from models.registry.documents import Document
-from models.store.limited import begin, run_limited
 
 _SECONDS = 120.0  # that a graph may take to be read and run
 _UPLOADED, _GRAPH, _PAGE = "uploaded.onnx", "model.onnx", "README.md"
