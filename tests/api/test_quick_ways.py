@@ -42,7 +42,7 @@ def outcome(function: Any, *arguments: Any) -> str:
 
 
 def by_the_long_way(body: bytes) -> Any:
-    value = parsing._read_json(body, "The body", _refuse_constant)
+    value = parsing._read_json(body, "The body", parsing._refuse_constant)
     parsing.refuse_nul(value)
     parsing._check_depth(value, "The body")
     return value
