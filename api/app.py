@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def build_services(settings: Settings) -> Services:
     reader = JobReader(database, settings.resolved_trial_slots)
     predictions = PredictionEngine(files, settings.model_cache, settings.max_instances)
     metrics = ApiMetrics(partial(job_statistics, database), partial(disk_usage, database))
-    profile_of = partial(read_profile, files)
+    profile_of = lru_cache(maxsize=64)(partial(read_profile, files))
     prediction_log = PredictionLog(
         artifacts, predictions.signature, settings.prediction_log_seconds
     )

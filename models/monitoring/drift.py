@@ -19,6 +19,7 @@ MAX_OUTSIDE = 0.05  # share of values that training had not
 FALSE_ALARMS = 0.001  # probability of one, over all columns of rows that are as in training
 
 NO_DRIFT, DRIFT, NO_PROFILE, NOT_MEASURED = "no drift", "drift", "no profile", "not measured"
+UNKNOWN = "unknown: the training profile cannot be read now"
 
 
 @dataclass(frozen=True, slots=True)

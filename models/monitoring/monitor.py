@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from models.errors import NotFound
-from models.monitoring.drift import Drift, measure_drift
+from models.errors import NotFound, Unavailable
+from models.monitoring.drift import UNKNOWN, Drift, measure_drift
 from models.monitoring.feedback import Feedback, LiveScore
 from models.monitoring.figures import Figures
 from models.monitoring.storage import Period, read_figures
@@ -93,7 +93,11 @@ class Monitor:
         figures = Figures() if period is None else period.figures
         first = None if period is None else period.first
         seconds = 1.0 if first is None else max(1.0, (until - first).total_seconds())
-        profile = self._profile_of(record.model, record.version)
+        try:
+            profile = self._profile_of(record.model, record.version)
+            drift = measure_drift(profile, figures.columns, figures.observed)
+        except Unavailable:  # nothing else needs the artifact root
+            drift = Drift(figures.observed, UNKNOWN)
         return VersionMonitor(
             version=record.version,
             aliases=record.aliases,
@@ -102,7 +106,7 @@ class Monitor:
             figures=figures,
             live_score=score,
             test_score=record.metrics,
-            drift=measure_drift(profile, figures.columns, figures.observed),
+            drift=drift,
         )
 
 

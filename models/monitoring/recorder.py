@@ -12,7 +12,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from random import random
 from types import TracebackType
 from typing import Any
@@ -112,7 +111,7 @@ class Recorder:
         self.after: Callable[[Iterable[str]], None] = lambda _: None
         self.log = prediction_log
         self._database = database
-        self._profile_of = lru_cache(maxsize=64)(profile_of)
+        self._profile_of = profile_of
         self._every = every
         self._process = secrets.token_hex(8)
         self._pending: deque[Answered] = deque(maxlen=MAX_PENDING)

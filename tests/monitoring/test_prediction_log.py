@@ -16,6 +16,7 @@ from sqlalchemy import insert
 from models.data.columns import ColumnType
 from models.jobs.commands import JobCommands
 from models.monitoring.dataset import LoggedData
+from models.monitoring.drift import UNKNOWN
 from models.monitoring.log import LOGGED, LoggedAnswer, PredictionLog, log_file
 from models.monitoring.recorder import MAX_PENDING_BYTES, new_id
 from models.retention.collection import Collection
@@ -168,7 +169,8 @@ def test_an_artifact_root_that_is_away_fails_no_answer(
     with pytest.raises(Exception, match="artifact root"):
         flush(client)
     assert predict(client, ROWS[:1]).status_code == 200
-    assert monitored(client)["versions"][0]["requests"] == 2
+    (found,) = monitored(client)["versions"]
+    assert (found["requests"], found["drift"]["verdict"]) == (2, UNKNOWN)
     away.rename(root)
     flush(client)
     (table,) = tables(artifacts)
