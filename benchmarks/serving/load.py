@@ -13,8 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 _RECEIVE = 256 * 1024  # bytes
 _PATIENCE = 30.0  # seconds for a first answer, beyond those of the load
@@ -102,33 +105,45 @@ def is_whole(answer: bytes) -> bool:
 
 
 def generate(request: Request, connections: int, seconds: float) -> Measured:
-    """Apply the load from this process, with one thread."""
-    content, waits = request.content, []
-    selector = selectors.DefaultSelector()
-    for _ in range(connections):
-        client = socket.create_connection((request.host, request.port))
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(client, selectors.EVENT_READ, [b"", time.perf_counter()])
+    """Apply the load from this process, with one thread; raises as `apply_load`."""
+    with ExitStack() as opened:
+        clients = [
+            opened.enter_context(socket.create_connection((request.host, request.port)))
+            for _ in range(connections)
+        ]
+        selector = opened.enter_context(selectors.DefaultSelector())
+        for client in clients:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(client, selectors.EVENT_READ)
+        began = time.perf_counter()
+        waits = sorted(_repeat(request.content, clients, selector, began + seconds))
+        took = time.perf_counter() - began
+    return Measured(len(waits), took, waits[len(waits) // 2], waits[len(waits) * 99 // 100])
+
+
+def _repeat(
+    content: bytes, clients: list[socket.socket], selector: selectors.BaseSelector, end: float
+) -> Iterator[float]:
+    """Send `content` by each client whenever it is answered; yield the seconds of each answer."""
+    answers = dict.fromkeys(clients, b"")
+    sent = dict.fromkeys(clients, time.perf_counter())
+    is_answered = False
+    for client in clients:
         client.sendall(content)
-    began = time.perf_counter()
-    while (now := time.perf_counter()) < began + seconds or not waits:
-        if now > began + seconds + _PATIENCE:
+    while (now := time.perf_counter()) < end or not is_answered:
+        if now > end + _PATIENCE:
             raise RuntimeError("No answer came in time.")
-        for key, _ in selector.select(max(0.1, began + seconds - now)):
-            client, state = key.fileobj, key.data
-            piece = client.recv(_RECEIVE)  # type: ignore[union-attr]
+        for key, _ in selector.select(max(0.1, end - now)):
+            client = cast(socket.socket, key.fileobj)
+            piece = client.recv(_RECEIVE)
             if not piece:
                 raise ConnectionResetError("The server closed a connection.")
-            state[0] += piece
-            if is_whole(state[0]):
-                waits.append(time.perf_counter() - state[1])
-                state[:] = [b"", time.perf_counter()]
-                client.sendall(content)  # type: ignore[union-attr]
-    took = time.perf_counter() - began
-    for key in list(selector.get_map().values()):
-        key.fileobj.close()  # type: ignore[union-attr]
-    waits.sort()
-    return Measured(len(waits), took, waits[len(waits) // 2], waits[len(waits) * 99 // 100])
+            answers[client] += piece
+            if is_whole(answers[client]):
+                is_answered, now = True, time.perf_counter()
+                yield now - sent[client]
+                answers[client], sent[client] = b"", now
+                client.sendall(content)
 
 
 def _by_wrk(wrk: str, request: Request, connections: int, seconds: float) -> Measured:
