@@ -14,7 +14,11 @@ from api import parsing
 from api.schemas.predict import PredictSchema
 from models.errors import Invalid, Malformed
 
-ONCE = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DRAWN = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 scalars = (
     st.none()
@@ -48,7 +52,7 @@ def by_the_long_way(body: bytes) -> Any:
     return value
 
 
-@ONCE
+@DRAWN
 @given(body=bodies, place=st.integers(0, 100), inserted=damage)
 @example(body=b"", place=0, inserted=b"")
 @example(body=b"\xef\xbb\xbf[1]", place=0, inserted=b"")
@@ -80,7 +84,7 @@ members: st.SearchStrategy[Any] = st.fixed_dictionaries(
 )
 
 
-@ONCE
+@DRAWN
 @given(data=members | st.sampled_from([None, [], "text", 1]))
 def test_fields_of_a_prediction(data: Any) -> None:
     schema = PredictSchema()
