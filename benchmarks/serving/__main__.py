@@ -61,7 +61,7 @@ def measure(options: argparse.Namespace, wanted: list[Contestant], folder: Path)
                     None,
                 ) or stack.enter_context(start(contestant, folder, options.peers))
                 ask(server.request(contestant, 1))
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
                 figures.left_out[contestant.name] = str(error).strip().partition("\n")[0]
                 continue
             running[contestant.name] = contestant, server
