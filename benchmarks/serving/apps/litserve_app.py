@@ -15,8 +15,8 @@ class Predictor(litserve.LitAPI):
         """Load the graph."""
         self.graph = Graph()
 
-    def decode_request(self, request: Any) -> Any:
-        """Return the rows of a body."""
+    def decode_request(self, request):  # type: ignore[no-untyped-def]
+        """Return the rows of a body; LitServe takes an annotation for a form of the body."""
         return request["instances"]
 
     def predict(self, rows: Any) -> Any:
