@@ -48,6 +48,13 @@ WHOLE: dict[str, Any] = {
 LEARNING = ("bayesian", "tpe")
 
 
+def table(rows: int, labels: list[str] | None = None) -> dict[str, Any]:
+    """Return rows of a request, whose target is a number or one of `labels`."""
+    targets: list[Any] = list(labels or (row * 0.5 for row in range(rows)))
+    records = [{"x": row, "z": row % 7, "y": y} for row, y in enumerate(targets)]
+    return {"records": records}
+
+
 def start(client: FlaskClient, **changes: Any) -> dict[str, Any]:
     response = client.post("/tune", json=MINIMAL | changes)
     assert response.status_code == 202, response.get_json()
@@ -134,10 +141,37 @@ def test_the_old_name_of_the_target_score_is_still_accepted(app_client: FlaskCli
 
 
 def test_cross_validation_trains_the_winner_anew(app_client: FlaskClient) -> None:
-    assert start(app_client)["refit"] is None
+    holdout = {"method": "holdout"}
+    assert start(app_client, evaluation=holdout)["refit"] is None
     assert start(app_client, refit=False)["refit"] is False
-    assert start(app_client, refit=True)["refit"] is True
+    assert start(app_client, evaluation=holdout, refit=True)["refit"] is True
     assert start(app_client, evaluation={"method": "cv", "folds": 3})["refit"] is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({}, "cv"),
+        ({"evaluation": {"folds": 3}}, "cv"),
+        ({"evaluation": {"validation_fraction": 0.2}}, "holdout"),
+        ({"refit": False}, "holdout"),
+        ({"pruning": {"rule": "median"}}, "holdout"),
+        ({"strategy": "hyperband"}, "holdout"),
+        ({"dataset": table(49)}, "holdout"),
+        ({"dataset": table(50)}, "cv"),
+        ({"dataset": table(2000)}, "cv"),
+        ({"dataset": table(2001)}, "holdout"),
+        ({"dataset": table(60, labels=["a"] * 55 + ["b"] * 5), "task": "binary"}, "holdout"),
+        ({"dataset": table(60, labels=["a"] * 54 + ["b"] * 6), "task": "binary"}, "cv"),
+        ({"evaluation": {"group": "x"}, "dataset": table(60)}, "holdout"),
+    ],
+)
+def test_small_tables_are_cross_validated(
+    app_client: FlaskClient, changes: dict[str, Any], method: str
+) -> None:
+    target = "y" if isinstance(changes.get("dataset"), dict) else "target"
+    asked = start(app_client, target=target, **changes)["request"]
+    assert asked["evaluation"]["method"] == method
 
 
 def test_all_rows_are_trained_on_where_nothing_shall_be_held_out(app_client: FlaskClient) -> None:

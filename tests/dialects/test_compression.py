@@ -1,6 +1,7 @@
 """Large answers of text are compressed for clients that accept it."""
 
 import gzip
+import re
 from typing import Any
 
 import pytest
@@ -22,6 +23,11 @@ def ask(
     return response
 
 
+def stable(answer: bytes) -> bytes:
+    """Return an answer but for its id."""
+    return re.sub(rb'"prediction_id":"\w+"', b"", answer)
+
+
 @pytest.mark.parametrize("accept", ["application/json", "text/csv"])
 def test_a_large_answer_is_compressed_if_that_is_accepted(api: FlaskClient, accept: str) -> None:
     plain = ask(api, None, accept)
@@ -30,12 +36,12 @@ def test_a_large_answer_is_compressed_if_that_is_accepted(api: FlaskClient, acce
         packed = ask(api, coding, accept)
         assert packed.headers["Content-Encoding"] == "gzip"
         assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data)
-        assert gzip.decompress(packed.data) == plain.data
+        assert stable(gzip.decompress(packed.data)) == stable(plain.data)
         assert {"Accept", "Accept-Encoding"} <= set(packed.headers["Vary"].split(", "))
     for coding in ("identity", "br", "gzip;q=0"):
         other = ask(api, coding, accept)
         assert "Content-Encoding" not in other.headers
-        assert other.data == plain.data
+        assert stable(other.data) == stable(plain.data)
 
 
 def test_small_answers_and_binary_ones_are_not(api: FlaskClient) -> None:

@@ -14,10 +14,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from models.data.library.catalog import DatasetCatalog, DatasetRecord
 from models.data.library.profile import preview
-from models.data.library.sources import Source, SourceRecord, read_source
+from models.data.library.sources import Source, SourceRecord, StoredTable, read_source
 from models.data.library.turns import LARGE_BYTES, LARGE_CELLS, Turns
 from models.data.library.upload_process import (
-    StoredTable,
     UploadTask,
     store_in_process,
     store_table_in_process,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from types import NoneType
@@ -51,6 +51,14 @@ class Source:
         """What is to be kept in the catalog."""
         digest = hashlib.sha256(self.content).hexdigest()
         return SourceRecord(self.filename, self.content_type, self.is_inline, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """Rows that are stored as a file has them."""
+
+    rows: int
+    columns: Mapping[str, Sequence[int] | None]  # the shape of images; None for others
 
 
 def read_source(artifacts: Artifacts, name: str, record: SourceRecord) -> Source:

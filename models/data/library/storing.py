@@ -11,9 +11,8 @@ from models.data.formats.limits import TableLimits
 from models.data.formats.reading import read_file, read_rows, read_table
 from models.data.library.pieces import write_rows
 from models.data.library.profile import ColumnProfile, profile
-from models.data.library.sources import Source, SourceRecord
+from models.data.library.sources import Source, SourceRecord, StoredTable
 from models.data.library.storage import write_dataset
-from models.data.library.upload_process import StoredTable
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning
 from models.store.artifacts import Artifacts

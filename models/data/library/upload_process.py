@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from shutil import copyfileobj
 from typing import IO, TYPE_CHECKING, Any
@@ -16,7 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 from models import errors
 from models.data.columns import dump_columns, load_columns
 from models.data.library.profile import ColumnProfile
-from models.data.library.sources import Source, SourceRecord, dump_source, load_source
+from models.data.library.sources import (
+    Source,
+    SourceRecord,
+    StoredTable,
+    dump_source,
+    load_source,
+)
 from models.data.table import ReadOptions
 from models.data.warnings import DataWarning, WarningCode
 from models.limited_process import begin, run_limited
@@ -35,14 +41,6 @@ _ERRORS: tuple[type[errors.LuthierError], ...] = (
     errors.Unavailable,
     errors.ArtifactError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTable:
-    """Rows that are stored as a file has them."""
-
-    rows: int
-    columns: Mapping[str, Sequence[int] | None]  # the shape of images; None for others
 
 
 @dataclass(frozen=True, slots=True)
