@@ -1,7 +1,9 @@
 """Rows that come as NumPy arrays, and predictions that go out as arrays."""
 
 import io
+import lzma
 import math
+import tokenize
 import zipfile
 import zlib
 from typing import Any
@@ -22,9 +24,15 @@ _UNREADABLE = (
     EOFError,
     NotImplementedError,
     RuntimeError,
+    OSError,  # of bzip2
+    lzma.LZMAError,
     zipfile.BadZipFile,
     zlib.error,
 )
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)  # halves of pairs
+# What numpy raises for a header that is no dictionary of descr, fortran_order and shape.
+_NO_HEADER = (ValueError, TypeError, MemoryError, RecursionError, tokenize.TokenError)
 
 
 def read_npy(content: bytes, path: str = "body") -> Array:
@@ -39,7 +47,7 @@ def read_npy(content: bytes, path: str = "body") -> Array:
         if version != (1, 0):
             read = np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = read(file)
-    except ValueError as error:
+    except _NO_HEADER as error:
         raise Invalid.at(path, f"It is not an NPY file: {error}") from None
     if dtype.hasobject:
         raise Invalid.at(path, "It holds pickled objects, which are not read.")
@@ -47,7 +55,10 @@ def read_npy(content: bytes, path: str = "body") -> Array:
     if len(content) - file.tell() != size or not dtype.itemsize:
         raise Invalid.at(path, f"An array of shape {shape} and type {dtype} has {size:,} bytes.")
     array = np.frombuffer(content, dtype, offset=file.tell())
-    return array.reshape(shape, order="F" if is_fortran else "C")
+    try:
+        return array.reshape(shape, order="F" if is_fortran else "C")
+    except (ValueError, TypeError):  # such as two sides of -1, whose product is 1
+        raise Invalid.at(path, f"There is no array of the shape {shape}.") from None
 
 
 def read_npz(content: bytes, found: Services) -> dict[str, Array]:
@@ -99,7 +110,10 @@ def cells_of(name: str, array: Array, signature: Signature) -> Cells:
             array = array[:, 0]
         if array.ndim != 1:
             raise Invalid.at(path, f"Expected one cell a row, not the shape {array.shape}.")
-    if array.dtype.kind in "fiubOU":
+    if array.dtype.kind in "fiubO":
+        return array
+    if array.dtype.kind == "U":
+        _check_texts(array, path)
         return array
     if array.dtype.kind == "M":
         return [None if np.isnat(cell) else str(cell) for cell in array]
@@ -109,6 +123,14 @@ def cells_of(name: str, array: Array, signature: Signature) -> Cells:
         except UnicodeDecodeError:
             raise Invalid.at(path, "Holds bytes that are not UTF-8.") from None
     raise Invalid.at(path, f"Arrays of type {array.dtype} are not read.")
+
+
+def _check_texts(array: Array, path: str) -> None:
+    """Raise Invalid for an array of texts with a number that is no character."""
+    codes = np.dtype(np.uint32).newbyteorder(array.dtype.byteorder)
+    numbers = array.ravel().view(codes) if array.dtype.itemsize else np.empty(0, codes)
+    if ((numbers > _LAST_CHARACTER) | (numbers - _SURROGATES.start < len(_SURROGATES))).any():
+        raise Invalid.at(path, "Holds numbers that are no characters.")
 
 
 def _matrix(array: Array, signature: Signature) -> Rows:

@@ -43,6 +43,7 @@ blueprint = Blueprint(
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+_MAX_DIGITS = 18  # of it
 
 _PLACES = {"": "/models/<model>", "_version": "/models/<model>/versions/<version>"}
 _FIELDS = frozenset({"id", "parameters", "inputs", "outputs"})
@@ -217,7 +218,7 @@ def infer(model: str, version: str | None = None) -> Response:
     flags = [None] * len(outputs) if requested is None else [flag for _, flag in requested]
     head = {"model_name": model, "model_version": str(found.version)}
     if document.get("id") is not None:
-        head["id"] = str(document["id"])
+        head["id"] = document["id"]
     return _response(head, outputs, [bool(is_binary if flag is None else flag) for flag in flags])
 
 
@@ -227,13 +228,16 @@ def _read_body() -> tuple[dict[str, Any], memoryview]:
     length = len(body)
     text = request.headers.get(HEADER_LENGTH)
     if text is not None:
-        if not (text.isascii() and text.isdecimal()) or int(text) > length:
+        is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+        if not is_number or int(text) > length:
             raise Malformed(f"{HEADER_LENGTH} is not a number of bytes of the body.")
         length = int(text)
     document = parse_json(body[:length], nan_is_null=True)
     if not isinstance(document, dict):
         raise Malformed("The body is not a JSON object.")
     _refuse_unknown(document, _FIELDS, "")
+    if not isinstance(document.get("id"), str | None):
+        raise Invalid.at("id", "Must be a text.")
     return document, memoryview(body)[length:]
 
 

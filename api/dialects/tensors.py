@@ -44,6 +44,8 @@ _JSON_TYPES: Mapping[str, frozenset[type]] = {
 _TEXTS = frozenset({str, type(None)})
 _PARAMETERS = PredictParameters()
 _LENGTH = struct.Struct("<I")
+_MAX_SIDES = 8  # of an image are four
+_MAX_ELEMENTS = 2**31 - 1
 _COLUMN_TYPES = {
     ColumnType.NUMBER: "FP64",
     ColumnType.BOOLEAN: "BOOL",
@@ -78,6 +80,11 @@ def check_shape(name: str, shape: Any) -> tuple[int, ...]:
     )
     if not is_shape or not shape:
         raise Invalid.at(f"inputs.{name}.shape", "Expected a list of sizes from 0 up.")
+    if len(shape) > _MAX_SIDES or math.prod(max(1, size) for size in shape) > _MAX_ELEMENTS:
+        raise Invalid.at(
+            f"inputs.{name}.shape",
+            f"Expected at most {_MAX_SIDES} sizes, of {_MAX_ELEMENTS:,} elements together.",
+        )
     return tuple(shape)
 
 

@@ -150,6 +150,51 @@ def test_arrays_that_do_not_fit_are_refused(api: FlaskClient) -> None:
     assert "model" in post(api, npy(MATRIX), NPY, "").get_json()["errors"]
 
 
+def header(described: str, content: bytes = b"") -> bytes:
+    """Return an NPY file with any header."""
+    line = described.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line + content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1)}", bytes(8)),
+        header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': (0, {10**30})}}"),
+        header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': {(1,) * 70}}}", bytes(8)),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}", bytes(8)),
+        header("{'descr': ('<f8', (2,)), 'fortran_order': False, 'shape': (1,)}", bytes(16)),
+        header("{'descr': (((("),
+        header("{1: 2, 'a': 3}"),
+        header("-" * 9000 + "1"),
+    ],
+)
+def test_hostile_headers_are_refused(api: FlaskClient, body: bytes) -> None:
+    response = post(api, body, NPY)
+    assert response.status_code == 422, response.text
+    assert "body" in response.get_json()["errors"]
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_archives_are_refused(api: FlaskClient, packing: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        archive.writestr("area.npy", npy(np.arange(500.0)))
+    content = bytearray(file.getvalue())
+    content[50:70] = b"\xff" * 20
+    response = post(api, bytes(content), NPZ)
+    assert response.status_code == 422, response.text
+    assert "body" in response.get_json()["errors"]
+
+
+@pytest.mark.parametrize("number", [0xFFFFFFFF, 0x110000, 0xD800])
+def test_numbers_that_are_no_characters_are_refused(api: FlaskClient, number: int) -> None:
+    towns = np.array([number] * 4, np.uint32).view("<U1")
+    response = post(api, npz(**COLUMNS | {"town": towns}), NPZ)
+    assert response.status_code == 422, response.text
+    assert "columns.town" in response.get_json()["errors"]
+
+
 def test_what_unpacks_to_too_much_is_not_unpacked(api: FlaskClient) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -167,6 +167,10 @@ def test_binary_data_in_and_out(api: FlaskClient) -> None:
         ({"inputs": [tensor("a", "FP64", [1, 2, 3], [1, 3])]}, "4 columns"),
         ({"inputs": [tensor("a", "FP64", [], [0, 4])]}, "at least one row"),
         ({"inputs": [tensor("a", "FP64", [1], [])]}, "shape"),
+        ({"inputs": [tensor("a", "FP64", [], [0, 10**30])]}, "inputs.a.shape"),
+        ({"inputs": [tensor("a", "FP64", [1, 2], [10**3000, 10**3000])]}, "inputs.a.shape"),
+        ({"inputs": [tensor("area", "FP64", [1], [1] * 70)]}, "inputs.area.shape"),
+        ({"inputs": of_rows(ROWS), "id": {}}, "id: Must be a text"),
         ({"inputs": of_rows(ROWS), "outputs": [{"name": "nothing"}]}, "no output 'nothing'"),
         ({"inputs": of_rows(ROWS), "parameters": {"priority": 1}}, "parameters.priority"),
         ({"inputs": of_rows(ROWS), "parameters": {"threshold": 0.5}}, "threshold"),
@@ -199,7 +203,7 @@ def test_binary_data_that_does_not_fit_is_refused(api: FlaskClient) -> None:
     for content in (b"abc", struct.pack("<I", 9) + b"a", struct.pack("<I", 1) + b"\xff"):
         response = binary(api, document(len(content), "BYTES"), content, path=kinds)
         assert "BYTES" in error_of(response, 400)
-    for length in ("x", "-1", "9999999"):
+    for length in ("x", "-1", "9999999", "9" * 5000):
         response = api.post(f"{kinds}/infer", data=b"{}", headers={LENGTH: length})
         assert LENGTH in error_of(response, 400)
 
