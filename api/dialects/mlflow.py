@@ -129,7 +129,7 @@ def _read_rows() -> Rows | RowsOf:
             f"The body's content type is {request.mimetype}; send application/json or {_CSV}."
         )
     body = json_object(*_FORMATS, "params")
-    if body.get("params"):
+    if body.get("params") not in (None, {}):
         raise Invalid.at("params", "No model here has parameters.")
     name = only_one(body, *_FORMATS)
     if name == "dataframe_split":

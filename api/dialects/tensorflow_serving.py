@@ -162,7 +162,8 @@ def regress(model: str, version: int | None = None, label: str | None = None) ->
 
 def _ask_examples(model: str, version: int | None, label: str | None) -> Prediction:
     body = json_object("signature_name", "context", "examples")
-    context, examples = body.get("context") or {}, body.get("examples")
+    context, examples = body.get("context"), body.get("examples")
+    context = {} if context is None else context
     if not isinstance(context, dict):
         raise Invalid.at("context", "Expected an object of cells by column.")
     if not isinstance(examples, list) or any(not isinstance(row, dict) for row in examples):
@@ -177,8 +178,8 @@ def _ask_examples(model: str, version: int | None, label: str | None) -> Predict
 def _ask(
     rows: RowsOf, body: dict[str, Any], model: str, version: int | None, label: str | None
 ) -> Prediction:
-    name = body.get("signature_name") or SIGNATURE_NAME
-    if name != SIGNATURE_NAME:
+    name = body.get("signature_name")
+    if name not in (None, "", SIGNATURE_NAME):
         raise Invalid.at(
             "signature_name", f'Serving signature name: "{name}" not found in signature def'
         )

@@ -132,6 +132,7 @@ def test_probes_say_what_is_missing(
         ({"dataframe_split": {"data": [[1]], "rows": 1}}, "rows"),
         ({"inputs": {"area": 1}}, "inputs.area"),
         ({"instances": ROWS, "params": {"temperature": 1}}, "params"),
+        ({"instances": ROWS, "params": []}, "params"),
         ({"dataframe_records": ROWS, "rows": 1}, "rows"),
     ],
 )

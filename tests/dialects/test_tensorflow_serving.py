@@ -151,6 +151,7 @@ def test_columns_that_differ_may_be_allowed_in_the_query(api: FlaskClient) -> No
         ({}, "Expected one of"),
         ([1], "not a JSON object"),
         ({"instances": ROWS, "rows": 1}, "rows"),
+        ({"instances": ROWS, "signature_name": 0}, "signature_name"),
         ({"instances": ROWS, "signature_name": "other"}, 'Serving signature name: "other"'),
         ({"instances": [{**ROWS[0], "town": {"b64": "?"}}]}, "Base64"),
     ],
