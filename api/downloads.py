@@ -56,9 +56,11 @@ def send_file(name: str, entry: Mapping[str, Any], pieces: CheckedPieces) -> Res
     response.set_etag(sha256)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     # RFC 9110, section 13.2.2: a range is only looked at where the client lacks the file.
-    is_known = request.if_none_match.contains_weak(sha256)
+    # Section 14.2: it counts for GET alone, and only in a unit that is known.
+    takes_range = request.method == "GET" and request.headers.get("Range", "").startswith("bytes=")
+    takes_range = takes_range and not request.if_none_match.contains_weak(sha256)
     response.make_conditional(
-        request, accept_ranges=True, complete_length=None if is_known else size
+        request, accept_ranges=True, complete_length=size if takes_range else None
     )
     if response.status_code == HTTPStatus.PRECONDITION_FAILED:
         raise PreconditionFailed(f"The ETag of {name} is {sha256}.")

@@ -102,7 +102,7 @@ def test_a_download_goes_on_only_while_the_file_is_the_same(app_client: FlaskCli
     assert (other.status_code, other.data) == (200, CONTENT)
 
 
-@pytest.mark.parametrize("wanted", ["bytes=9999999-", "bytes=9-3", "lines=1-2", "bytes=0-1,4-5"])
+@pytest.mark.parametrize("wanted", ["bytes=9999999-", "bytes=9-3", "bytes=0-1,4-5"])
 @pytest.mark.usefixtures("files")
 def test_a_range_that_cannot_be_served(
     app_client: FlaskClient, refused: Refused, wanted: str
@@ -110,6 +110,15 @@ def test_a_range_that_cannot_be_served(
     response = app_client.get(URL, headers={"Range": wanted})
     refused(response, 416)
     assert response.headers["Content-Range"] == f"bytes */{len(CONTENT)}"
+
+
+@pytest.mark.usefixtures("files")
+def test_a_range_of_head_or_in_another_unit_is_ignored(app_client: FlaskClient) -> None:
+    response = app_client.get(URL, headers={"Range": "lines=1-2"})
+    assert (response.status_code, response.data) == (200, CONTENT)
+    response = app_client.head(URL, headers={"Range": "bytes=0-9"})
+    assert (response.status_code, response.headers["Accept-Ranges"]) == (200, "bytes")
+    assert response.headers["Content-Length"] == str(len(CONTENT))
 
 
 def test_head_and_conditions_read_nothing(
