@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
+from sqlalchemy.exc import SQLAlchemyError
 
 from api import openapi, parsing
 from api.dialects import mlflow, open_inference, tensorflow_serving
@@ -42,6 +44,7 @@ from models.batches.submission import BatchSubmission
 from models.data.library.catalog import DatasetCatalog
 from models.data.library.library import DatasetLibrary
 from models.data.library.turns import Turns
+from models.errors import NotFound
 from models.jobs.commands import JobCommands
 from models.jobs.forecast.forecaster import Forecaster
 from models.jobs.reader import JobReader, job_statistics
@@ -167,6 +170,16 @@ def _cache(settings: Settings, artifacts: Artifacts) -> FileCache | None:
     return FileCache(Path(settings.data) / "cache", settings.file_cache)
 
 
+def _is_gone(catalog: ModelCatalog, model: str) -> bool:
+    """Return whether a model was deleted; not while the database is away."""
+    with suppress(SQLAlchemyError):
+        try:
+            catalog.numbers(model)
+        except NotFound:
+            return True
+    return False
+
+
 def build_services(settings: Settings) -> Services:
     """Return the parts of one process over the database and artifacts that `settings` name."""
     # One for each upload, and five for what goes on beside requests: the check of readiness, the
@@ -187,7 +200,10 @@ def build_services(settings: Settings) -> Services:
     metrics = ApiMetrics(partial(job_statistics, database), partial(disk_usage, database))
     profile_of = lru_cache(maxsize=64)(partial(read_profile, files))
     prediction_log = PredictionLog(
-        artifacts, predictions.signature, settings.prediction_log_seconds
+        artifacts,
+        predictions.signature,
+        settings.prediction_log_seconds,
+        partial(_is_gone, models),
     )
     recorder = Recorder(database, profile_of, prediction_log, settings.monitoring_seconds)
     feedback = Feedback(database, predictions, recorder)

@@ -22,7 +22,7 @@ import numpy as np
 
 from models.data.columns import ColumnType
 from models.data.preparation.tasks import ClassLabel
-from models.errors import ArtifactError, Unavailable
+from models.errors import ArtifactError, NotFound, Unavailable
 from models.registry.catalog.catalog import log_folder
 from models.serving.engine import Prediction
 from models.serving.signature import InputColumn, Signature
@@ -85,7 +85,8 @@ class PredictionLog:
     """Writes the log of one process, and finds answers in those of all.
 
     A file is written `seconds` after its first answer, or with MAX_ROWS rows. `signature_of` reads
-    that of a version. Threads may share a log.
+    that of a version. Answers of a model that `is_gone` meanwhile are dropped. Threads may share a
+    log.
     """
 
     def __init__(
@@ -93,10 +94,12 @@ class PredictionLog:
         artifacts: Artifacts,
         signature_of: Callable[[str, int], Signature],
         seconds: float,
+        is_gone: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.seconds = seconds
         self._artifacts = artifacts
         self._signature_of = signature_of
+        self._is_gone = is_gone
         self._waiting: dict[tuple[str, int], _Waiting] = {}
         self._lock = threading.Lock()
 
@@ -124,9 +127,12 @@ class PredictionLog:
                 if not whole and not is_due:
                     continue
                 try:
-                    self._write(*key, waiting.answers)
+                    if not self._is_gone(key[0]):
+                        self._write(*key, waiting.answers)
                 except Unavailable:
                     raise
+                except NotFound as error:  # its version was deleted, and is not loaded
+                    log.info("%d answers are not logged: %s", waiting.rows, error)
                 except Exception:  # it would fail again, for ever
                     log.exception("%d answers of %s could not be logged", waiting.rows, key)
                 del self._waiting[key]

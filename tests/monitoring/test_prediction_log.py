@@ -202,8 +202,12 @@ def test_a_deleted_model_leaves_no_log(
     flush(client)
     remover = Remover(database, artifacts)
     assert Collection(artifacts, remover).find(0) == []
+    predict(client, ROWS[:1])
+    client.application.extensions["luthier"].recorder.flush()
     Deletion(database, JobCommands(database, artifacts), remover).model("m")
     assert artifacts.names("logs") == []
+    flush(client)
+    assert artifacts.names("logs") == [], "it was in memory"
 
 
 @pytest.mark.parametrize(
