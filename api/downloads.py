@@ -34,7 +34,10 @@ HEADERS: list[dict[str, Any]] = [
 """Parameters of an operation that answers by `send_file`."""
 
 RESPONSES: dict[int, Any] = {
-    206: {"description": "The range of the file that was asked for"},
+    206: {
+        "description": "The range of the file that was asked for",
+        "content": {_BINARY: {"schema": {"type": "string", "format": "binary"}}},
+    },
     304: {"description": "The client has the file"},
     412: {"description": "The file is not that of `If-Match`"},
     416: {"description": "The file has no such range"},

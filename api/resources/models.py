@@ -228,5 +228,5 @@ def remove_version(model: str, version: int) -> None:
 @blueprint.route("/<model>/aliases/<alias>", methods=["DELETE"])
 @blueprint.response(204)
 def remove_alias(model: str, alias: str) -> None:
-    """Delete an alias and its history."""
+    """Delete an alias; the list of its moves stays."""
     services().deletion.alias(model, alias)
