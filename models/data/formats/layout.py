@@ -15,7 +15,6 @@ Row = Sequence[bytes]
 _MAX_HEADER = 6  # rows at the top that may be part of a header
 _TYPED_SHARE = 0.65  # of the present cells of a column, which makes it one of numbers or moments
 _MAX_NAME_WORDS = 6  # a longer text above names is a title
-_COMMENT = (b"#", b"%", b"//", b"--", b"@", b"*")
 _FOOTER = re.compile(
     rb"(?:grand |sub)?totals?\b|sum(?:me)?\b|average\b|mean\b|gesamt|sources?\b|notes?\b|quelle"
     rb"|footnote|\*|\(?c\)|\xc2\xa9|http",
