@@ -122,7 +122,7 @@ def _width(raw: onnx.ModelProto, signature: Document, answer: Answer) -> int:
     """Run the graph on a few equal rows; return how many numbers its answer has a row."""
     loaded = _loaded(raw.SerializeToString(), signature, "")
     rows = 3
-    feed = loaded.signature.feed([signature["sample"]] * rows)
+    feed = _feed(loaded, signature, rows)
     found = np.asarray(_answers(loaded, feed))
     if found.dtype.kind not in "fiu" or found.shape[:1] != (rows,) or found.size == 0:
         raise Invalid.at(
@@ -145,15 +145,19 @@ def _width(raw: onnx.ModelProto, signature: Document, answer: Answer) -> int:
 def _run(content: bytes, signature: Document, model: str) -> None:
     """Answer the sample as a version would, and look at the answers of random rows."""
     loaded = _loaded(content, signature, model)
-    loaded.answer(loaded.signature.feed([signature["sample"]]))
-    feed = loaded.signature.feed([signature["sample"]] * _ROWS)
+    sample = _feed(loaded, signature)
+    if not np.isfinite(loaded.outputs(sample)).all():
+        raise Invalid.at(
+            "request.sample", "Has no finite answer: give a row that the graph can answer."
+        )
+    feed = _feed(loaded, signature, _ROWS)
     generator = np.random.default_rng(0)
     for name, cells in feed.items():
         if cells.dtype != object:
             feed[name] = np.floor(generator.normal(0, 10, cells.shape)).astype(cells.dtype)
     if not loaded.signature.classes:
         return
-    samples = [loaded.signature.feed([signature["sample"]])]
+    samples = [sample]
     try:
         _answers(loaded, feed)
         samples.append(feed)
@@ -161,6 +165,17 @@ def _run(content: bytes, signature: Document, model: str) -> None:
         pass  # such as numbers that are places of a table
     for each in samples:
         _check_probabilities(np.asarray(_answers(loaded, each)))
+
+
+def _feed(loaded: LoadedVersion, signature: Document, rows: int = 1) -> dict[str, Any]:
+    """Return the inputs for the sample row, so many times; raise Invalid at `request.sample`."""
+    try:
+        loaded.signature.feed([signature["sample"]])
+    except Invalid as error:
+        first = "instances.0"
+        paths = {path.replace(first, "request.sample", 1): path for path in error.errors}
+        raise Invalid({path: error.errors[old] for path, old in paths.items()}) from None
+    return loaded.signature.feed([signature["sample"]] * rows)
 
 
 def _check_probabilities(found: np.ndarray[Any, Any]) -> None:
