@@ -39,6 +39,14 @@ class StrictParser(FlaskParser):
         "query": ma.RAISE,
     }
 
+    def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """Return the query; raise Invalid for a parameter that is given twice and is no list."""
+        fields = schema.fields
+        for name, texts in req.args.lists():
+            if len(texts) > 1 and not isinstance(fields.get(name), ma.fields.List):
+                raise Invalid.at(name, "Give it once.")
+        return super().load_querystring(req, schema)
+
     def _raw_load_json(self, req: flask.Request) -> Any:
         assert isinstance(req, LimitedRequest)
         body = req.read_whole()

@@ -206,6 +206,8 @@ def model_ready(model: str, version: str | None = None) -> dict[str, Any]:
 )
 def infer(model: str, version: str | None = None) -> Response:
     """Predict rows that come as a tensor for each column."""
+    if request.args:
+        raise Invalid({name: ["Give it in `parameters`."] for name in request.args})
     document, binary = _read_body()
     parameters = dict(_members(document, "parameters", dict) or {})
     is_binary = _flag(parameters.pop("binary_data_output", None), "binary_data_output")

@@ -140,6 +140,12 @@ def test_what_does_not_fit_is_refused(api: FlaskClient, body: Any, said: str) ->
     assert said in refused(api.post(PATH, json=body), 400, "BAD_REQUEST")
 
 
+def test_a_parameter_comes_once(api: FlaskClient) -> None:
+    response = api.post("/invocations?model=flats&model=kinds", json={"dataframe_records": ROWS})
+    assert response.status_code == 400
+    assert "model: Give it once." in response.get_json()["message"]
+
+
 def test_other_content_is_refused(api: FlaskClient) -> None:
     text = api.post(PATH, data=b"<rows/>", content_type="text/xml")
     assert "text/csv" in refused(text, 415, "BAD_REQUEST")

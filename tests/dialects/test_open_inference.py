@@ -185,6 +185,11 @@ def test_what_does_not_fit_is_refused(api: FlaskClient, change: Any, said: str) 
     assert said in error_of(api.post(f"{FLATS}/infer", json=change), 400)
 
 
+def test_a_query_is_refused(api: FlaskClient) -> None:
+    response = api.post(f"{FLATS}/infer?missing_columns=null", json={"inputs": of_rows(ROWS)})
+    assert "missing_columns: Give it in `parameters`." in error_of(response, 400)
+
+
 def test_binary_data_that_does_not_fit_is_refused(api: FlaskClient) -> None:
     def document(size: Any, datatype: str = "FP64") -> dict[str, Any]:
         parameters = {"binary_data_size": size}
