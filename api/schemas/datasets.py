@@ -76,6 +76,9 @@ class InlineDatasetSchema(ma.Schema):
             if data.get(name) not in (None, {}, ReadOptions()):
                 where = "without" if is_log else "only with"
                 raise ma.ValidationError(f"Give it {where} from_log.", name)
+        since, until = data.get("since"), data.get("until")
+        if since is not None and until is not None and until <= since:
+            raise ma.ValidationError("Must be later than since.", "until")
 
 
 class FrequentValueSchema(ma.Schema):

@@ -1,6 +1,7 @@
 """Which version answers a request, from a table in memory that follows the database."""
 
 import logging
+import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate, islice
 from random import random
-from threading import Lock
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
@@ -97,7 +97,7 @@ class RoutingTable:
         self._table: _Table | None = None
         self._checked = self._renew_at = float("-inf")  # by the monotonic clock
         self._is_away = False  # whether the database did not answer the last time
-        self._asking, self._reading = Lock(), Lock()
+        self._asking, self._reading = threading.Lock(), threading.Lock()
         self._pending: Future[None] | None = None  # the last look for changes
         self._reader = ThreadPoolExecutor(1, "routes")
         self._warmer = ThreadPoolExecutor(1, "warm")
@@ -133,7 +133,8 @@ class RoutingTable:
         try:
             self._read()
         except Exception as error:
-            self._lose(error)
+            if threading.main_thread().is_alive():  # else the process ends, and nothing can start
+                self._lose(error)
 
     def refresh_soon(self) -> "Future[None]":
         """Do so in the background, unless that is under way."""

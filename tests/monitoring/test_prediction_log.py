@@ -260,6 +260,8 @@ def test_logged_rows_with_their_truth_are_a_dataset(
         422,
     )
 
+    never = {"since": "2020-01-02T00:00:00Z", "until": "2020-01-01T00:00:00Z"}
+    assert list(refused(client.post("/datasets", json=never | {"from_log": "m"}), 422)) == ["until"]
     early = {"from_log": "m", "until": "2020-01-01T00:00:00Z"}
     assert list(refused(client.post("/datasets", json=early), 422)) == ["from_log"]
     late = {"from_log": "m", "since": "2020-01-01T00:00:00Z"}

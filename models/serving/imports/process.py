@@ -72,6 +72,9 @@ def main() -> None:
         answer = {"invalid": error.errors}
     except MemoryError:
         answer = {"memory": True}
+    except Exception as error:  # of onnx or ONNX Runtime: whatever it is, it is the graph's
+        told = f"It cannot be used: {type(error).__name__}: {error}"
+        answer = {"memory": True} if "alloc" in told else {"invalid": {"file": [told]}}
     json.dump(answer, sys.stdout)
 
 
