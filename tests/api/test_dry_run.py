@@ -36,7 +36,8 @@ def plan(http: httpx.Client) -> Any:
     """Ask for a dry run of a job on diabetes with these changes."""
 
     def ask(**changes: Any) -> dict[str, Any]:
-        body = DIABETES | {"search_space": SPACE} | changes
+        holdout = {"evaluation": {"method": "holdout"}}
+        body = DIABETES | {"search_space": SPACE} | holdout | changes
         response = http.post("/tune?dry_run=true", json=body)
         assert response.status_code == 200, response.json()
         found = response.json()
@@ -51,13 +52,14 @@ def plan(http: httpx.Client) -> Any:
     ("changes", "trials", "runs"),
     [
         ({"strategy": "grid"}, 4, 1),
+        ({"strategy": "grid", "evaluation": {}}, 4, 5),
         (IMAGES, 2, 1),
         ({"strategy": "grid", "search_space": ENCODINGS}, 4, 1),
         ({"strategy": "grid", "evaluation": {"method": "cv", "folds": 3}}, 4, 3),
         ({"strategy": "grid", "executions_per_trial": 2}, 4, 2),
         ({"strategy": {"name": "manual", "trials": [{"units": 8}, {"units": 9}]}}, 2, 1),
     ],
-    ids=["mlp", "cnn", "encodings", "cross-validation", "executions", "manual"],
+    ids=["mlp", "small", "cnn", "encodings", "cross-validation", "executions", "manual"],
 )
 def test_a_dry_run_foresees(plan: Any, changes: Any, trials: int, runs: int) -> None:
     forecast = plan(**changes)["forecast"]

@@ -30,6 +30,7 @@ REQUEST = {
     "search_space": SPACE,
     "strategy": "grid",
     "budget": {"epochs": 3},
+    "evaluation": {"method": "holdout"},
     "executions_per_trial": 2,
     "parallelism": 1,
 }

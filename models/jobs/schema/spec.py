@@ -142,7 +142,7 @@ class JobSpecSchema(ma.Schema):
         ),
     )
     budget = ma.fields.Nested(BudgetSchema, load_default=lambda: BudgetSchema().load({}))
-    evaluation = ma.fields.Nested(EvaluationSchema, load_default=Evaluation("auto"))
+    evaluation = ma.fields.Nested(EvaluationSchema, load_default=lambda: Evaluation("auto"))
     executions = StrictInteger(
         data_key="executions_per_trial",
         load_default=1,
