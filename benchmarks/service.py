@@ -69,6 +69,7 @@ def _job(
         "target": "target",
         "search_space": dict(space),
         "strategy": strategy,
+        "evaluation": {"method": "holdout"},
         "budget": {"max_trials": trials, "epochs": epochs, **budget},
         "early_stopping": None,
         "reuse": False,

@@ -17,6 +17,7 @@ TINY = {
     "search_space": {"num_layers": 1, "units": {"type": "int", "min": 4, "max": 64}},
     "strategy": SIZES,
     "budget": {"epochs": 2},
+    "evaluation": {"method": "holdout"},
 }
 
 

@@ -24,6 +24,7 @@ def run(client, model, dataset, strategy="random", trials=3, **changes):
         "target": "target",
         "search_space": SPACE,
         "strategy": {"name": strategy},
+        "evaluation": {"method": "holdout"},
         "budget": {"epochs": 3, "max_trials": trials},
         "seed": 5,
     }

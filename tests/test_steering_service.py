@@ -32,6 +32,7 @@ TINY = {
     "dataset": "builtin:diabetes",
     "target": "target",
     "budget": {"epochs": 3},
+    "evaluation": {"method": "holdout"},
     "early_stopping": None,
 }
 

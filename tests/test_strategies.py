@@ -43,6 +43,7 @@ def test_a_strategy_finds_a_network_that_beats_the_baseline(service, client, str
             "target": "target",
             "search_space": GRID_SPACE if strategy == "grid" else SPACE,
             "strategy": STRATEGIES[strategy],
+            "evaluation": {"method": "holdout"},
             "budget": {"epochs": 15}
             | ({"max_trials": 4} if strategy in ("random", "bayesian") else {}),
             "seed": 3,
@@ -69,6 +70,7 @@ def test_trials_run_in_the_order_of_their_numbers_also_with_a_target_score(clien
             "target": "target",
             "search_space": {"units": {"type": "choice", "values": [256, 8, 64]}},
             "strategy": "grid",
+            "evaluation": {"method": "holdout"},
             "budget": {"epochs": 2, "target_score": 1e-9},
             "parallelism": 1,
         }

@@ -107,7 +107,7 @@ def _served(running: service.Service, x: Array, y: Array) -> float:
             "trials": [{"num_layers": len(LAYERS), "units": list(LAYERS)}],
         },
         "budget": {"epochs": EPOCHS},
-        "evaluation": {"test_fraction": 0.0},
+        "evaluation": {"method": "holdout", "test_fraction": 0.0},
         "early_stopping": None,
         "reuse": False,
     }
