@@ -27,8 +27,9 @@ from benchmarks.tuning.task import Fold, load
 from benchmarks.tuning.workloads import WORKLOADS, Workload
 from models.trials.process import prepare_process
 from models.trials.trainers.base import Run
-from models.trials.trainers.numpy import network
+from models.trials.trainers.numpy import losses, network, optimizers
 from models.trials.trainers.numpy import trainer as numpy_trainer
+from models.trials.trainers.numpy.activations import ACTIVATIONS
 
 PRODUCTS = "matrix products"
 _REST = "everything else: gathering rows, the loop, the record"
@@ -83,13 +84,17 @@ class _Timed:
 def watched(watch: Stopwatch) -> Iterator[None]:
     """The trainer's parts under a stopwatch until the end of the block."""
     loss = {"gradient": "loss", "figures": "loss", "answers": "loss"}
-    losses = {task: _Timed(watch, inner, loss) for task, inner in numpy_trainer.LOSSES.items()}
+    create_loss = losses.create_loss
+
+    def create_timed_loss(*arguments: Any) -> _Timed:
+        return _Timed(watch, create_loss(*arguments), loss)
+
     activation = {"forward": "activations", "backward": "activations"}
     activations = {
         name: _Timed(watch, inner, {m: p for m, p in activation.items() if getattr(inner, m)})
-        for name, inner in network.ACTIVATIONS.items()
+        for name, inner in ACTIVATIONS.items()
     }
-    create_optimizer = network.create_optimizer
+    create_optimizer = optimizers.create_optimizer
 
     def create_timed(*arguments: Any) -> _Timed:
         return _Timed(watch, create_optimizer(*arguments), {"update": "optimizer"})
@@ -102,7 +107,7 @@ def watched(watch: Stopwatch) -> Iterator[None]:
         put(network, "np", _TimedNumpy(watch))
         put(network, "create_optimizer", create_timed)
         put(network, "ACTIVATIONS", activations)
-        put(numpy_trainer, "LOSSES", losses)
+        put(numpy_trainer, "create_loss", create_timed_loss)
         for part, name in (("initial weights", "initialize"), ("order of rows", "epoch_order")):
             put(numpy_trainer, name, watch.timed(part, getattr(numpy_trainer, name)))
         for method in ("learn", "descend", "infer"):

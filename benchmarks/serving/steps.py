@@ -165,7 +165,7 @@ class Stopwatch:
 def watch_steps(watch: Stopwatch, application: Any) -> None:
     """Put a stopwatch on each step of a prediction."""
     from api.resources import predict
-    from models.registry.catalog import ModelCatalog
+    from models.registry.catalog.catalog import ModelCatalog
     from models.serving.engine import LoadedVersion, PredictionEngine
     from models.serving.signature import Signature
 

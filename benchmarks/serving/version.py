@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.server import serving
 from luthier.client import Client
-from models.registry.catalog import ModelCatalog
+from models.registry.catalog.catalog import ModelCatalog
 from models.registry.files import VersionFiles
 from models.settings import Settings
 from models.store.artifacts import Artifacts

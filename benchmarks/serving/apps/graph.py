@@ -21,12 +21,16 @@ class Graph:
         self._session = onnxruntime.InferenceSession(
             path or os.environ["MODEL"], options, providers=["CPUExecutionProvider"]
         )
-        self._names = [entry.name for entry in self._session.get_inputs()]
+        # Cells of a column are (rows,), or (rows, 1) where it is the only one.
+        self._ranks = {entry.name: len(entry.shape) for entry in self._session.get_inputs()}
 
     def run(self, rows: Any) -> Any:
         """Return the predictions (rows,) of what NumPy reads as (rows, columns)."""
         array = np.asarray(rows, dtype=np.float64)
-        feed = {name: array[:, place : place + 1] for place, name in enumerate(self._names)}
+        feed = {
+            name: array[:, place] if rank == 1 else array[:, place : place + 1]
+            for place, (name, rank) in enumerate(self._ranks.items())
+        }
         return self._session.run(None, feed)[0][:, 0]
 
 
