@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from api.predictions import Rows
 from api.schemas.predict import prediction_columns
 from api.services import Services
 from models.errors import Invalid, TooLarge
 from models.serving.cells import Array, Cells
-from models.serving.engine import Prediction
+from models.serving.engine import Prediction, Rows
 from models.serving.signature import Signature
 
 _DIRECTORY_ENTRY = b"PK\x01\x02"

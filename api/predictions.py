@@ -1,6 +1,6 @@
 """The one way to a prediction, whatever protocol asks for it: resolve, answer, count."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,9 +10,8 @@ from flask import Response, after_this_request, has_request_context
 from api.services import Services
 from models.data.table import ReadOptions, Table
 from models.errors import Invalid
-from models.serving.cells import Cells
-from models.serving.engine import AnswerOptions, Prediction, PredictionEngine
-from models.serving.signature import ColumnRules, Signature
+from models.serving.engine import AnswerOptions, Prediction, Rows, RowsOf
+from models.serving.signature import ColumnRules
 from models.telemetry import add_about
 
 COLUMN_RULES = ("unknown_columns", "missing_columns")
@@ -20,19 +19,13 @@ ANSWER_OPTIONS = ("interval", "threshold")
 
 _EVERY_ROW = ReadOptions(every_row=True)  # each row of a body gets an answer
 
-Rows = Table | Mapping[str, Cells] | Sequence[object]
-"""A table, cells by column, or rows as objects or lists."""
 
-
-def answer(
-    found: Services, rows: Rows | Callable[[Signature], Rows], wanted: Mapping[str, Any]
-) -> Prediction:
+def answer(found: Services, rows: Rows | RowsOf, wanted: Mapping[str, Any]) -> Prediction:
     """Return the answer of a model's version to `rows`, and count it.
 
-    `rows` may be a function that makes them for the version's signature. `wanted` names the `model`
-    and perhaps `version`, `alias` or `key`, and holds fields of ColumnRules and AnswerOptions. A
-    shadow computes the same rows after the answer. Raises NotFound, and as
-    `PredictionEngine.predict`.
+    `wanted` names the `model` and perhaps `version`, `alias` or `key`, and holds fields of
+    ColumnRules and AnswerOptions. A shadow computes the same rows after the answer. Raises
+    NotFound, and as `PredictionEngine.predict`.
     """
     model = wanted["model"]
     version, shadow = found.routes.resolve(
@@ -42,33 +35,15 @@ def answer(
     rules = ColumnRules(**{name: wanted[name] for name in COLUMN_RULES if name in wanted})
     options = AnswerOptions(**{name: wanted[name] for name in ANSWER_OPTIONS if name in wanted})
     with found.recorder.watch(model, version) as watch:
-        found.predictions.load(model, version)
+        loaded = found.predictions.load(model, version)
         watch.restart()
-        prediction = _predict(found.predictions, model, version, rows, rules, options)
-        watch.answer = prediction
+        prediction = watch.answer = loaded.predict(rows, rules, options)
     found.metrics.predicted(model, version, len(prediction.predictions))
     if shadow is not None:
         plain = replace(options, interval=None)
-        again = partial(_predict, found.predictions, model, shadow, rows, rules, plain)
+        again = partial(found.predictions.predict, model, shadow, rows, rules, plain)
         _after_answer(partial(found.shadows.compare, prediction, shadow, again))
     return replace(prediction, id=watch.id)
-
-
-def _predict(
-    engine: PredictionEngine,
-    model: str,
-    version: int,
-    rows: Rows | Callable[[Signature], Rows],
-    rules: ColumnRules,
-    options: AnswerOptions,
-) -> Prediction:
-    if callable(rows):
-        rows = rows(engine.load(model, version).signature)
-    if isinstance(rows, Table):
-        return engine.predict_table(model, version, rows, rules, options)
-    if isinstance(rows, Mapping):
-        return engine.predict_columns(model, version, rows, rules, options)
-    return engine.predict(model, version, rows, rules, options)
 
 
 def _after_answer(call: Callable[[], None]) -> None:

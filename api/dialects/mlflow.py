@@ -9,17 +9,18 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, jsonify, request
 
-from api.dialects.rows import RowsOf, from_inputs, from_instances, json_object, only_one
+from api.dialects.rows import from_inputs, from_instances, json_object, only_one
 from api.errors import problem
 from api.hooks.limits import current_body
 from api.monitoring import OK
 from api.parsing import Blueprint, StrictParser
-from api.predictions import Rows, answer, read_table
+from api.predictions import answer, read_table
 from api.schemas.predict import InvocationsQuery
 from api.services import services
 from models import __version__
 from models.errors import Invalid, UnsupportedMediaType
 from models.fields import described
+from models.serving.engine import Rows, RowsOf
 
 blueprint = Blueprint("mlflow", __name__, description="MLflow's scoring server")
 

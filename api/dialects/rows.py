@@ -2,16 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Callable
 from typing import Any
 
 from api.hooks.limits import current_body
 from api.parsing import parse_json
-from api.predictions import Rows
 from models.errors import Invalid, Malformed
+from models.serving.engine import Rows, RowsOf
 from models.serving.signature import Signature
-
-RowsOf = Callable[[Signature], Rows]
 
 _WRAPPED = (list, dict)
 _BASE64 = {"b64"}

@@ -10,7 +10,7 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, jsonify, request
 
-from api.dialects.rows import RowsOf, from_inputs, from_instances, json_object, only_one
+from api.dialects.rows import from_inputs, from_instances, json_object, only_one
 from api.parsing import Blueprint, StrictParser
 from api.predictions import answer
 from api.schemas.predict import ColumnsQuery
@@ -18,7 +18,7 @@ from api.services import services
 from models.data.columns import ColumnType
 from models.errors import Invalid
 from models.fields import LARGEST_NUMBER, described
-from models.serving.engine import Prediction
+from models.serving.engine import Prediction, RowsOf
 from models.serving.signature import Signature
 
 blueprint = Blueprint(

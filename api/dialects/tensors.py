@@ -15,13 +15,12 @@ import marshmallow as ma
 import numpy as np
 
 from api.arrays import arrays_of, rows_of_arrays
-from api.predictions import Rows
 from api.schemas.predict import PredictParameters
 from models.data.columns import ColumnType
 from models.errors import Invalid
 from models.fields import flatten
 from models.serving.cells import Array
-from models.serving.engine import Prediction
+from models.serving.engine import Prediction, Rows
 from models.serving.signature import Signature
 
 PLATFORM = "onnx_onnxv1"  # Triton's name for what ONNX Runtime runs

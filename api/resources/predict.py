@@ -20,12 +20,11 @@ from api.arrays import (
 from api.hooks.limits import current_body
 from api.openapi import PREDICT_EXAMPLE
 from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
-from api.predictions import COLUMN_RULES, Rows, answer, read_table
+from api.predictions import COLUMN_RULES, answer, read_table
 from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
 from api.services import services
 from models.errors import Invalid
-from models.serving.engine import Prediction
-from models.serving.signature import Signature
+from models.serving.engine import Prediction, Rows, RowsOf
 
 ID_HEADER = "X-Prediction-ID"
 
@@ -84,7 +83,7 @@ def predict() -> ResponseReturnValue:
     return _answer(answer(services(), rows, wanted))
 
 
-def _read() -> tuple[Rows | Callable[[Signature], Rows], dict[str, Any]]:
+def _read() -> tuple[Rows | RowsOf, dict[str, Any]]:
     """Return the rows of the body, and what is wanted of them."""
     query: dict[str, Any] = {}
     if request.query_string:

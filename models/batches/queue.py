@@ -3,17 +3,15 @@
 Claims and leases are those of jobs (`models.store.leases`).
 """
 
-import time
-from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, or_, select, update
 
 from models.batches.catalog import batch_of
 from models.batches.model import OPEN_STATES, Batch, BatchState
 from models.errors import LeaseLost, Unreadable
 from models.store.engine import Database, moment
-from models.store.leases import LeasedTable, LeaseWatch
+from models.store.leases import LeasedQueue
 from models.store.removals import remove_later
 from models.store.tables import batches
 
@@ -22,24 +20,10 @@ MAX_ATTEMPTS = 3  # times that a batch may end its process without any progress
 _FREE = and_(batches.c.owner.is_(None), batches.c.state.in_(OPEN_STATES))
 
 
-class BatchQueue:
-    """One worker's view of the queue.
+class BatchQueue(LeasedQueue):
+    """One worker's view of the queue of batches."""
 
-    `owner` names the worker; its leases last `lease_seconds` seconds. `clock` counts seconds and
-    never goes back.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        owner: str,
-        lease_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._database = database
-        self._leases = LeasedTable(batches, owner, lease_seconds)
-        self._watch = LeaseWatch(lease_seconds, clock)
-        self.owner = owner
+    table = batches
 
     def claim(self) -> "HeldBatch | None":
         """Take the oldest batch that is queued, or whose worker's lease has lapsed.
@@ -47,15 +31,13 @@ class BatchQueue:
         One that cannot be read, or has ended its process MAX_ATTEMPTS times in a row, is failed.
         """
         with self._database.read() as connection:
-            leases = self._leases.of_others(connection, OPEN_STATES)
-            free = connection.execute(select(func.count()).where(_FREE)).scalar_one()
-        lapsed = self._watch.lapsed(leases)
-        if not free and not lapsed:
+            lapsed = self._lapsed(connection, OPEN_STATES)
+            free = connection.execute(select(batches.c.id).where(_FREE).limit(1)).first()
+        if free is None and not lapsed:
             return None
-        taken = (self._leases.held_by(batch, lease) for batch, lease in lapsed.items())
         query = (
             select(batches)
-            .where(or_(_FREE, *taken))
+            .where(or_(_FREE, *lapsed))
             .order_by(batches.c.created, batches.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -73,7 +55,7 @@ class BatchQueue:
         attempts = row.attempts + (row.owner is not None)
         values = {
             "owner": self.owner,
-            "lease_until": self._leases.until(present),
+            "lease_until": self._until(present),
             "claims": row.claims + 1,
             "attempts": attempts,
             "started": row.started or present,
@@ -94,11 +76,6 @@ class BatchQueue:
             return held
         held.end(connection, BatchState.FAILED, error=trouble)
         return None
-
-    def renew(self) -> None:
-        """Extend the lease of the batch that this worker holds."""
-        with self._database.write() as connection:
-            self._leases.renew(connection)
 
 
 class HeldBatch:

@@ -6,8 +6,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 
 from sqlalchemy.exc import DBAPIError
 
@@ -15,13 +14,12 @@ from models.batches.process import BatchTask, is_to_be_tried_again, start
 from models.batches.queue import BatchQueue, HeldBatch
 from models.errors import LeaseLost
 from models.settings import Settings
-from models.store.engine import Changes, Database
+from models.store.engine import Changes, Database, working_beside
 from models.store.leases import RENEWALS
 
 _LOOK_SECONDS = 1.0  # at most between two looks at the batch that is worked on
 _GLANCE = 0.05  # seconds between two looks whether the process has ended
 _LOOK_AGAIN = 1.0  # seconds after a shared part did not answer
-_STOP_SECONDS = 5.0  # that the thread may take to end with its worker
 
 log = logging.getLogger(__name__)
 
@@ -98,16 +96,10 @@ def _rest(changes: Changes, seconds: float, stop: threading.Event) -> None:
             return
 
 
-@contextmanager
-def batching(settings: Settings) -> Iterator[None]:
+def batching(settings: Settings) -> AbstractContextManager[None]:
     """Work on batches in a thread of its own for the time of the block."""
-    stop = threading.Event()
-    with closing(Database(settings.resolved_database_url, connections=2)) as database:
-        worker = BatchWorker(database, settings)
-        thread = threading.Thread(target=worker.work, args=(stop,), daemon=True, name="batches")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(_STOP_SECONDS)
+    return working_beside(
+        settings.resolved_database_url,
+        "batches",
+        lambda database, stop: BatchWorker(database, settings).work(stop),
+    )

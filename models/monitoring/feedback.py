@@ -206,7 +206,8 @@ def _metrics(signature: Signature, pairs: Sequence[tuple[Any, Any]]) -> Metrics:
             signature.threshold,
         )
     else:
-        found = regression_metrics(truth.astype(np.float64), answers)
+        with np.errstate(over="ignore"):  # of a huge true value: the score is null then
+            found = regression_metrics(truth.astype(np.float64), answers)
     return {name: value for name, value in found.items() if name != "loss"}
 
 

@@ -2,8 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 
 from sqlalchemy import insert, or_, update
@@ -16,14 +15,13 @@ from models.retention.remover import Remover
 from models.retention.rules import Rules
 from models.settings import Settings
 from models.store.artifacts import Artifacts
-from models.store.engine import Database, moment
+from models.store.engine import Database, moment, working_beside
 from models.store.removals import listed
 from models.store.tables import sweeps
 
 _NAME = "retention"
 _AT_ONCE = 1000  # listed folders of one sweep
 _LOOK_SECONDS = 10.0  # at most, between two looks whether a sweep is due
-_STOP_SECONDS = 5.0  # that a sweep may take to end with its worker
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +81,12 @@ class Sweeper:
         return False
 
 
-@contextmanager
-def sweeping(settings: Settings) -> Iterator[None]:
+def sweeping(settings: Settings) -> AbstractContextManager[None]:
     """Sweep in a thread of its own for the time of the block; not at all with 0 `sweep_seconds`."""
     if not settings.sweep_seconds:
-        yield
-        return
-    stop = threading.Event()
-    with closing(Database(settings.resolved_database_url, connections=2)) as database:
-        sweeper = Sweeper(database, Artifacts(settings.resolved_artifacts), settings)
-        thread = threading.Thread(target=sweeper.run, args=(stop,), daemon=True, name="sweep")
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(_STOP_SECONDS)
+        return nullcontext()
+
+    def sweep(database: Database, stop: threading.Event) -> None:
+        Sweeper(database, Artifacts(settings.resolved_artifacts), settings).run(stop)
+
+    return working_beside(settings.resolved_database_url, "sweep", sweep)

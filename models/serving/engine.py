@@ -1,12 +1,12 @@
 """Predictions by registered versions, whose ONNX Runtime sessions are loaded once and kept."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -57,9 +57,16 @@ class AnswerOptions:
     threshold: float | None = None  # of two classes, in place of the version's own
 
 
+Rows: TypeAlias = Table | Mapping[str, Cells] | Sequence[object]
+"""A table, cells by column, or rows as objects or lists."""
+
+RowsOf: TypeAlias = Callable[[Signature], Rows]
+"""What makes rows for the version that is to answer them."""
+
 PLAIN_ANSWER = AnswerOptions()
 NOT_FINITE = (
-    "The model has no finite answer: a number lies too far from those that it learned from."
+    "The model has no finite answer: a number lies too far from those that it learned from, or"
+    " is missing and the graph takes no missing one."
 )
 _NO_INTERVALS = Conformal(
     0, (), note="It has no calibration file, as imported and very old versions."
@@ -81,6 +88,36 @@ class LoadedVersion:
     conformal: Conformal = _NO_INTERVALS
     is_flat: bool = False  # whether the graph takes (rows,) of each column, else (rows, 1)
     answers: tuple[str, ...] | None = None  # outputs that are wanted of the graph; None: all
+    max_rows: int | None = None  # of one request; None: any number
+
+    def predict(
+        self,
+        rows: Rows | RowsOf,
+        rules: ColumnRules = STRICT,
+        options: AnswerOptions = PLAIN_ANSWER,
+    ) -> Prediction:
+        """Answer rows of any form.
+
+        Raises Invalid for rows that do not fit or are too many, and as `answer`.
+        """
+        if callable(rows):
+            rows = rows(self.signature)
+        if isinstance(rows, Table):
+            from models.data.cells.conversion import listed_cells
+
+            rows = listed_cells(rows)
+        if isinstance(rows, Mapping):
+            self._check_count("body", max(map(len, rows.values()), default=0))
+            return self.answer(self.signature.feed_columns(rows, rules), options)
+        self._check_count("instances", len(rows))
+        return self.answer(self.signature.feed(rows, rules), options)
+
+    def _check_count(self, path: str, rows: int) -> None:
+        limit = self.max_rows
+        if limit is not None and rows > limit:
+            raise Invalid.at(
+                path, f"There are {rows:,} rows, more than the {limit:,} of LUTHIER_MAX_INSTANCES."
+            )
 
     def answer(
         self, inputs: Mapping[str, Array], options: AnswerOptions = PLAIN_ANSWER
@@ -149,12 +186,10 @@ class PredictionEngine:
     be loaded is not kept, so that the next request tries again.
     """
 
-    def __init__(
-        self, files: VersionFiles, capacity: int, max_instances: int | None = None
-    ) -> None:
+    def __init__(self, files: VersionFiles, capacity: int, max_rows: int | None = None) -> None:
         self._files = files
         self._capacity = capacity
-        self._max_instances = max_instances
+        self._max_rows = max_rows
         self._loaded: OrderedDict[tuple[str, int], Future[LoadedVersion]] = OrderedDict()
         self._lock = Lock()
 
@@ -162,56 +197,19 @@ class PredictionEngine:
         self,
         model: str,
         version: int,
-        instances: Sequence[object],
+        rows: Rows | RowsOf,
         rules: ColumnRules = STRICT,
         options: AnswerOptions = PLAIN_ANSWER,
     ) -> Prediction:
-        """Answer `instances` with one version.
-
-        Raises Invalid for instances that do not fit, are too many or have no finite answer, and
-        for options that the version does not allow,
-        ArtifactError if a file of the version is missing or not the one that was registered, and
-        Unreadable if this version of Luthier cannot read one.
-        """
-        self._check_count("instances", len(instances))
-        loaded = self.load(model, version)
-        return loaded.answer(loaded.signature.feed(instances, rules), options)
-
-    def predict_table(
-        self,
-        model: str,
-        version: int,
-        table: Table,
-        rules: ColumnRules = STRICT,
-        options: AnswerOptions = PLAIN_ANSWER,
-    ) -> Prediction:
-        """Answer the rows of a table that was read from a file; raises as `predict`."""
-        from models.data.cells.conversion import listed_cells
-
-        return self.predict_columns(model, version, listed_cells(table), rules, options)
-
-    def predict_columns(
-        self,
-        model: str,
-        version: int,
-        cells: Mapping[str, Cells],
-        rules: ColumnRules = STRICT,
-        options: AnswerOptions = PLAIN_ANSWER,
-    ) -> Prediction:
-        """Answer rows whose cells come by column, as lists or arrays; raises as `predict`."""
-        loaded = self.load(model, version)
-        self._check_count("body", max(map(len, cells.values()), default=0))
-        return loaded.answer(loaded.signature.feed_columns(cells, rules), options)
-
-    def _check_count(self, path: str, rows: int) -> None:
-        limit = self._max_instances
-        if limit is not None and rows > limit:
-            raise Invalid.at(
-                path, f"There are {rows:,} rows, more than the {limit:,} of LUTHIER_MAX_INSTANCES."
-            )
+        """Answer rows with one version; raises as `load` and `LoadedVersion.predict`."""
+        return self.load(model, version).predict(rows, rules, options)
 
     def load(self, model: str, version: int) -> LoadedVersion:
-        """Return a version, read from its files unless it is held; raises as `predict`."""
+        """Return a version, read from its files unless it is held.
+
+        Raises ArtifactError if a file of the version is missing or not the one that was
+        registered, and Unreadable if this version of Luthier cannot read one.
+        """
         key = (model, version)
         with self._lock:
             held = self._loaded.get(key)
@@ -224,7 +222,7 @@ class PredictionEngine:
         if held is not None:
             return held.result()
         try:
-            mine.set_result(_read_version(self._files, model, version))
+            mine.set_result(_read_version(self._files, model, version, self._max_rows))
         except BaseException as error:
             with self._lock:
                 if self._loaded.get(key) is mine:
@@ -233,7 +231,7 @@ class PredictionEngine:
         return mine.result()
 
     def signature(self, model: str, version: int) -> Signature:
-        """Return what a version takes and gives; raises as `predict`."""
+        """Return what a version takes and gives; raises as `load`."""
         return self.load(model, version).signature
 
     def held(self) -> tuple[tuple[str, int], ...]:
@@ -242,7 +240,9 @@ class PredictionEngine:
             return tuple(self._loaded)
 
 
-def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersion:
+def _read_version(
+    files: VersionFiles, model: str, version: int, max_rows: int | None
+) -> LoadedVersion:
     content = files.read(model, version, "model.onnx")
     document = files.read(model, version, "signature.json")
     what = f"version {version} of model {model!r}"
@@ -264,7 +264,9 @@ def _read_version(files: VersionFiles, model: str, version: int) -> LoadedVersio
     is_flat = all(len(entry.shape) == 1 for entry in session.get_inputs())
     conformal = _read_conformal(files, model, version)
     answers = (session.get_outputs()[0].name,)
-    return LoadedVersion(model, version, loaded, session, expanded, conformal, is_flat, answers)
+    return LoadedVersion(
+        model, version, loaded, session, expanded, conformal, is_flat, answers, max_rows
+    )
 
 
 def _read_conformal(files: VersionFiles, model: str, version: int) -> Conformal:

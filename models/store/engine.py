@@ -3,8 +3,9 @@
 import json
 import math
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ _RECYCLE_SECONDS = 1800  # proxies forget connections that are older
 _INCREMENTAL = 2  # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
 _PAGES_AT_ONCE = 2000  # of 4 KiB, given back in one short transaction
 _SQLITE_SECONDS = 30
+_STOP_SECONDS = 5.0  # that a thread beside the worker may take to end with it
 _OVERFLOW = 10  # connections to SQLite beside those of the threads
 _POSTGRESQL_READS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
@@ -228,6 +230,25 @@ def revision_of(connection: Connection) -> str | None:
         return None
     found = connection.execute(text("SELECT version_num FROM alembic_version"))
     return found.scalar_one_or_none()
+
+
+@contextmanager
+def working_beside(
+    url: str, name: str, work: Callable[[Database, threading.Event], None]
+) -> Iterator[None]:
+    """Let `work` run in a thread with a database of its own for the time of the block.
+
+    It ends once its event is set, or is left behind after some seconds.
+    """
+    stop = threading.Event()
+    with closing(Database(url, connections=2)) as database:
+        thread = threading.Thread(target=work, args=(database, stop), daemon=True, name=name)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(_STOP_SECONDS)
 
 
 def moment(connection: Connection) -> datetime:

@@ -8,11 +8,11 @@ does not answer for a while therefore costs no worker its rows.
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, select, update
 
-from models.store.engine import moment
+from models.store.engine import Database, moment
 
 RENEWALS = 3  # in the time that a lease lasts
 
@@ -58,43 +58,56 @@ class LeaseWatch:
         }
 
 
-class LeasedTable:
+class LeasedQueue:
     """One worker's view of a table with `id`, `state`, `owner`, `claims` and `lease_until`.
 
-    `owner` names the worker; its leases last `seconds` seconds.
+    `owner` names the worker; its leases last `lease_seconds` seconds. `clock` counts seconds and
+    never goes back.
     """
 
-    def __init__(self, table: Table, owner: str, seconds: float) -> None:
-        self._table = table
-        self.owner = owner
-        self.seconds = seconds
+    table: ClassVar[Table]
 
-    def of_others(self, connection: Connection, states: Collection[str]) -> dict[str, Lease]:
-        """Return the leases of other workers on rows in these states, by id."""
-        known = self._table.c
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        lease_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._seconds = lease_seconds
+        self._watch = LeaseWatch(lease_seconds, clock)
+        self.owner = owner
+
+    def renew(self) -> None:
+        """Extend the lease of every row that this worker holds."""
+        mine = update(self.table).where(self.table.c.owner == self.owner)
+        with self._database.write() as connection:
+            connection.execute(mine.values(lease_until=self._until(moment(connection))))
+
+    def _lapsed(self, connection: Connection, states: Collection[str]) -> list[ColumnElement[bool]]:
+        """Return a condition for each row in these states whose worker's lease has lapsed.
+
+        It is true as long as the row is still held under the lease that was seen.
+        """
+        known = self.table.c
         query = select(known.id, known.owner, known.claims, known.lease_until).where(
             known.state.in_(states), known.owner != self.owner
         )
-        return {
+        leases = {
             row.id: Lease(row.owner, row.claims, row.lease_until)
             for row in connection.execute(query).all()
         }
+        return [
+            and_(
+                known.id == name,
+                known.owner == lease.owner,
+                known.claims == lease.claim,
+                known.lease_until.is_not_distinct_from(lease.until),
+            )
+            for name, lease in self._watch.lapsed(leases).items()
+        ]
 
-    def held_by(self, name: str, lease: Lease) -> ColumnElement[bool]:
-        """Return the condition that a row is still held under the lease that was seen."""
-        known = self._table.c
-        return and_(
-            known.id == name,
-            known.owner == lease.owner,
-            known.claims == lease.claim,
-            known.lease_until.is_not_distinct_from(lease.until),
-        )
-
-    def renew(self, connection: Connection) -> None:
-        """Extend the lease of every row that this worker holds."""
-        mine = update(self._table).where(self._table.c.owner == self.owner)
-        connection.execute(mine.values(lease_until=self.until(moment(connection))))
-
-    def until(self, present: datetime) -> datetime:
+    def _until(self, present: datetime) -> datetime:
         """Return when a lease ends that is taken or renewed now."""
-        return present + timedelta(seconds=self.seconds)
+        return present + timedelta(seconds=self._seconds)

@@ -1,7 +1,6 @@
 """The queue that workers take jobs from: an atomic claim, and a lease that a heartbeat renews."""
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -9,8 +8,8 @@ from sqlalchemy import Row, and_, or_, select, update
 
 from models.jobs.model import Job, JobState, TrialState
 from models.jobs.store.unit_of_work import OPEN, UnitOfWork, locked
-from models.store.engine import Database, moment
-from models.store.leases import LeasedTable, LeaseWatch
+from models.store.engine import moment
+from models.store.leases import LeasedQueue
 from models.store.removals import remove_later
 from models.store.tables import jobs, trials
 
@@ -27,24 +26,10 @@ class Wanted(NamedTuple):
     claim: int
 
 
-class JobQueue:
-    """One worker's view of the queue.
+class JobQueue(LeasedQueue):
+    """One worker's view of the queue of jobs."""
 
-    `owner` names the worker; its leases last `lease_seconds` seconds. `clock` counts seconds and
-    never goes back.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        owner: str,
-        lease_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._database = database
-        self._leases = LeasedTable(jobs, owner, lease_seconds)
-        self._watch = LeaseWatch(lease_seconds, clock)
-        self.owner = owner
+    table = jobs
 
     def claim(self) -> Job | None:
         """Take the oldest job that is queued, or whose worker's lease has lapsed.
@@ -55,11 +40,9 @@ class JobQueue:
         """
         with self._database.write() as connection:
             present = moment(connection)
-            lapsed = self._watch.lapsed(self._leases.of_others(connection, _UNFINISHED))
-            taken = (self._leases.held_by(job, lease) for job, lease in lapsed.items())
             query = (
                 select(jobs)
-                .where(or_(_FREE, *taken))
+                .where(or_(_FREE, *self._lapsed(connection, _UNFINISHED)))
                 .order_by(jobs.c.created, jobs.c.id)
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -83,7 +66,7 @@ class JobQueue:
     def _take(self, unit: UnitOfWork, row: Row[Any], attempts: int, present: datetime) -> Job:
         unit.set(
             owner=self.owner,
-            lease_until=self._leases.until(present),
+            lease_until=self._until(present),
             attempts=attempts,
             claims=row.claims + 1,
             taken_from=row.owner,
@@ -118,11 +101,6 @@ class JobQueue:
                 .where(trials.c.state.in_(OPEN))
                 .values(retries=trials.c.retries - 1)
             )
-
-    def renew(self) -> None:
-        """Extend the lease of every job that this worker holds."""
-        with self._database.write() as connection:
-            self._leases.renew(connection)
 
     def held(self) -> dict[str, Wanted]:
         """Return the jobs that are still this worker's, with what their users want.

@@ -85,9 +85,8 @@ def _choose(candidates: Sequence[str], asked: str | None, every: Sequence[str]) 
     named = [name for name in candidates if name in _PROBABILITIES]
     if len(candidates) != 1 and len(named) != 1:
         if not candidates:
-            raise Invalid.at(
-                "file", f"None of its outputs, {listed}, holds predictions or probabilities."
-            )
+            told = f"None of its outputs, {listed}, holds" if listed else "It has no output with"
+            raise Invalid.at("file", f"{told} predictions or probabilities.")
         raise Invalid.at("request.output", f"Several outputs may be the answer: {listed}.")
     return candidates[0] if len(candidates) == 1 else named[0]
 

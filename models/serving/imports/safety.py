@@ -17,6 +17,8 @@ def read_graph(content: bytes) -> onnx.ModelProto:
     Refused are operators of other domains than those of ONNX and ONNX Runtime, tensors that lie in
     other files, and opsets below MIN_OPSET.
     """
+    if not content:
+        raise Invalid.at("file", "It is empty.")
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:
