@@ -269,7 +269,7 @@ def test_results_of_other_trainings_are_not_reused(app_client, ended, change) ->
         ({"dataset": "builtin:wine"}, "dataset"),
         ({"features": ["petal width (cm)"]}, "features"),
         ({"class_weight": "balanced"}, "class_weight"),
-        ({"evaluation": {"method": "cv"}}, "evaluation"),
+        ({"evaluation": {"method": "holdout"}}, "evaluation"),
         ({"objective": {"metric": "loss"}}, "objective.metric"),
         ({"seed": 0}, "seed"),
         ({"search_space": SPACE}, "search_space"),

@@ -80,8 +80,8 @@ def test_files_of_a_worker_that_goes_on_after_its_job_has_ended_are_looked_for(
                 wait_until(lambda: job.id in (tmp_path / "second.log").read_text())
                 commands.cancel(job.id)
                 wait_until(lambda: reader.get(job.id).state.is_final)
+            before = len(entries())
+            assert before
         finally:
             first.send_signal(signal.SIGCONT)
-        before = len(entries())
-        assert before
         wait_until(lambda: len(entries()) > before)
