@@ -1,11 +1,13 @@
 """Real `luthier` processes."""
 
 import os
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 Process = subprocess.Popen[bytes]
 
@@ -137,3 +139,16 @@ def has_ended(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def held_up(process: Process, database: Path) -> bool:
+    """Stop a process by SIGSTOP, unless it is inside a transaction: it would block all others."""
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, every=0.001)
+    with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+    return True

@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ from tests.jobs.steps import (
     reporting,
     store_dataset,
 )
-from tests.processes import STOP_WITHIN, Process, descendants
+from tests.processes import STOP_WITHIN, Process, descendants, held_up
 from tests.waiting import PATIENCE, wait_until
 
 MANY = 60  # trials of a job that is not over before a test has looked at it
@@ -100,7 +99,7 @@ def test_a_worker_that_is_stopped_lets_its_job_go(
     plane.start_worker(trial_slots=1)
     first = plane.holder(job)
     plane.until_trials(job, 3, TrialState.COMPLETED)
-    wait_until(lambda: _held_up(plane, first), PATIENCE)
+    wait_until(lambda: held_up(first, plane.data / "luthier.db"), PATIENCE)
     try:
         committed = plane.trials(job, TrialState.COMPLETED)
         plane.start_worker(trial_slots=1)
@@ -310,20 +309,6 @@ def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself
             process.kill()
-
-
-def _held_up(plane: Plane, worker: Process) -> bool:
-    """Stop a worker's process, unless it is inside a transaction: that would hold up all others."""
-    worker.send_signal(signal.SIGSTOP)
-    wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED, every=0.001)
-    path = plane.data / "luthier.db"
-    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            worker.send_signal(signal.SIGCONT)
-            return False
-    return True
 
 
 def _key(trial: Trial) -> tuple[int, float | None]:

@@ -12,7 +12,7 @@ from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import removals
 from tests.jobs.steps import endless_trials, manual, present
-from tests.processes import descendants, running
+from tests.processes import descendants, held_up, running
 from tests.waiting import PATIENCE, wait_until
 
 
@@ -74,7 +74,7 @@ def test_files_of_a_worker_that_goes_on_after_its_job_has_ended_are_looked_for(
     }
     with running("worker", tmp_path / "first.log", **options) as first:
         wait_until(lambda: reader.trials(job, states=["running"]))
-        first.send_signal(signal.SIGSTOP)
+        wait_until(lambda: held_up(first, Path(settings.data) / "luthier.db"))
         try:
             with running("worker", tmp_path / "second.log", **options):
                 wait_until(lambda: job.id in (tmp_path / "second.log").read_text())
