@@ -14,7 +14,7 @@ from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import openapi, parsing
+from api import openapi, parsing, plain_predictions
 from api.dialects import mlflow, open_inference, tensorflow_serving
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.hooks import auth, commands, compression, limits, request_log
@@ -141,6 +141,7 @@ def create_app(settings: Settings) -> Flask:
     app.json = StrictJSON(app)
     app.session_interface = NoSessions()
     app.extensions["luthier"] = build_services(settings)
+    plain_predictions.register(app, app.extensions["luthier"])
     request_log.register(app)
     compression.register(app)
     register_error_handlers(app)

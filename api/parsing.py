@@ -113,13 +113,16 @@ def _liked(accept: str, forms: tuple[tuple[str, str], ...]) -> str:
     return names[parse_accept_header(accept, MIMEAccept).best_match(names, default) or default]
 
 
-def parse_json(body: bytes, what: str = "The body", *, nan_is_null: bool = False) -> Any:
+def parse_json(
+    body: bytes, what: str = "The body", *, nan_is_null: bool = False, depth: int | None = None
+) -> Any:
     """Return the value that `body` holds; raise Malformed if it is not JSON as in RFC 8259.
 
     `what` names it in messages. `nan_is_null` reads NaN, which some clients send for a missing
-    value, as null. Raises Invalid for too many levels and for NUL characters, which neither names
-    nor databases can hold.
+    value, as null. Raises Invalid for more than `depth` levels (None: those of the settings), and
+    for NUL characters, which neither names nor databases can hold.
     """
+    limit = services().settings.max_json_depth if depth is None else depth
     try:
         value = msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -127,8 +130,8 @@ def parse_json(body: bytes, what: str = "The body", *, nan_is_null: bool = False
     if b"\\u0000" in body:
         refuse_nul(value)
     # No value is nested deeper than it has opening brackets.
-    if body.count(b"[") + body.count(b"{") > services().settings.max_json_depth:
-        _check_depth(value, what)
+    if body.count(b"[") + body.count(b"{") > limit:
+        _check_depth(value, what, limit)
     return value
 
 
@@ -175,8 +178,7 @@ def _nan_to_null(name: str) -> None:
         _refuse_constant(name)
 
 
-def _check_depth(value: Any, what: str) -> None:
-    limit = services().settings.max_json_depth
+def _check_depth(value: Any, what: str, limit: int) -> None:
     level = [value] if type(value) in _CONTAINERS else []
     for _ in range(limit):
         items = [each.values() if type(each) is dict else each for each in level]

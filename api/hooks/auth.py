@@ -7,15 +7,16 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Authorization
 from werkzeug.sansio.utils import get_host
 
 from api.errors import problem
-from api.services import services
+from api.services import Services, services
 from models.access.keys import Caller, Scope
 from models.settings import is_loopback
 from models.telemetry import add_about
@@ -143,13 +144,14 @@ SECURITY_SCHEMES: Mapping[str, Mapping[str, str]] = {
 
 _UNNAMED = Operation(Scope.ADMIN)
 _NO_KEY = "Send a valid API key as `Authorization: Bearer …`."
-_HEADERS = {
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
+HEADERS = {  # of every answer; but a page may set a content policy of its own
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -173,8 +175,7 @@ def check_caller() -> ResponseReturnValue | None:
     if not found.keys.has_keys():
         is_open = found.settings.allow_anonymous or found.settings.binds_loopback
         return refuse_foreign_host() if is_open else _unauthorized()
-    key = _key_of_request()
-    caller = None if key is None else found.keys.caller(key)
+    caller = _caller(found, request.environ)
     if caller is None:
         return _unauthorized()
     if not caller.may(scope):
@@ -204,11 +205,28 @@ def present_caller() -> Caller | None:
     return caller
 
 
-def _key_of_request() -> str | None:
-    sent = request.authorization
-    if sent is not None and sent.type == "bearer":
-        return sent.token
-    return request.headers.get("X-API-Key")
+def admits(found: Services, environ: Mapping[str, Any], scope: Scope) -> bool:
+    """Return whether the request of `environ`, which no web page sent, may use `scope`.
+
+    The rules are those of `check_caller`, which says why one may not.
+    """
+    if not found.keys.has_keys():
+        host = _host_of_header(environ.get("HTTP_HOST", ""))
+        settings = found.settings
+        return settings.allow_anonymous or (settings.binds_loopback and _is_loopback(host))
+    caller = _caller(found, environ)
+    if caller is None or not caller.may(scope):
+        return False
+    add_about(key=caller.name)
+    return True
+
+
+def _caller(found: Services, environ: Mapping[str, Any]) -> Caller | None:
+    """Return the caller whose key a request carries; None without a valid one."""
+    sent = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
+    is_bearer = sent is not None and sent.type == "bearer"
+    key = sent.token if sent is not None and is_bearer else environ.get("HTTP_X_API_KEY")
+    return None if key is None else found.keys.caller(key)
 
 
 def _unauthorized() -> Response:
@@ -229,10 +247,9 @@ def add_headers(response: Response) -> Response:
         headers["Content-Security-Policy"] = _policy_of_page(response)
     if scope_of(endpoint) is not None and "Cache-Control" not in headers:
         headers.add("Cache-Control", "no-store")
-    if "Content-Security-Policy" not in headers:
-        headers.add("Content-Security-Policy", _POLICY)
-    for name, value in _HEADERS.items():
-        headers.add(name, value)
+    for name, value in HEADERS.items():
+        if name not in headers:
+            headers.add(name, value)
     return response
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from api.services import services
+from api.services import Services, services
 from models.telemetry import about, add_about, present
 
 HEADER = "X-Request-ID"
@@ -64,28 +64,31 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    metrics, rule, sent = services().metrics, request.url_rule, request.method
+    metrics, rule = services().metrics, request.url_rule
     seconds = time.perf_counter() - g.began
-    # Paths and methods that are not ours are one: anyone can make up any number of them.
+    # Paths that are not ours are one: anyone can make up any number of them.
     route = _template(rule.rule) if rule else "none"
-    method = sent if sent in _METHODS else "other"
-    metrics.answered(method, route, response.status_code, seconds)
     if response.direct_passthrough:  # a file: the server sends it and calls nothing at its end
         metrics.in_flight.dec()
     else:
         response.call_on_close(metrics.in_flight.dec)
     response.headers[HEADER] = request_id()
+    record(services(), request.method, route, response.status_code, seconds, request.path)
+    return response
+
+
+def record(
+    found: Services, sent: str, route: str, status: int, seconds: float, path: str = ""
+) -> None:
+    """Count a request that was answered, and log it; `path` is the route unless it is given."""
+    method = sent if sent in _METHODS else "other"
+    found.metrics.answered(method, route, status, seconds)
     level = logging.DEBUG if route in _QUIET else logging.INFO
     if log.isEnabledFor(level):
-        fields = {
-            "route": route,
-            "status": response.status_code,
-            "milliseconds": round(1000 * seconds, 2),
-        }
+        fields = {"route": route, "status": status, "milliseconds": round(1000 * seconds, 2)}
         # `log.log` would look for the line that calls it.
-        what, known = (sent, request.path), {"fields": fields}
+        what, known = (sent, path or route), {"fields": fields}
         log.handle(log.makeRecord(log.name, level, "", 0, "%s %s", what, None, extra=known))
-    return response
 
 
 @lru_cache

@@ -21,12 +21,17 @@ from api.hooks.limits import current_body
 from api.openapi import PREDICT_EXAMPLE
 from api.parsing import MEDIA_TYPES, Blueprint, StrictParser, wanted_format
 from api.predictions import COLUMN_RULES, answer, read_table
-from api.schemas.predict import PredictionSchema, PredictQuery, PredictSchema, prediction_csv
+from api.schemas.predict import (
+    ID_HEADER,
+    PredictionSchema,
+    PredictQuery,
+    PredictSchema,
+    prediction_body,
+    prediction_csv,
+)
 from api.services import services
 from models.errors import Invalid
 from models.serving.engine import Prediction, Rows, RowsOf
-
-ID_HEADER = "X-Prediction-ID"
 
 blueprint = Blueprint("predict", __name__, url_prefix="/predict", description="Predictions")
 
@@ -115,19 +120,7 @@ def _answer(prediction: Prediction) -> Response:
     if form in _WRITERS:
         response = Response(_WRITERS[form](prediction), mimetype=_ANSWERS[form])
     else:
-        # The schema would visit every number of thousands of rows; the engine returns JSON values.
-        body: dict[str, Any] = {
-            "model": prediction.model,
-            "version": prediction.version,
-            "prediction_id": prediction.id,
-            "predictions": prediction.predictions,
-        }
-        if prediction.classes is not None:
-            body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
-        for name in ("threshold", "interval", "lower", "upper", "labels"):
-            if (found := getattr(prediction, name)) is not None:
-                body[name] = found
-        response = jsonify(body)
+        response = jsonify(prediction_body(prediction, prediction.id))
     response.headers[ID_HEADER] = prediction.id
     response.headers.add("Vary", "Accept")
     return response

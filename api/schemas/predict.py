@@ -20,6 +20,7 @@ from models.fields import (
 )
 from models.serving.engine import Prediction
 
+ID_HEADER = "X-Prediction-ID"
 NOT_BOTH = "Give a version or an alias, not both."
 
 
@@ -148,7 +149,7 @@ class PredictSchema(ma.Schema):
 
     def load(self, data: Any, **options: Any) -> Any:
         """Load a body. A plain one, as nearly all are, takes a short way to the same result."""
-        if _is_plain(data):
+        if is_plain(data):
             return {"version": None, "alias": None, **data}
         return super().load(data, **options)
 
@@ -166,7 +167,7 @@ class PredictSchema(ma.Schema):
 _PLAIN = frozenset({"model", "instances", "version"})
 
 
-def _is_plain(data: Any) -> bool:
+def is_plain(data: Any) -> bool:
     """Return whether a body breaks no rule of the schema and has no fields but the usual ones."""
     if type(data) is not dict or not _PLAIN.issuperset(data):
         return False
@@ -179,6 +180,25 @@ def _is_plain(data: Any) -> bool:
         and type(version) is int
         and 1 <= version <= LARGEST_NUMBER
     )
+
+
+def prediction_body(prediction: Prediction, identity: str) -> dict[str, Any]:
+    """Return the answer in JSON values, as PredictionSchema describes it.
+
+    The schema would visit every number of thousands of rows.
+    """
+    body: dict[str, Any] = {
+        "model": prediction.model,
+        "version": prediction.version,
+        "prediction_id": identity,
+        "predictions": prediction.predictions,
+    }
+    if prediction.classes is not None:
+        body |= {"classes": prediction.classes, "probabilities": prediction.probabilities}
+    for name in ("threshold", "interval", "lower", "upper", "labels"):
+        if (found := getattr(prediction, name)) is not None:
+            body[name] = found
+    return body
 
 
 def prediction_csv(prediction: Prediction) -> str:

@@ -58,21 +58,23 @@ def report(folder: Path, temporary: Path, log: Any, rows: int, calls: int, round
     with luthier_log(log):
         application = create_app(Settings(data=str(folder), bind="127.0.0.1:8000"))
         body = json_body(rows)
-        routes: dict[str, tuple[Application, str]] = {
-            "Luthier": (application, "/predict"),
-            "bare Flask + ONNX Runtime": (flask_app.app, "/predict"),
-            "empty Flask route": (flask_app.app, "/nothing"),
+        not_plain = {"HTTP_ACCEPT": "application/json;q=0.9"}
+        routes: dict[str, tuple[Application, str, dict[str, str]]] = {
+            "Luthier": (application, "/predict", {}),
+            "Luthier through Flask": (application, "/predict", not_plain),
+            "bare Flask + ONNX Runtime": (flask_app.app, "/predict", {}),
+            "empty Flask route": (flask_app.app, "/nothing", {}),
         }
         best: dict[str, float] = defaultdict(lambda: float("inf"))
         for _ in range(rounds):
-            for name, (route, path) in routes.items():
-                best[name] = min(best[name], seconds_of(route, path, body, calls))
+            for name, (route, path, headers) in routes.items():
+                best[name] = min(best[name], seconds_of(route, path, body, calls, headers))
         watch = Stopwatch()
-        watch_steps(watch, application)
+        watch_steps(watch)
         least: dict[str, float] = defaultdict(lambda: float("inf"))
         for _ in range(rounds):
             watch.seconds.clear()
-            seconds_of(application, "/predict", body, calls)
+            seconds_of(application, "/predict", body, calls, {})
             for step, seconds in watch.seconds.items():
                 least[step] = min(least[step], seconds / (calls + 1))
     show(best, least, rows)
@@ -93,20 +95,23 @@ class luthier_log:  # noqa: N801  # a context manager that is used like a functi
         logging.shutdown()
 
 
-def seconds_of(application: Application, path: str, body: bytes, calls: int) -> float:
+def seconds_of(
+    application: Application, path: str, body: bytes, calls: int, headers: dict[str, str]
+) -> float:
     """Return the CPU seconds of this thread for each call."""
-    call(application, path, body)
+    call(application, path, body, headers)
     gc.collect()
     began = time.thread_time()
     for _ in range(calls):
-        call(application, path, body)
+        call(application, path, body, headers)
     return (time.thread_time() - began) / calls
 
 
-def call(application: Application, path: str, body: bytes) -> None:
+def call(application: Application, path: str, body: bytes, headers: dict[str, str]) -> None:
     """Post a body as gunicorn does; raise RuntimeError for another answer than 200."""
     statuses: list[str] = []
-    answer = application(environ(path, body), lambda status, *_: statuses.append(status))
+    sent = environ(path, body) | headers
+    answer = application(sent, lambda status, *_: statuses.append(status))
     content = b"".join(answer)
     if hasattr(answer, "close"):
         answer.close()
@@ -162,27 +167,27 @@ class Stopwatch:
         return timed
 
 
-def watch_steps(watch: Stopwatch, application: Any) -> None:
-    """Put a stopwatch on each step of a prediction."""
-    from api.resources import predict
-    from models.registry.catalog.catalog import ModelCatalog
+def watch_steps(watch: Stopwatch) -> None:
+    """Put a stopwatch on each step of a plain prediction."""
+    from api import plain_predictions
+    from api.hooks import auth, request_log
     from models.serving.engine import LoadedVersion, PredictionEngine
+    from models.serving.routing import RoutingTable
     from models.serving.signature import Signature
 
-    for kind in ("before", "after"):
-        hooks = getattr(application, f"{kind}_request_funcs")[None]
-        hooks[:] = [watch.wrap(f"{kind}: {h.__module__}.{h.__name__}", h) for h in hooks]
-    application.wsgi_app = watch.wrap("Flask, request id, end of the answer", application.wsgi_app)
-    views = application.view_functions
-    views["predict.predict"] = watch.wrap("view: the rest", views["predict.predict"])
     for owner, name, step in (
-        (predict, "_read", "view: read and check the body"),
-        (predict, "_answer", "view: answer"),
-        (ModelCatalog, "resolve", "view: alias"),
-        (PredictionEngine, "predict", "engine: the rest"),
-        (Signature, "feed", "engine: rows to inputs"),
-        (LoadedVersion, "answer", "engine: ONNX Runtime"),
-        (logging.Logger, "handle", "log line"),
+        (request_log._Identified, "__call__", "request id"),
+        (plain_predictions.PlainPredictions, "__call__", "the rest"),
+        (plain_predictions.PlainPredictions, "_send", "headers and answer"),
+        (plain_predictions, "parse_json", "JSON of the body"),
+        (plain_predictions, "is_plain", "fields of the body"),
+        (plain_predictions, "prediction_body", "fields of the answer"),
+        (auth, "admits", "key and host"),
+        (request_log, "record", "metrics of the request, log line"),
+        (RoutingTable, "resolve", "alias"),
+        (PredictionEngine, "load", "loaded version"),
+        (Signature, "feed", "rows to inputs"),
+        (LoadedVersion, "answer", "ONNX Runtime"),
     ):
         setattr(owner, name, watch.wrap(step, getattr(owner, name)))
 
