@@ -13,8 +13,9 @@ serve: $(VENV)/.runtime
 	@exec $(BIN)/luthier serve
 
 # Every test, three files at a time, since many wait; PYTEST_ARGS, such as "-n 0 -k predict", choose some or
-# another order.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile
+# another order. Bytecode is kept, whatever the environment says: the tests start hundreds of processes,
+# each of which would compile all modules anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile
 # Python 3.12 and newer count lines without slowing them down, so a whole run measures coverage there.
 COUNTS = $(shell $(BIN)/python -c 'import sys; print("yes" if sys.version_info >= (3, 12) else "")')
 test: $(VENV)/.dev

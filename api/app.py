@@ -11,12 +11,11 @@ import msgspec
 from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import NullSession, SessionInterface
-from flask_smorest import Api
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import openapi, parsing, plain_predictions
 from api.dialects import mlflow, open_inference, tensorflow_serving
-from api.errors import ProblemSchema, on_http_exception, register_error_handlers
+from api.errors import register_error_handlers
 from api.hooks import auth, commands, compression, limits, request_log
 from api.hooks.limits import LimitedRequest
 from api.monitoring import ApiMetrics, Readiness
@@ -125,13 +124,6 @@ class NoSessions(SessionInterface):
         """Do nothing; Flask does not even call it."""
 
 
-class ProblemApi(Api):  # type: ignore[misc]
-    """flask-smorest with our error bodies."""
-
-    ERROR_SCHEMA = ProblemSchema
-    handle_http_exception = staticmethod(on_http_exception)
-
-
 def create_app(settings: Settings) -> Flask:
     """Return the WSGI application over the database and artifacts that `settings` name."""
     app = Application("api", static_folder=None)
@@ -149,10 +141,7 @@ def create_app(settings: Settings) -> Flask:
     auth.register(app)
     limits.register(app)
     commands.register(app)
-    api = ProblemApi(app, spec_kwargs=openapi.plugins())
-    for module in _RESOURCES:
-        api.register_blueprint(module.blueprint)
-    openapi.register(app, api)
+    openapi.register(app, [module.blueprint for module in _RESOURCES])
     return app
 
 

@@ -1,22 +1,25 @@
 """The OpenAPI document, generated from the code, and the pages that show it."""
 
 import json
+import threading
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 import marshmallow as ma
 import swagger_ui_bundle
 import yaml
-from apispec import BasePlugin
+from apispec import APISpec, BasePlugin
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Blueprint, Flask, Response, current_app, redirect, send_from_directory
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
+from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow.validate import Range
 
 from api.dialects.errors import ERROR_SCHEMAS
-from api.errors import PROBLEM_TYPE
+from api.errors import PROBLEM_TYPE, ProblemSchema, on_http_exception
 from api.hooks.auth import OPERATIONS, SECURITY_SCHEMES, scope_of
 from api.hooks.commands import takes_key
 from models import __version__
@@ -90,21 +93,64 @@ _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 blueprint = Blueprint("openapi", __name__)
 
 
-def plugins() -> dict[str, Any]:
-    """Return the options of flask-smorest's `Api` that write the document as ours."""
-    return {"marshmallow_plugin": SchemaPlugin(), "extra_plugins": [OperationsPlugin()]}
+class LazyApi(Api):  # type: ignore[misc]
+    """flask-smorest with our error bodies, which writes the document when somebody asks for it.
+
+    Writing takes twice as long as all else that the start of an application does.
+    """
+
+    ERROR_SCHEMA = ProblemSchema
+    handle_http_exception = staticmethod(on_http_exception)
+
+    def __init__(self, app: Flask) -> None:
+        self._writing = threading.RLock()
+        self._written: APISpec | None = None
+        self._documented: list[SmorestBlueprint] = []
+        super().__init__(app)
+
+    def register_blueprint(self, blp: SmorestBlueprint, **options: Any) -> None:
+        """Register the routes of a blueprint; its part of the document is written later."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp, **options)
+        self._documented.append(blp)
+
+    @property
+    def spec(self) -> APISpec:
+        """The document, written at the first call."""
+        with self._writing:
+            if self._written is None:
+                self._write()
+            return self._written
+
+    @spec.setter
+    def spec(self, spec: APISpec | None) -> None:
+        self._written = spec
+
+    def _init_spec(self, **_: Any) -> None:
+        """Leave the document to `_write`."""
+
+    def _write(self) -> None:
+        super()._init_spec(marshmallow_plugin=SchemaPlugin(), extra_plugins=[OperationsPlugin()])
+        for blp in self._documented:
+            blp.register_views_in_doc(self, self._app, self.spec, name=blp.name, parameters=None)
+            self.spec.tag({"name": blp.name, "description": blp.description})
+        components = self.spec.components
+        for name, scheme in SECURITY_SCHEMES.items():
+            components.security_scheme(name, dict(scheme))
+        for schema in dict.fromkeys(ERROR_SCHEMAS.values()):
+            components.schema(schema.__name__.removesuffix("Schema"), schema=schema)
+        for response in components.responses.values():
+            # flask-smorest takes errors for plain JSON.
+            response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
+        # flask-smorest's; ours are in bodies.
+        components.schemas.pop("PaginationMetadata")
 
 
-def register(app: Flask, api: Api) -> None:
-    """Serve the document as `/openapi.yaml`; `/docs` is Swagger UI from a bundled package."""
-    for name, scheme in SECURITY_SCHEMES.items():
-        api.spec.components.security_scheme(name, dict(scheme))
-    for schema in dict.fromkeys(ERROR_SCHEMAS.values()):
-        api.spec.components.schema(schema.__name__.removesuffix("Schema"), schema=schema)
-    for response in api.spec.components.responses.values():
-        # flask-smorest takes errors for plain JSON.
-        response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
-    api.spec.components.schemas.pop("PaginationMetadata")  # flask-smorest's; ours are in bodies
+def register(app: Flask, blueprints: Iterable[SmorestBlueprint]) -> None:
+    """Serve these blueprints, their document at `/openapi.yaml`, and Swagger UI at `/docs`."""
+    api = LazyApi(app)
+    for each in blueprints:
+        api.register_blueprint(each)
     app.extensions["luthier_openapi"] = api
     app.register_blueprint(blueprint)
 

@@ -1,3 +1,4 @@
+import gc
 import secrets
 import shutil
 import sys
@@ -92,6 +93,29 @@ _SLOW_FIXTURES = {"service", "postgres", "migrated_postgresql", "s3"}
 _SLOW_KINDS = {"postgresql", "s3"}
 
 
+# Files that take minutes come first, the longest before all: the others fill what is left.
+_LONGEST = (
+    "chaos/test_slice.py",
+    "test_steering_service.py",
+    "jobs/test_worker.py",
+    "jobs/test_absent_parts.py",
+    "test_images.py",
+    "jobs/test_last_scores.py",
+    "test_readme.py",
+    "test_strategies.py",
+    "test_cli.py",
+    "trials/test_numpy_parity.py",
+    "test_examples.py",
+    "test_promotion_service.py",
+    "trials/test_keras_trainer.py",
+    "test_reports_of_real_jobs.py",
+    "test_parts_apart.py",
+    "jobs/test_worker_deaths.py",
+    "registry/test_stand_alone.py",
+)
+_RANKS = {Path(__file__).parent / path: rank for rank, path in enumerate(_LONGEST)}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="no server, no TensorFlow")
 
@@ -106,9 +130,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=list(slow))
         items[:] = [item for item in items if item not in slow]
         return
-    # Files with slow tests come first: the quick ones then fill both processes until the end.
     first = {item.path for item in slow}
-    items.sort(key=lambda item: item.path not in first)
+    items.sort(key=lambda item: (_RANKS.get(item.path, len(_RANKS)), item.path not in first))
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at what lives to the end: Keras collects at every training."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_slow(item: pytest.Item) -> bool:
@@ -125,7 +154,7 @@ def _is_slow(item: pytest.Item) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("fast"):
-        if gone := [str(path) for path in _SLOW_PATHS if not path.exists()]:
+        if gone := [str(path) for path in (*_SLOW_PATHS, *_RANKS) if not path.exists()]:
             raise pytest.UsageError(f"tests/conftest.py names slow tests that are gone: {gone}")
         sys.modules["tensorflow"] = None  # type: ignore[assignment]  # an import of it now fails
     for mark, (_, kinds) in _KINDS.items():

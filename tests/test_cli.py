@@ -1,6 +1,7 @@
 """The commands as real processes: how they start, refuse to start, and stop."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,26 @@ class Started:
     log: Path
 
 
+@contextmanager
+def serving(folder: Path) -> Iterator[Started]:
+    bind, log = free_bind(), folder / "log"
+    with running("serve", log, bind=bind, data=folder / "data", trial_slots=1) as process:
+        wait_until(lambda: process.poll() is not None or "ready" in log.read_text())
+        yield Started(process, bind, log)
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Started]:
     """A `luthier serve` that has said that it is ready."""
-    bind, log = free_bind(), tmp_path / "log"
-    with running("serve", log, bind=bind, data=tmp_path / "data", trial_slots=1) as process:
-        wait_until(lambda: process.poll() is not None or "ready" in log.read_text())
-        yield Started(process, bind, log)
+    with serving(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """The same, one for all tests that leave it running."""
+    with serving(tmp_path_factory.mktemp("shared")) as started:
+        yield started
 
 
 def test_serve_says_when_it_is_ready_and_stops_cleanly(served: Started) -> None:
@@ -83,18 +97,18 @@ def test_serve_can_be_stopped_while_it_waits(tmp_path: Path) -> None:
         assert process.wait(STOP_WITHIN) == 0, log.read_text()
 
 
-def test_a_worker_that_dies_is_started_again(served: Started) -> None:
-    first = wait_until(lambda: subcommand(served.process, "worker"))
+def test_a_worker_that_dies_is_started_again(shared: Started) -> None:
+    first = wait_until(lambda: subcommand(shared.process, "worker"))
     first.kill()
 
     def restarted() -> psutil.Process | None:
-        found = subcommand(served.process, "worker")
+        found = subcommand(shared.process, "worker")
         return found if found != first else None
 
     second = wait_until(restarted)
     assert second.pid != first.pid
-    assert fetch(f"http://{served.bind}/readyz").is_success
-    assert "starting it again" in served.log.read_text()
+    assert fetch(f"http://{shared.bind}/readyz").is_success
+    assert "starting it again" in shared.log.read_text()
 
 
 def test_serve_ends_with_its_api_and_leaves_nothing_behind(served: Started) -> None:
@@ -111,12 +125,12 @@ def test_a_killed_serve_takes_its_processes_along(served: Started) -> None:
     wait_until(lambda: all(has_ended(process.pid) for process in everything))
 
 
-def test_a_port_in_use_is_told_and_nothing_is_left_running(served: Started, tmp_path: Path) -> None:
-    refused = run("serve", bind=served.bind, data=tmp_path / "other")
+def test_a_port_in_use_is_told_and_nothing_is_left_running(shared: Started, tmp_path: Path) -> None:
+    refused = run("serve", bind=shared.bind, data=tmp_path / "other")
     assert refused.returncode != 0
-    assert f"LUTHIER_BIND='{served.bind}': Address already in use" in refused.stderr
+    assert f"LUTHIER_BIND='{shared.bind}': Address already in use" in refused.stderr
     assert "ready" not in refused.stdout
-    assert fetch(f"http://{served.bind}/readyz").is_success
+    assert fetch(f"http://{shared.bind}/readyz").is_success
     assert not (tmp_path / "other").exists(), "it has started nothing"
 
 

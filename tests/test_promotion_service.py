@@ -17,7 +17,7 @@ TINY: dict[str, Any] = {
     "target": "y",
     "features": ["a", "b"],
     "strategy": "grid",
-    "evaluation": {"test_fraction": 0.3},
+    "evaluation": {"method": "holdout", "test_fraction": 0.3},
     "ensemble": 1,
 }
 LINEAR = {"num_layers": 0, "optimizer": "adam", "batch_size": 16}

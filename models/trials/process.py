@@ -89,7 +89,10 @@ def visible_gpus() -> list[str]:
 
 
 def warm_up() -> None:
-    """Train a tiny network with each trainer, so that imports and compilation delay no trial.
+    """Use each library once, so that imports and compilation delay no trial.
+
+    NumPy's trainer trains a tiny network, which compiles an optimizer. Keras traces each network
+    anew, however many were trained before, so it only builds one and passes rows through it.
 
     The objects in memory by then are frozen: the garbage collection after every trial skips them,
     which would take 0.2 s each time.
@@ -97,15 +100,16 @@ def warm_up() -> None:
     import numpy as np
 
     from models.data.preparation.tasks import Task
+    from models.networks.families import build
     from models.networks.outputs import Outputs
-    from models.trials.trainers.base import Run, Trainer, TrainingData
-    from models.trials.trainers.keras import KerasTrainer
+    from models.trials.trainers.base import Run, TrainingData
+    from models.trials.trainers.keras import forward, released
     from models.trials.trainers.numpy.trainer import NumpyTrainer
 
     x, y = np.zeros((4, 1), dtype=np.float32), np.zeros(4, dtype=np.float32)
     data = TrainingData(x, y, x, y, Outputs.of(Task.REGRESSION))
     values = {"num_layers": 1, "units": 1, "batch_size": 2}
-    trainers: tuple[Trainer, ...] = (KerasTrainer(), NumpyTrainer())
-    for trainer in trainers:
-        trainer.train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
+    NumpyTrainer().train([Run(0, 0, 0, "mlp", values, epochs=1)], [data])
+    with released():
+        forward(build("mlp", values, data.inputs, data.outputs, seed=0), x)
     gc.freeze()
