@@ -84,7 +84,8 @@ def fill(url: str, count: int, trials: int) -> None:
             with database.write() as connection:
                 if database.is_postgresql:
                     connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.exec_driver_sql(statement.replace("%", "%%"))
+                    statement = statement.replace("%", "%%")
+                connection.exec_driver_sql(statement)
         with database.engine.connect() as connection:
             connection.exec_driver_sql("ANALYZE")
             connection.commit()

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from http import HTTPStatus
 from typing import Any
 
+from api.app import create_app
 from models.executors.executor import Executor, Payload, Result
 from models.executors.local import LocalExecutor
-from models.jobs.commands import JobCommands
 from models.jobs.model import TrialState
 from models.jobs.reader import JobReader
-from models.jobs.schema.spec import JobSpecSchema
 from models.jobs.worker import tasks
 from models.jobs.worker.context import WorkerHealth
 from models.jobs.worker.worker import Worker
@@ -121,8 +121,11 @@ def _search(settings: Settings, executor: Executor, trials: int) -> Overhead:
     """Run a real worker until all trials of one job have ended."""
     database = Database(settings.resolved_database_url)
     migrate(database)
-    spec = JobSpecSchema().load(REQUEST | {"budget": {"max_trials": trials, "epochs": 1}})
-    job = JobCommands(database, Artifacts(settings.resolved_artifacts)).create(spec, trials)
+    request = REQUEST | {"budget": {"max_trials": trials, "epochs": 1}}
+    answer = create_app(settings).test_client().post("/tune", json=request)
+    if answer.status_code != HTTPStatus.ACCEPTED:
+        raise RuntimeError(answer.text)
+    job = JobReader(database).get(answer.get_json()["id"])
     stop = threading.Event()
     worker = Worker(database, executor, settings, WorkerHealth(executor.slots))
     thread = threading.Thread(target=worker.work, args=(stop,))

@@ -123,7 +123,7 @@ class _Listener:
             try:
                 self._listen()
             except Exception as error:  # the reader looks for changes itself until it works again
-                log.warning("PostgreSQL tells of no changes, looking for them: %s", error)
+                log.warning("PostgreSQL tells of no changes, looking for them: %r", error)
             self.is_heard = False
             self._tell()  # it may have missed something
             self._stop.wait(_CONNECT_AGAIN)
@@ -132,13 +132,13 @@ class _Listener:
         """Wait for notifications until the thread is to end; raises the driver's errors."""
         # Not of the pool, whose connections are few and have transactions.
         opened = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        driver = opened.connection.driver_connection
+        assert driver is not None
         opened.detach()
         with opened:
             opened.exec_driver_sql(f"LISTEN {self._channel.value}")
             with self._database.write() as connection:
                 notify(connection, self._channel)
-            driver = opened.connection.driver_connection
-            assert driver is not None
             while not self._stop.is_set():
                 for _ in driver.notifies(timeout=_GLANCE, stop_after=1):
                     if not self.is_heard:
