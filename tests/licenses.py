@@ -47,7 +47,7 @@ def locked() -> dict[str, str]:
 
 def licenses() -> dict[str, str]:
     """The licence of each locked package as it tells it; empty for one that is not installed."""
-    command = [Path(sys.executable).parent / "pip-licenses", "--from=mixed", "--format=json"]
+    command = [str(Path(sys.executable).parent / "pip-licenses"), "--from=mixed", "--format=json"]
     done = subprocess.run([*command, "--with-system"], capture_output=True, check=True)
     known = {
         re.sub(r"[-_.]+", "-", item["Name"]).lower(): str(item["License"])
