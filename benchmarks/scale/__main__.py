@@ -25,6 +25,7 @@ from tests.processes import answers, free_bind, running
 from tests.waiting import wait_until
 
 PARTS = ("trials", "claims", "lists", "clients")
+DATABASES = ("SQLite", "PostgreSQL")
 NODES = (1, 10, 100)
 _SLOTS_OF_A_NODE = 4
 _OF_SIMULATED_TRIALS = (TRIAL_SECONDS, 2.0, 60.0)  # seconds
@@ -43,6 +44,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=8)
     options.add_argument("--jobs", type=int, default=10_000)
     options.add_argument("--trials", type=int, default=1_000_000)
+    options.add_argument("--databases", nargs="*", choices=DATABASES, default=DATABASES)
     options.add_argument("--kept", type=int, default=200, help="connections that stay open")
     options.add_argument("--slow", type=int, default=50, help="clients that never end a request")
     options.add_argument("--seconds", type=float, default=15.0, help="of each load of clients")
@@ -57,7 +59,7 @@ def main() -> None:
         with postgresql() as server:
             taken = show_claims(server.url("postgres"), chosen.workers, chosen.claims)
     if "lists" in chosen.only:
-        show_lists(chosen.jobs, chosen.trials)
+        show_lists(chosen.databases, chosen.jobs, chosen.trials)
     if "clients" in chosen.only:
         show_clients(chosen.kept, chosen.slow, chosen.seconds)
     if measured and taken:
@@ -107,11 +109,12 @@ def show_claims(url: str, workers: int, count: int) -> list[claims.Claims]:
     return found
 
 
-def show_lists(jobs: int, trials: int) -> None:
+def show_lists(databases: list[str], jobs: int, trials: int) -> None:
     """Print what pages of long lists cost over HTTP, on either database."""
     with tempfile.TemporaryDirectory() as folder, postgresql() as server:
         urls = {"SQLite": f"sqlite:///{folder}/luthier.db", "PostgreSQL": server.url("postgres")}
-        for name, url in urls.items():
+        for name in databases:
+            url = urls[name]
             lists.fill(url, jobs, trials)
             table = Table(title=f"{jobs:,} jobs and {trials:,} trials, {name}")
             for heading in ("call", "median", "worst", "processor", "to /healthz"):

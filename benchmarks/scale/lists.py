@@ -2,18 +2,22 @@
 
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
 import httpx
 import psutil
-from sqlalchemy import insert, text
+from sqlalchemy import delete, insert, select, text
 
+from api.app import create_app
 from benchmarks.scale.overhead import REQUEST
 from models.jobs.model import JobState, TrialState
-from models.jobs.schema.spec import JobSpecSchema, dump_spec
+from models.settings import Settings
 from models.store.engine import Database
 from models.store.migrate import migrate
 from models.store.tables import jobs, now
@@ -58,7 +62,7 @@ def fill(url: str, count: int, trials: int) -> None:
     """Write `count` jobs with `trials` trials in all, a tenth of them in the first job."""
     with closing(Database(url)) as database:
         migrate(database)
-        spec = dump_spec(JobSpecSchema().load(REQUEST | {"budget": {"max_trials": 100}}))
+        spec = _decided(url, database)
         rows = [
             {
                 "id": f"job_{number:07}",
@@ -99,10 +103,27 @@ def fill(url: str, count: int, trials: int) -> None:
             connection.exec_driver_sql("ANALYZE")
 
 
+def _decided(url: str, database: Database) -> Any:
+    """Return the stored request of a job that was asked for, and remove the job."""
+    with tempfile.TemporaryDirectory() as folder:
+        client = create_app(Settings(data=folder, database_url=url)).test_client()
+        answer = client.post("/tune", json=REQUEST | {"budget": {"max_trials": 100}})
+    if answer.status_code != HTTPStatus.ACCEPTED:
+        raise RuntimeError(answer.text)
+    with database.write() as connection:
+        spec = connection.execute(select(jobs.c.spec)).scalar_one()
+        connection.execute(delete(jobs))
+    return spec
+
+
 def calls(client: httpx.Client) -> Iterator[tuple[str, str]]:
     """Name and path of each list: first pages, and pages from the middle of the list on."""
     middle = "job_0005000"
-    last = client.get(f"/tune/{BIG}/trials?sort=score&limit=100").json()["items"][-1]["number"]
+    last = (
+        client.get(f"/tune/{BIG}/trials?sort=score")
+        .raise_for_status()
+        .json()["items"][-1]["number"]
+    )
     yield "GET /healthz", "/healthz"
     yield "GET /tune", "/tune"
     yield "GET /tune, from the middle", f"/tune?after={middle}"
