@@ -98,6 +98,8 @@ def fill(url: str, count: int, trials: int) -> None:
                     statement = statement.replace("%", "%%")
                 connection.exec_driver_sql(statement)
         with database.write() as connection:
+            if database.is_postgresql:
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
             for index in trials_table.indexes:
                 index.create(connection)
             connection.exec_driver_sql("ANALYZE")
