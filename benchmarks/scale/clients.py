@@ -5,10 +5,11 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
-_CALL = "GET /tune?limit=1 HTTP/1.1\r\nHost: luthier\r\n\r\n"
+_CALL = "GET /tune?limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+_LEAST_CALLS = 20  # for a p99 at all
 _PAUSE = 1.0  # seconds between two calls of a kept connection
 _SLOW = (
-    b"POST /tune HTTP/1.1\r\nHost: luthier\r\nContent-Type: application/json\r\n"
+    b"POST /tune HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     b"Content-Length: 999\r\n\r\n{"
 )
 
@@ -46,6 +47,8 @@ async def _measure(
     others = [_kept(*where, _PAUSE * n / max(1, kept)) for n in range(kept)]
     others += [_slow(*where) for _ in range(slow)]
     await asyncio.gather(*others, *(_hurried(*where) for _ in range(hurried)))
+    if len(crowd.times) < _LEAST_CALLS:
+        raise RuntimeError(f"{len(crowd.times)} calls were answered, {crowd.failures} failed.")
     return crowd
 
 
