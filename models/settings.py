@@ -112,8 +112,8 @@ class Settings:
     lease_seconds: float = _setting(30.0, "Seconds without a heartbeat until a job is lost.", 1)
     poll_seconds: float = _setting(
         0.25,
-        "Seconds between a worker's looks at the queue; an idle one notices a write to SQLite"
-        " at once.",
+        "Seconds between a worker's looks at its trials and the queue. An idle one notices a write"
+        " to SQLite at once; PostgreSQL tells every worker of jobs and requests at once.",
         0.01,
     )
     # The next six, and the memory and the disk of the API's pod, belong together: decision 0035.

@@ -1,9 +1,11 @@
 """Build the images, run the README's commands through them, and say what they weigh.
 
-`make image-test` builds `api` and `worker` with buildah (as root, without a container engine) on
-the image BASE, starts a PostgreSQL and an S3 server beside them, runs `luthier migrate`, the API
-and a worker from the images, and types the curl commands of the README. What a build needs besides
-(a mirror's certificates, for example) goes into BUILD_FLAGS.
+`make image-test` builds every image with buildah (as root, without a container engine) on the image
+BASE, starts a PostgreSQL and an S3 server beside them, runs `luthier migrate`, the API and a worker
+from the images, and types the curl commands of the README. On a machine without a GPU, the image
+`worker-gpu` has to import what it trains with, refuse to work, and work where it is told that no
+GPU is required. What a build needs besides (a mirror's certificates, for example) goes into
+BUILD_FLAGS.
 """
 
 import argparse
@@ -30,7 +32,14 @@ from tests.readme import ROOT, curl_commands, predicted_grams
 
 BUILDAH = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 AWS = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+IMAGES = ("api", "worker", "worker-gpu")
 USER = 10001  # that of the images
+_IMPORTS = """
+import numba, onnxruntime, tensorflow as tf, tf2onnx
+build = tf.sysconfig.get_build_info()
+found = tf.config.list_physical_devices("GPU")
+print(f"TensorFlow {tf.__version__} for CUDA {build.get('cuda_version')}, GPUs: {len(found)}")
+"""
 READY_WITHIN = 120.0  # seconds
 
 
@@ -42,19 +51,14 @@ def buildah(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def build(target: str, base: str, flags: str) -> str:
-    """Build one target of the Dockerfile; the image's name."""
-    image = f"localhost/luthier-{target}"
-    arguments = ["--build-arg", f"BASE={base}", "--target", target, "--tag", image]
-    buildah(
-        "build",
-        "--quiet",
-        "--layers",
-        "--format=docker",
-        *shlex.split(flags),
-        *arguments,
-        str(ROOT),
-    )
+def build(name: str, base: str, flags: str) -> str:
+    """Build one image of the Dockerfile; return its whole name."""
+    image = f"localhost/luthier-{name}"
+    arguments = ["--build-arg", f"BASE={base}", "--build-arg", f"IMAGE={name}", "--tag", image]
+    # Each layer of the GPU's environment would be kept once more.
+    layers = [] if name == "worker-gpu" else ["--layers"]
+    options = ["--quiet", "--format=docker", *layers, *shlex.split(flags)]
+    buildah("build", *options, *arguments, str(ROOT))
     return image
 
 
@@ -90,6 +94,14 @@ class Container:
             for inner in reversed(outer.children(recursive=True)):
                 inner.terminate()
             process.wait(60)
+
+    def output(self, *command: str) -> str:
+        """Run any program to its end, whatever its status; return what it prints."""
+        line = ["buildah", "run", *self._settings, self._name, "--", *command]
+        done = subprocess.run(
+            line, env=BUILDAH, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        return done.stdout
 
     def remove(self) -> None:
         """Remove it; the image stays."""
@@ -131,12 +143,42 @@ def main() -> None:
     """Build, run, report."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--base", required=True, help="image with Python 3.11 or newer and venv")
+    options.add_argument("--images", nargs="*", default=IMAGES, choices=IMAGES)
     options.add_argument("--build-flags", default="", help="further arguments of `buildah build`")
     chosen = options.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # every request to the S3 server
-    images = {
-        target: build(target, chosen.base, chosen.build_flags) for target in ("api", "worker")
-    }
+    images = {name: build(name, chosen.base, chosen.build_flags) for name in chosen.images}
+    if "worker-gpu" in images:
+        check_gpu_image(images["worker-gpu"])
+    if {"api", "worker"} <= images.keys():
+        check_service(images)
+
+
+def check_gpu_image(image: str) -> None:
+    """Check what the image says and does on a machine without a GPU; print its size."""
+    bind = free_bind()
+    with ExitStack() as stack:
+        strict, lax = (
+            Container(image, {"LUTHIER_REQUIRE_GPU": required, "LUTHIER_WORKER_BIND": bind})
+            for required in ("1", "0")
+        )
+        stack.callback(lax.remove)
+        stack.callback(strict.remove)
+        told = strict.output("python", "-c", _IMPORTS)
+        print(f"{image}: {image_bytes(image) / 1e6:,.0f} MB, {told.strip().splitlines()[-1]}")
+        assert "TensorFlow" in told, told
+        strict.run("migrate")
+        refusal = strict.output("luthier", "worker")
+        print(refusal.strip().splitlines()[-1])
+        assert "LUTHIER_REQUIRE_GPU=1: TensorFlow sees no GPU" in refusal, refusal
+        lax.run("migrate")
+        with lax.running():
+            seconds = wait_for(f"http://{bind}/healthz")
+            print(f"{image} works where no GPU is required, ready after {seconds:.1f} s")
+
+
+def check_service(images: dict[str, str]) -> None:
+    """Run the README's commands through API and worker; print what both weigh."""
     with ExitStack() as stack:
         database = PostgresServer()
         stack.callback(database.remove)

@@ -1,5 +1,7 @@
 """Manifests, compose file and Dockerfile, as far as they can be checked without a cluster."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,15 +13,23 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from sqlalchemy import delete, insert, text
 
 from models import __version__
+from models.jobs.model import JobState
+from models.jobs.worker.worker import JOBS_AT_ONCE
 from models.settings import PREFIX, Settings
+from models.store.engine import Database
+from models.store.migrate import migrate
+from models.store.tables import jobs, now
 
 ROOT = Path(__file__).parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("cpu", "gpu", "dev")
+CUSTOM = ("monitoring.coreos.com", "keda.sh")  # kinds that operators bring
 SETTINGS = {PREFIX + item.name.upper() for item in fields(Settings)}
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+IMAGES = {"api", "worker", "worker-gpu"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 Manifest = dict[str, Any]
@@ -70,7 +80,7 @@ def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
 @pytest.mark.parametrize("source", ["files", *OVERLAYS])
 def test_every_manifest_fits_the_schema_of_kubernetes(source):
     for document in manifests(source):
-        if "monitoring.coreos.com" not in document["apiVersion"]:
+        if document["apiVersion"].partition("/")[0] not in CUSTOM:
             kubernetes_validate.validate(document, "1.31", strict=True)
 
 
@@ -177,15 +187,16 @@ def test_the_gpu_overlay_asks_for_a_gpu_and_insists_on_it():
 
 
 def test_the_dockerfile_and_the_compose_file_name_only_what_exists():
-    targets = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.M))
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.M))
     for name, service in COMPOSE["services"].items():
         if "build" in service:
-            assert service["build"]["target"] in targets, name
+            assert service["build"]["args"]["IMAGE"] in IMAGES & stages, name
         for variable in service.get("environment", {}):
             assert not variable.startswith(PREFIX) or variable in SETTINGS, (name, variable)
     assert set(re.findall(r"\b(LUTHIER_[A-Z_]+)=", DOCKERFILE)) <= SETTINGS
-    for lock in re.findall(r"requirements/[a-z-]+\.lock", DOCKERFILE):
-        assert (ROOT / lock).exists(), lock
+    assert "requirements/${IMAGE}.lock" in DOCKERFILE
+    for image in IMAGES:
+        assert (ROOT / "requirements" / f"{image}.lock").exists()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -205,3 +216,41 @@ def test_the_api_image_has_no_tensorflow():
     lock = (ROOT / "requirements" / "api.lock").read_text(encoding="utf-8")
     assert "onnxruntime==" in lock
     assert not re.search(r"^(tensorflow|keras|numba|tf2onnx)==", lock, re.M)
+
+
+def test_workers_are_scaled_by_the_queue_that_the_database_counts(postgres, tmp_path):
+    """The component, rendered into an overlay; its query, asked of a real database."""
+    base, component = (
+        os.path.relpath(KUBERNETES / part, tmp_path.resolve())
+        for part in ("overlays/cpu", "components/keda")
+    )
+    overlay = {"resources": [base], "components": [component], "namespace": "luthier"}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    documents = rendered(str(tmp_path))
+    scaled = named(documents, "ScaledObject", "luthier-worker")
+    worker = named(documents, "Deployment", scaled["spec"]["scaleTargetRef"]["name"])
+    assert "replicas" not in worker["spec"]
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert scaled["metadata"]["namespace"] == worker["metadata"]["namespace"]
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["type"] == "postgresql"
+    access = named(documents, "TriggerAuthentication", trigger["authenticationRef"]["name"])
+    (source,) = access["spec"]["secretTargetRef"]
+    assert source["key"] in named(documents, "Secret", source["name"])["stringData"]
+    assert int(trigger["metadata"]["targetQueryValue"]) == JOBS_AT_ONCE
+    down = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    grace = worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert [policy["value"] for policy in down["policies"]] == [1]
+    assert down["policies"][0]["periodSeconds"] > grace
+
+    database = Database(postgres.url("postgres"))
+    migrate(database)
+    row = {"model": "m", "spec": {}, "planned_trials": 1, "created": now()}
+    with database.write() as connection:
+        connection.execute(delete(jobs))
+        states = [{"id": f"job_{state}", "state": state, **row} for state in JobState]
+        connection.execute(insert(jobs), states)
+        found = connection.execute(text(trigger["metadata"]["query"])).scalar_one()
+        connection.execute(delete(jobs))
+    database.close()
+    assert found == len([state for state in JobState if not state.is_final]) - 1  # one is paused

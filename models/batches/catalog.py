@@ -17,6 +17,7 @@ from models.batches.model import (
 from models.data.library.catalog import hold_datasets
 from models.errors import Conflict, NotFound, TooMany, Unreadable
 from models.store.audit import actor_name, tell
+from models.store.changes import Channel, notify
 from models.store.engine import Database
 from models.store.removals import remove_later
 from models.store.tables import batches, now, versions
@@ -75,6 +76,7 @@ class BatchCatalog:
                     _RETRY_SECONDS,
                 )
             connection.execute(insert(batches).values(row))
+            notify(connection, Channel.BATCHES)
         return self.get(batch)
 
     def get(self, batch: str) -> Batch:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, or_, select, update
 from models.batches.catalog import batch_of
 from models.batches.model import OPEN_STATES, Batch, BatchState
 from models.errors import LeaseLost, Unreadable
+from models.store.changes import Channel, notify
 from models.store.engine import Database, moment
 from models.store.leases import LeasedQueue
 from models.store.removals import remove_later
@@ -130,6 +131,7 @@ class HeldBatch:
         with self._database.write() as connection:
             attempts = batches.c.attempts + (1 if failed else 0)
             self._change(connection, owner=None, state=BatchState.QUEUED, attempts=attempts)
+            notify(connection, Channel.BATCHES)
 
     def end(self, connection: Connection, state: BatchState, **values: Any) -> None:
         """End the batch within a transaction."""

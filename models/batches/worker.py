@@ -14,7 +14,8 @@ from models.batches.process import BatchTask, is_to_be_tried_again, start
 from models.batches.queue import BatchQueue, HeldBatch
 from models.errors import LeaseLost
 from models.settings import Settings
-from models.store.engine import Changes, Database, working_beside
+from models.store.changes import Changes, Channel
+from models.store.engine import Database, working_beside
 from models.store.leases import RENEWALS
 
 _LOOK_SECONDS = 1.0  # at most between two looks at the batch that is worked on
@@ -35,13 +36,14 @@ class BatchWorker:
 
     def work(self, stop: threading.Event) -> None:
         """Claim batches and have them predicted until `stop` is set; then let go."""
-        changes = Changes(self._database)
-        poll = self._settings.poll_seconds
+        changes = Changes(self._database, Channel.BATCHES)
+        every = self._settings.lease_seconds / RENEWALS
         while not stop.is_set():
             try:
                 held = self._queue.claim()
                 if held is None:
-                    _rest(changes, poll, stop)
+                    poll = self._settings.poll_seconds
+                    _rest(changes, max(poll, every) if changes.are_told else poll, stop)
                 else:
                     self._carry_out(held, stop)
             except DBAPIError as error:

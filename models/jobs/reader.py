@@ -5,17 +5,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, case, func, literal, or_, select, tuple_
 
 from models.errors import NotFound, Unreadable
 from models.jobs.model import ENDED, Job, JobState, Outcome, Progress, Trial, TrialState
 from models.jobs.store.events import EventFeed
 from models.jobs.store.labels import tags_of, with_tags
 from models.jobs.store.rows import (
-    best_first,
     best_trial,
-    comes_after,
     front_numbers,
+    in_order,
     job_from_row,
     kept_numbers,
     read_outcomes,
@@ -67,12 +66,8 @@ class JobReader:
         query = query.where(*with_tags(tags))
         if after is not None:
             last = self.get(after)
-            query = query.where(
-                or_(
-                    jobs.c.created < last.created,
-                    and_(jobs.c.created == last.created, jobs.c.id < last.id),
-                )
-            )
+            place = tuple_(literal(last.created, jobs.c.created.type), literal(last.id))
+            query = query.where(tuple_(jobs.c.created, jobs.c.id) < place)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [job_from_row(row) for row in rows]
@@ -162,22 +157,22 @@ class JobReader:
 
         They are those of one moment. A transaction is open until the last one was taken.
         """
-        query = select(trials).where(trials.c.job == job.id).limit(limit)
+        query = select(trials).where(trials.c.job == job.id)
         if states is not None:
             query = query.where(trials.c.state.in_(states))
         if sort == "score":
-            objective = job.spec.objective
-            query = query.order_by(*best_first(objective))
-            if after is not None:
-                query = query.where(comes_after(objective, self.trial(job, after)))
+            last = None if after is None else self.trial(job, after)
+            parts = in_order(query, job.spec.objective, last)
         else:
-            query = query.order_by(trials.c.number)
-            if after is not None:
-                query = query.where(trials.c.number > after)
+            parts = [query.where(trials.c.number > (after or 0)).order_by(trials.c.number)]
         with self._database.read() as connection:
-            rows = connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
-            for row in rows:
-                yield shown_trial(row)
+            for part in parts:
+                query = part.limit(limit).execution_options(yield_per=_ROWS_AT_ONCE)
+                for row in connection.execute(query):
+                    yield shown_trial(row)
+                    limit = limit and limit - 1
+                if limit == 0:
+                    return
 
     def front(self, job: Job) -> list[int]:
         """Return the numbers of the trials on the front of a job, its best trial first."""

@@ -24,7 +24,6 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import PoolProxiedConnection
 
 from models.errors import LuthierError, SettingError
 from models.store.audit import recorded
@@ -187,41 +186,6 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-
-
-class Changes:
-    """Detects commits of other connections without a query; for use by one thread.
-
-    A check takes some microseconds on SQLite. PostgreSQL has nothing as cheap: there no change is
-    ever noticed, and callers poll.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._connection: PoolProxiedConnection | None = None
-        self._version: object = None
-
-    def noticed(self) -> bool:
-        """Whether another connection has committed something since the last call."""
-        if self._database.is_postgresql:
-            return False
-        if self._connection is None:
-            self._connection = self._database.engine.raw_connection()
-        cursor = self._connection.cursor()
-        try:
-            # https://www.sqlite.org/pragma.html#pragma_data_version
-            cursor.execute("PRAGMA data_version")
-            found = cursor.fetchone()
-        finally:
-            cursor.close()
-        before, self._version = self._version, found
-        return before != found
-
-    def close(self) -> None:
-        """Return the connection to the pool."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def revision_of(connection: Connection) -> str | None:

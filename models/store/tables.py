@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from models.store.types import FiniteFloat, UtcDateTime, sorted_text
 
-SCHEMA_REVISION = "0018"  # as text, a later revision is greater
+SCHEMA_REVISION = "0019"  # as text, a later revision is greater
 
 metadata = MetaData(
     naming_convention={
@@ -88,6 +88,7 @@ jobs = Table(
     Column("chosen_trial", Integer),  # that the user has chosen as the winner
     Column("description", Text),
     Column("may_promote", Boolean),  # whether those who asked for it may; null in older jobs: yes
+    Index("ix_jobs_created", "created", "id"),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_model_created", "model", "created"),
     Index("ix_jobs_dataset", "dataset"),
@@ -132,7 +133,7 @@ trials = Table(
     Column("started", UtcDateTime),
     Column("finished", UtcDateTime),
     Index("ix_trials_job_state", "job", "state", "seconds"),  # covers the figures of progress
-    Index("ix_trials_job_score", "job", "violation", "score"),
+    Index("ix_trials_job_score", "job", "violation", "score", "number"),
     Index("ix_trials_digest", "digest"),
     # Covers all that monitoring counts, as the rows are large. The state is not its first column,
     # so that a planner does not prefer it in queries by more than the state.

@@ -9,7 +9,8 @@ from models.jobs.commands import JobCommands
 from models.jobs.model import Job, JobState, Trial, TrialState
 from models.jobs.reader import JobReader
 from models.store.artifacts import Artifacts
-from models.store.engine import Changes, Database
+from models.store.changes import Changes
+from models.store.engine import Database
 from models.store.migrate import migrate
 from tests.processes import STOP_WITHIN, Process, running
 from tests.waiting import PATIENCE, Found, wait_until

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import OperationalError, StatementError
 
-from models.store.engine import Changes, Database, strict_json
+from models.store.changes import Changes
+from models.store.engine import Database, strict_json
 from models.store.tables import datasets, now
 
 ROW = {"rows": 1, "columns": [], "created": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}

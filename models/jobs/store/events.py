@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from models.jobs.model import JobState, TrialState
+from models.store.changes import Channel, notify
 from models.store.engine import Database
 from models.store.tables import events, jobs
 from models.trials.trainers.base import EpochReport, mean_history
 
 _FINAL = frozenset(state for state in JobState if state.is_final)
+_SET_BY_WORKERS = {JobState.RUNNING, *_FINAL}
 Runs = dict[tuple[int, int], dict[str, list[float | None]]]  # by fold and execution, then name
 
 
@@ -68,6 +70,8 @@ def record(
         values["last_event"] = jobs.c.last_event + len(happened)
     if not values:
         return
+    if _concerns_workers(happened, values):
+        notify(connection, Channel.JOBS)
     changed = update(jobs).where(jobs.c.id == job).values(values).returning(jobs.c.last_event)
     last = connection.execute(changed).scalar_one()
     if not happened:
@@ -84,6 +88,14 @@ def record(
         for number, event in enumerate(happened, start=first)
     ]
     connection.execute(insert(events), rows)
+
+
+def _concerns_workers(happened: Sequence[NewEvent], columns: Mapping[str, Any]) -> bool:
+    """Whether a job waits for a worker now, or wants something else of the one that holds it."""
+    is_steered = "changes" in columns
+    is_let_go = columns.get("owner", "") is None and columns.get("state") not in _FINAL
+    states = {event.data["state"] for event in happened if event.kind == EventKind.STATE}
+    return is_steered or is_let_go or not states <= _SET_BY_WORKERS
 
 
 def state_event(state: JobState, **details: Any) -> NewEvent:

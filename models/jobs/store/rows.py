@@ -21,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
-    UnaryExpression,
     func,
     literal,
     select,
@@ -140,14 +139,17 @@ def best_trial(connection: Connection, job: Job) -> Trial | None:
     query = select(trials).where(trials.c.job == job.id)
     if job.spec.other_objectives:
         numbers = front_numbers(connection, job)
-        query = query.where(trials.c.number == (numbers[0] if numbers else None))
+        choices = [query.where(trials.c.number == (numbers[0] if numbers else None))]
     else:
-        stopped_last = [trials.c.state] if job.spec.runs > 1 else []  # "completed" < "stopped"
-        query = query.where(
-            trials.c.state.in_(SCORED), trials.c.score.is_not(None), trials.c.violation == 0
-        ).order_by(*stopped_last, *best_first(job.spec.objective))
-    row = connection.execute(query.limit(1)).one_or_none()
-    return None if row is None else shown_trial(row)
+        scored = in_order(query, job.spec.objective)[0]
+        # A trial that was stopped has fewer runs, where there are several.
+        groups = [[state] for state in SCORED] if job.spec.runs > 1 else [list(SCORED)]
+        choices = [scored.where(trials.c.state.in_(group)) for group in groups]
+    for choice in choices:
+        row = connection.execute(choice.limit(1)).one_or_none()
+        if row is not None:
+            return shown_trial(row)
+    return None
 
 
 def front_numbers(connection: Connection, job: Job) -> list[int]:
@@ -222,23 +224,36 @@ def rank(objective: Objective, trial: Trial | Outcome) -> tuple[float, float]:
     return (inf if trial.violation is None else trial.violation, objective.loss(trial.score))
 
 
-def best_first(objective: Objective) -> list[UnaryExpression[Any]]:
-    """Return what rows of trials are ordered by: violation, score, the best first, then number."""
-    score = trials.c.score
-    order = score.asc() if objective.is_minimized else score.desc()
-    return [trials.c.violation.asc().nulls_last(), order.nulls_last(), trials.c.number.asc()]
+def in_order(
+    query: Select[Any], objective: Objective, last: Trial | None = None
+) -> list[Select[Any]]:
+    """Split a query of trials into those that, one after another, return them the best first.
 
-
-def comes_after(objective: Objective, last: Trial) -> ColumnElement[bool]:
-    """Return the condition that a row comes after `last` in the order of `best_first`."""
-    score, violation = trials.c.score, trials.c.violation
-    later = trials.c.number > last.number
+    The order is that of violation, score and number, with nulls last. With `last`, they return the
+    trials that come after it. Each reads an index from its place on: a single query in this order
+    would sort all trials of the job, as nulls have another place in the index of each database.
+    """
+    score, violation, number = trials.c.score, trials.c.violation, trials.c.number
+    better = score.asc() if objective.is_minimized else score.desc()
+    scored = query.where(violation == 0, score.is_not(None)).order_by(better, number)
+    unscored = query.where(violation == 0, score.is_(None)).order_by(number)
+    breaking = query.where(violation > 0).order_by(violation, better.nulls_last(), number)
+    unknown = query.where(violation.is_(None)).order_by(number)
+    if last is None:
+        return [scored, unscored, breaking, unknown]
+    later = number > last.number
     if last.violation is None:
-        return violation.is_(None) & later
+        return [unknown.where(later)]
     if last.score is None:
-        behind = score.is_(None) & later
+        worse = score.is_(None) & later
+    elif objective.is_minimized:
+        worse = (score >= last.score) & ((score > last.score) | later)
     else:
-        worse = score > last.score if objective.is_minimized else score < last.score
-        behind = worse | ((score == last.score) & later) | score.is_(None)
-    same = (violation == last.violation) & behind
-    return (violation > last.violation) | same | violation.is_(None)
+        worse = (score <= last.score) & ((score < last.score) | later)
+    if last.violation > 0:
+        same = worse if last.score is None else worse | score.is_(None)
+        beyond = (violation > last.violation) | ((violation == last.violation) & same)
+        return [breaking.where(violation >= last.violation, beyond), unknown]
+    if last.score is None:
+        return [unscored.where(worse), breaking, unknown]
+    return [scored.where(worse), unscored, breaking, unknown]

@@ -32,7 +32,8 @@ from models.jobs.worker.tasks import prepare_tasks
 from models.registry.catalog.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
-from models.store.engine import Changes, Database
+from models.store.changes import Changes, Channel
+from models.store.engine import Database
 from models.store.leases import RENEWALS
 from models.store.readiness import check_schema, missing_part, wait_for
 from models.telemetry import about
@@ -114,7 +115,7 @@ class Worker:
         self._poll_seconds = settings.poll_seconds
         self._exit_seconds = settings.exit_seconds
         self._health = health
-        self._changes = Changes(database)
+        self._changes = Changes(database, Channel.JOBS)
         self._queue = JobQueue(database, self.owner, settings.lease_seconds)
         self._renewal_seconds = min(settings.lease_seconds / RENEWALS, MAX_HEARTBEAT_SECONDS)
         artifacts = Artifacts(settings.resolved_artifacts)
@@ -133,7 +134,7 @@ class Worker:
         self._runs: dict[str, JobRun] = {}
         self._turns: dict[str, int] = {}  # job -> turn in which it was last given a slot
         self._turn = 0
-        self._next_look = 0.0  # by the monotonic clock
+        self._next_look = self._next_question = 0.0  # by the monotonic clock
         self._is_interrupted = False  # some job, as artifacts do not answer
 
     def work(self, stop: threading.Event) -> None:
@@ -150,6 +151,7 @@ class Worker:
                 log.error("database or artifacts do not answer; trying again: %s", error)
                 self._is_interrupted = True
             if self._is_interrupted:
+                self._next_question = 0.0
                 stop.wait(_LOOK_AGAIN)
         self._requeue()
         self._changes.close()
@@ -167,8 +169,12 @@ class Worker:
         if not owners:
             self._rest(stop, patience)
             return
-        awaited = [*owners, *draining.futures]
+        told = self._changes.next
+        awaited = [*owners, *draining.futures, told]
         done, _ = wait(awaited, timeout=patience, return_when=FIRST_COMPLETED)
+        if told in done:
+            self._take_notice()
+            done.discard(told)
         if done:
             draining.check()
             ended: dict[str, set[Future[Any]]] = {}
@@ -183,20 +189,33 @@ class Worker:
         """Wait with nothing to do, until something is written: perhaps it is a job."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not stop.wait(min(left, _GLANCE)):
-            if self._changes.noticed():
-                self._next_look = 0.0
+            if self._take_notice():
                 return
+
+    def _take_notice(self) -> bool:
+        """Look at once, and ask the database, if something was written; return whether it was."""
+        is_noticed = self._changes.noticed()
+        if is_noticed:
+            self._next_look = self._next_question = 0.0
+        return is_noticed
 
     def _look(self) -> None:
         """See what came from outside: requests, jobs, the time, and the reports of trials."""
-        self._follow_requests()
-        self._claim()
+        if time.monotonic() >= self._next_question:
+            self._ask()
         self._context.draining.check()
         for run in list(self._runs.values()):
             self._guarded(run, run.check)
         busy = sum(len(run.in_flight) for run in self._runs.values())
         self._health.loop_turned(busy, len(self._runs))
         self._forget_ended()
+
+    def _ask(self) -> None:
+        """Ask the database for requests and jobs; rarely where it tells of them."""
+        pause = self._renewal_seconds if self._changes.are_told else 0.0
+        self._follow_requests()
+        self._claim()
+        self._next_question = time.monotonic() + pause
 
     def _score_last(self) -> None:
         """Wait for scores of the trials that no other worker could train in their jobs' time."""
@@ -228,7 +247,10 @@ class Worker:
         self._context.draining.kill()
 
     def _forget_ended(self) -> None:
-        self._runs = {job: run for job, run in self._runs.items() if not run.is_over}
+        left = {job: run for job, run in self._runs.items() if not run.is_over}
+        if len(left) < len(self._runs):
+            self._next_question = 0.0  # there is room for another job
+        self._runs = left
 
     def _follow_requests(self) -> None:
         """Do what users asked since the last look: pause, resume, cancel."""

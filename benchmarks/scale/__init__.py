@@ -1,0 +1,1 @@
+"""How far the service scales: trials, claims, lists, connections, and nodes by simulation."""
