@@ -79,7 +79,7 @@ class Settings:
     )
     executor: str = _setting(
         "local",
-        "Where trials run: `local`, on the worker's machine, or `ray`, on the nodes of a Ray cluster.",
+        "Where trials run: `local`, on the worker's machine, or `ray`, on nodes of a Ray cluster.",
         choices=("local", "ray"),
     )
     ray_address: str = _setting(

@@ -3,43 +3,75 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import psutil
+from ray._private import services
 from ray.cluster_utils import Cluster
 
-from tests.processes import has_ended
+from tests.processes import free_bind, has_ended
 from tests.waiting import wait_until
 
-_TRIES = 5
 STORE_BYTES = 80 * 1024**2  # of each node's object store
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_METRICS_COLLECTION": "0"}
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_METRICS_COLLECTION": "0",
+    # A busy machine takes its time.
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_gcs_rpc_server_connect_timeout_s": "600",
+}
+_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "runtime_env_agent_port",
+    "dashboard_agent_listen_port",
+)
+_get_node = services.get_node
 
 
 @contextmanager
 def ray_cluster(*cpus: int) -> Iterator[Cluster]:
     """Run a cluster of nodes with so many CPUs each, the first of which is its head.
 
-    At the end no process of it is left.
+    At the end no process of it is left. One cluster runs in a process at a time.
     """
     # The paths of its sockets may have 107 characters.
     folder = tempfile.mkdtemp(prefix="r", dir="/tmp")
-    own = {"RAY_TMPDIR": folder, **_QUIET}
-    before = {key: os.environ.get(key) for key in own}
-    os.environ.update(own)
     Path(folder, "ray").mkdir()
+    with _variables(RAY_TMPDIR=folder, **_SETTINGS):
+        try:
+            yield from _running(cpus)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _running(cpus: Sequence[int]) -> Iterator[Cluster]:
     cluster = Cluster()
     try:
         for count in cpus:
-            add_node(cluster, folder, count)
+            add_node(cluster, count)
         yield cluster
     finally:
-        left = ray_processes(folder)
+        left = ray_processes()
         cluster.shutdown()
         wait_until(lambda: all(has_ended(process.pid) for process in left))
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _variables(**own: str) -> Iterator[None]:
+    """Set variables of the environment meanwhile."""
+    before = {key: os.environ.get(key) for key in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
         for key, text in before.items():
             if text is None:
                 del os.environ[key]
@@ -47,23 +79,35 @@ def ray_cluster(*cpus: int) -> Iterator[Cluster]:
                 os.environ[key] = text
 
 
-def add_node(cluster: Cluster, folder: str, cpus: int) -> None:
-    """Start a node; Ray gives one up that takes longer than 30 s to start on a busy machine."""
-    for _ in range(_TRIES):
-        before = {process.pid for process in ray_processes(folder)}
-        with suppress(Exception):
-            cluster.add_node(
-                num_cpus=cpus, include_dashboard=False, object_store_memory=STORE_BYTES
-            )
-            return
-        for process in ray_processes(folder):
-            if process.pid not in before:
-                process.kill()
-    raise AssertionError("Ray did not start a node.")
+def add_node(cluster: Cluster, cpus: int) -> None:
+    """Start a node, however long a busy machine takes to."""
+    # What killed slots leave is removed with the cluster.
+    with (
+        _variables(TMPDIR=os.environ["RAY_TMPDIR"]),
+        mock.patch.object(services, "get_node", _registered),
+    ):
+        cluster.add_node(
+            num_cpus=cpus,
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            # Ray waits only 15 seconds for agents that choose their ports by themselves.
+            **{name: int(free_bind().rpartition(":")[2]) for name in _PORTS},
+        )
 
 
-def ray_processes(folder: str) -> list[psutil.Process]:
-    """Return the processes of the cluster whose files are in a folder, and those below them."""
+def _registered(*node: Any) -> Any:
+    """Return a node that has started; Ray itself asks for 30 seconds only."""
+
+    def asked() -> Any:
+        with suppress(RuntimeError):
+            return _get_node(*node)
+
+    return wait_until(asked)
+
+
+def ray_processes() -> list[psutil.Process]:
+    """Return the processes of the cluster that runs, and those below them."""
+    folder = os.environ["RAY_TMPDIR"]
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:

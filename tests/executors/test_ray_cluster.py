@@ -82,7 +82,9 @@ def test_a_job_of_short_trials_uses_every_node(
     assert min(used.values()) >= 20, used
 
 
-def test_a_job_goes_on_when_a_node_is_killed(client: Client, cluster: Cluster, dataset: str) -> None:
+def test_a_job_goes_on_when_a_node_is_killed(
+    client: Client, cluster: Cluster, dataset: str
+) -> None:
     body = request(dataset, "killed", budget={"max_trials": 12, "epochs": 300})
     started = client.tune(body)["id"]
     wait_until(lambda: client.job(started)["progress"]["completed"] >= 2)
