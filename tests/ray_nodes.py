@@ -27,13 +27,8 @@ _SETTINGS = {
     "RAY_health_check_timeout_ms": "60000",
     "RAY_gcs_rpc_server_connect_timeout_s": "600",
 }
-_PORTS = (
-    "metrics_agent_port",
-    "metrics_export_port",
-    "runtime_env_agent_port",
-    "dashboard_agent_listen_port",
-)
-_get_node = services.get_node
+_AGENT_PORTS = ("metrics_agent", "metrics_export", "dashboard_agent_listen")
+_get_node, _start_raylet = services.get_node, services.start_raylet
 
 
 @contextmanager
@@ -85,14 +80,25 @@ def add_node(cluster: Cluster, cpus: int) -> None:
     with (
         _variables(TMPDIR=os.environ["RAY_TMPDIR"]),
         mock.patch.object(services, "get_node", _registered),
+        mock.patch.object(services, "start_raylet", _start_without_agents),
     ):
         cluster.add_node(
             num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=STORE_BYTES,
-            # Ray waits only 15 seconds for agents that choose their ports by themselves.
-            **{name: int(free_bind().rpartition(":")[2]) for name in _PORTS},
+            runtime_env_agent_port=int(free_bind().rpartition(":")[2]),
         )
+
+
+def _start_without_agents(*arguments: Any, **options: Any) -> Any:
+    """Start a raylet that need not wait for the ports of agents, which have none without extras.
+
+    It ends where they take longer than 15 seconds to say so.
+    """
+    node, session = arguments[2], Path(arguments[11])
+    for name in _AGENT_PORTS:
+        (session / f"{name}_port_{node}").write_text("-1")
+    return _start_raylet(*arguments, **options)
 
 
 def _registered(*node: Any) -> Any:

@@ -187,12 +187,14 @@ class RayExecutor:
         if self._is_closed:
             return
         self._is_closed = True
-        asyncio.run_coroutine_threadsafe(self._end_all(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        if self._on_close is not None:
-            self._on_close()
+        try:
+            asyncio.run_coroutine_threadsafe(self._end_all(), self._loop).result()
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            if self._on_close is not None:
+                self._on_close()
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -209,6 +211,7 @@ class RayExecutor:
     def _enqueue(self, task: _Task[Any]) -> None:
         if self._is_closed:
             task.give_up()
+            return
         self._unfinished.add(task)
         self._waiting.put_nowait(task)
         self._fill()
@@ -263,8 +266,11 @@ class RayExecutor:
         try:
             if (node := await self._takes_place(actor)) is not None:
                 self._placed.add(actor)
-                while (task := await self._next_task()) is not None:
+                death = asyncio.ensure_future(_answer(actor.live.remote()))
+                death.add_done_callback(_retrieve)
+                while (task := await self._next_task(death)) is not None:
                     await self._run_task(actor, node, task)
+                death.cancel()
         except RayError as error:
             log.warning("a slot was lost: %s", error)
 
@@ -288,14 +294,20 @@ class RayExecutor:
             await asyncio.sleep(_AGAIN_AFTER)
             return None
 
-    async def _next_task(self) -> "_Task[Any] | None":
-        while True:
-            try:
-                task = await asyncio.wait_for(self._waiting.get(), self._idle_seconds)
-            except TimeoutError:
+    async def _next_task(self, death: "asyncio.Future[Any]") -> "_Task[Any] | None":
+        """Wait for a task; None if none came for long, or the slot died: it takes no other."""
+        while not death.done():
+            coming = asyncio.ensure_future(self._waiting.get())
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({coming, death}, timeout=self._idle_seconds, return_when=first)
+            if not coming.done():
+                coming.cancel()
                 return None
-            if not task.done():
+            if death.done():
+                self._waiting.put_nowait(coming.result())
+            elif not (task := coming.result()).done():
                 return task
+        return None
 
     async def _run_task(self, actor: Any, node: str, task: _Task[Any]) -> None:
         """Run a task to its end; raises RayError, having failed the task, if the slot is lost."""
@@ -340,6 +352,12 @@ class RayExecutor:
             slot.cancel()
             ray.kill(actor)
         await asyncio.gather(*slots, return_exceptions=True)
+
+
+def _retrieve(death: "asyncio.Future[Any]") -> None:
+    """Take the error of a call that was to fail, so that asyncio does not log it."""
+    if not death.cancelled():
+        death.exception()
 
 
 async def _answer(ref: Any) -> Any:

@@ -78,6 +78,10 @@ class Slot:
 
         return str(ray.get_runtime_context().get_node_id())
 
+    async def live(self) -> None:
+        """Never return: the call fails when the slot or its node dies."""
+        await asyncio.Event().wait()
+
     async def run(
         self,
         number: int,
