@@ -96,7 +96,8 @@ def _unreachable(address: str, why: str) -> str:
 
 def nodes() -> list[dict[str, Any]]:
     """Return the nodes that are alive, as Ray describes them."""
-    return [node for node in ray.nodes() if node["Alive"]]
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in found if node["Alive"]]
 
 
 def places(resources: Resources, found: Iterable[Mapping[str, Any]]) -> int:

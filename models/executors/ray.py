@@ -60,7 +60,12 @@ class StoredInputs:
 
     def _refs_of(self, folder: str) -> dict[str, Any]:
         if folder not in self._kept:
-            files = self._artifacts.files(folder)
+            # Not what lies in folders below, such as the file that was uploaded.
+            files = [
+                file
+                for file in self._artifacts.files(folder)
+                if "/" not in file.name.removeprefix(f"{folder}/")
+            ]
             size = sum(file.bytes for file in files)
             if size > MAX_INPUT_BYTES:
                 return {}

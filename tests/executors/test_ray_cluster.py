@@ -77,7 +77,8 @@ def test_a_job_of_short_trials_uses_every_node(
     assert job["state"] == "succeeded", job
     assert job["progress"]["completed"] == 200
     used = Counter(SUBMITTED.findall(log.read_text()))
-    assert used.keys() == {cluster.head_node.node_id, *(n.node_id for n in cluster.worker_nodes)}
+    nodes: list[Any] = [cluster.head_node, *cluster.worker_nodes]
+    assert used.keys() == {node.node_id for node in nodes}
     assert used.total() >= 200
     assert min(used.values()) >= 20, used
 
