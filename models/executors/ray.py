@@ -203,10 +203,12 @@ class RayExecutor:
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
-        look = self._loop.create_task(self._look_at_nodes())
+        self._looking = self._loop.create_task(self._look_at_nodes())
         self._loop.run_forever()
-        look.cancel()
-        self._loop.run_until_complete(asyncio.gather(look, return_exceptions=True))
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     def _call(self, function: Callable[[_Task[Any]], None], task: _Task[Any]) -> None:
