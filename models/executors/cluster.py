@@ -60,9 +60,6 @@ def connect(address: str) -> None:
     _check_that_it_listens(address)
     # Ray would end this process on SIGTERM, which a worker answers by letting its jobs go.
     before = signal.getsignal(signal.SIGTERM)
-    # One line of a trial is one line of the worker's log.
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     try:
         ray.init(address=address, configure_logging=False, log_to_driver=True)
     except (ConnectionError, RuntimeError, ValueError) as error:

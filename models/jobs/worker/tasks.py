@@ -4,6 +4,7 @@ import errno
 import gc
 import importlib.util
 import logging
+import os
 import pickle
 import tempfile
 from collections.abc import Callable
@@ -94,6 +95,9 @@ def open_executor(settings: Settings, artifacts: Artifacts) -> Executor:
         return LocalExecutor(slots, memory, prepare_tasks(settings), growth)
     if importlib.util.find_spec("ray") is None:
         raise SettingError("LUTHIER_EXECUTOR=ray needs Ray: pip install 'luthier[ray]'")
+    # One line of a trial is one line of the worker's log. Ray reads this when it is imported.
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     # Only such a worker imports Ray, which takes a second.
     from models.executors.cluster import Resources, check_nodes, connect, disconnect
     from models.executors.ray import RayExecutor, StoredInputs
