@@ -77,7 +77,26 @@ class Settings:
         " answered 503.",
         0.1,
     )
-    trial_slots: int = _setting(0, "Trials run at once by one worker; 0 means one per core.", 0)
+    executor: str = _setting(
+        "local",
+        "Where trials run: `local`, on the worker's machine, or `ray`, on nodes of a Ray cluster.",
+        choices=("local", "ray"),
+    )
+    ray_address: str = _setting(
+        "", "Ray's head node, as HOST:6379; empty means RAY_ADDRESS, or a node on this machine."
+    )
+    ray_cpus: float = _setting(1.0, "CPUs of a Ray node that each trial takes.", 0.01)
+    ray_gpus: float = _setting(
+        0.0, "GPUs of a Ray node that each trial takes; a fraction shares one.", 0
+    )
+    ray_idle_seconds: float = _setting(
+        120.0, "Seconds without a trial, after which a slot on a Ray node is given back.", 1
+    )
+    trial_slots: int = _setting(
+        0,
+        "Trials run at once by one worker; 0 means one per core, or as many as Ray's nodes hold.",
+        0,
+    )
     trial_timeout: float = _setting(3600.0, "Seconds after which one trial is ended.", 1)
     trial_memory: int = _setting(
         8 * 1024**3, "Bytes of memory after which a trial's process is ended.", 256 * 1024**2
@@ -273,6 +292,13 @@ class Settings:
     def resolved_trial_slots(self) -> int:
         """Trials at once: the number given, or one per core."""
         return self.trial_slots or os.cpu_count() or 1
+
+    @property
+    def trial_threads(self) -> int:
+        """CPU threads of a trial: its share of this machine, or what it takes of a Ray node."""
+        if self.executor == "ray":
+            return max(1, int(self.ray_cpus))
+        return max(1, (os.cpu_count() or 1) // self.resolved_trial_slots)
 
 
 @lru_cache(maxsize=256)

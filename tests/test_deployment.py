@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -25,8 +26,10 @@ from models.store.tables import jobs, now
 
 ROOT = Path(__file__).parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-OVERLAYS = ("cpu", "gpu", "dev")
+OVERLAYS = ("cpu", "gpu", "dev", "ray")
 CUSTOM = ("monitoring.coreos.com", "keda.sh")  # kinds that operators bring
+PATCHES = {KUBERNETES / f"overlays/{name}/worker.yaml" for name in ("gpu", "ray")}
+RAY_CLUSTER = json.loads((ROOT / "tests" / "ray_cluster.schema.json").read_text(encoding="utf-8"))
 SETTINGS = {PREFIX + item.name.upper() for item in fields(Settings)}
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 IMAGES = {"api", "worker", "worker-gpu"}
@@ -40,7 +43,7 @@ def files() -> list[Manifest]:
     written = [
         document
         for path in sorted(KUBERNETES.rglob("*.yaml"))
-        if path.name != "kustomization.yaml" and path != KUBERNETES / "overlays/gpu/worker.yaml"
+        if path.name != "kustomization.yaml" and path not in PATCHES
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
     ]
     assert len(written) > 15
@@ -68,6 +71,15 @@ def pod_specs(documents: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     for document in documents:
         if document["kind"] in ("Deployment", "Job"):
             yield document["metadata"]["name"], document["spec"]["template"]["spec"]
+        elif document["kind"] == "RayCluster":
+            for name, template in ray_pods(document):
+                yield name, template["spec"]
+
+
+def ray_pods(cluster: Manifest) -> Iterator[tuple[str, Manifest]]:
+    yield "head", cluster["spec"]["headGroupSpec"]["template"]
+    for group in cluster["spec"]["workerGroupSpecs"]:
+        yield group["groupName"], group["template"]
 
 
 def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
@@ -80,7 +92,12 @@ def named(documents: list[Manifest], kind: str, name: str) -> Manifest:
 @pytest.mark.parametrize("source", ["files", *OVERLAYS])
 def test_every_manifest_fits_the_schema_of_kubernetes(source):
     for document in manifests(source):
-        if document["apiVersion"].partition("/")[0] not in CUSTOM:
+        if document["kind"] == "RayCluster":
+            jsonschema.validate(document, RAY_CLUSTER)
+            for name, template in ray_pods(document):
+                pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": name}}
+                kubernetes_validate.validate(pod | {"template": template}, "1.31", strict=True)
+        elif document["apiVersion"].partition("/")[0] not in CUSTOM:
             kubernetes_validate.validate(document, "1.31", strict=True)
 
 
@@ -93,7 +110,8 @@ def test_every_pod_meets_the_restricted_security_level(source):
         assert pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault", name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
-        assert pod["automountServiceAccountToken"] is False, name
+        # Ray's autoscaler, on the head, asks Kubernetes for pods.
+        assert pod["automountServiceAccountToken"] is (name == "head"), name
         for volume in pod["volumes"]:
             assert {"emptyDir", "persistentVolumeClaim"} & volume.keys(), (name, volume)
         for container in pod["containers"] + pod.get("initContainers", []):
@@ -134,7 +152,8 @@ def test_probes_and_services_use_ports_that_the_containers_name(source):
             ports = {port["name"] for port in container.get("ports", [])}
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 if probe in container:
-                    assert container[probe]["httpGet"]["port"] in ports, (name, probe)
+                    asked = container[probe].get("httpGet") or container[probe]["tcpSocket"]
+                    assert asked["port"] in ports, (name, probe)
     for document in documents:
         if document["kind"] == "Service":
             labels = document["spec"]["selector"]
@@ -184,6 +203,32 @@ def test_the_gpu_overlay_asks_for_a_gpu_and_insists_on_it():
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert {"name": "LUTHIER_REQUIRE_GPU", "value": "1"} in container["env"]
     assert container["image"].startswith("luthier-worker-gpu:")
+
+
+def test_the_ray_overlay_runs_trials_on_the_nodes_of_its_cluster():
+    documents = rendered("ray")
+    cluster = named(documents, "RayCluster", "luthier")
+    spec, pods = cluster["spec"], dict(ray_pods(cluster))
+    assert spec["enableInTreeAutoscaling"] is True
+    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert f"ray=={spec['rayVersion']} " in (ROOT / "requirements/dev.lock").read_text()
+    worker = named(documents, "Deployment", "luthier-worker")["spec"]["template"]
+    (container,) = worker["spec"]["containers"]
+    assert f"--address={cluster['metadata']['name']}-head-svc:6379" in container["command"][-1]
+    env = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert env["LUTHIER_EXECUTOR"] == "ray"
+    (group,) = spec["workerGroupSpecs"]
+    (node,) = pods["trials"]["spec"]["containers"]
+    room = group["maxReplicas"] * int(node["resources"]["limits"]["cpu"])
+    assert int(env["LUTHIER_TRIAL_SLOTS"]) * float(env["LUTHIER_RAY_CPUS"]) == room
+    # Ray compares versions, and so does the worker: nodes and worker run one image.
+    images = {each["spec"]["containers"][0]["image"] for each in [worker, *pods.values()]}
+    assert images == {f"luthier-worker-ray:{__version__}"}
+    assert all("DATABASE" not in entry["name"] for entry in node["env"])
+    (policy,) = (item for item in documents if item["metadata"]["name"] == "ray")
+    for template in [worker, *pods.values()]:
+        wanted = policy["spec"]["podSelector"]["matchLabels"].items()
+        assert wanted <= template["metadata"]["labels"].items()
 
 
 def test_the_dockerfile_and_the_compose_file_name_only_what_exists():

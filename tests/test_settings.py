@@ -23,6 +23,11 @@ BAD_VALUES = {
     "body_timeout": ["0", "inf"],
     "idle_timeout": ["0", "-1"],
     "database_wait": ["0", "nan", "long"],
+    "executor": ["process", "Ray", ""],
+    "ray_address": [],  # checked where it is used: tests/executors/test_ray_connection.py
+    "ray_cpus": ["0", "nan", "one"],
+    "ray_gpus": ["-1", "inf", "half"],
+    "ray_idle_seconds": ["0", "nan", "never"],
     "trial_slots": ["-1", "all"],
     "trial_timeout": ["0", "nan", "inf", "1h"],
     "trial_memory": ["1024", "8GB"],

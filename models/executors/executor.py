@@ -23,13 +23,16 @@ class TaskOutOfMemory(LuthierError):
 
 
 class Executor(Protocol):
-    """Runs functions in warm processes, `slots` at a time.
+    """Runs functions in warm processes, of this machine or others, `slots` at a time.
 
     A future raises TaskLost, TaskTimedOut, TaskOutOfMemory or the function's own exception; a
     cancelled one raises CancelledError.
     """
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """The number of tasks that can run at once; it may change."""
+        ...
 
     def submit(
         self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None

@@ -172,9 +172,9 @@ class LocalExecutor:
     ) -> None:
         self.slots = slots
         self._stack = ExitStack()  # of what is closed at the end
-        self._folder = str(self._stack.enter_context(owned_folder("tasks")))
+        self.folder = str(self._stack.enter_context(owned_folder("tasks")))  # of its processes
         self._tasks = itertools.count()
-        self._initargs = (memory_limit, os.getpid(), self._folder, prepare)
+        self._initargs = (memory_limit, os.getpid(), self.folder, prepare)
         self._lifetime = _Lifetime(growth_limit)
         self._lock = threading.RLock()  # of the pool and what is submitted to it
         self._pool = self._open_pool()
@@ -186,7 +186,7 @@ class LocalExecutor:
         self, function: Callable[[Payload], Result], payload: Payload, timeout: float | None
     ) -> "Future[Result]":
         """Start `function(payload)` in a free process, or queue it until one is free."""
-        channel = Channel(f"{self._folder}/{next(self._tasks)}")
+        channel = Channel(f"{self.folder}/{next(self._tasks)}")
         with self._lock:
             inner = self._schedule([channel, function, payload])
             outer: _LinkedFuture[Result] = _LinkedFuture(inner, Listener(channel), timeout)

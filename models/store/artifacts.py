@@ -87,6 +87,8 @@ class Artifacts:
     # Whether this process may make a new root. One that another process has started must not: it
     # cannot know that the root has gone away.
     makes_roots: ClassVar[bool] = True
+    # A folder of this machine with copies of some of the root's files, which never change.
+    copies: ClassVar[Path | None] = None
     _marked: ClassVar[set[str]] = set()  # folders whose mark this process has seen
 
     def __init__(self, root: str) -> None:
@@ -141,6 +143,8 @@ class Artifacts:
     def read(self, name: str) -> bytes:
         """Return the content of `name`; raise ArtifactError if there is none."""
         path = self._path(name)
+        if self.copies is not None and (self.copies / name).is_file():
+            return (self.copies / name).read_bytes()
         with self._answering():
             try:
                 content: bytes = self._filesystem.cat_file(path)
@@ -242,6 +246,18 @@ class Artifacts:
             is_marked = False
         if writes or not is_marked:
             self.write(_MARKER, _MARK)
+
+    def mark(self) -> tuple[str, int] | None:
+        """Return the path of the file that marks the root, and its time in nanoseconds.
+
+        None for object storage, which is the same for every machine. Raises Unavailable.
+        """
+        if not self.is_folder:
+            return None
+        with self._answering():
+            self._mark()
+            path = Path(self._base) / _MARKER
+            return str(path), path.stat().st_mtime_ns
 
     def _is_marked(self) -> bool:
         """Return whether the folder of the root is there, with its mark."""

@@ -16,10 +16,9 @@ from models.telemetry import configure_logging, without_import_noise
 
 
 def prepare_trials(settings: Settings) -> None:
-    """Prepare a new process for trials; the slots of a worker share its cores."""
+    """Prepare a new process for trials; the slots of a machine share its cores."""
     configure_logging(settings.log_level, settings.log_format)
-    threads = max(1, (os.cpu_count() or 1) // settings.resolved_trial_slots)
-    prepare_process(threads, settings)
+    prepare_process(settings.trial_threads, settings)
     warm_up()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.lanes import opened, run_lanes, stop_on_signals
-from tests.chaos.plan import DATABASES, RoundPlan, plan_round
+from tests.chaos.plan import DATABASES, EXECUTORS, RoundPlan, plan_round
 from tests.chaos.reference import run_references
 from tests.chaos.rounds import Outcome
 from tests.chaos.table import described, read_json, rendered, write_json
@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--database", choices=DATABASES, help="default: each of them in turn")
+    parser.add_argument("--executor", choices=EXECUTORS, default="local")
     parser.add_argument("--lanes", type=int, default=2, help="rounds at once")
     parser.add_argument(
         "--json", type=Path, help="file for every round; those that it has are not run again"
@@ -35,7 +36,7 @@ def main() -> int:
     outcomes = read_json(wanted.json) if wanted.json else []
     known = {outcome.plan.seed for outcome in outcomes}
     seeds = [seed for seed in range(wanted.seed, wanted.seed + wanted.rounds) if seed not in known]
-    plans = [plan_round(seed, wanted.database or "") for seed in seeds]
+    plans = [plan_round(seed, wanted.database or "", wanted.executor) for seed in seeds]
     folder = Path(tempfile.mkdtemp(prefix="luthier-chaos-"))
     began = time.monotonic()
 
@@ -47,7 +48,7 @@ def main() -> int:
 
     try:
         if plans:
-            with opened(folder / "reference", "sqlite") as lane:
+            with opened(folder / "reference", "sqlite", wanted.executor) as lane:
                 reference = run_references(plans, lane.started())
             seconds = time.monotonic() - began
             print(f"{len(reference)} jobs without faults: {seconds:.0f} s", flush=True)

@@ -24,10 +24,11 @@ _LOOK_EVERY = 1.0  # seconds
 
 
 class Lane:
-    """Runs rounds of one kind of database; `close` ends its service."""
+    """Runs rounds of one kind of database and executor; `close` ends its service."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path, database: str, executor: str = "local") -> None:
         self._folder = folder
+        self._executor = executor
         self._database = database
         self._postgres: PostgresServer | None = None
         self._deployment: Deployment | None = None
@@ -52,7 +53,9 @@ class Lane:
             self._postgres = PostgresServer(survives_kills=True)
         self._services += 1
         folder = self._folder / f"{self._database}-{self._services}"
-        self._deployment = Deployment(folder, self._database, self._postgres)
+        self._deployment = Deployment(
+            folder, self._database, self._postgres, executor=self._executor
+        )
         self._deployment.start()
         self._known, self._rounds = Known(), 0
         return self._deployment
@@ -83,9 +86,9 @@ class Lane:
 
 
 @contextmanager
-def opened(folder: Path, database: str) -> Iterator[Lane]:
+def opened(folder: Path, database: str, executor: str = "local") -> Iterator[Lane]:
     """A lane that is closed at the end."""
-    lane = Lane(folder, database)
+    lane = Lane(folder, database, executor)
     try:
         yield lane
     finally:
@@ -166,7 +169,7 @@ def _run_lane(
 ) -> None:
     stop_on_signals()
     try:
-        with opened(folder, database) as lane:
+        with opened(folder, database, plans[0].executor) as lane:
             for number, plan in enumerate(plans, 1):
                 if stop.is_set():
                     break

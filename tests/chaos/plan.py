@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 DATABASES = ("sqlite", "postgresql")
+EXECUTORS = ("local", "ray")
 EPOCHS = 150
 LEASE_SECONDS = 4.0  # of the services under test
 BUSY_SECONDS = 30.0  # that SQLite waits for its lock
@@ -122,6 +123,7 @@ class RoundPlan:
     jobs: tuple[JobPlan, ...]
     faults: tuple[Fault, ...]
     actions: tuple[tuple[Action, ...], ...]  # of each client
+    executor: str = "local"
 
     @property
     def corrupts(self) -> bool:
@@ -137,7 +139,8 @@ class RoundPlan:
         jobs = ", ".join(f"{job.strategy}x{job.parallelism}" for job in self.jobs)
         faults = ", ".join(map(str, self.faults)) or "no fault"
         actions = ", ".join(str(action) for several in self.actions for action in several)
-        return f"{self.database}: {jobs}; {faults}" + (f"; {actions}" if actions else "")
+        over = "" if self.executor == "local" else f" over {self.executor}"
+        return f"{self.database}:{over} {jobs}; {faults}" + (f"; {actions}" if actions else "")
 
 
 # How often each is chosen. The service over SQLite takes longest to start again.
@@ -163,13 +166,18 @@ _OF_DATABASE = {
         "postgres_pause": 2,
     },
 }
-KINDS = tuple({**_FAULTS, **_OF_DATABASE["sqlite"], **_OF_DATABASE["postgresql"]})
+_OF_EXECUTOR = {"local": {}, "ray": {"slot_kill": 8, "node_kill": 8}}
+KINDS = tuple(
+    {**_FAULTS, **_OF_DATABASE["sqlite"], **_OF_DATABASE["postgresql"], **_OF_EXECUTOR["ray"]}
+)
 _MAX_DEATHS = 2  # in one round, as each costs seconds of starting TensorFlow
-_DEATHS = frozenset({"worker_kill", "child_kill", "api_kill", "service_kill"})
+_DEATHS = frozenset(
+    {"worker_kill", "child_kill", "api_kill", "service_kill", "slot_kill", "node_kill"}
+)
 _LONG_LOCK = 0.04  # share of locks that outlast the busy timeout
 
 
-def plan_round(seed: int, database: str = "") -> RoundPlan:
+def plan_round(seed: int, database: str = "", executor: str = "local") -> RoundPlan:
     """Decide a round; without `database` the seed decides that, too."""
     random = Random(seed)
     first = DATABASES[seed % len(DATABASES)]
@@ -178,14 +186,14 @@ def plan_round(seed: int, database: str = "") -> RoundPlan:
         JobPlan(random.choice(list(STRATEGIES)), random.choice((1, 1, 2)), random.choice(JOB_SEEDS))
         for _ in range(random.choice((1, 1, 2)))
     )
-    faults = tuple(_faults(random, database))
+    faults = tuple(_faults(random, database, executor))
     one, other = (tuple(_actions(random, jobs)) for _ in range(2))
     actions = (one, (*other, *_finish(Random(f"finish {seed}"), jobs)))
-    return RoundPlan(seed, database, jobs, faults, actions)
+    return RoundPlan(seed, database, jobs, faults, actions, executor)
 
 
-def _faults(random: Random, database: str) -> list[Fault]:
-    weights = {**_FAULTS, **_OF_DATABASE[database]}
+def _faults(random: Random, database: str, executor: str) -> list[Fault]:
+    weights = {**_FAULTS, **_OF_DATABASE[database], **_OF_EXECUTOR[executor]}
     found: list[Fault] = []
     for _ in range(random.choice((1, 1, 1, 2, 2, 3))):
         (kind,) = random.choices(list(weights), list(weights.values()))

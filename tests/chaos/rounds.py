@@ -39,7 +39,8 @@ class Outcome:
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {**asdict(self), "plan": str(self.plan), "seed": self.plan.seed}
+        of_plan = {"seed": self.plan.seed, "executor": self.plan.executor}
+        return {**asdict(self), "plan": str(self.plan), **of_plan}
 
 
 class Known:

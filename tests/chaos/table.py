@@ -45,6 +45,7 @@ def described(outcome: Outcome) -> str:
         lines += [f"    BREACH {column}: {text[:500]}" for text in texts]
     if outcome.folder:
         again = f"python -m tests.chaos --rounds 1 --seed {plan.seed} --database {plan.database}"
+        again += "" if plan.executor == "local" else f" --executor {plan.executor}"
         lines.append(f"    kept: {outcome.folder}   again: {again}")
     return "\n".join(lines)
 
@@ -61,7 +62,7 @@ def read_json(path: Path) -> list[Outcome]:
     outcomes = []
     for document in json.loads(path.read_text()):
         database = document.pop("plan").partition(":")[0]
-        plan = plan_round(document.pop("seed"), database)
+        plan = plan_round(document.pop("seed"), database, document.pop("executor", "local"))
         statuses = {int(status): count for status, count in document.pop("statuses").items()}
         outcomes.append(Outcome(plan=plan, statuses=statuses, **document))
     return outcomes

@@ -32,7 +32,10 @@ def test_a_seed_always_gives_the_same_round() -> None:
 
 def test_all_faults_and_all_strategies_come_up() -> None:
     plans = [plan_round(seed) for seed in SEEDS]
-    assert {fault.kind for plan in plans for fault in plan.faults} == set(KINDS)
+    local = {fault.kind for plan in plans for fault in plan.faults}
+    over_ray = [plan_round(seed, executor="ray") for seed in SEEDS]
+    assert local == set(KINDS) - {"slot_kill", "node_kill"}
+    assert {fault.kind for plan in over_ray for fault in plan.faults} == set(KINDS)
     assert {plan.database for plan in plans} == set(DATABASES)
     assert len({job.strategy for plan in plans for job in plan.jobs}) == 5
 
@@ -55,11 +58,14 @@ def test_a_breach_is_counted_and_told_with_its_seed() -> None:
     assert "| breaches: a trial is `lost` only where something died | 1 |" in table
     assert "| breaches: no ended trial changed | 0 |" in table
     assert "BREACH lost: trial 3 is lost" in described(broken)
-    assert "--rounds 1 --seed 7 --database sqlite" in described(broken)
+    assert described(broken).endswith("--rounds 1 --seed 7 --database sqlite")
+    over_ray = replace(broken, plan=plan_round(7, "sqlite", "ray"))
+    assert described(over_ray).endswith("--seed 7 --database sqlite --executor ray")
 
 
 def test_rounds_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     made = [replace(outcome(lost=["trial 3"]), statuses={200: 7, 503: 1}), outcome()]
+    made.append(replace(outcome(), plan=plan_round(9, "sqlite", "ray")))
     write_json(made, tmp_path / "rounds.json")
     assert read_json(tmp_path / "rounds.json") == made
     assert read_json(tmp_path / "none.json") == []

@@ -1,7 +1,9 @@
 """What the tests of executors run in other processes; so it imports next to nothing."""
 
 import os
+import pickle
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -140,3 +142,23 @@ def tell_until_stopped(_: None) -> int:
 
 def is_asked_to_stop(_: None) -> bool:
     return tell("hello")
+
+
+def has_module(name: str) -> bool:
+    return name in sys.modules
+
+
+def use_copies(copies: Path) -> None:
+    """Prepare a process of a Ray node."""
+    from models.store.artifacts import Artifacts
+
+    Artifacts.copies = copies
+
+
+COPYING = pickle.dumps(use_copies)
+
+
+def read_artifact(name: str) -> bytes:
+    from models.store.artifacts import Artifacts
+
+    return Artifacts("memory://inputs").read(name)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 
 from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
 from models.executors.local import LocalExecutor
+from models.executors.ray import RayExecutor
+from models.executors.slot import SlotOptions
 from tests.executors import tasks
 from tests.processes import has_ended
 from tests.waiting import PATIENCE, wait_until
@@ -20,12 +22,18 @@ MEMORY_LIMIT = 300 * 1024**2
 
 Open = Callable[[int], Executor]
 
-IMPLEMENTATIONS: dict[str, Open] = {"local": lambda slots: LocalExecutor(slots, MEMORY_LIMIT)}
+IMPLEMENTATIONS: dict[str, Open] = {
+    "local": lambda slots: LocalExecutor(slots, MEMORY_LIMIT),
+    "ray": lambda slots: RayExecutor(SlotOptions(MEMORY_LIMIT, MEMORY_LIMIT), limit=slots),
+}
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-def open_executor(request: pytest.FixtureRequest) -> Iterator[Open]:
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def open_own(request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Open an executor that no other test uses."""
     opened: list[Executor] = []
+    if request.param == "ray":
+        request.getfixturevalue("ray_connection")
 
     def open_one(slots: int) -> Executor:
         opened.append(IMPLEMENTATIONS[request.param](slots))
@@ -34,6 +42,12 @@ def open_executor(request: pytest.FixtureRequest) -> Iterator[Open]:
     yield open_one
     for executor in opened:
         executor.close()
+
+
+@pytest.fixture(scope="module")
+def open_executor(open_own: Open) -> Open:
+    """Return the executor that all tests share which need so many slots: processes cost seconds."""
+    return cache(open_own)
 
 
 @pytest.fixture
@@ -68,7 +82,7 @@ def test_processes_stay_warm_between_tasks(executor: Executor) -> None:
     seen = [executor.submit(tasks.process_id, None, None).result(PATIENCE) for _ in range(3)]
     assert len(set(seen)) == 1
     calls = [executor.submit(tasks.count_calls, None, None).result(PATIENCE) for _ in range(3)]
-    assert calls == [1, 2, 3]
+    assert calls == [calls[0], calls[0] + 1, calls[0] + 2]
 
 
 def test_as_many_tasks_run_at_once_as_there_are_slots(open_executor: Open, tmp_path: Path) -> None:
@@ -182,8 +196,8 @@ def test_cancelling_what_is_done_changes_nothing(executor: Executor) -> None:
     assert future.result() == 8
 
 
-def test_closing_ends_every_process_and_every_task(open_executor: Open, tmp_path: Path) -> None:
-    executor = open_executor(2)
+def test_closing_ends_every_process_and_every_task(open_own: Open, tmp_path: Path) -> None:
+    executor = open_own(2)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     futures = [

@@ -2,20 +2,25 @@
 
 import errno
 import gc
+import importlib.util
 import logging
+import os
+import pickle
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from models.data.formats.reading import from_arrays
+from models.data.library.storage import folder as dataset_folder
 from models.data.preparation.splitting import Evaluation
 from models.data.preparation.tasks import Task
-from models.errors import Unavailable
-from models.executors.executor import TaskLost, TaskOutOfMemory, TaskTimedOut
-from models.executors.local import tell
+from models.errors import SettingError, Unavailable
+from models.executors.executor import Executor, TaskLost, TaskOutOfMemory, TaskTimedOut
+from models.executors.local import LocalExecutor, tell
 from models.registry.catalog.promotion import Comparison, ComparisonSpec
 from models.registry.export import ExportResult, ExportSpec
 from models.settings import Settings
@@ -80,6 +85,62 @@ def failure_of(error: Exception) -> Failure:
 def prepare_tasks(settings: Settings) -> Callable[[], None]:
     """Return what makes a new process ready for trials, forecasts and exports."""
     return partial(_prepare, settings)
+
+
+def open_executor(settings: Settings, artifacts: Artifacts) -> Executor:
+    """Return what runs the tasks of a worker; SettingError if Ray is chosen and cannot be used."""
+    memory, growth = settings.trial_memory, settings.trial_growth
+    if settings.executor == "local":
+        slots = settings.resolved_trial_slots
+        return LocalExecutor(slots, memory, prepare_tasks(settings), growth)
+    if importlib.util.find_spec("ray") is None:
+        raise SettingError("LUTHIER_EXECUTOR=ray needs Ray: pip install 'luthier[ray]'")
+    # One line of a trial is one line of the worker's log. Ray reads this when it is imported.
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
+    # Only such a worker imports Ray, which takes a second.
+    from models.executors.cluster import Resources, check_nodes, connect, disconnect
+    from models.executors.ray import RayExecutor, StoredInputs
+    from models.executors.slot import SlotOptions
+
+    connect(settings.ray_address)
+    try:
+        # The nodes need no access to the database.
+        public = replace(settings, database_url="", api_keys="")
+        prepare = pickle.dumps(partial(_prepare_on_node, public))
+        options = SlotOptions(
+            memory, growth, prepare, sees_gpus=settings.ray_gpus > 0, mark=artifacts.mark()
+        )
+        resources = Resources(settings.ray_cpus, settings.ray_gpus)
+        check_nodes(options, resources)
+    except BaseException:
+        disconnect()
+        raise
+    return RayExecutor(
+        options,
+        resources,
+        settings.trial_slots,
+        StoredInputs(artifacts, datasets_of),
+        settings.ray_idle_seconds,
+        on_close=disconnect,
+    )
+
+
+def datasets_of(payload: object) -> list[str]:
+    """Return the folders, below the artifact root, of the datasets that a task reads."""
+    if isinstance(payload, ExportSpec):
+        payload = payload.trial
+    if not isinstance(payload, TrialSpec | ComparisonSpec):
+        return []
+    data = payload.data
+    others = (data.evaluation.validation_dataset, data.evaluation.test_dataset)
+    return [dataset_folder(name) for name in (data.dataset, *others) if name is not None]
+
+
+def _prepare_on_node(settings: Settings, copies: Path) -> None:
+    """Prepare a process of a Ray node, which finds datasets below the folder `copies`."""
+    _prepare(settings)
+    Artifacts.copies = copies
 
 
 def _prepare(settings: Settings) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy.exc import DBAPIError
 from models.data.library.catalog import DatasetCatalog
 from models.errors import Conflict, LeaseLost, LuthierError, SettingError, Unavailable, Unreadable
 from models.executors.executor import Executor
-from models.executors.local import LocalExecutor
 from models.jobs.model import JobState
 from models.jobs.store.held_job import HeldJob
 from models.jobs.store.queue import JobQueue, Wanted
@@ -28,7 +27,7 @@ from models.jobs.worker.context import (
     WorkerHealth,
 )
 from models.jobs.worker.run import JobRun
-from models.jobs.worker.tasks import prepare_tasks
+from models.jobs.worker.tasks import open_executor
 from models.registry.catalog.catalog import ModelCatalog
 from models.settings import Settings
 from models.store.artifacts import Artifacts
@@ -54,10 +53,7 @@ def run_worker(settings: Settings, stop: threading.Event, health: WorkerHealth) 
     artifacts = Artifacts(settings.resolved_artifacts)
     if not _wait_for_parts(database, artifacts, stop):
         return
-    slots = settings.resolved_trial_slots
-    executor = LocalExecutor(
-        slots, settings.trial_memory, prepare_tasks(settings), settings.trial_growth
-    )
+    executor = open_executor(settings, artifacts)
     try:
         gpus = _look_for_gpus(executor, settings)
         health.gpus = Counter(gpus)
@@ -87,7 +83,8 @@ def _look_for_gpus(executor: Executor, settings: Settings) -> list[str]:
     Raises SettingError if one is required and there is none.
     """
     gpus: list[str] = []
-    if settings.require_gpu or may_have_gpu():
+    # The nodes of a Ray cluster may be there only once trials wait for them.
+    if settings.require_gpu or (settings.executor == "local" and may_have_gpu()):
         try:
             gpus = executor.submit(_visible_gpus, None, _GPU_SECONDS).result()
         except LuthierError as error:
@@ -207,6 +204,7 @@ class Worker:
         for run in list(self._runs.values()):
             self._guarded(run, run.check)
         busy = sum(len(run.in_flight) for run in self._runs.values())
+        self._health.slots = self._context.executor.slots
         self._health.loop_turned(busy, len(self._runs))
         self._forget_ended()
 

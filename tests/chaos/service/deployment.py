@@ -22,6 +22,7 @@ from models.settings import Settings
 from models.store.engine import Database
 from tests.chaos.plan import LEASE_SECONDS
 from tests.chaos.service.disk import Disk
+from tests.chaos.service.nodes import Nodes
 from tests.postgres import PostgresServer
 from tests.processes import answers, descendants, environment, free_bind, subcommand
 from tests.waiting import wait_until
@@ -57,9 +58,16 @@ class Deployment:
     """
 
     def __init__(
-        self, folder: Path, database: str, postgres: PostgresServer | None, **settings: object
+        self,
+        folder: Path,
+        database: str,
+        postgres: PostgresServer | None,
+        executor: str = "local",
+        **settings: object,
     ) -> None:
         self.folder = folder
+        self.executor = executor
+        self.nodes: Nodes | None = None  # of a Ray cluster, where that is the executor
         self._more_settings = settings  # of every process
         self.database = database
         self.postgres = postgres
@@ -85,6 +93,8 @@ class Deployment:
         """Start everything and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.disk.mount()
+        if self.executor == "ray":
+            self.nodes = Nodes()
         if self.database == "postgresql":
             self._create_database()
             for number in range(2):
@@ -122,6 +132,10 @@ class Deployment:
                 process.kill()
                 process.wait()
         self.end_orphans()
+        if self.nodes is not None:
+            self.orphans += self.nodes.left()
+            self.nodes.close()
+            self.nodes = None
         return self.temporary_files()
 
     def release(self, keep: bool) -> None:
@@ -226,6 +240,8 @@ class Deployment:
             "artifacts": self.disk.artifacts,
             **self._more_settings,
         }
+        if self.nodes is not None:
+            shared |= {"executor": "ray", "ray_address": self.nodes.address}
         if self.postgres is not None:
             shared["database_url"] = self.postgres.url(self._name)
         return shared

@@ -46,13 +46,15 @@ class Faults:
         self._random = Random(seed)
         self._damaged: list[tuple[Path, bytes]] = []
         self._lock = threading.Lock()
-        self._one_at_a_time = {"postgres": threading.Lock(), "disk": threading.Lock()}
+        self._one_at_a_time = {name: threading.Lock() for name in ("postgres", "disk", "node")}
 
     def do(self, fault: Fault, jobs: list[str], models: list[str]) -> None:
         """Do one fault. `jobs` and `models` are those of the round."""
         actions: dict[str, Callable[[], None]] = {
             "worker_kill": partial(self._kill, "worker", fault.which),
             "child_kill": partial(self._kill_child, fault.which),
+            "slot_kill": self._kill_slot,
+            "node_kill": self._kill_node,
             "api_kill": partial(self._kill, "api", fault.which),
             "api_process_kill": partial(self._kill_api_process, fault.which),
             "service_kill": self._kill_service,
@@ -101,7 +103,24 @@ class Faults:
         self._note("api")
         self.deployment.kill(psutil.Process(part.process.pid), part, True, "")
 
+    def _kill_slot(self) -> None:
+        assert self.deployment.nodes is not None
+        if not self.deployment.nodes.kill_slot(self._random):
+            raise Skipped("no slot was there at that moment")
+        self._note("worker")
+
+    def _kill_node(self) -> None:
+        assert self.deployment.nodes is not None
+        self._note("worker")
+        if not self.deployment.nodes.kill_node():
+            raise Skipped("another fault had just killed the node")
+
     def _kill_child(self, which: int) -> None:
+        if (nodes := self.deployment.nodes) is not None:
+            if not nodes.kill_trial(self._random):
+                raise Skipped("no slot had a trial process at that moment")
+            self._note("worker")
+            return
         part, worker = self._one_of("worker", which)
         children = [each for each in _children(worker) if "--multiprocessing-fork" in _line(each)]
         if not children:

@@ -1,0 +1,15 @@
+from collections.abc import Iterator
+
+import pytest
+
+from models.executors.cluster import connect, disconnect
+from tests.ray_nodes import ray_cluster
+
+
+@pytest.fixture(scope="session")
+def ray_connection() -> Iterator[None]:
+    """A Ray cluster of one node that this process is connected to."""
+    with ray_cluster(8) as cluster:
+        connect(cluster.address)
+        yield
+        disconnect()
