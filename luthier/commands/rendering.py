@@ -16,17 +16,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_PIPE_WIDTH = 400  # characters; nothing is cut where no terminal is
 _BAR = "━"
 
 
 @cache
 def console() -> "Console":
-    """Return the console of standard output; NO_COLOR and pipes have no colours."""
+    """Return the console of standard output, without colours where NO_COLOR is set."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    return Console(width=width, highlight=False, soft_wrap=False)
+    return Console(highlight=False)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
@@ -48,12 +46,23 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
-    """Print a table, or one line if it has no rows."""
+    """Print a table, drawn on a terminal and plain in a pipe, or one line if it has no rows."""
     cells = list(rows)
-    if cells:
+    if not cells:
+        click.echo(empty)
+    elif sys.stdout.isatty():
         console().print(table(headers, cells))
     else:
-        click.echo(empty)
+        _print_plain(headers, cells)
+
+
+def _print_plain(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print columns with two spaces between; nothing is cut, and no line ends in spaces."""
+    texts = [list(headers), *([shown(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for line in texts:
+        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
 
 
 def shown(value: Any) -> str:

@@ -34,7 +34,7 @@ def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 
 
 def nested(settings: dict[str, str]) -> dict[str, Any]:
-    """Return dotted names as objects in objects: `budget.epochs=5` → `{"budget": {"epochs": 5}}`."""
+    """Return dotted names as objects: `a.b=5` becomes `{"a": {"b": 5}}`."""
     request: dict[str, Any] = {}
     for path, text in settings.items():
         *parents, name = path.split(".")
@@ -168,6 +168,6 @@ def _show_plan(plan: dict[str, Any]) -> None:
         (name.replace("_", " "), json.dumps(found)) for name, found in (forecast or {}).items()
     ]
     if plan["forecast_missing"]:
-        lines.append(("no forecast", json.dumps(plan["forecast_missing"])))
+        lines.append(("no forecast", plan["forecast_missing"]))
     lines += [("warning", found["message"]) for found in plan["warnings"]]
     show_lines(lines)
