@@ -79,7 +79,7 @@ class _Commands(click.Group):
             click.Command.shell_complete(self, ctx, incomplete)
         )
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:  # type: ignore[override]
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run a command; end the process with its exit code."""
         try:
             ended = super().main(args, *rest, **{**options, "standalone_mode": False})

@@ -14,18 +14,26 @@ from luthier.client import KEY_VARIABLE, URL_VARIABLE, Client, ClientError, Requ
 from luthier.commands.own_service import has_data, own_service
 
 REFUSED = 1  # the service refused, or a job failed
-NOT_REACHED = 3  # no service answers
-INTERRUPTED = 130  # by Ctrl-C
 
 _LOOK_WITHIN = 5.0  # seconds that a local service has to answer that it is there
 
 
 class Failure(click.ClickException):
-    """An error with an exit code of its own."""
+    """An error with an exit code: the service refused, or something failed."""
 
-    def __init__(self, message: str, exit_code: int = REFUSED) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = REFUSED
+
+
+class NotReached(Failure):
+    """No service answers."""
+
+    exit_code = 3
+
+
+class Interrupted(Failure):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,9 @@ def _address(url: str | None, starts: Literal["serve", "api"]) -> Iterator[tuple
         yield address, False
         return
     if starts == "api" and not settings.database_url and not has_data(settings.data):
-        raise Failure(
+        raise NotReached(
             f"No service answers at {address}, and there is nothing in {settings.data!r}."
-            " Start one with `luthier serve`, or name one by --url.",
-            NOT_REACHED,
+            " Start one with `luthier serve`, or name one by --url."
         )
     with own_service(starts) as own:
         yield own, True
@@ -131,7 +138,7 @@ def _told() -> Iterator[None]:
         raise click.UsageError(f"--url: {error}") from None
     except httpx.TransportError as error:
         text = f"No answer from {_asked(error)}: {str(error) or type(error).__name__}"
-        raise Failure(text, NOT_REACHED) from None
+        raise NotReached(text) from None
     except LuthierError as error:
         raise Failure(str(error)) from None
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from luthier.client import Job
-from luthier.commands.connection import INTERRUPTED, REFUSED, Failure, Service, with_service
+from luthier.commands.connection import REFUSED, Failure, Interrupted, Service, with_service
 from luthier.commands.live import follow
 from luthier.commands.rendering import show_job, show_jobs, show_table, show_trials, shown
 
@@ -166,7 +166,7 @@ def follow_to_end(service: Service, found: Job) -> Job:
         return follow(service.client, found.id)
     except KeyboardInterrupt:
         click.echo(err=True)
-        raise Failure(_interrupted(service, found.id), INTERRUPTED) from None
+        raise Interrupted(_interrupted(service, found.id)) from None
 
 
 def _interrupted(service: Service, job_id: str) -> str:
