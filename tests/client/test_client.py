@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import httpx
 import pandas as pd
@@ -24,11 +25,11 @@ from tests.readme import ROOT
 from tests.waiting import PATIENCE
 
 PENGUINS = ROOT / "examples" / "penguins.csv"
-QUICK = {
+QUICK: dict[str, Any] = {
     "epochs": 2,
     "trials": 2,
     "strategy": "random",
-    "space": {"num_layers": 1, "units": 8},
+    "space": {"num_layers": 1, "units": {"type": "choice", "values": [4, 8]}},
     "evaluation": {"method": "holdout"},
     "ensemble": 1,
 }
@@ -83,7 +84,7 @@ def test_trials_are_all_there_and_become_a_frame(job: Job, client: Client) -> No
     table = job.trials(sort="score").to_frame()
     assert next(iter(table.index)) == job["best_trial"]["number"]
     assert table["score"].is_monotonic_increasing
-    assert set(table["units"]) == {8}
+    assert set(table["units"]) == {4, 8}
     assert [trial["number"] for trial in client.trials(job.id, limit=1)] == [1]
 
 

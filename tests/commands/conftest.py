@@ -10,8 +10,11 @@ from tests.conftest import Service
 from tests.readme import ROOT
 
 PENGUINS = str(ROOT / "examples" / "penguins.csv")
-QUICK = ("--trials", "2", "--epochs", "2", "--set", "evaluation.method=holdout")
-QUICK += ("--set", "ensemble=1", "--space", '{"num_layers": 1, "units": 8}', "--strategy", "random")
+SPACE = '{"num_layers": 1, "units": {"type": "choice", "values": [4, 8]}}'
+QUICK: tuple[str, ...] = (
+    *("--trials", "2", "--epochs", "2", "--strategy", "random", "--space", SPACE),
+    *("--set", "evaluation.method=holdout", "--set", "ensemble=1"),
+)
 
 Luthier = Callable[..., Result]
 

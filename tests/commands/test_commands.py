@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from luthier.client import Client, Job
-from tests.commands.conftest import PENGUINS, QUICK, Luthier
+from tests.commands.conftest import PENGUINS, QUICK, SPACE, Luthier
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -19,7 +19,7 @@ def test_tune_queues_a_job_and_job_shows_its_end(
     luthier: Luthier, client: Client, tmp_path: Path
 ) -> None:
     space = tmp_path / "space.json"
-    space.write_text('{"num_layers": 1, "units": 8}', encoding="utf-8")
+    space.write_text(SPACE, encoding="utf-8")
     more = ("--space", str(space), "--model", "cli-tuned", "--tag", "nightly", "--seed", "3")
     made = luthier("tune", PENGUINS, "--target", "species", *QUICK, *more)
     assert made.exit_code == 0, made.output
@@ -30,7 +30,7 @@ def test_tune_queues_a_job_and_job_shows_its_end(
     assert ["state", "succeeded"] in rows_of(watched.stdout)
     assert "succeeded · 2/2 trials" in watched.stderr
     request = client.job(job)["request"]
-    assert request["search_space"]["units"] == 8
+    assert request["search_space"]["units"]["values"] == [4, 8]
     assert (request["budget"]["max_trials"], request["budget"]["epochs"]) == (2, 2)
     assert (request["evaluation"]["method"], request["seed"]) == ("holdout", 3)
     assert client.job(job)["tags"] == ["nightly"]
@@ -100,8 +100,19 @@ def test_jobs_are_compared(luthier: Luthier, trained: Job) -> None:
 
 
 def test_a_job_is_paused_resumed_finished_and_cancelled(luthier: Luthier, client: Client) -> None:
-    many = ("--trials", "500", "--epochs", "100", "--set", "early_stopping=null")
-    made = luthier("tune", PENGUINS, "-t", "year", *many, *QUICK[4:6], "--json", "-m", "cli-long")
+    many = ("--trials", "500", "--epochs", "100", "--set", "evaluation.method=holdout")
+    made = luthier(
+        "tune",
+        PENGUINS,
+        "-t",
+        "year",
+        *many,
+        "--set",
+        "evaluation.method=holdout",
+        "--json",
+        "-m",
+        "cli-long",
+    )
     job = json.loads(made.stdout)["id"]
     assert luthier("pause", job).stdout == f"{job} paused\n"
     assert json.loads(luthier("resume", job, "--json").stdout)["state"] in ("queued", "running")

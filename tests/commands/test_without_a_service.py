@@ -31,6 +31,7 @@ def test_a_job_is_interrupted_resumed_and_predicts_without_any_service(tmp_path:
             env=environment(**chosen),
             stdout=errors,
             stderr=errors,
+            preexec_fn=_hear_interrupts,
         )
         try:
             # Before the first trial has ended: a worker needs seconds to begin.
@@ -61,6 +62,11 @@ def test_a_job_is_interrupted_resumed_and_predicts_without_any_service(tmp_path:
     assert all(float(row["prediction"]) > 0 for row in found)
     mine = [p for p in psutil.process_iter() if _uses(p, str(chosen["data"]))]
     assert mine == []
+
+
+def _hear_interrupts() -> None:
+    # A shell without job control has what it runs in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _uses(process: psutil.Process, folder: str) -> bool:
