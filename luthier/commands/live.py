@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from luthier.client import Client, Job
 from luthier.client.display import Lines
 from luthier.client.records import ended_trials, progress_line
-from luthier.commands.rendering import bar, shown, table, values_text
+from luthier.commands.rendering import bar, table, values_text
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 _SHOWN = 8  # trials
 _BAR_WIDTH = 20  # characters
+_PROGRESS_WIDTH = 60  # characters
 _EVERY = 0.5  # seconds
 
 
@@ -57,22 +58,23 @@ def leaders(client: Client, job: str) -> list[dict[str, Any]]:
 def view(job: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> "Group":
     """Return a job and its leading trials, ready to be drawn."""
     from rich.console import Group
-    from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     total = job["progress"]["total"] or 1
     title = Text(f"{job['model']}  {job['id']}", style="bold")
     line = Text(progress_line(job))
-    progress = ProgressBar(total=total, completed=ended_trials(job), width=60)
-    return Group(title, progress, line, _trial_table(trials))
+    done = bar(ended_trials(job) / total, _PROGRESS_WIDTH)
+    progress = Text.assemble((done, "green"), ("─" * (_PROGRESS_WIDTH - len(done)), "dim"))
+    return Group(title, progress, line, *([_trial_table(trials)] if trials else []))
 
 
 def _trial_table(trials: Sequence[Mapping[str, Any]]) -> Any:
     scores = [trial["score"] for trial in trials if trial["score"] is not None]
+    searched = _searched(trials)
     rows = []
     for trial in trials:
         length = _share(trial["score"], scores)
-        values = values_text(trial["values"])
+        values = {name: value for name, value in trial["values"].items() if name in searched}
         rows.append(
             [
                 trial["number"],
@@ -80,10 +82,23 @@ def _trial_table(trials: Sequence[Mapping[str, Any]]) -> Any:
                 trial["score"],
                 bar(length, _BAR_WIDTH),
                 "–" if trial["seconds"] is None else f"{trial['seconds']:.1f} s",
-                values if len(values) <= 120 else shown(values[:119]) + "…",
+                values_text(values),
             ]
         )
-    return table(("trial", "state", "score", "", "time", "values"), rows)
+    return table(("trial", "state", "score", "", "time", "values"), rows, is_cut=True)
+
+
+def _searched(trials: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the hyperparameters in which the trials differ; all of a single trial."""
+    first, *others = trials or [{"values": {}}]
+    names = {name for trial in trials for name in trial["values"]}
+    same = {
+        name
+        for name in names
+        if others
+        and all(trial["values"].get(name) == first["values"].get(name) for trial in others)
+    }
+    return names - same
 
 
 def _share(score: float | None, scores: Sequence[float]) -> float:

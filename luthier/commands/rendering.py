@@ -27,8 +27,11 @@ def console() -> "Console":
     return Console(highlight=False)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
-    """Return a table; numbers are aligned to the right, control characters left out."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], is_cut: bool = False) -> "Table":
+    """Return a table; numbers are aligned to the right, control characters left out.
+
+    `is_cut` keeps each row on one line, and cuts its last cell.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -39,7 +42,13 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
         is_number = cells and all(
             isinstance(row[place], int | float) or row[place] is None for row in cells
         )
-        made.add_column(header, justify="right" if is_number else "left", overflow="fold")
+        made.add_column(
+            header,
+            justify="right" if is_number else "left",
+            overflow="ellipsis" if is_cut else "fold",
+            no_wrap=is_cut,
+            ratio=1 if is_cut and place == len(headers) - 1 else None,
+        )
     for row in cells:
         made.add_row(*(Text(shown(cell)) for cell in row))
     return made
