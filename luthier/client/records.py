@@ -80,7 +80,7 @@ def progress_line(job: Mapping[str, Any]) -> str:
     if job.get("version"):
         parts.append(f"{job['model']} version {job['version']}")
     if job.get("error"):
-        parts.append(str(job["error"]))
+        parts.append(" ".join(str(job["error"]).split()))
     return " · ".join(parts)
 
 

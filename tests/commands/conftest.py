@@ -30,7 +30,7 @@ def luthier(service: Service) -> Luthier:
     return run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(client: Client) -> Iterator[Job]:
     """A job that has made the first version of the model `cli-penguins`."""
     request: dict[str, Any] = {

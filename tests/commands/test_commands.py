@@ -69,10 +69,10 @@ def test_jobs_are_listed(luthier: Luthier, trained: Job, client: Client) -> None
     assert luthier("jobs", "--tag", "no-such-tag").stdout == "There are no jobs.\n"
 
 
-def test_a_job_is_shown_with_its_conclusion(luthier: Luthier, trained: Job) -> None:
+def test_a_job_is_shown_with_its_conclusion(luthier: Luthier, trained: Job, client: Client) -> None:
     text = luthier("job", trained.id).stdout
     assert trained["conclusion"] in text
-    assert json.loads(luthier("job", trained.id, "--json").stdout) == trained
+    assert json.loads(luthier("job", trained.id, "--json").stdout) == client.job(trained.id)
 
 
 def test_trials_are_listed_best_first_and_as_csv(luthier: Luthier, trained: Job) -> None:
