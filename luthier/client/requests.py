@@ -36,15 +36,19 @@ def upload_of(data: Any, name: str = "data") -> Upload:
 
 
 def tuning_request(
-    data: Any, target: str | list[str] | None, fields: Mapping[str, Any]
+    data: Any,
+    target: str | list[str] | None,
+    fields: Mapping[str, Any],
+    file: str | Path | None = None,
 ) -> tuple[dict[str, Any], Upload | None]:
     """Return the request of a job, and the file that is to become its dataset.
 
-    `data` is a request, a stored dataset or its id, `builtin:` and a name, a path, or a DataFrame.
+    `data` is a request, a stored dataset or its id, `builtin:` and a name, a path, or a DataFrame;
+    beside a request, `file` is the file.
     `fields` may have `trials`, `seconds`, `epochs` and `space` in place of `budget` and
     `search_space`.
     """
-    file = None
+    upload = None if file is None else upload_of(file)
     request: dict[str, Any] = {}
     if isinstance(data, Dataset):
         request["dataset"] = data.id
@@ -55,7 +59,7 @@ def tuning_request(
         if data.startswith("builtin:"):
             request["model"] = data.removeprefix("builtin:")
     else:
-        file = upload_of(data, target if isinstance(target, str) else "data")
+        upload = upload_of(data, target if isinstance(target, str) else "data")
     if target is not None:
         request["target"] = target
     rest = dict(fields)
@@ -65,7 +69,7 @@ def tuning_request(
     request |= rest
     if limits:
         request["budget"] = {**(request.get("budget") or {}), **limits}
-    return request, file
+    return request, upload
 
 
 def reading_form(

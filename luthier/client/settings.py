@@ -7,6 +7,7 @@ URL_VARIABLE = "LUTHIER_URL"
 KEY_VARIABLE = "LUTHIER_API_KEY"
 TRIES = 3  # of one request
 RETRY_AFTER = 1.0  # seconds
+MAX_PAGE = 500  # items of one answer
 
 
 def service_url(url: str | None) -> str:

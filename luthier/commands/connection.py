@@ -141,6 +141,10 @@ def _told() -> Iterator[None]:
         raise NotReached(text) from None
     except LuthierError as error:
         raise Failure(str(error)) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"{error.filename or 'A file'}: {error.strerror}.") from None
 
 
 def _asked(error: httpx.TransportError) -> str:

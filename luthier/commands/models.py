@@ -177,6 +177,8 @@ def export(
     entries = found["files"]
     if unknown := [file for file in files if file not in entries]:
         raise Failure(f"There is no file {unknown[0]!r}; there are: {', '.join(entries)}.")
+    if any(Path(file).name != file for file in entries):
+        raise Failure("The service names files with folders, which it must not.")
     target = folder or Path(f"{name}-{found['version']}")
     target.mkdir(parents=True, exist_ok=True)
     for file in files or entries:

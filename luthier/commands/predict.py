@@ -32,6 +32,7 @@ _DELIMITERS = ",;\t|"
 )
 @click.option("--ignore-unknown", is_flag=True, help="Allow columns that the model does not know.")
 @click.option("--missing-as-null", is_flag=True, help="Take missing columns as empty.")
+@click.option("--encoding", default="utf-8-sig", help="Of delimited text. Default: UTF-8.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Default: standard output.")
 @with_service()
 def predict(
@@ -39,6 +40,7 @@ def predict(
     file: str,
     model: str | None,
     output: str | None,
+    encoding: str,
     ignore_unknown: bool,
     missing_as_null: bool,
     **wanted: Any,
@@ -60,7 +62,7 @@ def predict(
         options["missing_columns"] = "null"
     name = model or _only_model(service.client)
     with ExitStack() as stack:
-        rows = stack.enter_context(_Rows(file))
+        rows = stack.enter_context(_Rows(file, encoding))
         sink: IO[str] = sys.stdout
         if output:
             # Written beside the file, which is replaced only when all rows are there.
@@ -97,8 +99,9 @@ class _Replaced:
 class _Rows:
     """The rows of a file as texts, with the names of their columns."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, encoding: str) -> None:
         self.name = file
+        self._encoding = encoding
         self.columns: list[str] = []
         self.delimiter = ","
         self._file: IO[str] | None = None
@@ -107,9 +110,11 @@ class _Rows:
     def __enter__(self) -> "_Rows":
         try:
             self._open()
+            self.columns = next(self._reader, [])
         except OSError as error:
             raise Failure(f"{self.name}: {error.strerror}.") from None
-        self.columns = next(self._reader, [])
+        except (LookupError, UnicodeDecodeError, csv.Error) as error:
+            raise Failure(f"{self.name}: it cannot be read: {error}.") from None
         if not self.columns:
             raise Failure(f"{self.name}: there are no rows.")
         return self
@@ -121,7 +126,7 @@ class _Rows:
     def parts(self) -> Iterator[list[list[str]]]:
         """Yield the rows in parts that one request takes; raises Failure for ragged rows."""
         first = 2
-        while part := [row for row in islice(self._reader, _ROWS_AT_ONCE) if row]:
+        while part := self._next_rows():
             for number, row in enumerate(part, first):
                 if len(row) != len(self.columns):
                     raise Failure(
@@ -131,22 +136,25 @@ class _Rows:
             first += len(part)
             yield part
 
+    def _next_rows(self) -> list[list[str]]:
+        try:
+            return list(islice(self._reader, _ROWS_AT_ONCE))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise Failure(f"{self.name}: it cannot be read: {error}.") from None
+
     def _open(self) -> None:
         if Path(self.name).suffix.lower() in _FRAMES:
             self._reader = _frame_rows(Path(self.name))
             return
         if self.name == "-":
-            text = io.StringIO(sys.stdin.read(), newline="")
-            self._file = text
+            text = sys.stdin.buffer.read().decode(self._encoding)
+            self._file = io.StringIO(text, newline="")
         else:
-            self._file = open(self.name, encoding="utf-8-sig", newline="")  # noqa: SIM115
-        try:
-            sample = self._file.read(_SAMPLE)
-            self._file.seek(0)
-        except UnicodeDecodeError:
-            raise Failure(f"{self.name}: it is not UTF-8 text.") from None
+            self._file = open(self.name, encoding=self._encoding, newline="")  # noqa: SIM115
+        sample = self._file.read(_SAMPLE)
+        self._file.seek(0)
         self.delimiter = delimiter_of(sample)
-        self._reader = csv.reader(self._file, delimiter=self.delimiter)
+        self._reader = (row for row in csv.reader(self._file, delimiter=self.delimiter) if row)
 
 
 def delimiter_of(sample: str) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from luthier.client.requests import reading_form, tuning_request
 from luthier.commands.connection import Service, with_service
 from luthier.commands.jobs import finish_command, follow_to_end
 from luthier.commands.rendering import show_lines
@@ -127,31 +126,21 @@ def tune(service: Service, data: str, watch: bool, dry_run: bool, **options: Any
     fields = _request(options)
     if not data.startswith(("ds_", "builtin:")) and not Path(data).is_file():
         raise click.UsageError(f"There is no file {data!r}.")
+    file = None
+    if data.startswith(("ds_", "builtin:")):
+        fields["dataset"] = data
+    else:
+        file = data
+    if data.startswith("builtin:"):
+        fields.setdefault("model", data.removeprefix("builtin:"))
     if dry_run:
-        service.answer(_plan(service, data, fields, types, reading), _show_plan)
+        service.answer(service.client.plan(fields, file, types, reading), _show_plan)
         return
-    target = fields.pop("target", None)
-    found = service.client.tune(data, types=types, options=reading, target=target, **fields)
+    found = service.client.tune(fields, file, types, reading)
     if not (watch or service.is_own):
         service.answer(found, lambda job: click.echo(f"{job['id']} {job['state']}"))
         return
     finish_command(service, follow_to_end(service, found))
-
-
-def _plan(
-    service: Service,
-    data: str,
-    fields: dict[str, Any],
-    types: dict[str, str],
-    reading: dict[str, Any],
-) -> Any:
-    request, upload = tuning_request(data, fields.pop("target", None), fields)
-    query = {"dry_run": True}
-    if upload is None:
-        return service.client.request("POST", "/tune", json=request, params=query).json()
-    form = reading_form(types, reading) | {"request": json.dumps(request)}
-    files = {"file": (upload.name, Path(data).read_bytes())}
-    return service.client.request("POST", "/tune", params=query, files=files, data=form).json()
 
 
 def _show_plan(plan: dict[str, Any]) -> None:

@@ -212,6 +212,13 @@ def test_a_file_that_cannot_be_predicted_leaves_the_old_output(
     )
     assert allowed.exit_code == 0, allowed.output
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("species,größe\nAdelie,1\n".encode("latin-1"))
+    unread = luthier("predict", str(latin), *more)
+    assert (unread.exit_code, "it cannot be read: 'utf-8'" in unread.stderr) == (1, True)
+    latin_1 = luthier("predict", str(latin), *more, "--ignore-unknown", "--encoding", "latin-1")
+    assert latin_1.exit_code == 0, latin_1.output
+    assert out.read_text("utf-8").startswith("species,größe,prediction\nAdelie,1,")
 
 
 def test_datasets_are_uploaded_shown_listed_and_deleted(luthier: Luthier, tmp_path: Path) -> None:

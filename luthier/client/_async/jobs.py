@@ -12,7 +12,7 @@ from luthier.client._async.models import AsyncModel, AsyncModelCalls
 from luthier.client.display import display_for
 from luthier.client.errors import JobFailed, refusal
 from luthier.client.records import FINAL_STATES, Trials, job_html
-from luthier.client.requests import EventParser, reading_form, tuning_request, with_wait
+from luthier.client.requests import EventParser, Upload, reading_form, tuning_request, with_wait
 from luthier.client.settings import RETRY_AFTER
 
 if TYPE_CHECKING:
@@ -150,29 +150,25 @@ class AsyncJobCalls(AsyncModelCalls):
         `search_space`. `file` becomes the dataset of a request. `types` and `options` say how a
         file is read.
         """
-        request, upload = tuning_request(data, target, fields)
-        if file is not None:
-            _, upload = tuning_request(Path(file), None, {})
+        source = tuning_request(data, target, fields, file)
+        reading = reading_form(types, options)
         timing = with_wait(self._timeout, wait)
-        if upload is None:
-            return self._job(await self._call("POST", "/tune", json=request, **timing))
-        form = reading_form(types, options) | {"request": json.dumps(request)}
-        return self._job(await self._upload("/tune", upload, form, **timing))
+        return self._job(await self._post_request(*source, reading, **timing))
 
     async def plan(
         self,
         data: "Mapping[str, Any] | pd.DataFrame | str | Path",
+        file: str | Path | None = None,
+        types: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
         *,
         target: str | list[str] | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """Return what a tuning job would do, without starting it; arguments as of `tune`."""
-        request, upload = tuning_request(data, target, fields)
-        query = {"dry_run": True}
-        if upload is None:
-            return await self._call("POST", "/tune", json=request, params=query)
-        form = {"request": json.dumps(request)}
-        return await self._upload("/tune", upload, form, params=query)
+        source = tuning_request(data, target, fields, file)
+        reading = reading_form(types, options)
+        return await self._post_request(*source, reading, params={"dry_run": True})
 
     async def job(self, job: str, wait: float = 0.0) -> AsyncJob:
         """Return a job with its progress, when it has ended or after `wait` seconds."""
@@ -291,6 +287,19 @@ class AsyncJobCalls(AsyncModelCalls):
     async def delete_job(self, job: str) -> None:
         """Delete a job that is not being worked on; its registered versions stay."""
         await self.request("DELETE", f"/tune/{job}")
+
+    async def _post_request(
+        self,
+        request: dict[str, Any],
+        upload: Upload | None,
+        reading: Mapping[str, str],
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Send a tuning request, with its file if it has one."""
+        if upload is None:
+            return await self._call("POST", "/tune", json=request, **arguments)
+        form = {**reading, "request": json.dumps(request)}
+        return await self._upload("/tune", upload, form, **arguments)
 
     def _job(self, answer: Mapping[str, Any]) -> AsyncJob:
         return AsyncJob(self, answer)

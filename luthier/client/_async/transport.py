@@ -9,7 +9,7 @@ import httpx
 
 from luthier.client.errors import refusal
 from luthier.client.requests import Upload
-from luthier.client.settings import RETRY_AFTER, TRIES, headers, service_url
+from luthier.client.settings import MAX_PAGE, RETRY_AFTER, TRIES, headers, service_url
 
 
 class AsyncTransport:
@@ -78,7 +78,7 @@ class AsyncTransport:
         wanted = dict(query)
         while limit is None or len(items) < limit:
             if limit is not None:
-                wanted["limit"] = limit - len(items)
+                wanted["limit"] = min(limit - len(items), MAX_PAGE)
             page = await self._call("GET", path, params=wanted)
             items += page["items"]
             if page["next"] is None:
