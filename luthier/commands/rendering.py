@@ -37,7 +37,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], is_cut: bool = 
     from rich.text import Text
 
     cells = list(rows)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=is_cut)
     for place, header in enumerate(headers):
         is_number = cells and all(
             isinstance(row[place], int | float) or row[place] is None for row in cells

@@ -49,6 +49,7 @@ def test_a_trial_stays_on_one_line_however_narrow_the_terminal_is() -> None:
     many = {f"hyperparameter_{n}": n for n in range(20)}
     lines = drawn(job(1), [trial(1, "completed", 1.0, **many)])
     assert len(lines) == 6
+    assert lines[-1].startswith("1   completed")
     assert lines[-1].endswith("…")
 
 
