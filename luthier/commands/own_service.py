@@ -16,7 +16,8 @@ from typing import IO
 import click
 import httpx
 
-_READY_WITHIN = 600.0  # seconds; a guard against hanging
+_ANSWERS_WITHIN = 600.0  # seconds; a guard against hanging
+_READY_WITHIN = 60.0  # seconds, once it answers
 _POLL_SECONDS = 0.05
 _STOP_WITHIN = 60.0  # seconds
 
@@ -61,16 +62,21 @@ def _start(command: str, bind: str, log: IO[str]) -> "subprocess.Popen[bytes]":
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str, log: IO[str]) -> None:
-    deadline = time.monotonic() + _READY_WITHIN
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
+    deadline, reason = time.monotonic() + _ANSWERS_WITHIN, None
+    while process.poll() is None and time.monotonic() < deadline:
         try:
-            if httpx.get(f"{url}/readyz", timeout=5.0).is_success:
-                return
+            answer = httpx.get(f"{url}/readyz", timeout=5.0)
         except httpx.TransportError:
-            pass
+            time.sleep(_POLL_SECONDS)
+            continue
+        if answer.is_success:
+            return
+        if reason is None:
+            deadline = time.monotonic() + _READY_WITHIN
+        reason = answer.json()["detail"]
         time.sleep(_POLL_SECONDS)
+    if reason is not None:
+        raise click.ClickException(f"The service does not get ready: {reason}")
     log.seek(0)
     lines = [line for line in log.read().splitlines() if line.strip()]
     reason = lines[-1].removeprefix("Error: ") if lines else "it wrote nothing"

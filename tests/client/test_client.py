@@ -134,7 +134,7 @@ def test_errors_are_exact(client: Client) -> None:
     assert missing.value.request_id
     with pytest.raises(InvalidRequest) as invalid:
         client.tune("builtin:iris", target="no column", strategy="guess")
-    assert "strategy" in invalid.value.errors
+    assert "strategy.name" in invalid.value.errors
     assert isinstance(invalid.value, RequestRefused)
 
 

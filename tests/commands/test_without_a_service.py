@@ -11,18 +11,21 @@ from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import text
 
+from models.settings import Settings
+from models.store.engine import Database
 from tests.commands.conftest import PENGUINS, QUICK
 from tests.processes import descendants, environment, free_bind, has_ended, run
 from tests.waiting import PATIENCE, wait_until
 
 
-def settings(folder: Path) -> dict[str, Any]:
+def variables(folder: Path) -> dict[str, Any]:
     return {"data": folder / "data", "bind": free_bind(), "trial_slots": 1, "sweep_seconds": 0}
 
 
 def test_a_job_is_interrupted_resumed_and_predicts_without_any_service(tmp_path: Path) -> None:
-    chosen = settings(tmp_path)
+    chosen = variables(tmp_path)
     log = tmp_path / "log"
     tune = ["tune", PENGUINS, "-t", "body_mass_g", *QUICK, "--watch"]
     with log.open("w", encoding="utf-8") as errors:
@@ -77,7 +80,7 @@ def _uses(process: psutil.Process, folder: str) -> bool:
 
 
 def test_without_service_and_data_nothing_is_made(tmp_path: Path) -> None:
-    refused = run("jobs", **settings(tmp_path))
+    refused = run("jobs", **variables(tmp_path))
     assert refused.returncode == 3
     assert refused.stderr.startswith("Error: No service answers at http://127.0.0.1:")
     assert refused.stderr.count("\n") == 1
@@ -91,16 +94,15 @@ def test_a_named_service_that_does_not_answer_is_not_replaced() -> None:
     assert refused.stderr.startswith(f"Error: No answer from {url}/tune")
 
 
-def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "luthier.db").write_bytes(b"this is no database" * 99)
-    refused = run("jobs", **settings(tmp_path))
+def test_a_service_that_cannot_start_says_why(settings: Settings, database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    refused = run("jobs", data=settings.data, bind=free_bind())
     assert refused.returncode == 1
-    assert refused.stderr.startswith("Error: The service did not start: ")
+    assert refused.stderr.startswith("Error: The service did not start: The database lacks")
     assert refused.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["LUTHIER_URL", "LUTHIER_API_KEY"])
-def test_what_only_the_client_reads_is_no_bad_setting(tmp_path: Path, name: str) -> None:
-    done = run("migrate", data=tmp_path, **{name.removeprefix("LUTHIER_").lower(): "x"})
-    assert done.returncode == 0, done.stderr
+def test_what_only_the_client_reads_is_no_bad_setting(name: str) -> None:
+    assert Settings.from_environment({name: "x"}) == Settings()
