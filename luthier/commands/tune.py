@@ -60,7 +60,7 @@ def _json_object(option: str, text: str) -> dict[str, Any]:
     return found
 
 
-def _request(options: dict[str, Any]) -> dict[str, Any]:
+def request_of(options: dict[str, Any]) -> dict[str, Any]:
     """Return the request that the options describe; later ones go before earlier ones."""
     request: dict[str, Any] = {}
     if options["request"]:
@@ -123,7 +123,7 @@ def tune(service: Service, data: str, watch: bool, dry_run: bool, **options: Any
     reading = {
         name: parse_json(text) for name, text in pairs(options.pop("reading"), "--option").items()
     }
-    fields = _request(options)
+    fields = request_of(options)
     if not data.startswith(("ds_", "builtin:")) and not Path(data).is_file():
         raise click.UsageError(f"There is no file {data!r}.")
     file = None

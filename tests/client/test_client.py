@@ -20,6 +20,7 @@ from luthier.client import (
     RequestRefused,
     ServerFailed,
 )
+from luthier.client.requests import tuning_request
 from tests.conftest import Service
 from tests.readme import ROOT
 from tests.waiting import PATIENCE
@@ -105,8 +106,22 @@ def test_a_dataset_knows_its_types_and_can_be_tuned(client: Client, frame: pd.Da
     assert len(client.preview(dataset.id, rows=2)) == 2
     plan = client.plan(dataset, target="species", model="client-never", **QUICK)
     assert plan["request"]["dataset"] == dataset.id
-    assert client.plan(PENGUINS, target="species", **QUICK)["request"]["model"] == "penguins"
-    assert client.plan("builtin:iris", target="target", **QUICK)["request"]["model"] == "iris"
+
+
+def test_what_is_tuned_may_be_a_path_an_id_or_a_request() -> None:
+    request, upload = tuning_request(PENGUINS, "species", {"trials": 2, "space": {"units": 8}})
+    assert request["budget"] == {"max_trials": 2}
+    assert request["search_space"] == {"units": 8}
+    assert upload is not None
+    assert upload.name == "penguins.csv"
+    assert tuning_request("builtin:iris", None, {})[0] == {
+        "dataset": "builtin:iris",
+        "model": "iris",
+    }
+    assert tuning_request({"budget": {"epochs": 3}}, "a", {"trials": 2}) == (
+        {"target": "a", "budget": {"epochs": 3, "max_trials": 2}},
+        None,
+    )
 
 
 def test_everything_shows_itself_as_html_without_trusting_names(job: Job, client: Client) -> None:

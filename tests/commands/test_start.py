@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from luthier.cli import COMMANDS, SECTIONS, main
 from luthier.commands.predict import delimiter_of, new_names
-from luthier.commands.tune import nested
+from luthier.commands.tune import nested, request_of
+from luthier.commands.tune import tune as tune_command
 from tests.processes import environment
 
 HEAVY = ("pandas", "numpy", "onnxruntime", "tensorflow", "keras", "sklearn", "scipy", "sqlalchemy")
@@ -88,6 +89,22 @@ def test_dotted_fields_make_objects() -> None:
         "budget": {"epochs": 5, "max_seconds": 1.5},
         "objective": "mae",
         "seed": 1,
+    }
+
+
+def test_options_go_before_a_whole_request(tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text('{"seed": 1, "budget": {"epochs": 9, "max_trials": 3}}', encoding="utf-8")
+    names = [parameter.name for parameter in tune_command.params]
+    options: dict[str, object] = dict.fromkeys(filter(None, names), None)
+    options |= {"target": ("a", "b"), "exclude": ("c",), "tags": ()}
+    options |= {"settings": ("budget.max_seconds=5", "objective=mae")}
+    assert request_of({**options, "request": str(file), "trials": 7}) == {
+        "seed": 1,
+        "budget": {"epochs": 9, "max_trials": 7, "max_seconds": 5},
+        "target": ["a", "b"],
+        "exclude": ["c"],
+        "objective": "mae",
     }
 
 
