@@ -1,111 +1,130 @@
-"""The `luthier` command."""
+"""The `luthier` command: the list of its commands, and how they end."""
 
-import importlib.util
+import importlib
 import os
-import signal
 import sys
-import threading
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from luthier import __version__
-from luthier.keys import keys
-from luthier.storage import fsck, gc
-from models.errors import LuthierError
-from models.settings import Settings
-from models.telemetry import configure_logging
+
+USAGE = 2
+INTERRUPTED = 130
+
+# Every command with its module, which is imported only where it is needed, and its line in the
+# help. Those of the first section call a service; the others read the settings of this one.
+_CLIENT_COMMANDS = {
+    "tune": ("luthier.commands.tune", "Tune networks on a table; the best becomes a model."),
+    "predict": ("luthier.commands.predict", "Add predictions to the rows of a file."),
+    "jobs": ("luthier.commands.jobs", "List tuning jobs, newest first."),
+    "job": ("luthier.commands.jobs", "Show a tuning job."),
+    "trials": ("luthier.commands.jobs", "List the trials of a job, the best first."),
+    "compare": ("luthier.commands.jobs", "Compare two or more jobs."),
+    "finish": ("luthier.commands.jobs", "Stop a job now and keep the best."),
+    "pause": ("luthier.commands.jobs", "Start no more trials of a job."),
+    "resume": ("luthier.commands.jobs", "Go on with a paused job."),
+    "cancel": ("luthier.commands.jobs", "Cancel a job."),
+    "models": ("luthier.commands.models", "List the models."),
+    "model": ("luthier.commands.models", "Show a model, a version, or the history."),
+    "promote": ("luthier.commands.models", "Let a version answer predictions."),
+    "rollback": ("luthier.commands.models", "Go back to the version before."),
+    "export": ("luthier.commands.models", "Download the files of a version."),
+    "datasets": ("luthier.commands.datasets", "List, upload, show and delete datasets."),
+    "doctor": ("luthier.commands.doctor", "Check this machine: what is wrong, and what to do."),
+    "completion": ("luthier.commands.completion", "Print the completion of a shell."),
+}
+_SERVICE_COMMANDS = {
+    "serve": ("luthier.commands.service", "Run API and worker on this machine."),
+    "api": ("luthier.commands.service", "Run the API alone."),
+    "worker": ("luthier.commands.service", "Run a worker alone."),
+    "grpc": ("luthier.commands.service", "Answer predictions over gRPC."),
+    "migrate": ("luthier.commands.service", "Bring the database to the newest schema."),
+    "openapi": ("luthier.commands.service", "Write the OpenAPI document."),
+    "keys": ("luthier.keys", "Make, list and revoke API keys."),
+    "gc": ("luthier.storage", "Remove stored files that no row names."),
+    "fsck": ("luthier.storage", "Check the files of every row."),
+}
+SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Use a service": _CLIENT_COMMANDS,
+    "Run a service": _SERVICE_COMMANDS,
+}
+COMMANDS = _CLIENT_COMMANDS | _SERVICE_COMMANDS
 
 
 class _Commands(click.Group):
-    """Commands that report errors as messages, not as tracebacks."""
+    """Commands that are imported when they run, and report errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, (_, line) in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        return [CompletionItem(name, help=COMMANDS[name][1]) for name in names] or list(
+            click.Command.shell_complete(self, ctx, incomplete)
+        )
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run a command; end the process with its exit code."""
+        try:
+            ended = super().main(args, *rest, **{**options, "standalone_mode": False})
+            sys.stdout.flush()
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "luthier"
+            sys.exit(_report(f"{error.format_message()} See: {path} --help", USAGE))
+        except click.ClickException as error:
+            sys.exit(_report(error.format_message(), error.exit_code))
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(_report("Interrupted.", INTERRUPTED))
+        except BrokenPipeError:
+            # Nobody reads on, as in `luthier trials … | head`; the interpreter must not try again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        sys.exit(ended if isinstance(ended, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
+        from models.errors import LuthierError
+
         try:
             return super().invoke(ctx)
         except LuthierError as error:
             raise click.ClickException(str(error)) from None
 
 
-@click.group(cls=_Commands, help="Tune neural networks and serve the winner.")
+def _report(message: str, exit_code: int) -> int:
+    """Print an error as one line, and return the exit code."""
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    return exit_code
+
+
+@click.group(
+    cls=_Commands,
+    help="Tune neural networks and serve the winner.",
+    epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no service reached,"
+    " 130 interrupted.",
+)
 @click.version_option(__version__, prog_name="luthier")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Read the settings once, for every command."""
-    context.obj = Settings.from_environment()
-    configure_logging(context.obj.log_level, context.obj.log_format)
+    """Read the settings once, for the commands that run a service."""
+    if context.invoked_subcommand in _SERVICE_COMMANDS:
+        from models.settings import Settings
+        from models.telemetry import configure_logging
 
-
-for command in (keys, gc, fsck):
-    main.add_command(command)
-
-
-@main.command()
-@click.pass_obj
-def serve(settings: Settings) -> None:
-    """Run API and worker on this machine, until Ctrl-C or SIGTERM."""
-    from luthier.embedded import run_embedded
-
-    sys.exit(run_embedded(settings))
-
-
-@main.command()
-@click.pass_obj
-def api(settings: Settings) -> None:
-    """Run the API alone."""
-    from luthier.server import run_api
-
-    run_api(settings)
-
-
-@main.command()
-@click.pass_obj
-def grpc(settings: Settings) -> None:
-    """Answer predictions over gRPC, by the Open Inference Protocol."""
-    if importlib.util.find_spec("grpc") is None:
-        raise click.ClickException("This command needs grpcio: pip install 'luthier[grpc]'")
-    from luthier.grpc_server import run_grpc
-
-    run_grpc(settings)
-
-
-@main.command()
-@click.pass_obj
-def worker(settings: Settings) -> None:
-    """Run a worker alone: it runs the jobs and batches that the API has queued."""
-    # TensorFlow reads this when it is imported, here and in the trials' processes.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from luthier.worker_endpoint import serve_health
-    from models.batches.worker import batching
-    from models.jobs.worker.context import WorkerHealth
-    from models.jobs.worker.worker import run_worker
-    from models.retention.sweep import sweeping
-
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    health = WorkerHealth(settings.resolved_trial_slots)
-    with serve_health(settings, health), sweeping(settings), batching(settings):
-        run_worker(settings, stop, health)
-
-
-@main.command()
-@click.pass_obj
-def migrate(settings: Settings) -> None:
-    """Bring the database to the newest schema."""
-    from models.store.engine import Database
-    from models.store.migrate import migrate as run_migrations
-
-    run_migrations(Database(settings.resolved_database_url))
-
-
-@main.command()
-@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="openapi.yaml")
-@click.pass_obj
-def openapi(settings: Settings, path: Path) -> None:
-    """Write the OpenAPI document to PATH."""
-    from api.app import create_app
-    from api.openapi import document
-
-    path.write_text(document(create_app(settings)), encoding="utf-8")
+        context.obj = Settings.from_environment()
+        configure_logging(context.obj.log_level, context.obj.log_format)

@@ -1,6 +1,5 @@
 """The embedded service: API and worker as two processes of this machine."""
 
-import ctypes
 import logging
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import closing
 
 import httpx
 
+from luthier.commands.own_service import end_with_parent
 from luthier.server import check_bind, check_free
 from models.errors import Unavailable
 from models.settings import Settings
@@ -79,13 +79,8 @@ def _start(command: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-m", "luthier", command],
         start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent if sys.platform == "linux" else None,
     )
-
-
-def _end_with_parent() -> None:
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def _wait_until_ready(

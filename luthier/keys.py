@@ -1,5 +1,6 @@
 """`luthier keys`: make, list and revoke API keys."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -36,15 +37,22 @@ def create(settings: Settings, name: str, scopes: str, expires: str | None) -> N
 
 
 @keys.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def list_keys(settings: Settings) -> None:
+def list_keys(settings: Settings, as_json: bool) -> None:
     """List the keys, without their secrets."""
-    rows = [("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "STATE")]
+    headers = ("ID", "NAME", "SCOPES", "CREATED", "EXPIRES", "STATE")
+    rows = [headers]
     with _catalog(settings) as catalog:
         for key in catalog.all():
             scopes = ",".join(sorted(key.scopes))
             moments = _shown(key.created), _shown(key.expires)
             rows.append((key.id, key.name, scopes, *moments, key.state))
+    if as_json:
+        names = [header.lower() for header in headers]
+        items = [dict(zip(names, row, strict=True)) for row in rows[1:]]
+        click.echo(json.dumps({"items": items}))
+        return
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))

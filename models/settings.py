@@ -14,7 +14,8 @@ from sqlalchemy import URL
 from models.errors import SettingError
 
 PREFIX = "LUTHIER_"
-CLIENT_KEY = "LUTHIER_API_KEY"  # what `luthier.client` sends; no setting of the service
+# What `luthier.client` reads: the address of its service, and the key that it sends.
+CLIENT_VARIABLES = frozenset({"LUTHIER_URL", "LUTHIER_API_KEY"})
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 _EXPECTED = {int: "a whole number", float: "a number", bool: "1 or 0", str: "text"}
 
@@ -245,7 +246,7 @@ class Settings:
         known = {PREFIX + item.name.upper(): item for item in fields(cls)}
         values: dict[str, Any] = {}
         for key, text in environ.items():
-            if not key.startswith(PREFIX) or key == CLIENT_KEY:
+            if not key.startswith(PREFIX) or key in CLIENT_VARIABLES:
                 continue
             if key not in known:
                 raise SettingError(f"{key}={text!r}: there is no such setting.")

@@ -48,6 +48,8 @@ _SLOW_PATHS = {
         "api/test_startup.py",
         "batches/test_batch_worker.py",
         "chaos/test_slice.py",
+        "client/test_distribution.py",
+        "commands/test_without_a_service.py",
         "dialects/test_grpc.py",
         "dialects/test_protocols_page.py",
         "dialects/test_triton_client.py",

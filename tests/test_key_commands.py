@@ -1,5 +1,6 @@
 """`luthier keys`, and what keys mean for the address that is bound."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,8 +50,11 @@ def test_the_list_shows_states_and_nothing_secret(settings: Settings) -> None:
     by_id = {row.split()[0]: row.split()[1:] for row in rows}
     assert by_id[first.split("_")[1]][-2:] == ["never", "revoked"]
     assert by_id[second.split("_")[1]][-2:] == ["2999-01-01T00:00:00Z", "active"]
+    text = keys(settings, "list", "--json").output
+    states = {item["id"]: item["state"] for item in json.loads(text)["items"]}
+    assert states == {first.split("_")[1]: "revoked", second.split("_")[1]: "active"}
     for key in (first, second):
-        assert key.split("_", 2)[2] not in "".join(rows)
+        assert key.split("_", 2)[2] not in "".join(rows) + text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from click.testing import CliRunner
 
-from luthier.cli import main
+from luthier.cli import COMMANDS, main
 from luthier.client import FINAL_STATES
 from models.serving.signature import Signature
 from tests.chaos.calls import Calls, NoAnswer
@@ -253,7 +253,7 @@ class Found:
 
 def has_command(name: str) -> bool:
     """Whether `luthier` has this command."""
-    return name in main.commands
+    return name in COMMANDS
 
 
 def _are_close(some: Any, other: Any) -> bool:

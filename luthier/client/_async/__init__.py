@@ -1,0 +1,1 @@
+"""The source of both clients; `client/unasync.py` makes `_sync` of it."""

@@ -1,0 +1,84 @@
+"""The commands that run the service or its parts."""
+
+import importlib.util
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from models.settings import Settings
+
+
+@click.command()
+@click.pass_obj
+def serve(settings: "Settings") -> None:
+    """Run API and worker on this machine, until Ctrl-C or SIGTERM."""
+    from luthier.embedded import run_embedded
+
+    sys.exit(run_embedded(settings))
+
+
+@click.command()
+@click.pass_obj
+def api(settings: "Settings") -> None:
+    """Run the API alone."""
+    from luthier.server import run_api
+
+    run_api(settings)
+
+
+@click.command()
+@click.pass_obj
+def grpc(settings: "Settings") -> None:
+    """Answer predictions over gRPC, by the Open Inference Protocol."""
+    if importlib.util.find_spec("grpc") is None:
+        raise click.ClickException("This command needs grpcio: pip install 'luthier[grpc]'")
+    from luthier.grpc_server import run_grpc
+
+    run_grpc(settings)
+
+
+@click.command()
+@click.pass_obj
+def worker(settings: "Settings") -> None:
+    """Run a worker alone: it runs the jobs and batches that the API has queued."""
+    # TensorFlow reads this when it is imported, here and in the trials' processes.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from luthier.worker_endpoint import serve_health
+    from models.batches.worker import batching
+    from models.jobs.worker.context import WorkerHealth
+    from models.jobs.worker.worker import run_worker
+    from models.retention.sweep import sweeping
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    health = WorkerHealth(settings.resolved_trial_slots)
+    with serve_health(settings, health), sweeping(settings), batching(settings):
+        run_worker(settings, stop, health)
+
+
+@click.command()
+@click.pass_obj
+def migrate(settings: "Settings") -> None:
+    """Bring the database to the newest schema."""
+    from models.store.engine import Database
+    from models.store.migrate import migrate as run_migrations
+
+    run_migrations(Database(settings.resolved_database_url))
+
+
+@click.command()
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), default="openapi.yaml")
+@click.pass_obj
+def openapi(settings: "Settings", path: Path) -> None:
+    """Write the OpenAPI document to PATH."""
+    from api.app import create_app
+    from api.openapi import document
+
+    path.write_text(document(create_app(settings)), encoding="utf-8")
