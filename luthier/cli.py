@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from luthier import __version__
+from luthier.keras_tuner_import.command import import_project
 from luthier.keys import keys
 from luthier.storage import fsck, gc
+from luthier.trial_exports.command import export_trials
 from models.errors import LuthierError
 from models.settings import Settings
 from models.telemetry import configure_logging
@@ -37,7 +39,7 @@ def main(context: click.Context) -> None:
     configure_logging(context.obj.log_level, context.obj.log_format)
 
 
-for command in (keys, gc, fsck):
+for command in (keys, gc, fsck, import_project, export_trials):
     main.add_command(command)
 
 
