@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality bench-scale test coverage test-fast image-test fuzz chaos soak audit lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality bench-scale test coverage test-fast image-test fuzz chaos soak audit lint format docs openapi lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -119,6 +119,10 @@ $(BENCH_VENV)/.bench: pyproject.toml
 SCALE_ARGS ?=
 bench-scale: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.scale $(SCALE_ARGS)
+
+# The documentation as a site, in site/; a warning, such as a link that leads nowhere, is an error.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml

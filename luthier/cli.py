@@ -32,6 +32,14 @@ _CLIENT_COMMANDS = {
     "rollback": ("luthier.commands.models", "Go back to the version before."),
     "export": ("luthier.commands.models", "Download the files of a version."),
     "datasets": ("luthier.commands.datasets", "List, upload, show and delete datasets."),
+    "import": (
+        "luthier.keras_tuner_import.command",
+        "Make a request of a project of Keras Tuner.",
+    ),
+    "export-trials": (
+        "luthier.trial_exports.command",
+        "Write the trials of a job for TensorBoard, MLflow or Optuna.",
+    ),
     "doctor": ("luthier.commands.doctor", "Check this machine: what is wrong, and what to do."),
     "completion": ("luthier.commands.completion", "Print the completion of a shell."),
 }
@@ -51,6 +59,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run a service": _SERVICE_COMMANDS,
 }
 COMMANDS = _CLIENT_COMMANDS | _SERVICE_COMMANDS
+_FUNCTIONS = {"import": "import_project", "export-trials": "export_trials"}  # other names than theirs
 
 
 class _Commands(click.Group):
@@ -63,7 +72,8 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        name = _FUNCTIONS.get(cmd_name, cmd_name)
+        command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -80,7 +80,10 @@ _SLOW_PATHS = {
         "test_api_processes.py",
         "test_cli.py",
         "test_client_retries.py",
+        "test_docs_site.py",
+        "test_documented_commands.py",
         "test_images.py",
+        "test_keras_tuner_import.py",
         "test_monitoring_service.py",
         "test_promotion_service.py",
         "test_routing_service.py",
@@ -88,6 +91,7 @@ _SLOW_PATHS = {
         "test_upload_memory.py",
         "test_storage_faults.py",
         "test_strategies.py",
+        "test_trial_exports.py",
         "trials",
     )
 }

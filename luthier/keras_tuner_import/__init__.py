@@ -1,0 +1,1 @@
+"""`luthier import`: searches of Keras Tuner as tuning requests."""

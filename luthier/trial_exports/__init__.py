@@ -1,0 +1,1 @@
+"""`luthier export-trials`: the trials of a job for TensorBoard, MLflow and Optuna."""
