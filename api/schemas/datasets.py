@@ -120,8 +120,8 @@ class ColumnProfileSchema(ma.Schema):
         ma.fields.Integer(),
         allow_none=True,
         metadata=described(
-            "Cells of a number or datetime in 20 bins of equal width from `min` to `max`; one bin if"
-            " all are equal. Null in datasets of older versions."
+            "Cells of a number or datetime in 20 bins of equal width from `min` to `max`; one bin"
+            " if all are equal. Null in datasets of older versions."
         ),
     )
 
