@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi lock clean
+.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi vendor lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -106,6 +106,10 @@ $(BENCH_VENV)/.bench: pyproject.toml
 
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
+
+# The libraries of the dashboard, bundled from api/dashboard/vendor/package.json; needs npm.
+vendor:
+	cd api/dashboard/vendor && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
 
 # Newer versions of everything within the ranges of pyproject.toml; one version of each in all.
 # `make lock UPGRADE=` locks what pyproject.toml has gained and keeps every other version.

@@ -15,6 +15,7 @@ from flask_smorest import Api
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import openapi, parsing
+from api.dashboard import files as dashboard
 from api.dialects import mlflow, open_inference, tensorflow_serving
 from api.errors import ProblemSchema, on_http_exception, register_error_handlers
 from api.hooks import auth, commands, compression, limits, request_log
@@ -151,6 +152,7 @@ def create_app(settings: Settings) -> Flask:
     api = ProblemApi(app, spec_kwargs=openapi.plugins())
     for module in _RESOURCES:
         api.register_blueprint(module.blueprint)
+    app.register_blueprint(dashboard.blueprint)
     openapi.register(app, api)
     return app
 

@@ -1,0 +1,5 @@
+import { html } from "../vendor/preact.js";
+
+export default function Page() {
+  return html`<h1>job</h1>`;
+}
