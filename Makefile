@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi vendor lock clean
+.PHONY: demo serve chromium bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi vendor lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,12 @@ test: $(VENV)/.dev
 # The same with coverage on any Python: on 3.11 all processes take half as long again.
 coverage: $(VENV)/.dev
 	$(if $(COUNTS),COVERAGE_CORE=sysmon )$(PYTEST) --cov
+
+# The browser of tests/dashboard, where there is none yet: Debian's package.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \
+	sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	$$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium
 
 # The tests that need no server and no TensorFlow; tests/conftest.py says which.
 test-fast: $(VENV)/.dev

@@ -47,6 +47,7 @@ _SLOW_PATHS = {
         "api/test_startup.py",
         "batches/test_batch_worker.py",
         "chaos/test_slice.py",
+        "dashboard",
         "dialects/test_grpc.py",
         "dialects/test_protocols_page.py",
         "dialects/test_triton_client.py",

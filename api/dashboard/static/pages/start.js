@@ -32,7 +32,7 @@ function Chosen({ first, onAgain }) {
   const [form, setForm] = useState({ ...EMPTY, target: first.columns ? "" : "target", model: modelName(first.name || first.builtin || "") });
   const [refused, setRefused] = useState(null);
   const top = useRef(null);
-  useEffect(() => top.current?.focus(), []);
+  useEffect(() => top.current?.focus({ preventScroll: true }), []);
 
   const change = useCallback((name, text) => {
     setRefused(null);
