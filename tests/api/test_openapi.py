@@ -14,7 +14,14 @@ from models.space.hyperparameters import HYPERPARAMETERS
 
 COMMITTED = Path(__file__).parents[2] / "openapi.yaml"
 CONVERTER = re.compile(r"<([^:<>]*:)?")  # of a path parameter
-PAGES = {"/", "/dashboard/static/{name}", "/docs", "/docs/assets/{name}", "/openapi.json", "/openapi.yaml"}
+PAGES = {
+    "/",
+    "/dashboard/static/{name}",
+    "/docs",
+    "/docs/assets/{name}",
+    "/openapi.json",
+    "/openapi.yaml",
+}
 
 
 @pytest.fixture

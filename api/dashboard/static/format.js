@@ -18,6 +18,7 @@ export function number(value, digits = 4) {
 export function value(item) {
   if (typeof item === "number") return number(item);
   if (item === null || item === undefined) return "–";
+  if (Array.isArray(item)) return item.map(value).join(", ");
   return typeof item === "string" ? item : JSON.stringify(item);
 }
 

@@ -84,11 +84,11 @@ function shownValue(column, row) {
 
 /** Rows that contain every word; `name<0.5`, `name>3` and `name=adam` compare a column by its title or key. */
 export function matching(rows, columns, text) {
-  const tests = text.trim().split(/\s+/).filter(Boolean).map((word) => testOf(word, columns));
+  const tests = text.trim().split(/\s+/).filter(Boolean).map((word) => predicate(word, columns));
   return tests.length ? rows.filter((row) => tests.every((test) => test(row))) : rows;
 }
 
-function testOf(word, columns) {
+function predicate(word, columns) {
   const found = /^([^<>=]+)([<>=])(.+)$/.exec(word);
   const named = found && columns.find(({ key, title }) => [key, title].some((each) => String(each).toLowerCase() === found[1].toLowerCase()));
   if (named) {

@@ -24,6 +24,7 @@ export function useData(path, { every = 0, query } = {}) {
       } catch (error) {
         if (stop.signal.aborted) return;
         setState((old) => ({ data: old.data, error, loading: false }));
+        if (error.status >= 400 && error.status < 500 && error.status !== 429) return; // it will be refused again
       }
       if (every && !stop.signal.aborted) timer = setTimeout(ask, every);
     };

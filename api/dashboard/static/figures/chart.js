@@ -50,7 +50,8 @@ export function axis(theme, name, more = {}) {
     nameTextStyle: { color: theme.muted, fontSize: 12 },
     axisLine: { show: true, lineStyle: { color: theme.edge } },
     axisTick: { show: false },
-    axisLabel: { color: theme.muted, hideOverlap: true, formatter: more.type === "category" ? undefined : (each) => number(each, 3), ...more.axisLabel },
+    axisLabel: { color: theme.muted, hideOverlap: true, formatter: more.type === "category" ? undefined : (each) => number(each, 3),
+      ...(Number.isFinite(more.min) && more.min !== 0 ? { showMinLabel: false } : {}), ...(Number.isFinite(more.max) && more.max !== 1 ? { showMaxLabel: false } : {}), ...more.axisLabel },
     splitLine: { show: more.type !== "category", lineStyle: { color: theme.line } },
     scale: true,
     ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "axisLabel")),
@@ -66,7 +67,7 @@ export const legend = (theme, more = {}) => ({
 export const grid = (more = {}) => ({ left: 62, right: 20, top: 28, bottom: 46, ...more });
 
 /** A chart of `option(theme)`; `onReady(chart)` may add listeners. The label says what is seen. */
-export function Chart({ option, height = 300, label, onReady, merge = false }) {
+export function Chart({ option, height = 300, width = 0, label, onReady, merge = false }) {
   const box = useRef(null);
   const chart = useRef(null);
   const latest = useRef(option);
@@ -112,12 +113,13 @@ export function Chart({ option, height = 300, label, onReady, merge = false }) {
   useEffect(() => draw(), [option]);
 
   if (failed) return html`<p class="missing">The chart library cannot be loaded.</p>`;
-  return html`<div class="chart" role="img" aria-label=${label} ref=${box} style=${{ height: `${height}px` }}></div>`;
+  return html`<div class="chart" role="img" aria-label=${label} ref=${box} style=${{ height: `${height}px`, minWidth: `${width}px` }}></div>`;
 }
 
 /** A figure in a card. `figure` is what the functions of this folder return:
  *
- * {option(theme), height, summary, table: {columns: [text], rows: [[value]]}, merge?} or {missing: reason}.
+ * {option(theme), height, width?, summary, table: {columns: [text], rows: [[value]]}, merge?} or {missing: reason};
+ * `width` is the least one: a narrow screen scrolls.
  */
 export function Figure({ title, note, figure, onReady, children, bare = false }) {
   const id = useId();
@@ -129,7 +131,7 @@ export function Figure({ title, note, figure, onReady, children, bare = false })
     ${children}
     ${!figure || figure.missing
       ? html`<p class="missing">${figure?.missing ?? "Nothing to draw yet."}</p>`
-      : html`<${Chart} option=${figure.option} height=${figure.height} label=${figure.summary} merge=${figure.merge} onReady=${onReady} />
+      : html`<div class="chart-scroll"><${Chart} option=${figure.option} height=${figure.height} width=${figure.width} label=${figure.summary} merge=${figure.merge} onReady=${onReady} /></div>
           ${figure.table && html`<${Numbers} table=${figure.table} />`}`}
   </figure>`;
 }
@@ -153,8 +155,8 @@ export function Spark({ points, label }) {
   const known = (points ?? []).filter((each) => Number.isFinite(each));
   if (known.length < 2) return html`<span class="muted">–</span>`;
   const low = Math.min(...known);
-  const span = Math.max(...known) - low || 1;
-  const at = (value, index) => [(100 * index) / (known.length - 1), 22 - (20 * (value - low)) / span];
+  const span = Math.max(...known) - low;
+  const at = (value, index) => [(100 * index) / (known.length - 1), span ? 22 - (20 * (value - low)) / span : 12];
   const path = known.map((value, index) => `${index ? "L" : "M"}${at(value, index).map((each) => each.toFixed(1)).join(" ")}`).join("");
   return html`<svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label=${label}><path d=${path} /></svg>`;
 }
