@@ -39,7 +39,7 @@ function Frequent({ column, rows }) {
     ${column.frequent.slice(0, 4).map(
       ({ value, count }) => html`<li>
         <span class="mini-name" title=${String(value)}>${String(value)}</span>
-        <meter min="0" max="1" value=${count / known} aria-label=${`Share of ${value}`}></meter>
+        <progress class="progress" max="1" value=${count / known} aria-label=${`Share of ${value}`}></progress>
         <small class="muted figure">${percent(count / known)}</small>
       </li>`,
     )}

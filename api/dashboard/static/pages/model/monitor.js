@@ -13,7 +13,7 @@ export function Monitor({ model }) {
   const tone = !data ? "calm" : data.verdict === "no drift" ? "good" : data.verdict.startsWith("drift") ? "bad" : "calm";
   return html`<section class="card stack" aria-labelledby="monitor-title">
     <header><h2 id="monitor-title">Monitor</h2>${data && html`<${Badge} state=${data.verdict} tone=${tone} />`}</header>
-    <${Field} label="Time">${(control) => html`<select ...${control} value=${hours} onChange=${(event) => setHours(event.target.value)}>${TIMES.map(([value, title]) => html`<option value=${value} selected=${value === hours}>${title}</option>`)}</select>`}<//>
+    <div class="short"><${Field} label="Time">${(control) => html`<select ...${control} value=${hours} onChange=${(event) => setHours(event.target.value)}>${TIMES.map(([value, title]) => html`<option value=${value} selected=${value === hours}>${title}</option>`)}</select>`}<//></div>
     <${Problem} error=${error} />
     ${!data && !error && html`<${Loading} />`}
     ${data && html`<${Traffic} versions=${data.versions} />`}
@@ -68,7 +68,7 @@ export function History({ model, aliases }) {
   ];
   return html`<section class="card stack" aria-labelledby="history-title">
     <header><h2 id="history-title">History</h2></header>
-    ${names.length > 1 && html`<${Field} label="Alias">${(control) => html`<select ...${control} value=${alias} onChange=${(event) => setAlias(event.target.value)}>${names.map((each) => html`<option value=${each} selected=${each === alias}>${each}</option>`)}</select>`}<//>`}
+    ${names.length > 1 && html`<div class="short"><${Field} label="Alias">${(control) => html`<select ...${control} value=${alias} onChange=${(event) => setAlias(event.target.value)}>${names.map((each) => html`<option value=${each} selected=${each === alias}>${each}</option>`)}</select>`}<//></div>`}
     <${Problem} error=${error} />
     ${data && html`<${Table} caption=${`Moves of ${alias}`} columns=${columns} rows=${data.items} keyOf=${(row) => row.id} pageSize=${10} empty="It has not moved." />`}
   </section>`;

@@ -32,7 +32,7 @@ export function Versions({ model, onChange }) {
   ];
   return html`<section class="card stack" aria-labelledby="versions-title">
     <header><h2 id="versions-title">Versions</h2><p>Scores are those of test rows that no trial saw, with 95 % intervals.</p></header>
-    <${Table} caption="Versions" columns=${columns} rows=${model.versions} keyOf=${(row) => row.version} sort=${{ key: "version", down: true }} pageSize=${10} />
+    <${Table} caption="Versions and their scores" columns=${columns} rows=${model.versions} keyOf=${(row) => row.version} sort=${{ key: "version", down: true }} pageSize=${10} />
     ${opened !== null && html`<${Detail} key=${opened} model=${model.name} version=${opened} />`}
     ${promoted !== null && html`<${Promote} model=${model} version=${promoted} onChange=${onChange} onClose=${() => setPromoted(null)} />`}
     ${removed !== null && html`<${Confirm} title=${`Delete version ${removed}?`} yes="Delete" onClose=${() => setRemoved(null)} onYes=${async () => { await api.del(`/models/${encodeURIComponent(model.name)}/versions/${removed}`); setOpened(null); onChange(); }}><p>Its files are removed. Its number is not used again.</p><//>`}
@@ -77,17 +77,15 @@ function Detail({ model, version }) {
   return html`<div class="stack">
     <h3>Version ${version}</h3>
     ${data.conclusion && html`<${Notice} kind=${data.better_than_trees === false ? "warn" : "info"}><p>${data.conclusion}</p>${data.promotion?.reason && html`<p>${data.promotion.reason}</p>`}<//>`}
-    <div class="grid">
-      <${Metrics} version=${data} />
-      <dl class="pairs">
+    <${Metrics} version=${data} />
+    <dl class="pairs">
         <dt>Task</dt><dd>${data.task}${data.signature.target ? `, of ${data.signature.target.name ?? data.signature.target}` : ""}</dd>
         <dt>Weights</dt><dd>${number(data.parameters)}</dd>
         ${data.optimism && html`<dt>Search score</dt><dd>${number(data.optimism.search)}, on the test ${number(data.optimism.test)}</dd>`}
         ${data.calibration?.test && html`<dt>Calibration error</dt><dd>${number(data.calibration.test.ece)}</dd>`}
         ${(data.coverage ?? []).map((each) => html`<dt>Intervals of ${percent(each.level)}</dt><dd>hold ${percent(each.coverage, 1)} of the test rows; mean size ${number(each.size)}</dd>`)}
         ${data.created_by && html`<dt>Made by</dt><dd>${data.created_by}</dd>`}
-      </dl>
-    </div>
+    </dl>
     ${data.column_importance && html`<${Figure} title="What the answers depend on" note=${data.column_importance.note} figure=${importance} />`}
     <${Files} model=${model} version=${version} files=${data.files} />
     ${data.summary && html`<p><${Button} onClick=${() => setShown(true)}>Layers<//></p>`}

@@ -81,7 +81,7 @@ export function Answer({ answer }) {
     <p class="answer" data-answer>${shown(answer.predictions[0])}</p>
     ${answer.lower && html`<p>In ${percent(answer.interval)} of such rows the truth lies from <strong class="figure">${number(answer.lower[0])}</strong> to <strong class="figure">${number(answer.upper[0])}</strong>.</p>`}
     ${answer.labels && html`<p>In ${percent(answer.interval)} of such rows the truth is one of: <strong>${answer.labels[0].map(String).join(", ") || "none"}</strong>.</p>`}
-    ${ranked && html`<ul class="shares">${ranked.map(([name, share]) => html`<li><span>${name}</span><meter min="0" max="1" value=${share} aria-label=${`Probability of ${name}`}></meter><span class="figure">${percent(share, 1)}</span></li>`)}</ul>`}
+    ${ranked && html`<ul class="shares">${ranked.map(([name, share]) => html`<li><span>${name}</span><progress class="progress" max="1" value=${share} aria-label=${`Probability of ${name}`}></progress><span class="figure">${percent(share, 1)}</span></li>`)}</ul>`}
     <p class="muted"><small>Answered by version ${answer.version}${answer.threshold === undefined ? "" : `, from a probability of ${number(answer.threshold, 3)} on`}.</small></p>
   </div>`;
 }

@@ -3,8 +3,8 @@ import { html } from "../../vendor/preact.js";
 import { Field } from "../../ui.js";
 
 const STRATEGIES = [
-  ["auto", "auto: the best one for the number of trials"], ["bayesian", "bayesian: a Gaussian process"], ["tpe", "tpe: Optuna's Parzen estimators"],
-  ["random", "random"], ["hyperband", "hyperband: many short trainings, few long ones"], ["grid", "grid: every combination"],
+  ["auto", "auto: by number of trials"], ["bayesian", "bayesian: Gaussian process"], ["tpe", "tpe: by Optuna"],
+  ["random", "random"], ["hyperband", "hyperband: short first"], ["grid", "grid: every combination"],
 ];
 const EVALUATIONS = [["auto", "auto: cross-validation of small tables"], ["holdout", "holdout: one part to validate on"], ["cv", "cv: cross-validation"], ["train", "train: on the training rows themselves"]];
 const PROMOTIONS = [["if_better", "if it is better by more than noise"], ["always", "always"], ["never", "never"]];
