@@ -94,12 +94,18 @@ def test_a_rule_is_told_at_its_field(visitor: Visitor, dataset: str) -> None:
     expect(kind).to_have_value("category")
 
 
-def test_a_warning_stands_beside_its_column(visitor: Visitor, tmp_path: Path) -> None:
-    path = tmp_path / "prices.csv"
-    lines = [f"{n},${n % 7},same" for n in range(40)]
-    path.write_text("\n".join(["size,price,kind", *lines]))
+_DRAGGED = """(text) => {
+  const dragged = new DataTransfer();
+  dragged.items.add(new File([text], "prices.csv"));
+  return dragged;
+}"""
+
+
+def test_a_dropped_file_has_its_warnings_beside_their_columns(visitor: Visitor) -> None:
+    lines = ["size,price,kind", *(f"{number},${number % 7},same" for number in range(40))]
     page = visitor.open()
-    upload(page, path)
+    dragged = page.evaluate_handle(_DRAGGED, "\n".join(lines))
+    page.dispatch_event(".drop", "drop", {"dataTransfer": dragged})
     row = page.get_by_role("row").filter(has=page.get_by_label("Type of price"))
     expect(row).to_contain_text("number text")
     row = page.get_by_role("row").filter(has=page.get_by_label("Type of kind"))

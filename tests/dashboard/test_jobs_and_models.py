@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-import httpx
 from playwright.sync_api import Page, expect
 
 from luthier.client import Client
 from tests.dashboard.conftest import QUICK, Visitor
+from tests.processes import fetch
 from tests.waiting import wait_until
 
 LONG = {"budget": {"max_trials": 1000, "epochs": 50}}
@@ -33,6 +33,7 @@ def start_long(client: Client, dataset: str) -> str:
 
 
 def test_a_job_is_watched_and_controlled(visitor: Visitor, client: Client, dataset: str) -> None:
+    visitor.watch.refusals = {404}  # the page may ask for the job while it is being deleted
     job = start_long(client, dataset)
     page = visitor.open(f"jobs/{job}")
     state = page.get_by_role("heading", level=1)
@@ -55,7 +56,7 @@ def test_a_job_is_watched_and_controlled(visitor: Visitor, client: Client, datas
     press(page, "Delete")
     confirm(page, "Delete")
     page.wait_for_url(re.compile("#/jobs$"))
-    assert httpx.get(f"{visitor.url}/tune/{job}").status_code == 404
+    assert fetch(f"{visitor.url}/tune/{job}").status_code == 404
 
 
 def test_a_job_is_cancelled(visitor: Visitor, client: Client, dataset: str) -> None:
