@@ -137,6 +137,7 @@ export async function follow(path, { after = 0, onEvents, onState, signal }) {
   let seen = after;
   let pause = 1000;
   while (!signal.aborted) {
+    let isLost = false;
     try {
       const headers = { Accept: "text/event-stream", ...(seen ? { "Last-Event-ID": String(seen) } : {}) };
       const response = await request("GET", path, { headers, signal });
@@ -152,9 +153,10 @@ export async function follow(path, { after = 0, onEvents, onState, signal }) {
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ApiError && error.status && error.status !== 503 && error.status < 500) throw error;
+      isLost = true;
     }
     if (signal.aborted) return;
-    onState?.("waiting");
+    if (isLost) onState?.("waiting");
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(15_000, 2 * pause);
   }

@@ -4,6 +4,7 @@ import { metricLabel, scored } from "./scores.js";
 
 const MAX_AXES = 9;
 const WIDE = 30; // ratio of the ends from which a positive axis is logarithmic
+const FEW = 6; // distinct numbers up to which an axis names each of them
 const NOT_USED = "not used";
 
 /** Values with one entry for each layer in place of a list: `units 1`, `units 2`, … */
@@ -25,7 +26,7 @@ function varying(rows, ranking) {
 function dimension(name, values) {
   const used = values.filter((each) => each !== undefined && each !== null);
   const isPartial = used.length < values.length;
-  if (used.every((each) => typeof each === "number") && new Set(used).size > 1) return numeric(name, used, isPartial);
+  if (used.every((each) => typeof each === "number") && new Set(used).size > FEW) return numeric(name, used, isPartial);
   const names = [...new Set(used.map(shown))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   if (isPartial) names.unshift(NOT_USED);
   return { name, at: (each) => (each === undefined || each === null ? NOT_USED : shown(each)), axis: { type: "category", data: names } };
@@ -70,7 +71,7 @@ export function parallelFigure(trials, { metric, direction }, ranking = []) {
   const lines = worstFirst.map((trial, index) => dimensions.map((each) => each.at(each.score ? clip(trial.score) : rows[index][each.name])));
   return {
     trials: worstFirst,
-    key: names.join("|"),
+    key: dimensions.map((each) => `${each.name} ${each.axis.type}`).join("|"),
     height: 360,
     width: 72 * dimensions.length,
     merge: true,

@@ -100,8 +100,8 @@ export function barsFigure(items, { label, summary, columns = ["Name", label] })
 }
 
 /** What `GET /tune/{id}/importance` answers. */
-export function importanceFigure(found) {
-  if (!found) return { missing: "It is ranked once enough trials have scores." };
+export function importanceFigure(found, reason) {
+  if (!found) return { missing: reason ?? "It is ranked once enough trials have scores." };
   const items = found.items.filter((each) => each.share > 0).map((each) => ({ name: each.hyperparameter, value: each.share }));
   if (!items.length) return { missing: found.warning ?? "No hyperparameter mattered measurably." };
   return barsFigure(items, {

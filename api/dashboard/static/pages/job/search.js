@@ -18,13 +18,14 @@ const MIN_SCORED = 10; // trials that the API ranks
 export function useImportance(job, trials) {
   const count = scored(trials).length;
   const step = count < MIN_SCORED ? 0 : Math.floor(Math.log(count) / Math.log(MORE));
-  const [found, setFound] = useState({ data: null, reason: null });
+  const [found, setFound] = useState({ data: null, reason: null, isAsked: false });
   useEffect(() => {
     if (!step) return undefined;
+    setFound((old) => ({ ...old, isAsked: true }));
     const stop = new AbortController();
     api.get(`/tune/${encodeURIComponent(job.id)}/importance`, { signal: stop.signal }).then(
-      (data) => setFound({ data, reason: null }),
-      (error) => !stop.signal.aborted && setFound((old) => ({ data: old.data, reason: error.message })),
+      (data) => setFound({ data, reason: null, isAsked: true }),
+      (error) => !stop.signal.aborted && setFound((old) => ({ ...old, reason: error.message })),
     );
     return () => stop.abort();
   }, [job.id, step, isFinal(job)]);
@@ -53,8 +54,9 @@ export function Search({ job, trials, epochs, isReport = false }) {
   const parallel = useMemo(() => parallelFigure(trials, first, ranking), [trials, ranking]);
   const overfitting = useMemo(() => overfittingFigure(trials), [trials]);
   const front = useMemo(() => (objectives.length > 1 ? frontFigure(trials, job.front ?? [], objectives) : null), [trials, job.front]);
-  const ranked = useMemo(() => (importance.data ? importanceFigure(importance.data) : { missing: importance.reason ?? "It is ranked once enough trials have scores." }), [importance]);
+  const ranked = useMemo(() => (importanceFigure(importance.data, importance.reason ?? (importance.isAsked ? "Ranking the hyperparameters …" : null))), [importance]);
 
+  useEffect(() => setBrushed(null), [parallel.key]); // it is another chart then
   const latest = useRef(parallel);
   latest.current = parallel;
   const chart = useRef(null);
