@@ -86,7 +86,7 @@ def test_versions_are_promoted_and_rolled_back(
 ) -> None:
     client.promote("shown", 2)
     page = visitor.open("models")
-    page.get_by_role("link", name="shown").click()
+    page.get_by_role("link", name="shown", exact=True).click()
     expect(page.get_by_role("region", name="Aliases")).to_contain_text("version 2")
     press(page, "Promote version 1")
     confirm(page, "Promote", "It is smaller.")
@@ -98,17 +98,20 @@ def test_versions_are_promoted_and_rolled_back(
     confirm(page, "Roll back")
     expect(page.get_by_role("region", name="Aliases")).to_contain_text("version 2")
 
-    # Another version shares the requests, and one is a shadow.
+    # Another version is a shadow, then it shares the requests.
+    press(page, "Change champion")
+    page.get_by_label("Shadow").select_option("1")
+    confirm(page, "Save")
+    expect(page.get_by_role("region", name="Aliases")).to_contain_text("shadow: version 1")
     press(page, "Change champion")
     press(page, "Share with another version")
     shares = page.get_by_role("dialog").get_by_label("Requests in %")
     shares.nth(0).fill("75")
     shares.nth(1).fill("25")
-    page.get_by_label("Shadow").select_option("1")
     confirm(page, "Save", "A canary.")
     expect(page.get_by_role("region", name="Aliases")).to_contain_text("75 %")
     move = client.moves("shown")[0]
-    assert (move["weights"], move["shadow"]) == ({"1": 0.25, "2": 0.75}, 1)
+    assert (move["weights"], move["shadow"]) == ({"1": 0.25, "2": 0.75}, None)
     client.promote("shown", 2)
 
 

@@ -87,7 +87,9 @@ const conflict = (error) => (error.status === 412 ? { ...error, message: "Somebo
 
 function Weights({ versions, route, onChange, errors }) {
   const { rows } = route;
-  const set = (index, part) => onChange({ ...route, rows: rows.map((row, at) => (at === index ? { ...row, ...part } : row)) });
+  // A version that answers is no shadow.
+  const change = (next) => onChange({ ...route, rows: next, shadow: next.some((row) => row.version === route.shadow) ? "" : route.shadow });
+  const set = (index, part) => change(rows.map((row, at) => (at === index ? { ...row, ...part } : row)));
   const free = versions.filter(({ version }) => !rows.some((row) => row.version === String(version)));
   const sum = rows.reduce((total, row) => total + Number(row.share), 0);
   const options = (own) => versions.filter(({ version }) => String(version) === own || free.some((each) => each.version === version));
@@ -96,15 +98,15 @@ function Weights({ versions, route, onChange, errors }) {
       <${Field} label=${`Version${rows.length > 1 ? ` ${index + 1}` : ""}`}>${(control) => html`<select ...${control} value=${row.version} onChange=${(event) => set(index, { version: event.target.value })}>
         ${options(row.version).map(({ version }) => html`<option value=${String(version)} selected=${String(version) === row.version}>Version ${version}</option>`)}</select>`}<//>
       <${Field} label="Requests in %">${(control) => html`<input ...${control} inputmode="decimal" value=${row.share} onInput=${(event) => set(index, { share: event.target.value })} />`}<//>
-      ${rows.length > 1 && html`<button type="button" class="icon" aria-label=${`Leave out version ${row.version}`} onClick=${() => onChange({ ...route, rows: rows.filter((_, at) => at !== index) })}>×</button>`}
+      ${rows.length > 1 && html`<button type="button" class="icon" aria-label=${`Leave out version ${row.version}`} onClick=${() => change(rows.filter((_, at) => at !== index))}>×</button>`}
     </div>`)}
     ${errors && html`<p class="error" role="alert">${errors.join(" ")}</p>`}
     ${!errors && Math.abs(sum - 100) > 1e-6 && html`<p class="error" role="status">The shares sum to ${Number.isFinite(sum) ? Number(sum.toFixed(3)) : "no number"}, not to 100.</p>`}
-    ${free.length > 0 && html`<p><${Button} onClick=${() => onChange({ ...route, rows: [...rows, { version: String(free[0].version), share: "10" }] })}>Share with another version<//></p>`}
+    ${free.length > 0 && html`<p><${Button} onClick=${() => change([...rows, { version: String(free[0].version), share: "10" }])}>Share with another version<//></p>`}
     <${Field} label="Shadow" hint="Computes the same rows after the answer was sent, for the monitor only.">
       ${(control) => html`<select ...${control} value=${route.shadow} onChange=${(event) => onChange({ ...route, shadow: event.target.value })}>
         <option value="" selected=${!route.shadow}>None</option>
-        ${versions.map(({ version }) => html`<option value=${String(version)} selected=${String(version) === route.shadow}>Version ${version}</option>`)}
+        ${free.map(({ version }) => html`<option key=${version} value=${String(version)} selected=${String(version) === route.shadow}>Version ${version}</option>`)}
       </select>`}
     <//>
   </div>`;
