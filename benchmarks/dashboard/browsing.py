@@ -26,7 +26,7 @@ SPACE = {
 def chromium() -> Iterator[Browser]:
     """Run Debian's Chromium until the end of the block; RuntimeError without one."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
+    path = next((path for name in names if (path := shutil.which(name))), None)
     if path is None:
         raise RuntimeError("There is no Chromium. `make chromium` installs Debian's package.")
     with sync_playwright() as playwright:

@@ -8,16 +8,24 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
-from playwright.sync_api import sync_playwright as start_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from luthier.client import Client
 from tests.conftest import Service
 from tests.waiting import PATIENCE
 
 PENGUINS = Path(__file__).parents[2] / "examples" / "penguins.csv"
-PHONE = {"width": 375, "height": 740}
-DESK = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 375, "height": 740}
+DESK: ViewportSize = {"width": 1280, "height": 900}
 
 # A search of two small networks, scored on one split: about as quick as a job can be.
 QUICK = {
@@ -70,10 +78,10 @@ def browser() -> Iterator[Browser]:
     It ends with the package: while Playwright runs, its thread has an event loop, which other tests
     may need themselves.
     """
-    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    path = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     if path is None:
         pytest.fail("There is no Chromium. `make chromium` installs Debian's package.")
-    with start_playwright() as playwright:
+    with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield found
         found.close()
@@ -90,9 +98,8 @@ class Visitor:
 
     def open(self, path: str = "", **options: Any) -> Page:
         """Open `#/path` in a fresh context; `options` are those of a Playwright context."""
-        context = self.browser.new_context(
-            **{"viewport": DESK, "reduced_motion": "reduce"} | options
-        )
+        settings: dict[str, Any] = {"viewport": DESK, "reduced_motion": "reduce"} | options
+        context = self.browser.new_context(**settings)
         context.set_default_timeout(PATIENCE * 1000)
         context.add_init_script(_TELL_VIOLATIONS)
         self.watch.follow(context)
