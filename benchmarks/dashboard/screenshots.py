@@ -8,6 +8,7 @@ import argparse
 import io
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def main() -> None:
     options.add_argument("--trials", type=int, default=120)
     chosen = options.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    with serving() as (url, _), Client(url, timeout=600) as client, chromium() as browser:
+    with serving() as (url, _), Client(url, timeout=600) as client, ExitStack() as later:
         jobs = fill(client, chosen.trials)
+        browser = later.enter_context(chromium())
         light = context_of(browser, color_scheme="light", reduced_motion="reduce")
         dark = context_of(browser, color_scheme="dark", reduced_motion="reduce")
         for name, context, path, height in (
