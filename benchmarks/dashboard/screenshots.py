@@ -37,7 +37,7 @@ def main() -> None:
         light = context_of(browser, color_scheme="light", reduced_motion="reduce")
         dark = context_of(browser, color_scheme="dark", reduced_motion="reduce")
         for name, context, path, height in (
-            ("start", light, f"start?dataset={jobs[0]['dataset']}", 1180),
+            ("start", light, f"start?dataset={jobs[0]['dataset']}", 1560),
             ("jobs", light, "jobs", 640),
             ("job", light, f"jobs/{jobs[0]['id']}", 1500),
             ("job-dark", dark, f"jobs/{jobs[0]['id']}", 1100),
