@@ -64,7 +64,8 @@ def _send(name: str) -> Response:
     response.headers["Cache-Control"] = "no-cache"  # kept, but checked: an upgrade shows at once
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @cache

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from flask import Response, redirect
+from flask import Response
 from flask.typing import ResponseReturnValue
 
 from api.parsing import Blueprint, wanted_format
@@ -33,6 +33,7 @@ def report(query: dict[str, Any], job: str) -> ResponseReturnValue:
     if wanted_format(query["format"], _MEDIA_TYPES) == "png":
         response = Response(services().reports.picture(job), mimetype="image/png")
     else:
-        response = redirect(f"/#/jobs/{services().jobs.get(job).id}/report")
+        page = f"/#/jobs/{services().jobs.get(job).id}/report"
+        response = Response(status=302, headers={"Location": page})
     response.vary.add("Accept")
     return response

@@ -104,7 +104,7 @@ def test_own_files_are_short_and_fit_the_policy(path):
 def test_libraries_are_those_of_the_manifest():
     manifest = json.loads((VENDOR / "manifest.json").read_text())["files"]
     pinned = json.loads((STATIC.parent / "vendor" / "package.json").read_text())["dependencies"]
-    shipped = {}
+    shipped: dict[str, str] = {}
     for name, entry in manifest.items():
         content = (VENDOR / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"], name
