@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve bench-serving bench-tuning bench-search bench-quality bench-scale test coverage test-fast image-test fuzz chaos soak audit lint format docs openapi lock clean
+.PHONY: demo serve chromium bench-serving bench-tuning bench-search bench-quality bench-scale bench-dashboard screenshots test coverage test-fast image-test fuzz chaos soak audit lint format docs openapi vendor lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,12 @@ test: $(VENV)/.dev
 # The same with coverage on any Python: on 3.11 all processes take half as long again.
 coverage: $(VENV)/.dev
 	$(if $(COUNTS),COVERAGE_CORE=sysmon )$(PYTEST) --cov
+
+# The browser of tests/dashboard, where there is none yet: Debian's package.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && exit 0; done; \
+	sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	$$sudo apt-get update && $$sudo apt-get install --yes --no-install-recommends chromium
 
 # The tests that need no server and no TensorFlow; tests/conftest.py says which.
 test-fast: $(VENV)/.dev
@@ -124,8 +130,20 @@ bench-scale: $(VENV)/.dev
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# The dashboard in a real Chromium: its pictures in docs/images, and its bytes and times.
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.dashboard.screenshots
+
+DASHBOARD_ARGS ?=
+bench-dashboard: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.dashboard $(DASHBOARD_ARGS)
+
 openapi: $(VENV)/.runtime
 	$(BIN)/luthier openapi openapi.yaml
+
+# The libraries of the dashboard, bundled from api/dashboard/vendor/package.json; needs npm.
+vendor:
+	cd api/dashboard/vendor && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
 
 # Newer versions of everything within the ranges of pyproject.toml; one version of each in all.
 # `make lock UPGRADE=` locks what pyproject.toml has gained and keeps every other version.

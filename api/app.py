@@ -14,6 +14,7 @@ from flask.sessions import NullSession, SessionInterface
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import openapi, parsing, plain_predictions
+from api.dashboard import files as dashboard
 from api.dialects import mlflow, open_inference, tensorflow_serving
 from api.errors import register_error_handlers
 from api.hooks import auth, commands, compression, limits, request_log
@@ -141,6 +142,7 @@ def create_app(settings: Settings) -> Flask:
     auth.register(app)
     limits.register(app)
     commands.register(app)
+    app.register_blueprint(dashboard.blueprint)
     openapi.register(app, [module.blueprint for module in _RESOURCES])
     return app
 

@@ -12,8 +12,7 @@ import yaml
 from apispec import APISpec, BasePlugin
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
-from flask import Blueprint, Flask, Response, current_app, redirect, send_from_directory
-from flask.typing import ResponseReturnValue
+from flask import Blueprint, Flask, Response, current_app, send_from_directory
 from flask_smorest import Api
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow.validate import Range
@@ -162,12 +161,6 @@ def document(app: Flask) -> str:
     return yaml.safe_dump(
         json.loads(json.dumps(spec)), sort_keys=False, allow_unicode=True, width=100
     )
-
-
-@blueprint.get("/")
-def home() -> ResponseReturnValue:
-    """Send a browser that opens the bare address to the documentation."""
-    return redirect("/docs")
 
 
 @blueprint.get("/openapi.yaml")

@@ -24,7 +24,7 @@ from models.store.engine import Database
 from models.store.migrate import migrate
 from models.store.tables import jobs, now, trials
 
-REQUESTS = ("importance", "report?format=html", "report?format=png", "trials")
+REQUESTS = ("importance", "report?format=png", "trials", "trials?limit=1000&history=false")
 SMALL = 40  # trials of the job that is asked for first
 
 

@@ -50,6 +50,7 @@ _SLOW_PATHS = {
         "chaos/test_slice.py",
         "client/test_distribution.py",
         "commands/test_without_a_service.py",
+        "dashboard",
         "dialects/test_grpc.py",
         "dialects/test_protocols_page.py",
         "dialects/test_triton_client.py",

@@ -46,7 +46,9 @@ def test_the_winner_keeps_the_constraints_and_its_latency_is_measured(
     assert 0 < small["metrics"]["latency_ms"] < 60_000
     version = httpx.get(f"{service.url}/models/aims/versions/{job['version']}", timeout=PATIENCE)
     assert version.json()["parameters"] == 49
-    assert httpx.get(f"{service.url}/tune/{job['id']}/report", timeout=PATIENCE).is_success
+    assert httpx.get(
+        f"{service.url}/tune/{job['id']}/report?format=png", timeout=PATIENCE
+    ).is_success
 
 
 def test_a_job_without_a_trial_that_fits_fails_and_names_the_closest(ended: Any) -> None:
@@ -87,7 +89,9 @@ def test_a_version_is_built_of_any_point_of_the_front(
     assert again["chosen_trial"] == smallest["trial"]
     version = httpx.get(f"{service.url}/models/aims/versions/{again['version']}", timeout=PATIENCE)
     assert version.json()["parameters"] == 49
-    assert httpx.get(f"{service.url}/tune/{job['id']}/report", timeout=PATIENCE).is_success
+    assert httpx.get(
+        f"{service.url}/tune/{job['id']}/report?format=png", timeout=PATIENCE
+    ).is_success
 
 
 def test_a_job_for_a_metric_of_labels_chooses_its_threshold(ended: Any, client: Client) -> None:

@@ -1,7 +1,6 @@
 """Reports and comparisons of jobs that the whole service has run."""
 
 import csv
-import html
 import io
 
 import matplotlib.image
@@ -33,24 +32,9 @@ def run(client, model, dataset, strategy="random", trials=3, **changes):
     return done
 
 
-@pytest.mark.parametrize(
-    ("dataset", "figures"),
-    [
-        ("diabetes", ["predicted"]),
-        ("breast_cancer", ["reliability", "confusion", "roc"]),
-        ("iris", ["reliability", "confusion", "roc"]),
-    ],
-)
-def test_a_real_job_is_reported(service, client, dataset, figures):
+@pytest.mark.parametrize("dataset", ["diabetes", "breast_cancer", "iris"])
+def test_a_real_job_is_reported(service, client, dataset):
     job = run(client, f"report-{dataset}", dataset)
-    page = fetch(f"{service.url}/tune/{job['id']}/report").text
-    columns = ("column_importance", "partial_dependence")
-    for name in ("best_so_far", "parallel_coordinates", "learning_curves", *figures, *columns):
-        assert f'<figure id="{name}"><img src="data:image/png;base64,' in page, name
-    assert '<p id="importance">' in page
-    assert f"report-{dataset}" in page
-    assert "version 1" in page
-    assert ">Dense<" in page
     png = fetch(f"{service.url}/tune/{job['id']}/report?format=png").content
     assert matplotlib.image.imread(io.BytesIO(png)).shape[1] == 1800
 
@@ -60,9 +44,7 @@ def test_a_real_job_is_reported(service, client, dataset, figures):
     assert version["better_than_trees"] in (True, False, "undecided")
     for name in ("better_than_trees", "conclusion"):
         assert job[name] == version[name] == version["evidence"][name]
-    assert version["conclusion"] in html.unescape(page)
     assert job["promotion"] == version["promotion"]
-    assert f"Promoted: {version['promotion']['reason']}" in html.unescape(page)
     for metric, score in version["metrics"].items():
         low, high = version["intervals"][metric]
         assert low <= score <= high

@@ -169,7 +169,8 @@ def trials(query: dict[str, Any], job: str) -> ResponseReturnValue:
         limit = limit or DEFAULT_LIMIT
         items = found.trials(listed, limit=limit + 1, **wanted)
         body = page(items, limit, lambda trial: trial.number)
-        response = jsonify(TrialPageSchema().dump(body))
+        left_out = () if query["history"] else ("items.history", "items.folds")
+        response = jsonify(TrialPageSchema(exclude=left_out).dump(body))
     response.vary.add("Accept")
     return response
 

@@ -20,6 +20,21 @@ from models.fields import LARGEST_NUMBER, StrictFloat, StrictInteger, described
 FORMATS = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
+ALL = "all"
+
+
+class KeepField(ma.fields.List):
+    """Names of columns, or `all`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return value if value == ALL else super()._deserialize(value, attr, data, **kwargs)
+
+    def openapi(self, _: Any) -> dict[str, Any]:
+        """Return the JSON Schema of the field."""
+        names = {"type": "array", "items": {"type": "string", "maxLength": 1000}}
+        return {"oneOf": [names | {"maxItems": 10_000}, {"type": "string", "enum": [ALL]}]}
+
+
 class BatchFields(ma.Schema):
     """What the two forms of a request share."""
 
@@ -32,12 +47,12 @@ class BatchFields(ma.Schema):
     format = ma.fields.String(
         load_default="csv", validate=OneOf(FORMATS), metadata=described("Of the result.")
     )
-    keep = ma.fields.List(
+    keep = KeepField(
         ma.fields.String(validate=Length(max=1000)),
         validate=Length(max=10_000),
         metadata=described(
-            "Columns of the rows that the result has too, such as ids. Default: all that the model"
-            " does not take, images apart.",
+            "Columns of the rows that the result has too, such as ids, or `all`. Default: those"
+            " that the model does not take. Images are never among them.",
             example=["id"],
         ),
     )

@@ -111,6 +111,19 @@ class ColumnProfileSchema(ma.Schema):
     )
     max = ma.fields.Raw(allow_none=True, metadata=described("Like `min`."))
     mean = ma.fields.Float(allow_none=True, metadata=described("Of numbers."))
+    quartiles = ma.fields.List(
+        ma.fields.Float(),
+        allow_none=True,
+        metadata=described("Of numbers: 25 %, 50 % and 75 %."),
+    )
+    histogram = ma.fields.List(
+        ma.fields.Integer(),
+        allow_none=True,
+        metadata=described(
+            "Cells of a number or datetime in 20 bins of equal width from `min` to `max`; one bin"
+            " if all are equal. Null in datasets of older versions."
+        ),
+    )
 
 
 class DatasetSchema(ma.Schema):

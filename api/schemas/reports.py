@@ -44,5 +44,7 @@ class ReportQuery(ma.Schema):
     format = ma.fields.String(
         load_default=None,
         validate=OneOf(["html", "png"]),
-        metadata=described("Goes before the `Accept` header. Default: `html`."),
+        metadata=described(
+            "Goes before the `Accept` header. Default: `html`, the page in the dashboard."
+        ),
     )

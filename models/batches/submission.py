@@ -27,7 +27,7 @@ class BatchRequest:
     version: int | None = None
     alias: str | None = None
     format: Literal["csv", "parquet"] = "csv"
-    keep: Sequence[str] | None = None  # columns; by default those that the model does not take
+    keep: Sequence[str] | Literal["all"] | None = None  # None: what the model does not take
     missing_columns: Literal["error", "null"] = "error"
     interval: float | None = None
     threshold: float | None = None
@@ -125,6 +125,8 @@ def _decide(
     keep: Sequence[str]
     if wanted.keep is None:
         keep = [name for name in tabular if name not in taken]
+    elif wanted.keep == "all":
+        keep = tabular
     else:
         keep = _checked_keep(wanted.keep, columns, tabular)
     cells = sum(math.prod(columns[name] or ()) for name in dict.fromkeys([*taken, *keep]))

@@ -146,6 +146,7 @@ class Job:
     bytes: int | None = None  # of the weights that it keeps; None until they are counted
     chosen_trial: int | None = None  # that the user has chosen as the winner; None: the best
     description: str | None = None
+    last_event: int = 0  # id of its latest event
     tags: tuple[str, ...] = ()  # where a reader asked for them
     progress: Progress | None = None  # where a reader asked for it
     best_trial: "Trial | None" = None  # where a reader asked for it

@@ -38,7 +38,6 @@ class JobReport:
     outcomes: tuple[Outcome, ...]  # of every trial, by number
     curve: Curve
     leaders: tuple[Trial, ...]  # trials with a score, whole, best first
-    winner: Trial | None  # the trial that was chosen, or the best one
     importance: Importance | Missing
     version: VersionRecord | Missing
     answers: Document | Missing  # of the version on the test rows; see `HeldOutSchema`
@@ -77,17 +76,10 @@ def read_report(
         outcomes=tuple(outcomes),
         curve=best_so_far(outcomes, job.spec.objective),
         leaders=tuple(trial for trial in leaders if trial.score is not None),
-        winner=_winner(job, queries),
         importance=_importance(outcomes, rank),
         version=version,
         answers=version if isinstance(version, Missing) else _answers(version, files),
     )
-
-
-def _winner(job: Job, queries: JobReader) -> Trial | None:
-    if job.chosen_trial is None:
-        return queries.best_trial(job)
-    return queries.trial(job, job.chosen_trial)
 
 
 def _importance(

@@ -39,15 +39,9 @@ class Reports:
         """Rank a job's hyperparameters; see `models.reports.importance.importance_of`."""
         return self._rank(self._jobs.outcomes(self._jobs.get(job)))
 
-    def page(self, job: str) -> str:
-        """Return what is known of a job now, as one HTML page."""
-        from models.reports.page import write_page
-
-        return write_page(self._read(job), self._cache)
-
     def picture(self, job: str) -> bytes:
-        """Return the figures of the page in one PNG, whose heading says when they were drawn."""
-        from models.reports.page import draw_picture
+        """Return the figures of a job in one PNG, whose heading says when they were drawn."""
+        from models.reports.picture import draw_picture
 
         return draw_picture(self._read(job), self._cache)
 

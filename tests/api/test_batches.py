@@ -55,6 +55,14 @@ def test_a_request_that_breaks_a_rule_names_the_field(
     assert app_client.get("/batches").get_json() == {"items": [], "next": None}
 
 
+def test_all_columns_can_be_kept(app_client: FlaskClient, dataset: str) -> None:
+    body = {"dataset": dataset, "keep": "all"}
+    assert app_client.post("/models/m/batch", json=body).get_json()["keep"] == ["id", "x"]
+    file = {"file": (io.BytesIO(b"x,id\n1,a\n"), "rows.csv"), "keep": "all"}
+    answer = app_client.post("/models/m/batch", data=file)
+    assert answer.get_json()["keep"] == ["x", "id"]
+
+
 def test_a_batch_needs_its_parts(app_client: FlaskClient, dataset: str, refused: Refused) -> None:
     def send(body: Any, model: str = "m", status: int = 404) -> dict[str, Any]:
         return refused(app_client.post(f"/models/{model}/batch", json=body), status)

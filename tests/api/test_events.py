@@ -152,6 +152,7 @@ def test_a_job_that_has_nothing_left_to_tell_sends_clients_home(http: httpx.Clie
     with follow(http, done["id"], last) as response:
         assert response.status_code == 204
         assert response.read() == b""
+    assert http.get(f"/tune/{done['id']}").json()["last_event"] == last
 
 
 def test_a_running_trial_is_shown_with_its_history_so_far(

@@ -136,3 +136,13 @@ def test_memory_holds_a_part_of_a_large_table(database: Database) -> None:
     made.close()
     assert count == 1500
     assert peak < len(text) * len(rows) / 2
+
+
+def test_a_list_without_histories_has_everything_else(app_client: FlaskClient, job: str) -> None:
+    whole = app_client.get(f"/tune/{job}/trials").get_json()["items"]
+    light = app_client.get(f"/tune/{job}/trials?history=false").get_json()["items"]
+    assert whole[0]["history"]
+    left_out = ("history", "folds")
+    assert light == [
+        {name: value for name, value in trial.items() if name not in left_out} for trial in whole
+    ]

@@ -41,7 +41,7 @@ def test_it_is_listed_and_shown_as_it_is_stored(app_client: FlaskClient, unreada
         ("PATCH", "", {"budget": {"max_trials": 40}}),
         ("POST", "/trials", {"values": {"units": 8}}),
         ("GET", "/trials?sort=score", None),
-        ("GET", "/report", None),
+        ("GET", "/report?format=png", None),
     ],
 )
 def test_what_needs_its_request_is_refused_with_the_field(
@@ -116,7 +116,7 @@ def test_a_damaged_trial_is_shown_as_failed_and_hides_no_other(
         assert by_number[2] == sound
         assert (by_number[1]["state"], by_number[1]["values"]) == ("failed", {})
         assert column in by_number[1]["failure"]["message"]
-    assert app_client.get(f"/tune/{with_trial}/report").status_code == 200
+    assert app_client.get(f"/tune/{with_trial}/report?format=png").status_code == 200
     assert app_client.get(f"/tune/{with_trial}/importance").status_code == 409
     assert app_client.post(f"/tune/{with_trial}/cancel").status_code == 202
 

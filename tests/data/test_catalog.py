@@ -16,7 +16,17 @@ from models.store.engine import Database
 from models.store.tables import datasets
 
 COLUMNS = (
-    ColumnProfile("rooms", ColumnType.NUMBER, 0, 2, min=1, max=2.5, mean=1.75),
+    ColumnProfile(
+        "rooms",
+        ColumnType.NUMBER,
+        0,
+        2,
+        min=1,
+        max=2.5,
+        mean=1.75,
+        quartiles=(1.375, 1.75, 2.125),
+        histogram=(1, 1),
+    ),
     ColumnProfile("town", ColumnType.CATEGORY, 1, 1, frequent=(FrequentValue("Graz", 1),)),
 )
 GOOD: dict[str, Any] = {"name": "a", "type": "number", "missing": 0, "distinct": 2}
@@ -34,6 +44,9 @@ BAD = [
     ([{**GOOD, "mean": "high"}], "columns.0.mean"),
     ([{**GOOD, "frequent": [{"value": "x"}]}], "columns.0.frequent"),
     ([{**GOOD, "frequent": 5}], "columns.0.frequent"),
+    ([{**GOOD, "histogram": 5}], "columns.0.histogram"),
+    ([{**GOOD, "histogram": [0.5]}], "columns.0.histogram"),
+    ([{**GOOD, "quartiles": ["low"]}], "columns.0.quartiles"),
     ([{"name": "a"}], "columns.0"),
 ]
 

@@ -159,11 +159,21 @@ def test_fields_that_a_newer_version_added_are_skipped(tmp_path):
 def test_the_profile_describes_every_type():
     described = {column.name: column for column in profile(from_records(RECORDS))}
     assert described["n"] == ColumnProfile(
-        "n", ColumnType.NUMBER, missing=1, distinct=2, min=-2, max=1.5, mean=-0.25
+        "n",
+        ColumnType.NUMBER,
+        missing=1,
+        distinct=2,
+        min=-2,
+        max=1.5,
+        mean=-0.25,
+        quartiles=(-1.125, -0.25, 0.625),
+        histogram=(1, *[0] * 18, 1),
     )
     assert described["c"].frequent == (FrequentValue("é", 2), FrequentValue("a", 1))
     assert described["b"].frequent == (FrequentValue(True, 1), FrequentValue(False, 1))
     assert described["t"].min == "1969-12-31T00:00:00Z"
+    assert described["t"].histogram is not None
+    assert sum(described["t"].histogram) == 3 - described["t"].missing
     assert described["i"].reason == "Every cell is missing."
     assert profile(from_arrays(np.zeros((2, 3, 4)), [0, 1]))[0].shape == (3, 4)
 
@@ -179,7 +189,14 @@ def test_a_profile_is_json_and_comes_back_from_it():
         assert load_columns(ColumnProfile, json.loads(written), "it") == described
     large, none = profile(from_records(records, {"none": "number"}))[-2:]
     assert large.mean == pytest.approx(1.7e308)
-    assert none.mean is None
+    assert large.histogram == (3,)
+    assert none.mean is none.quartiles is none.histogram is None
+
+
+def test_a_histogram_counts_every_number_once():
+    numbers = [-1.7e308, -1.7e308, 1.7e308]  # their range is no finite number
+    (column,) = profile(from_records([{"a": number} for number in numbers]))
+    assert column.histogram == (2, *[0] * 18, 1)
 
 
 def test_the_preview_is_json():

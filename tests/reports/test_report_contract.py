@@ -21,5 +21,5 @@ def test_the_contract_names_every_form_of_an_answer(app_client):
         return set(paths[path]["get"]["responses"]["200"]["content"])
 
     assert forms("/compare") == {"application/json", "text/csv", "image/png"}
-    assert forms("/tune/{job}/report") == {"text/html", "image/png"}
+    assert forms("/tune/{job}/report") == {"image/png"}
     assert forms("/tune/{job}/importance") == {"application/json"}

@@ -1,26 +1,27 @@
-"""What a report says of a version: intervals, simpler models, and its columns."""
+"""The figures of a version in a report: its columns, and the reliability of its probabilities."""
 
 from typing import Any
 
 import pytest
 
 from models.data.preparation.tasks import Task
-from tests.reports.pages import (
+from tests.reports.pictures import (
+    CLASSES,
+    COLUMNS,
+    DEPENDENCE,
+    DPI,
+    LEARNING,
+    NOTE,
+    PREDICTED,
+    SEARCH,
     answers,
     classification,
-    read_page,
+    drawn_height,
+    inches,
     read_picture,
     rows,
 )
 from tests.reports.recorded import job_spec
-
-
-def scored(model, score, note=None):
-    """What the evidence says of a model beside the version."""
-    if score is None:
-        return {"model": model, "metrics": None, "intervals": None, "rows": 0, "note": note}
-    intervals = {"loss": [score - 0.5, score + 0.5]}
-    return {"model": model, "metrics": {"loss": score}, "intervals": intervals, "note": None}
 
 
 def evidence_of_columns(kind="number", **curves):
@@ -46,46 +47,12 @@ def evidence_of_columns(kind="number", **curves):
     }
 
 
-def test_a_version_is_shown_with_intervals_beside_simpler_models(app_client, record, register):
-    spec = job_spec()
-    conclusion = "A gradient-boosted tree is better on the test rows: RMSE 1 against 2."
-    evidence = {
-        "validation": {"metrics": {"loss": 1.0}},
-        "test": {"rows": 40, "intervals": {"loss": [1.0, 1.625]}, "note": "Only 12 rows <few>."},
-        "baseline": {"predicts": "mean", "intervals": {"loss": [4.0, 5.0]}},
-        "baselines": {
-            "linear": scored("Ridge(alpha=1)", 2.5),
-            "trees": scored("HistGradientBoosting", None, "It could not be trained: <b>"),
-        },
-        "better_than_trees": False,
-        "conclusion": conclusion,
-        "optimism": {
-            "metric": "loss",
-            "search": 1.0,
-            "test": 1.25,
-            "interval": [1.0, 1.625],
-            "gap": 0.25,
-        },
-        **evidence_of_columns(predictions=[1.0, 2.0, 5.0]),
-    }
-    version = register(spec, answers("regression"), {"loss": 1.25}, {"loss": 4.5}, evidence)
-    record("job_a", rows(12), spec, version=version)
-    page = read_page(app_client, "job_a")
-    assert list(page.images)[-3:] == ["predicted", "column_importance", "partial_dependence"]
-    for fact in (
-        "1 to 1.625",
-        "4 to 5",
-        "2 to 3",
-        "Trees: It could not be trained: <b>",
-        conclusion,
-        "Optimism: the winner’s loss was 1 in the search and is 1.25 on the test rows",
-        "(95 % interval 1 to 1.625): worse",
-        "Only 12 rows <few>.",
-    ):
-        assert fact in page.words, fact
-    assert read_picture(app_client, "job_a").shape[0] == pytest.approx(
-        (4.8 + 5.5 + 6 + 4.8 + 4.2 + 0.6) * 120, abs=1
-    )
+def test_columns_of_a_regression_are_drawn(app_client, record, register):
+    spec, given = job_spec(), answers("regression")
+    evidence = evidence_of_columns(predictions=[1.0, 2.0, 5.0])
+    version = register(spec, given, {"loss": 1.25}, {"loss": 4.5}, evidence)
+    record("job_a", rows(3), spec, version=version)
+    assert drawn_height(app_client, "job_a") == inches(SEARCH, PREDICTED, COLUMNS, DEPENDENCE)
 
 
 @pytest.mark.parametrize("kind", ["datetime", "boolean", "category"])
@@ -99,18 +66,17 @@ def test_columns_of_any_type_are_drawn(app_client, record, register, kind, count
     given = answers("multiclass", ["a", "b", "c"])
     version = register(spec, given, {"loss": 1.0}, {"loss": 2.0}, evidence)
     record("job_a", rows(3), spec, version=version)
-    assert {"column_importance", "partial_dependence"} <= set(read_page(app_client, "job_a").images)
+    found = drawn_height(app_client, "job_a")
+    assert found == inches(SEARCH, LEARNING, CLASSES, COLUMNS, DEPENDENCE)
 
 
-def test_a_version_without_important_columns_says_why(app_client, record, register):
-    spec = job_spec()
+def test_a_version_without_important_columns_has_no_figures_of_them(app_client, record, register):
+    spec, given = job_spec(), answers("regression")
     nothing = {"metric": "loss", "rows": 0, "note": "Images have no columns.", "items": []}
     evidence = {"column_importance": nothing, "partial_dependence": []}
-    version = register(spec, answers("regression"), {"loss": 1.0}, {"loss": 2.0}, evidence)
+    version = register(spec, given, {"loss": 1.0}, {"loss": 2.0}, evidence)
     record("job_a", rows(3), spec, version=version)
-    page = read_page(app_client, "job_a")
-    assert "column_importance" not in page.images
-    assert page.words.count("Images have no columns.") == 2
+    assert drawn_height(app_client, "job_a") == inches(SEARCH, PREDICTED, NOTE, NOTE)
 
 
 def reliability(ece=0.1, bins=3):
@@ -137,32 +103,26 @@ def test_the_reliability_of_probabilities_is_drawn(app_client, record, register,
         spec, answers(str(task), classes), {"loss": 1.0}, {"loss": 2.0}, {"calibration": found}
     )
     record("job_a", rows(3), spec, version=version)
-    assert "reliability" in read_page(app_client, "job_a").images
-    read_picture(app_client, "job_a")
+    assert drawn_height(app_client, "job_a") == inches(SEARCH, CLASSES, CLASSES, NOTE, NOTE)
 
 
-@pytest.mark.parametrize(
-    ("found", "text"),
-    [
-        (None, "The version was saved without it."),
-        ({"rows": 0, "test": None}, "There are no answers for test rows."),
-    ],
-)
-def test_a_version_without_probabilities_of_test_rows_says_why(
-    app_client, record, register, found, text
-):
-    spec = classification(Task.BINARY)
-    evidence = {"calibration": found}
-    version = register(spec, answers("binary", ["a", "b"]), {"loss": 1.0}, {"loss": 2.0}, evidence)
+@pytest.mark.parametrize("found", [None, {"rows": 0, "test": None}])
+def test_probabilities_without_test_rows_have_no_figure(app_client, record, register, found):
+    spec, given = classification(Task.BINARY), answers("binary", ["a", "b"])
+    version = register(spec, given, {"loss": 1.0}, {"loss": 2.0}, {"calibration": found})
     record("job_a", rows(3), spec, version=version)
-    page = read_page(app_client, "job_a")
-    assert "reliability" not in page.images
-    assert text in page.words
+    assert drawn_height(app_client, "job_a") == inches(SEARCH, LEARNING, CLASSES, NOTE, NOTE)
 
 
 def test_the_confusion_matrix_follows_the_threshold(app_client, record, register):
-    spec = classification(Task.BINARY)
-    given = answers("binary", ["a", "b"]) | {"threshold": 0.2, "positive": 0}
-    version = register(spec, given, {"loss": 1.0}, {"loss": 2.0})
-    record("job_a", rows(3), spec, version=version)
-    assert "confusion" in read_page(app_client, "job_a").images
+    given = answers("binary", ["a", "b"])
+    pictures = []
+    for model, change in (("one", {}), ("two", {"threshold": 0.01, "positive": 0})):
+        spec = classification(Task.BINARY, model=model)
+        version = register(spec, given | change, {"loss": 1.0}, {"loss": 2.0})
+        record(f"job_{model}", rows(3), spec, version=version)
+        pictures.append(read_picture(app_client, f"job_{model}"))
+    assert pictures[0].shape == pictures[1].shape
+    # The headings name different models.
+    below = [picture[DPI:] for picture in pictures]
+    assert (below[0] != below[1]).any()

@@ -116,6 +116,9 @@ class JobSchema(ma.Schema):
         allow_none=True,
         metadata=described("When that ends, unless the worker renews it, as it does until then."),
     )
+    last_event = ma.fields.Integer(
+        metadata=described("Id of its latest event; `Last-Event-ID` of a stream of later ones.")
+    )
     warnings = ma.fields.List(ma.fields.Nested(DataWarningSchema), metadata=ABOUT_WARNINGS)
     columns = ma.fields.Nested(ColumnUseSchema, allow_none=True, metadata=ABOUT_COLUMNS)
     request = ma.fields.Dict(metadata=described("What was asked for, with every default."))

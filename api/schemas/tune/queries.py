@@ -79,6 +79,10 @@ class TrialsQuery(ma.Schema):
         validate=OneOf(["number", "score"]),
         metadata=described("By `number`, or by `score` with the best first."),
     )
+    history = ma.fields.Boolean(
+        load_default=True,
+        metadata=described("False leaves out `history` and `folds`, most of a long JSON list."),
+    )
 
 
 class EventsHeaders(ma.Schema):

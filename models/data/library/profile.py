@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Any
@@ -13,6 +14,8 @@ from models.data.dataset import Dataset
 from models.data.datetimes import format_rfc3339
 
 MAX_FREQUENT_VALUES = 5
+HISTOGRAM_BINS = 20
+_SCALE = 2.0**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class FrequentValue:
 _value = of_type(str, bool)
 _whole = of_type(int)
 _scalar = of_type(int, float, str, NoneType)
+_real = of_type(int, float)
 
 
 def _read_frequent(items: Any) -> tuple[FrequentValue, ...] | None:
@@ -36,6 +40,11 @@ def _read_frequent(items: Any) -> tuple[FrequentValue, ...] | None:
     )
 
 
+def _read_tuple(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...] | None]:
+    """Make a reader of a list, or of None, whose items `read` reads."""
+    return lambda items: None if items is None else tuple(map(read, of_type(list)(items)))
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnProfile(Column):
     """A column with figures of its values; those that its type does not have are None."""
@@ -44,6 +53,8 @@ class ColumnProfile(Column):
     min: int | float | str | None = None  # of numbers, and of datetimes as RFC 3339 text
     max: int | float | str | None = None
     mean: float | None = None  # of numbers
+    quartiles: tuple[float, ...] | None = None  # of numbers: 25 %, 50 % and 75 %
+    histogram: tuple[int, ...] | None = None  # cells in bins of equal width from min to max
 
     readers = {
         **Column.readers,
@@ -51,14 +62,16 @@ class ColumnProfile(Column):
         "min": _scalar,
         "max": _scalar,
         "mean": of_type(int, float, NoneType),
+        "quartiles": _read_tuple(_real),
+        "histogram": _read_tuple(_whole),
     }
 
 
 def profile(dataset: Dataset) -> tuple[ColumnProfile, ...]:
     """Describe every column of a dataset.
 
-    Minimum, maximum and mean are None if every cell is missing. Of a category the five most
-    frequent values are counted.
+    Minimum, maximum, mean, quartiles and histogram are None if every cell is missing. Of a category
+    the five most frequent values are counted.
     """
     return tuple(_describe(column, dataset.values[column.name]) for column in dataset.columns)
 
@@ -106,10 +119,27 @@ def _range(column: Column, present: np.ndarray[Any, Any]) -> dict[str, Any]:
     if not len(present):
         return {}
     low, high = json_cells(column, np.array([present.min(), present.max()]))
+    figures = {"min": low, "max": high, "histogram": _histogram(present)}
     if column.type is ColumnType.DATETIME:
-        return {"min": low, "max": high}
-    # Scaled by a power of two, so that the sum of the largest floats stays finite.
-    return {"min": low, "max": high, "mean": float(np.mean(present / 2.0**32)) * 2.0**32}
+        return figures
+    # Scaled by a power of two, so that sums and differences of the largest floats stay finite.
+    scaled = present / _SCALE
+    quartiles = np.quantile(scaled, (0.25, 0.5, 0.75)) * _SCALE
+    return figures | {
+        "mean": float(np.mean(scaled)) * _SCALE,
+        "quartiles": tuple(quartiles.tolist()),
+    }
+
+
+def _histogram(present: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    """Count numbers in bins of equal width; one bin if all of them are equal."""
+    scaled = present / _SCALE
+    low = scaled.min()
+    width = scaled.max() - low
+    if not width:
+        return (len(scaled),)
+    places = np.minimum((scaled - low) / width * HISTOGRAM_BINS, HISTOGRAM_BINS - 1)
+    return tuple(np.bincount(places.astype(np.int64), minlength=HISTOGRAM_BINS).tolist())
 
 
 def json_cells(column: Column, values: np.ndarray[Any, Any]) -> list[Any]:

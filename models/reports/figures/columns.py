@@ -142,20 +142,14 @@ def _no_dependence(report: JobReport) -> str | None:
 
 
 COLUMN_IMPORTANCE = FigureKind(
-    name="column_importance",
     title="Importance of columns",
-    alternative="Bars of what the score loses when a column is shuffled between held-out rows.",
     draw=_draw_importance,
     missing=_no_importance,
-    width=7.5,
     height=4.8,
 )
 DEPENDENCE = FigureKind(
-    name="partial_dependence",
     title="Partial dependence",
-    alternative="The mean answer for values of the most important columns.",
     draw=_draw_dependence,
     missing=_no_dependence,
-    width=12.5,
     height=4.2,
 )

@@ -71,13 +71,10 @@ _DRAWING = threading.Lock()
 class FigureKind:
     """One of the figures that a report can have."""
 
-    name: str
     title: str
-    alternative: str  # text for those who do not see it
     draw: Callable[[Axes, JobReport], str | None]  # returns a detail for the title
     missing: Callable[[JobReport], str | None]  # why it cannot be drawn
-    width: float  # inches
-    height: float
+    height: float  # inches
 
     def fill(self, axes: Axes, report: JobReport) -> None:
         """Draw the figure with its title; it must not be missing."""

@@ -71,11 +71,8 @@ def _label(report: JobReport, objective: Objective) -> str:
 
 
 FRONT = FigureKind(
-    name="front",
     title="Front",
-    alternative="Each trial by its first two objectives; the front is joined by a line.",
     draw=_draw_front,
     missing=lambda report: None if _scored(report) else "No trial has a score.",
-    width=7.5,
     height=4.8,
 )

@@ -206,38 +206,26 @@ def _no_roc(report: JobReport) -> str | None:
 
 
 PREDICTED = FigureKind(
-    name="predicted",
     title="Predicted against true",
-    alternative="Predictions for the test rows against their true values.",
     draw=_draw_predicted,
     missing=_no_prediction,
-    width=6.5,
     height=6,
 )
 CONFUSION = FigureKind(
-    name="confusion",
     title="Confusion matrix",
-    alternative="Test rows by true and predicted class.",
     draw=_draw_confusion,
     missing=lambda report: reason_of(report.answers),
-    width=7.5,
     height=6.5,
 )
 ROC = FigureKind(
-    name="roc",
     title="ROC curve",
-    alternative="True against false positives on the test rows at every threshold.",
     draw=_draw_roc,
     missing=_no_roc,
-    width=6.5,
     height=6.5,
 )
 RELIABILITY = FigureKind(
-    name="reliability",
     title="Reliability of probabilities",
-    alternative="How often what has a probability happens on the test rows.",
     draw=_draw_reliability,
     missing=_no_reliability,
-    width=6.5,
     height=6.5,
 )

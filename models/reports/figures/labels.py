@@ -64,17 +64,6 @@ def number(value: float | None) -> str:
     return f"{value:.3e}"
 
 
-def duration(seconds: float | None) -> str:
-    """Write seconds in a readable unit."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def moment(value: datetime | None) -> str:
     """Write a time in UTC, to the second."""
     return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

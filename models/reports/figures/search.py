@@ -334,38 +334,26 @@ def _no_difference(report: JobReport) -> str | None:
 
 
 BEST_SO_FAR = FigureKind(
-    name="best_so_far",
     title="Best score so far",
-    alternative="Each trial's score in the order in which they ended, with the best score so far.",
     draw=_draw_best_so_far,
     missing=_no_score,
-    width=7.5,
     height=4.8,
 )
 IMPORTANCE = FigureKind(
-    name="importance",
     title="Importance of hyperparameters",
-    alternative="Bars of how much each hyperparameter mattered to the score.",
     draw=_draw_importance,
     missing=lambda report: reason_of(report.importance),
-    width=7.5,
     height=4.8,
 )
 PARALLEL_COORDINATES = FigureKind(
-    name="parallel_coordinates",
     title="Every trial's values",
-    alternative="Each trial as a line through its hyperparameter values, coloured by score.",
     draw=_draw_parallel_coordinates,
     missing=_no_difference,
-    width=12.5,
     height=5.5,
 )
 LEARNING = FigureKind(
-    name="learning_curves",
     title="Learning curves of the best trials",
-    alternative="Loss per epoch of the best trials on training and validation rows.",
     draw=_draw_learning_curves,
     missing=_no_score,
-    width=7.5,
     height=5,
 )

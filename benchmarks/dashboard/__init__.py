@@ -1,0 +1,1 @@
+"""Pictures and figures of the dashboard, in a real headless Chromium."""
