@@ -59,7 +59,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Run a service": _SERVICE_COMMANDS,
 }
 COMMANDS = _CLIENT_COMMANDS | _SERVICE_COMMANDS
-_FUNCTIONS = {"import": "import_project", "export-trials": "export_trials"}  # other names than theirs
+_FUNCTIONS = {"import": "import_project", "export-trials": "export_trials"}  # no names of Python
 
 
 class _Commands(click.Group):

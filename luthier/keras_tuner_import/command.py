@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from luthier.client import DEFAULT_URL, URL_VARIABLE, Client, RequestRefused
 from models.space.hyperparameters import NETWORKS
 
 
@@ -21,7 +22,7 @@ from models.space.hyperparameters import NETWORKS
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Not to stdout.")
 @click.option("--run", is_flag=True, help="Start the job; needs --dataset and --target.")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Used by --run.")
+@click.option("--url", envvar=URL_VARIABLE, help=f"Default: {URL_VARIABLE} or {DEFAULT_URL}.")
 def import_project(
     folder: Path,
     dataset: str | None,
@@ -32,15 +33,13 @@ def import_project(
     rename: tuple[str, ...],
     output: Path | None,
     run: bool,
-    url: str,
+    url: str | None,
 ) -> None:
     """Turn FOLDER, a project of Keras Tuner, into a request for POST /tune.
 
     The request has the search space, the objective, and the best trials as first trials. What has
     no counterpart is listed on stderr.
     """
-    # The API and the worker, which are commands too, need neither of these.
-    from luthier.client import Client, RequestRefused
     from luthier.keras_tuner_import.conversion import convert
     from luthier.keras_tuner_import.project import read_project
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import httpx
-
 from luthier.client import Client
 from models.errors import LuthierError
 from models.space.hyperparameters import Value
@@ -63,13 +61,10 @@ def read_job(client: Client, job: str) -> JobRecord:
     return JobRecord(job, found["model"], found["version"], found["request"], tuple(records))
 
 
-def download(url: str, headers: Mapping[str, str], job: JobRecord, file: str) -> bytes:
+def version_file(client: Client, job: JobRecord, file: str) -> bytes:
     """Return a file of the version that a job made."""
-    path = f"/models/{job.model}/versions/{job.version}/artifacts/{file}"
-    response = httpx.get(f"{url.rstrip('/')}{path}", headers=dict(headers), timeout=60.0)
-    if response.is_error:
-        raise ExportError(f"{file} of version {job.version}: HTTP {response.status_code}.")
-    return response.content
+    assert job.version is not None
+    return b"".join(client.download(job.model, job.version, file))
 
 
 def _record(trial: Mapping[str, Any]) -> TrialRecord:
