@@ -223,7 +223,7 @@ def test_the_ray_overlay_runs_trials_on_the_nodes_of_its_cluster():
     assert int(env["LUTHIER_TRIAL_SLOTS"]) * float(env["LUTHIER_RAY_CPUS"]) == room
     # Ray compares versions, and so does the worker: nodes and worker run one image.
     images = {each["spec"]["containers"][0]["image"] for each in [worker, *pods.values()]}
-    assert images == {f"luthier-worker-ray:{__version__}"}
+    assert images == {f"luthier-worker:{__version__}"}
     assert all("DATABASE" not in entry["name"] for entry in node["env"])
     (policy,) = (item for item in documents if item["metadata"]["name"] == "ray")
     for template in [worker, *pods.values()]:
