@@ -117,9 +117,7 @@ class LazyApi(Api):  # type: ignore[misc]
     def spec(self) -> APISpec:
         """The document, written at the first call."""
         with self._writing:
-            if self._written is None:
-                self._write()
-            return self._written
+            return self._written or self._write()
 
     @spec.setter
     def spec(self, spec: APISpec | None) -> None:
@@ -128,7 +126,7 @@ class LazyApi(Api):  # type: ignore[misc]
     def _init_spec(self, **_: Any) -> None:
         """Leave the document to `_write`."""
 
-    def _write(self) -> None:
+    def _write(self) -> APISpec:
         super()._init_spec(marshmallow_plugin=SchemaPlugin(), extra_plugins=[OperationsPlugin()])
         for blp in self._documented:
             blp.register_views_in_doc(self, self._app, self.spec, name=blp.name, parameters=None)
@@ -143,6 +141,7 @@ class LazyApi(Api):  # type: ignore[misc]
             response["content"] = {PROBLEM_TYPE: response["content"]["application/json"]}
         # flask-smorest's; ours are in bodies.
         components.schemas.pop("PaginationMetadata")
+        return self.spec
 
 
 def register(app: Flask, blueprints: Iterable[SmorestBlueprint]) -> None:
