@@ -169,7 +169,7 @@ def check_gpu_image(image: str) -> None:
         assert "TensorFlow" in told, told
         strict.run("migrate")
         refusal = strict.output("luthier", "worker")
-        print(refusal.strip().splitlines()[-1])
+        print(next((line for line in refusal.splitlines() if "REQUIRE_GPU" in line), ""))
         assert "LUTHIER_REQUIRE_GPU=1: TensorFlow sees no GPU" in refusal, refusal
         lax.run("migrate")
         with lax.running():
