@@ -352,19 +352,21 @@ class RayExecutor:
         for task in self._unfinished:
             task.give_up()
         slots = dict(self._slots)
-        ending = [_answer(actor.close.remote()) for actor in self._placed]
+        ending = [asyncio.ensure_future(_answer(each.close.remote())) for each in self._placed]
+        for each in ending:
+            each.add_done_callback(_retrieve)  # a slot may have died just now
         if ending:
-            await asyncio.wait(map(asyncio.ensure_future, ending), timeout=_CLOSED_WITHIN)
+            await asyncio.wait(ending, timeout=_CLOSED_WITHIN)
         for slot, actor in slots.items():
             slot.cancel()
             ray.kill(actor)
         await asyncio.gather(*slots, return_exceptions=True)
 
 
-def _retrieve(death: "asyncio.Future[Any]") -> None:
-    """Take the error of a call that was to fail, so that asyncio does not log it."""
-    if not death.cancelled():
-        death.exception()
+def _retrieve(call: "asyncio.Future[Any]") -> None:
+    """Take the error of a call that may fail, so that asyncio does not log it."""
+    if not call.cancelled():
+        call.exception()
 
 
 async def _answer(ref: Any) -> Any:
