@@ -112,15 +112,18 @@ class _Rows:
             self._open()
             self.columns = next(self._reader, [])
         except OSError as error:
+            self.__exit__()
             raise Failure(f"{self.name}: {error.strerror}.") from None
         except (LookupError, UnicodeDecodeError, csv.Error) as error:
+            self.__exit__()
             raise Failure(f"{self.name}: it cannot be read: {error}.") from None
         if not self.columns:
+            self.__exit__()
             raise Failure(f"{self.name}: there are no rows.")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None and self._file is not sys.stdin:
+        if self._file is not None:
             self._file.close()
 
     def parts(self) -> Iterator[list[list[str]]]:
