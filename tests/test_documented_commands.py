@@ -62,7 +62,8 @@ def houses(client, tmp_path_factory):
     lines = ["id,rooms,city,price"]
     for number in range(80):
         rooms, city = generator.randint(1, 6), generator.choice(["Graz", "Wien", "Linz"])
-        lines.append(f"h{number},{rooms},{city},{60 * rooms + 40 * (city == 'Wien')}")
+        price = 60 * rooms + 40 * (city == "Wien") + generator.random()
+        lines.append(f"h{number},{rooms},{city},{price:.2f}")
     path = tmp_path_factory.mktemp("houses") / "houses.csv"
     path.write_text("\n".join(lines) + "\n")
     dataset = client.upload(path)["id"]
