@@ -130,8 +130,13 @@ export function Dialog({ title, onClose, children, actions }) {
   const box = useRef(null);
   const id = useId();
   useEffect(() => {
-    box.current.showModal();
-    return () => box.current?.close();
+    const opener = document.activeElement;
+    const dialog = box.current;
+    dialog.showModal();
+    return () => {
+      dialog.close();
+      opener?.focus({ preventScroll: true });
+    };
   }, []);
   const cancel = (event) => {
     event.preventDefault();
