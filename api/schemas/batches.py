@@ -23,7 +23,7 @@ FORMATS = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 ALL = "all"
 
 
-class KeepField(ma.fields.List):
+class KeepField(ma.fields.List[Any]):
     """Names of columns, or `all`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:

@@ -170,9 +170,11 @@ def test_each_request_is_counted_and_logged_once(
         for headers in ({}, FLASK):
             post(**headers)
             post({"model": "m", "instances": [["far"]]}, **headers)
-    lines = [(record.getMessage(), record.fields["status"]) for record in caplog.records]
+    fields: list[dict[str, Any]] = [record.__dict__["fields"] for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
+    lines = [(text, each["status"]) for text, each in zip(messages, fields, strict=True)]
     assert lines == [("POST /predict", 200), ("POST /predict", 422)] * 2
-    assert {record.fields["route"] for record in caplog.records} == {"/predict"}
+    assert {each["route"] for each in fields} == {"/predict"}
     text = app_client.get("/metrics").get_data(as_text=True)
     requests = "luthier_http_requests_total"
     assert value(text, requests, route="/predict", method="POST", status="2xx") == 2

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from api import parsing
 from api.schemas.predict import PredictSchema
+from api.services import services
 from models.errors import Invalid, Malformed
 
 DRAWN = settings(
@@ -48,7 +49,7 @@ def outcome(function: Any, *arguments: Any) -> str:
 def by_the_long_way(body: bytes) -> Any:
     value = parsing._read_json(body, "The body", parsing._refuse_constant)
     parsing.refuse_nul(value)
-    parsing._check_depth(value, "The body")
+    parsing._check_depth(value, "The body", services().settings.max_json_depth)
     return value
 
 
