@@ -4,8 +4,9 @@ import { columnsFigure, dependenceFigure } from "../../figures/columns.js";
 import { Figure } from "../../figures/chart.js";
 import { confusionFigure, predictedFigure, reliabilityFigure, rocFigure } from "../../figures/held_out.js";
 import { metricLabel } from "../../figures/scores.js";
+import { Scores } from "../../scores.js";
 import { bytes, number, value } from "../../format.js";
-import { Badge, Interval, Loading, Notice, Problem, useData } from "../../ui.js";
+import { Badge, Loading, Notice, Problem, useData } from "../../ui.js";
 
 const VERDICTS = { true: ["better than boosted trees", "good"], false: ["not better than boosted trees", "bad"], undecided: ["as good as boosted trees, as far as the rows tell", "warn"] };
 
@@ -18,7 +19,10 @@ export function Winner({ job }) {
   if (!version) return html`<${Loading} what="Reading the version" />`;
   return html`<section class="stack" aria-label="Winner">
     <${Summary} job=${job} version=${version} />
-    <${Evidence} version=${version} />
+    <section class="card" aria-label="Evidence">
+      <header><h2>Evidence</h2></header>
+      <${Scores} version=${version} />
+    </section>
     <div class="grid">
       <${Answers} version=${version} found=${heldOut.data} error=${heldOut.error} hasAnswers=${hasAnswers} />
       <${Columns} version=${version} />
@@ -57,34 +61,6 @@ function Summary({ job, version }) {
 function Optimism({ found }) {
   const verdict = found.gap > 0 ? "worse, as is usual for the best of many trials" : "no worse";
   return html`<p class="muted">In the search its ${metricLabel(found.metric)} was ${number(found.search)}; on the test rows it is ${number(found.test)}${found.interval ? ` (95 % interval ${found.interval.map((end) => number(end)).join(" to ")})` : ""}: ${verdict}.</p>`;
-}
-
-/** A row a metric; a column each for validation, the test, and the simpler models on the same rows. */
-function Evidence({ version }) {
-  const validation = version.evidence.validation?.metrics ?? {};
-  const columns = [
-    ["This version", { metrics: version.metrics, intervals: version.intervals }],
-    ["Baseline", { metrics: version.baseline, intervals: version.baseline_intervals }],
-    ["Linear", version.baselines?.linear],
-    ["Trees", version.baselines?.trees],
-  ].filter(([, each]) => each?.metrics);
-  const metrics = version.metrics ?? validation;
-  // The loss is one of the others under its name in training.
-  const names = Object.keys(metrics).filter((name) => name !== "loss" || !["mse", "log_loss"].some((other) => metrics[other] === metrics.loss));
-  const notes = Object.entries(version.baselines ?? {}).map(([, each]) => each?.note).filter(Boolean);
-  return html`<section class="card" aria-label="Evidence">
-    <header><h2>Evidence</h2><p>${version.metrics ? `On ${number(version.evidence.test?.rows)} test rows that the search never saw, with 95 % intervals.` : "No rows were held out for a test."}</p></header>
-    <div class="wide" tabindex="0" role="region" aria-label="Scores beside simpler models"><table>
-      <thead><tr><th scope="col">Metric</th><th scope="col" class="figure">Validation</th>${columns.map(([name]) => html`<th scope="col" class="figure">${name}</th>`)}</tr></thead>
-      <tbody>${names.map((name) => html`<tr>
-        <th scope="row">${metricLabel(name)}</th>
-        <td class="figure">${number(validation[name])}</td>
-        ${columns.map(([title, each]) => html`<td class="figure ${title === "This version" ? "strong" : ""}"><${Interval} value=${each.metrics[name]} bounds=${each.intervals?.[name]} /></td>`)}
-      </tr>`)}</tbody>
-    </table></div>
-    ${notes.map((note) => html`<p class="muted">${note}</p>`)}
-    ${version.evidence.test?.note && html`<p class="muted">${version.evidence.test.note}</p>`}
-  </section>`;
 }
 
 function Answers({ version, found, error, hasAnswers }) {

@@ -3,7 +3,9 @@ import { html, useMemo, useState } from "../../vendor/preact.js";
 import * as api from "../../api.js";
 import { Figure } from "../../figures/chart.js";
 import { columnsFigure } from "../../figures/columns.js";
+import { metricLabel } from "../../figures/scores.js";
 import { ago, bytes, number, percent } from "../../format.js";
+import { Scores } from "../../scores.js";
 import { Table } from "../../table.js";
 import { Badge, Button, Confirm, Dialog, Field, Interval, Loading, Notice, Problem, toast, useData } from "../../ui.js";
 import { aliasPath } from "./routes.js";
@@ -19,7 +21,7 @@ export function Versions({ model, onChange }) {
   const columns = [
     { key: "version", title: "Version", render: (row) => html`<span class="row"><button type="button" class="button" aria-expanded=${row.version === opened ? "true" : "false"} onClick=${() => setOpened(row.version === opened ? null : row.version)}>Version ${row.version}</button>${aliasesOf(row.version).map((alias) => html`<${Badge} state=${alias} tone=${alias === "champion" ? "good" : "calm"} />`)}</span>` },
     ...metrics.map((name) => ({
-      key: name, title: name, numeric: true, value: (row) => row.metrics?.[name],
+      key: name, title: metricLabel(name), numeric: true, value: (row) => row.metrics?.[name],
       render: (row) => (row.metrics ? html`<${Interval} value=${row.metrics[name]} bounds=${row.intervals?.[name]} />` : "–"),
     })),
     { key: "trees", title: "Evidence", sortable: false, value: (row) => row.conclusion ?? "", render: (row) => html`<${Trees} found=${row} />` },
@@ -77,7 +79,7 @@ function Detail({ model, version }) {
   return html`<div class="stack">
     <h3>Version ${version}</h3>
     ${data.conclusion && html`<${Notice} kind=${data.better_than_trees === false ? "warn" : "info"}><p>${data.conclusion}</p>${data.promotion?.reason && html`<p>${data.promotion.reason}</p>`}<//>`}
-    <${Metrics} version=${data} />
+    <${Scores} version=${data} />
     <dl class="pairs">
         <dt>Task</dt><dd>${data.task}${data.signature.target ? `, of ${data.signature.target.name ?? data.signature.target}` : ""}</dd>
         <dt>Weights</dt><dd>${number(data.parameters)}</dd>
@@ -90,22 +92,6 @@ function Detail({ model, version }) {
     <${Files} model=${model} version=${version} files=${data.files} />
     ${data.summary && html`<p><${Button} onClick=${() => setShown(true)}>Layers<//></p>`}
     ${shown && html`<${Dialog} title=${`Layers of version ${version}`} onClose=${() => setShown(false)}><pre class="wide" tabindex="0">${data.summary}</pre><//>`}
-  </div>`;
-}
-
-function Metrics({ version }) {
-  const names = Object.keys(version.metrics ?? {});
-  if (!names.length) return html`<p class="muted">No rows were held out for a test.</p>`;
-  const beside = Object.values(version.baselines ?? {}).filter((each) => each?.metrics);
-  return html`<div class="wide" tabindex="0" role="region" aria-label="Scores beside simpler models">
-    <table>
-      <caption class="hidden">Scores beside simpler models</caption>
-      <thead><tr><th scope="col">On test rows</th><th scope="col" class="figure">this version</th>${beside.map((each) => html`<th scope="col" class="figure">${each.model.split(/[ (,]/)[0]}</th>`)}<th scope="col" class="figure">baseline</th></tr></thead>
-      <tbody>${names.map((name) => html`<tr><th scope="row">${name}</th>
-        <td class="figure"><${Interval} value=${version.metrics[name]} bounds=${version.intervals?.[name]} /></td>
-        ${beside.map((each) => html`<td class="figure"><${Interval} value=${each.metrics[name]} bounds=${each.intervals?.[name]} /></td>`)}
-        <td class="figure">${number(version.baseline?.[name])}</td></tr>`)}</tbody>
-    </table>
   </div>`;
 }
 
