@@ -134,7 +134,7 @@ def _told() -> Iterator[None]:
         raise Failure(refusal_text(error)) from None
     except ClientError as error:
         raise Failure(str(error)) from None
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise click.UsageError(f"--url: {error}") from None
     except httpx.TransportError as error:
         text = f"No answer from {_asked(error)}: {str(error) or type(error).__name__}"

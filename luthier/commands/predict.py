@@ -113,10 +113,10 @@ class _Rows:
             self.columns = next(self._reader, [])
         except OSError as error:
             self.__exit__()
-            raise Failure(f"{self.name}: {error.strerror}.") from None
+            raise Failure(f"{self.name}: {error.strerror or error}.") from None
         except (LookupError, UnicodeDecodeError, csv.Error) as error:
             self.__exit__()
-            raise Failure(f"{self.name}: it cannot be read: {error}.") from None
+            raise _unreadable(self.name, error) from None
         if not self.columns:
             self.__exit__()
             raise Failure(f"{self.name}: there are no rows.")
@@ -143,7 +143,7 @@ class _Rows:
         try:
             return list(islice(self._reader, _ROWS_AT_ONCE))
         except (UnicodeDecodeError, csv.Error) as error:
-            raise Failure(f"{self.name}: it cannot be read: {error}.") from None
+            raise _unreadable(self.name, error) from None
 
     def _open(self) -> None:
         if Path(self.name).suffix.lower() in _FRAMES:
@@ -160,6 +160,13 @@ class _Rows:
         self._reader = (row for row in csv.reader(self._file, delimiter=self.delimiter) if row)
 
 
+def _unreadable(name: str, error: Exception) -> Failure:
+    text = f"{name}: it cannot be read: {str(error).rstrip('.')}."
+    if isinstance(error, UnicodeDecodeError):
+        text += " Give its encoding, such as --encoding latin-1."
+    return Failure(text)
+
+
 def delimiter_of(sample: str) -> str:
     """Return the delimiter that is most frequent in the line of headers."""
     line = sample.partition("\n")[0]
@@ -170,7 +177,12 @@ def _frame_rows(path: Path) -> Iterator[list[str]]:
     """Yield the header and the rows of a file that pandas reads, as texts."""
     import pandas as pd
 
-    frame: pd.DataFrame = getattr(pd, _FRAMES[path.suffix.lower()])(path, **_options(path))
+    try:
+        frame: pd.DataFrame = getattr(pd, _FRAMES[path.suffix.lower()])(path, **_options(path))
+    except OSError:
+        raise
+    except Exception as error:  # each format has errors of its own
+        raise _unreadable(str(path), error) from None
     yield [str(name) for name in frame.columns]
     for row in frame.itertuples(index=False, name=None):
         yield ["" if cell is None or cell != cell else str(cell) for cell in row]

@@ -209,10 +209,23 @@ def test_a_file_that_cannot_be_predicted_leaves_the_old_output(
     latin = tmp_path / "latin.csv"
     latin.write_bytes("species,größe\nAdelie,1\n".encode("latin-1"))
     unread = luthier("predict", str(latin), *more)
+    assert "--encoding latin-1" in unread.stderr
     assert (unread.exit_code, "it cannot be read: 'utf-8'" in unread.stderr) == (1, True)
     latin_1 = luthier("predict", str(latin), *more, "--ignore-unknown", "--encoding", "latin-1")
     assert latin_1.exit_code == 0, latin_1.output
     assert out.read_text("utf-8").startswith("species,größe,prediction\nAdelie,1,")
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "parquet", "feather", "jsonl"])
+def test_a_damaged_file_is_refused_in_one_line(
+    luthier: Luthier, tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"damaged.{ending}"
+    path.write_bytes(b"none of these formats")
+    done = luthier("predict", str(path), "-m", "m")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"Error: {path}: it cannot be read: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_datasets_are_uploaded_shown_listed_and_deleted(luthier: Luthier, tmp_path: Path) -> None:
@@ -245,6 +258,7 @@ def test_datasets_are_uploaded_shown_listed_and_deleted(luthier: Luthier, tmp_pa
         (("tune", PENGUINS, "-t", "year", "--space", "none.json"), 2, "Error: --space none.json: "),
         (("predict", "none.csv", "-m", "m"), 1, "Error: none.csv: No such file"),
         (("promote", "no-model", "1"), 1, "Error: "),
+        (("jobs", "--url", "localhost"), 2, "Error: --url: "),
         (("jobs", "--state", "sleeping"), 2, "Error: Invalid value for '--state'"),
         (("jobz",), 2, "Error: No such command 'jobz'."),
     ],
