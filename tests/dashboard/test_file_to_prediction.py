@@ -152,6 +152,21 @@ def test_a_cell_that_does_not_fit_is_told_at_its_field(visitor: Visitor) -> None
     expect(page.locator("[data-answer]")).to_be_visible()
 
 
+@pytest.mark.usefixtures("jobs")
+def test_an_imported_version_is_asked_without_an_interval(visitor: Visitor, client: Client) -> None:
+    graph = b"".join(client.download("shown", 1, "model.onnx"))
+    files = {"file": ("model.onnx", graph)}
+    client.request("POST", "/models/from-elsewhere/versions", files=files)
+    try:
+        page = visitor.open("predict?model=from-elsewhere")
+        form = page.get_by_role("region", name="One row")
+        expect(form).not_to_contain_text("training data")
+        form.get_by_role("button", name="Predict", exact=True).click()
+        expect(page.locator("[data-answer]")).to_be_visible()
+    finally:
+        client.delete_model("from-elsewhere")
+
+
 def test_the_built_in_datasets_are_those_of_the_service() -> None:
     source = static_files()["pages/start/source.js"].body.decode()
     found = re.findall(r'^  \["(\w+)", ".*", (\d+)\],$', source, re.MULTILINE)

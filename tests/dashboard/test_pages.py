@@ -60,6 +60,12 @@ def test_an_unknown_address_says_so(visitor: Visitor) -> None:
     expect(page.get_by_role("heading", name="Nothing is here")).to_be_visible()
 
 
+def test_an_address_that_was_cut_says_so(visitor: Visitor) -> None:
+    visitor.watch.refusals = {404, 422}
+    page = visitor.open("models/%E0%A4")
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
 def tab_to(page: Page, name: str) -> None:
     """Press Tab until the control with this accessible name has the focus."""
     script = """() => {

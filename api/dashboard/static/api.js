@@ -118,6 +118,13 @@ function parsed(text) {
   }
 }
 
+/** A POST of JSON as a shell command; the key itself is left out. */
+export function curlOf(path, body, indent = 2) {
+  const own = key() ? ` \\\n  -H "Authorization: Bearer $LUTHIER_API_KEY"` : "";
+  const text = JSON.stringify(body, null, indent).replaceAll("'", "'\\''");
+  return `curl ${location.origin}${path}${own} \\\n  -H 'Content-Type: application/json' \\\n  -d '${text}'`;
+}
+
 /** Save what `path` answers, or a Blob, as a file. */
 export async function download(path, name, options) {
   const blob = path instanceof Blob ? path : await (await request("GET", path, options)).blob();

@@ -23,10 +23,18 @@ function route() {
     const found = pattern.exec(path);
     if (!found) continue;
     const params = Object.fromEntries(new URLSearchParams(query));
-    names.forEach((name, index) => (params[name] = decodeURIComponent(found[index + 1])));
+    names.forEach((name, index) => (params[name] = decoded(found[index + 1])));
     return { path, params, load };
   }
   return { path, params: {}, load: null };
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // an address that was cut: the service says that it has no such name
+  }
 }
 
 function App() {

@@ -16,7 +16,7 @@ export function Scores({ version }) {
   const metrics = version.metrics ?? validation;
   // The loss is one of the others under its name in training.
   const names = Object.keys(metrics).filter((name) => name !== "loss" || !["mse", "log_loss"].some((other) => metrics[other] === metrics.loss));
-  if (!names.length) return html`<p class="muted">There are no scores: no rows were held out for a test.</p>`;
+  if (!names.length) return html`<p class="muted">There are no scores: ${version.source === "imported" ? "the version was imported" : "no rows were held out for a test"}.</p>`;
   const notes = Object.entries(version.baselines ?? {}).map(([, each]) => each?.note).filter(Boolean);
   return html`<div>
     <p class="muted">${version.metrics ? `On ${number(version.evidence?.test?.rows)} test rows that the search never saw, with 95 % intervals.` : "No rows were held out for a test."}</p>

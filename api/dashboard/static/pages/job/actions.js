@@ -71,14 +71,12 @@ function Extend({ job, path, onClose, onChange }) {
 }
 
 /** The request without what is null, as a shell command that starts the same job again. */
-export function curlOf(job) {
+function commandOf(job) {
   const request = Object.fromEntries(Object.entries({ ...job.request, tags: job.tags, description: job.description }).filter(([, each]) => each !== null && !(Array.isArray(each) && !each.length)));
-  const body = JSON.stringify(request, null, 2).replaceAll("'", "'\\''");
-  const key = api.key() ? ` \\\n  -H "Authorization: Bearer $LUTHIER_KEY"` : "";
-  return `curl ${location.origin}/tune${key} \\\n  -H 'Content-Type: application/json' \\\n  -d '${body}'`;
+  return api.curlOf("/tune", request);
 }
 
 const Curl = ({ job, onClose }) => html`<${Dialog} title="This job as a command" onClose=${onClose}>
   <p>It starts the same search again, with every default written out.</p>
-  <${Code} text=${curlOf(job)} label="Copy the command" />
+  <${Code} text=${commandOf(job)} label="Copy the command" />
 <//>`;

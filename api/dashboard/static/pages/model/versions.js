@@ -82,7 +82,7 @@ function Detail({ model, version }) {
     <${Scores} version=${data} />
     <dl class="pairs">
         <dt>Task</dt><dd>${data.task}${data.signature.target ? `, of ${data.signature.target.name ?? data.signature.target}` : ""}</dd>
-        <dt>Weights</dt><dd>${number(data.parameters)}</dd>
+        <dt>Parameters</dt><dd>${number(data.parameters)}</dd>
         ${data.optimism && html`<dt>Search score</dt><dd>${number(data.optimism.search)}, on the test ${number(data.optimism.test)}</dd>`}
         ${data.calibration?.test && html`<dt>Calibration error</dt><dd>${number(data.calibration.test.ece)}</dd>`}
         ${(data.coverage ?? []).map((each) => html`<dt>Intervals of ${percent(each.level)}</dt><dd>hold ${percent(each.coverage, 1)} of the test rows; mean size ${number(each.size)}</dd>`)}

@@ -6,7 +6,7 @@ import { Button, Code, Field, Problem, useAction } from "../../ui.js";
 
 export const LEVELS = [["", "none"], ["0.8", "80 %"], ["0.9", "90 %"], ["0.95", "95 %"], ["0.99", "99 %"]];
 
-export function RowForm({ model, version, schema, level, onLevel }) {
+export function RowForm({ model, version, schema, isImported, level, onLevel }) {
   const names = schema.required;
   const sample = schema.examples?.[0] ?? {};
   const [cells, setCells] = useState(() => Object.fromEntries(names.map((name) => [name, textOf(sample[name])])));
@@ -25,11 +25,11 @@ export function RowForm({ model, version, schema, level, onLevel }) {
   });
   const paths = names.map((name) => `instances.0.${name}`);
   return html`<section class="card stack" aria-labelledby="row-title">
-    <header><h2 id="row-title">One row</h2><p>${schema.description} A row of the training data is filled in; an empty field is a missing cell.</p></header>
+    <header><h2 id="row-title">One row</h2><p>${schema.description} ${isImported ? "The cells are examples of the right type" : "A row of the training data is filled in"}; an empty field is a missing cell.</p></header>
     <form class="stack" onSubmit=${(event) => { event.preventDefault(); predict(); }}>
       <div class="cells">
         ${names.map((name) => html`<${Cell} key=${name} name=${name} schema=${schema.properties[name]} text=${cells[name]} errors=${failed?.fields?.[`instances.0.${name}`]} onChange=${(text) => setCells((old) => ({ ...old, [name]: text }))} />`)}
-        <${Field} label="Interval" errors=${failed?.fields?.interval} hint="How often the truth shall lie inside.">
+        <${Field} label="Interval" errors=${failed?.fields?.interval} hint="How often the true value lies inside.">
           ${(control) => html`<select ...${control} value=${level} onChange=${(event) => onLevel(event.target.value)}>${LEVELS.map(([value, title]) => html`<option key=${value} value=${value} selected=${value === level}>${title}</option>`)}</select>`}
         <//>
       </div>
@@ -37,12 +37,9 @@ export function RowForm({ model, version, schema, level, onLevel }) {
       <p class="actions"><${Button} kind="primary" type="submit" busy=${isBusy}>Predict<//></p>
     </form>
     <div aria-live="polite">${answer && html`<${Answer} answer=${answer} />`}</div>
-    <details><summary>The same as a command</summary><${Code} label="Copy as curl" text=${asCurl(body())} /></details>
+    <details><summary>The same as a command</summary><${Code} label="Copy as curl" text=${api.curlOf("/predict", body(), 0)} /></details>
   </section>`;
 }
-
-const asCurl = (body) => `curl ${location.origin}/predict -H 'Content-Type: application/json' \\
-  -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`;
 
 const textOf = (cell) => (cell === null || cell === undefined ? "" : typeof cell === "object" ? JSON.stringify(cell) : String(cell));
 const isNumber = (schema) => schema.type?.[0] === "number" && !schema.type.includes("string");

@@ -3,7 +3,6 @@ import { html, useEffect, useState } from "../../vendor/preact.js";
 import * as api from "../../api.js";
 import { bytes, duration, number } from "../../format.js";
 import { Button, Code, Loading, Notice, Problem, useAction } from "../../ui.js";
-import { asCurl } from "./request.js";
 import { SHOWN } from "./settings.js";
 
 const PAUSE = 700; // ms without a change before the service is asked
@@ -48,7 +47,7 @@ export function Plan({ request, dryRun: { plan, error, isBusy }, onFailed }) {
     <p class="actions">
       <${Button} kind="primary" disabled=${!request || Boolean(error)} busy=${isStarting} onClick=${start}>Start tuning<//>
     </p>
-    ${request && html`<details><summary>The same as a command</summary><${Code} text=${asCurl(request)} label="Copy as curl" /></details>`}
+    ${request && html`<details><summary>The same as a command</summary><${Code} text=${api.curlOf("/tune", request)} label="Copy as curl" /></details>`}
   </section>`;
 }
 
@@ -62,7 +61,7 @@ function Forecast({ plan, isOld }) {
       <div><dt>Scored by</dt><dd>${evaluationText(plan.request.evaluation)}</dd></div>
       ${forecast && html`<div><dt>Search, at most</dt><dd>${duration(forecast.seconds)}<small>${duration(forecast.seconds_per_trial.expected)} a trial, ${number(forecast.assumes.parallelism)} at once</small></dd></div>
       <div><dt>Memory of a trial</dt><dd>${bytes(forecast.memory_bytes)}</dd></div>
-      <div><dt>Weights of a network</dt><dd>${number(forecast.parameters.expected)}<small>${number(forecast.parameters.smallest)} to ${number(forecast.parameters.largest)}</small></dd></div>
+      <div><dt>Parameters of a network</dt><dd>${number(forecast.parameters.expected)}<small>${number(forecast.parameters.smallest)} to ${number(forecast.parameters.largest)}</small></dd></div>
       <div><dt>Disk</dt><dd>${bytes(forecast.disk_bytes.expected)}</dd></div>`}
     </dl>
     ${!forecast && plan.forecast_missing && html`<p class="muted">No forecast: ${plan.forecast_missing}</p>`}

@@ -54,7 +54,3 @@ export function modelName(text) {
   const plain = text.normalize("NFKD").replace(/\.[a-z0-9.]+$/i, "").replace(/[^A-Za-z0-9]+/g, "-");
   return plain.replace(/^-+|-+$/g, "").slice(0, 60).toLowerCase();
 }
-
-/** The same request as a command. */
-export const asCurl = (request) => `curl -X POST ${location.origin}/tune -H 'Content-Type: application/json' \\
-  -d '${JSON.stringify(request, null, 2).replaceAll("'", "'\\''")}'`;

@@ -38,7 +38,7 @@ export function Source({ onSource }) {
   return html`<section class="card stack" aria-labelledby="data-title">
     <h2 id="data-title">1. Choose the data</h2>
     <${Problem} error=${error} />
-    ${part === null ? html`<${Drop} onFile=${send} label="a table" accept=${TYPES} hint="CSV, Excel, JSON, Parquet and others, compressed or not. What is guessed about it is told." />` : html`<div role="status"><p>${part < 1 ? "Sending the file" : "Reading the table"}…</p><${Progress} value=${part} max=${1} label="Sent" /></div>`}
+    ${part === null ? html`<${Drop} onFile=${send} label="a table" accept=${TYPES} hint="CSV, Excel, JSON, Parquet and others, compressed or not. You see what Luthier guessed about it." />` : html`<div role="status"><p>${part < 1 ? "Sending the file" : "Reading the table"}…</p><${Progress} value=${part} max=${1} label="Sent" /></div>`}
     <div class="grid three">
       <${Stored} onSource=${onSource} />
       <${Builtin} onSource=${onSource} />
