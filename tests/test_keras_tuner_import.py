@@ -143,6 +143,30 @@ def test_the_command_starts_a_job(service, client, folder, tmp_path):
     client.cancel(job)
 
 
+@pytest.mark.parametrize(
+    ("more", "exit_code"),
+    [
+        (["--run", "--url", "http://127.0.0.1:1"], 3),
+        (["--output", "/no-such-folder/request.json"], 1),
+    ],
+)
+def test_the_command_fails_in_one_line(folder, more, exit_code):
+    known = ["--dataset", "builtin:diabetes", "--target", "target", *more]
+    done = CliRunner().invoke(import_project, [str(folder), *known])
+    assert done.exit_code == exit_code, done.output
+    assert isinstance(done.exception, SystemExit)
+    assert "Error: " in done.stderr.splitlines()[-1]
+
+
+def test_a_damaged_trial_is_named(tmp_path):
+    (tmp_path / "oracle.json").write_text('{"hyperparameters": {"space": []}}')
+    path = tmp_path / "trial_0" / "trial.json"
+    path.parent.mkdir()
+    path.write_text('{"status": "COMPLETED", "score": 1.0}')
+    with pytest.raises(ProjectError, match=r"trial\.json is no trial of Keras Tuner"):
+        read_project(tmp_path)
+
+
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(ProjectError, match=r"oracle\.json cannot be read"):
         read_project(tmp_path)

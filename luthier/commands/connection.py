@@ -62,22 +62,16 @@ def with_service(starts: Literal["serve", "api"] = "api") -> Callable[..., Any]:
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
         def run(url: str | None, api_key: str | None, as_json: bool, **arguments: Any) -> None:
-            with (
-                _told(),
-                _address(url, starts) as (address, is_own),
-                Client(address, api_key=api_key, timeout=600.0) as client,
-            ):
-                function(Service(client, as_json, is_own), **arguments)
+            with connected(url, api_key, as_json, starts) as service:
+                function(service, **arguments)
 
-        for option in _OPTIONS:
-            run = option(run)
-        return run
+        return connection_options(_JSON(run))
 
     return decorate
 
 
-_OPTIONS: tuple[Callable[..., Any], ...] = (
-    click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON."),
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
+_CONNECTION: tuple[Callable[..., Any], ...] = (
     click.option("--api-key", metavar="KEY", help=f"API key. Default: {KEY_VARIABLE}."),
     click.option(
         "--url",
@@ -87,6 +81,26 @@ _OPTIONS: tuple[Callable[..., Any], ...] = (
         " runs, one is started for this command.",
     ),
 )
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options `--url` and `--api-key`."""
+    for option in _CONNECTION:
+        command = option(command)
+    return command
+
+
+@contextmanager
+def connected(
+    url: str | None, api_key: str | None, as_json: bool, starts: Literal["serve", "api"]
+) -> Iterator[Service]:
+    """Give a service for a block, as `with_service` does; errors of its calls end the command."""
+    with (
+        _told(),
+        _address(url, starts) as (address, is_own),
+        Client(address, api_key=api_key, timeout=600.0) as client,
+    ):
+        yield Service(client, as_json, is_own)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from luthier.client import DEFAULT_URL, URL_VARIABLE, Client, RequestRefused
+from luthier.commands.connection import connected, connection_options
+from luthier.commands.jobs import finish_command, follow_to_end
 from models.space.hyperparameters import NETWORKS
 
 
@@ -22,7 +23,7 @@ from models.space.hyperparameters import NETWORKS
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Not to stdout.")
 @click.option("--run", is_flag=True, help="Start the job; needs --dataset and --target.")
-@click.option("--url", envvar=URL_VARIABLE, help=f"Default: {URL_VARIABLE} or {DEFAULT_URL}.")
+@connection_options
 def import_project(
     folder: Path,
     dataset: str | None,
@@ -34,6 +35,7 @@ def import_project(
     output: Path | None,
     run: bool,
     url: str | None,
+    api_key: str | None,
 ) -> None:
     """Turn FOLDER, a project of Keras Tuner, into a request for POST /tune.
 
@@ -58,14 +60,24 @@ def import_project(
         if missing:
             click.echo(f"note: add {' and '.join(missing)} before you post it.", err=True)
         text = json.dumps(request, indent=2)
-        output.write_text(text + "\n", encoding="utf-8") if output else click.echo(text)
+        _write(text, output)
         return
-    with Client(url) as client:
-        try:
-            job = client.tune(request, Path(str(dataset)) if is_file else None)
-        except RequestRefused as error:
-            raise click.ClickException(f"{error} {error.problem.get('errors', '')}") from None
-    click.echo(job["id"])
+    with connected(url, api_key, False, "serve") as service:
+        job = service.client.tune(request, Path(str(dataset)) if is_file else None)
+        if service.is_own:
+            finish_command(service, follow_to_end(service, job))
+        else:
+            click.echo(job.id)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}.") from None
 
 
 def _pairs(renamed: tuple[str, ...]) -> dict[str, str]:

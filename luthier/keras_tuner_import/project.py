@@ -58,7 +58,10 @@ def read_project(folder: Path) -> Project:
     for path in sorted(folder.glob("trial_*/trial.json")):
         trial = _read(path)
         if trial.get("status") == "COMPLETED" and trial.get("score") is not None:
-            found.append(_trial(trial))
+            try:
+                found.append(_trial(trial))
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise ProjectError(f"{path} is no trial of Keras Tuner 1.4.") from None
     directions = {direction for trial in found for direction in _directions(trial)}
     found.sort(key=lambda trial: trial.score, reverse=directions == {"max"})
     return Project(oracle, tuple(space), tuple(found))
@@ -83,10 +86,13 @@ def _directions(trial: ProjectTrial) -> set[str]:
     return {direction for direction, value in trial.metrics.values() if value == trial.score}
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProjectError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ProjectError(f"{path} is no JSON.") from error
+    if not isinstance(found, dict):
+        raise ProjectError(f"{path} holds no JSON object.")
+    return found
