@@ -39,7 +39,7 @@ class BatchQueue(LeasedQueue):
         query = (
             select(batches)
             .where(or_(_FREE, *lapsed))
-            .order_by(batches.c.created, batches.c.id)
+            .order_by(*self._oldest_first())
             .limit(1)
             .with_for_update(skip_locked=True)
         )

@@ -8,9 +8,9 @@ does not answer for a while therefore costs no worker its rows.
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, update
 
 from models.store.engine import Database, moment
 
@@ -107,6 +107,15 @@ class LeasedQueue:
             )
             for name, lease in self._watch.lapsed(leases).items()
         ]
+
+    def _oldest_first(self) -> list[ColumnElement[Any]]:
+        """Return what claims are ordered by.
+
+        It is an expression, so that no database reads the index of `created` from its beginning,
+        through all rows that have ended.
+        """
+        known = self.table.c
+        return [func.coalesce(known.created, known.created), known.id]
 
     def _until(self, present: datetime) -> datetime:
         """Return when a lease ends that is taken or renewed now."""

@@ -1,9 +1,10 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, insert, select, update
 
 from models.errors import LeaseLost
 from models.jobs.commands import JobCommands
@@ -48,6 +49,36 @@ def test_jobs_are_claimed_in_the_order_in_which_they_were_queued(queued, one: Jo
     assert {job.state for job in claimed} == {JobState.RUNNING}
     assert all(job.started is not None for job in claimed)
     assert one.claim() is None
+
+
+def test_a_claim_does_not_read_through_the_jobs_that_have_ended(
+    queued, one: JobQueue, database: Database
+) -> None:
+    """A service has thousands of them, all older than the open ones."""
+    first = queued().id
+    with database.write() as connection:
+        row = dict(connection.execute(select(jobs).where(jobs.c.id == first)).one()._mapping)
+        before = row["created"] - timedelta(days=1)
+        ended = row | {"state": "succeeded", "created": before}
+        waiting = row | {"created": row["created"] + timedelta(days=1)}
+        rows = [ended | {"id": f"ended_{n}"} for n in range(2000)]
+        rows += [waiting | {"id": f"waiting_{n}"} for n in range(2000)]
+        connection.execute(insert(jobs), rows)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    sent: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    assert present(one.claim()).id == first
+    event.remove(database.engine, "before_cursor_execute", note)
+    ((statement, parameters),) = [each for each in sent if "ORDER BY" in each[0]]
+    explain = "EXPLAIN" if database.is_postgresql else "EXPLAIN QUERY PLAN"
+    with database.write() as connection:
+        plan = str(connection.exec_driver_sql(f"{explain} {statement}", parameters).all())
+    assert "ix_jobs_created" not in plan, plan
 
 
 def test_of_two_claimants_one_gets_the_job(queued, one: JobQueue, other: JobQueue) -> None:

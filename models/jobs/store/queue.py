@@ -43,7 +43,7 @@ class JobQueue(LeasedQueue):
             query = (
                 select(jobs)
                 .where(or_(_FREE, *self._lapsed(connection, _UNFINISHED)))
-                .order_by(jobs.c.created, jobs.c.id)
+                .order_by(*self._oldest_first())
                 .limit(1)
                 .with_for_update(skip_locked=True)
             )
