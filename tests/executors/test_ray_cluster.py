@@ -86,20 +86,21 @@ def test_a_job_of_short_trials_uses_every_node(
 def test_a_job_goes_on_when_a_node_is_killed(
     client: Client, cluster: Cluster, dataset: str
 ) -> None:
-    body = request(dataset, "killed", budget={"max_trials": 12, "epochs": 300})
+    # Long enough that it is far from its end when the node has gone.
+    body = request(dataset, "killed", budget={"max_trials": 100, "epochs": 1000})
     started = client.tune(body)["id"]
     wait_until(lambda: client.job(started)["progress"]["completed"] >= 2)
     (node,) = cluster.worker_nodes
     cluster.remove_node(node, allow_graceful=False)
     before = client.job(started)["progress"]["completed"]
     job = client.wait(started)
-    assert before < 12, "the node was killed too late"
+    assert before < 100, "the node was killed too late"
     assert job["state"] == "succeeded", job
     trials = trials_of(client, started)
-    assert sorted(trial["number"] for trial in trials) == list(range(1, 13))
+    assert sorted(trial["number"] for trial in trials) == list(range(1, 101))
     assert {trial["state"] for trial in trials} == {"completed"}
     assert sum(trial["retries"] for trial in trials) <= 1
-    assert all(trial["epochs"] == 300 for trial in trials)
+    assert all(trial["epochs"] == 1000 for trial in trials)
 
 
 def test_a_cancelled_job_frees_its_slot(client: Client, dataset: str) -> None:
