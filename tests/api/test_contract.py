@@ -59,7 +59,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory, service: Any) -> Iterato
     folder = tmp_path_factory.mktemp("generated")
     configuration = folder / "config.yaml"
     # The generator knows few media types; these are bytes to it.
-    kinds = ("text/csv", *(f"application/{name}" for name in _TABLES))
+    kinds = ("text/csv", "image/png", *(f"application/{name}" for name in _TABLES))
     overrides = dict.fromkeys(kinds, "application/octet-stream")
     options = {"post_hooks": [], "content_type_overrides": overrides}
     configuration.write_text(yaml.safe_dump(options))
