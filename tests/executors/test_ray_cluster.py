@@ -87,20 +87,20 @@ def test_a_job_goes_on_when_a_node_is_killed(
     client: Client, cluster: Cluster, dataset: str
 ) -> None:
     # Long enough that it is far from its end when the node has gone.
-    body = request(dataset, "killed", budget={"max_trials": 100, "epochs": 1000})
+    body = request(dataset, "killed", budget={"max_trials": 50, "epochs": 800})
     started = client.tune(body)["id"]
     wait_until(lambda: client.job(started)["progress"]["completed"] >= 2)
     (node,) = cluster.worker_nodes
     cluster.remove_node(node, allow_graceful=False)
     before = client.job(started)["progress"]["completed"]
     job = client.wait(started)
-    assert before < 100, "the node was killed too late"
+    assert before < 50, "the node was killed too late"
     assert job["state"] == "succeeded", job
     trials = trials_of(client, started)
-    assert sorted(trial["number"] for trial in trials) == list(range(1, 101))
+    assert sorted(trial["number"] for trial in trials) == list(range(1, 51))
     assert {trial["state"] for trial in trials} == {"completed"}
     assert sum(trial["retries"] for trial in trials) <= 1
-    assert all(trial["epochs"] == 1000 for trial in trials)
+    assert all(trial["epochs"] == 800 for trial in trials)
 
 
 def test_a_cancelled_job_frees_its_slot(client: Client, dataset: str) -> None:
