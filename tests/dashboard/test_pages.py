@@ -84,8 +84,6 @@ def test_a_keyboard_is_enough(visitor: Visitor, jobs: list[dict[str, Any]], data
     page = visitor.open("start")
     expect(page.get_by_label("A stored dataset")).to_be_visible()
     tab_to(page, "Choose a file")
-    with page.expect_file_chooser():
-        page.keyboard.press("Enter")
     tab_to(page, "A built-in dataset")
     page.keyboard.type("diabetes")
     tab_to(page, "Use this")
