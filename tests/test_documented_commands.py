@@ -17,9 +17,11 @@ from tests.waiting import wait_until
 
 # Pages whose commands run in other tests, or cannot run here.
 ELSEWHERE = {
+    "cli.md": "tests/commands/test_cli_page.py",
     "keys.md": "tests/test_key_commands.py: a first key would close the shared service",
     "operation.md": "tests/test_parts_apart.py: a database and a bucket of one's own",
     "protocols.md": "tests/dialects/test_protocols_page.py",
+    "ray.md": "tests/executors/test_ray_cluster.py: a cluster of one's own",
     "retention.md": "tests/retention/test_commands.py",
     "steering.md": "tests/test_steering_service.py",
     "tuning.md": "tests/test_weights_service.py and tests/test_readme.py",
