@@ -4,6 +4,7 @@ Whatever is not plain, and every error, goes to the Flask application, which has
 """
 
 import io
+import logging
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from api.schemas.predict import ID_HEADER, is_plain, prediction_body
 from api.services import Services
 from models.access.keys import Scope
 from models.data.library.turns import LARGE_BYTES
+from models.errors import LuthierError
 from models.telemetry import add_about
 
 PATH = "/predict"
@@ -35,6 +37,8 @@ _HEADERS = (
 )
 
 Environ = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 def register(app: Flask, services: Services) -> None:
@@ -94,7 +98,6 @@ class PlainPredictions:
     def _answer(self, environ: Environ, body: bytes) -> tuple[str, bytes] | None:
         """Return the id and the text of an answer; None where the application is to answer."""
         found = self._services
-        # The application says why a request is refused, and reports a fault.
         try:
             if not auth.admits(found, environ, Scope.PREDICT):
                 return None
@@ -102,19 +105,20 @@ class PlainPredictions:
             if not is_plain(wanted):
                 return None
             model = wanted["model"]
-            version, shadow = found.routes.resolve(model, wanted.get("version"), None, None)
+            version, shadow = found.routes.resolve(model, wanted.get("version"))
             if shadow is not None:
                 return None
             loaded = found.predictions.load(model, version)
-            with found.recorder.watch(model, version) as watch:
-                try:
-                    prediction = loaded.predict(wanted["instances"])
-                    content = msgspec.json.encode(prediction_body(prediction, watch.id)) + b"\n"
-                except Exception:
-                    return None
-                watch.answer = prediction
-        except Exception:
+            watch = found.recorder.watch(model, version)
+            prediction = loaded.predict(wanted["instances"])
+            content = msgspec.json.encode(prediction_body(prediction, watch.id)) + b"\n"
+        except LuthierError:
+            return None  # the application says why
+        except Exception as error:
+            log.warning("a prediction goes by way of Flask after %r", error)
             return None
+        with watch:
+            watch.answer = prediction
         found.metrics.predicted(model, version, len(prediction.predictions))
         add_about(model=model, version=version)
         return watch.id, content

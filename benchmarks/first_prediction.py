@@ -10,32 +10,29 @@ service has ended, which takes tenths of a second; `--rounds` repeat them in tur
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.server import free_port, serving
 from luthier.client import Client
 
 PENGUINS = Path(__file__).parents[1] / "examples" / "penguins.csv"
 TARGET = "body_mass_g"
 LUTHIER = [sys.executable, "-m", "luthier"]
-READY_WITHIN = 600.0  # seconds
 
 
 def by_curl(folder: Path, trials: int) -> str:
     """Serve, post the file, wait, post the file again for its predictions."""
     budget = f'budget={{"max_trials": {trials}}}'
-    with served(folder) as url:
+    with serving(folder=folder) as (url, _):
         form = ["-F", f"file=@{PENGUINS}", "-F", f"target={TARGET}", "-F", budget]
         run(["curl", "-sSf", f"{url}/tune?wait=600", *form], folder)
         kinds = ["-H", "Content-Type: text/csv", "-H", "Accept: text/csv"]
@@ -53,7 +50,7 @@ def by_client(folder: Path, trials: int) -> str:
     """Serve, tune and predict by the Python client with a DataFrame."""
     import pandas as pd
 
-    with served(folder) as url, Client(url, timeout=600.0) as client:
+    with serving(folder=folder) as (url, _), Client(url, timeout=600.0) as client:
         job = client.tune(PENGUINS, target=TARGET, trials=trials).wait()
         found = job.model().predict(pd.read_csv(PENGUINS))
         text: str = found.to_csv()
@@ -81,44 +78,6 @@ def environment(folder: Path, port: int) -> dict[str, str]:
     """Return this process's environment with the settings of one way, and no others."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("LUTHIER_")}
     return kept | {"LUTHIER_DATA": str(folder), "LUTHIER_BIND": f"127.0.0.1:{port}"}
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Run `luthier serve`; give its address when it is ready."""
-    port = free_port()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*LUTHIER, "serve"], env=environment(folder, port), stdout=log, stderr=log
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(process, url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
-    """Return once the service is ready; end the benchmark if it does not become so."""
-    deadline = time.monotonic() + READY_WITHIN
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/readyz").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise SystemExit("The service did not get ready.")
 
 
 def seconds_of(way: Callable[[Path, int], str], trials: int) -> float:

@@ -170,9 +170,10 @@ def test_a_damaged_trial_is_named(tmp_path):
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(ProjectError, match=r"oracle\.json cannot be read"):
         read_project(tmp_path)
-    (tmp_path / "oracle.json").write_text("{}")
-    with pytest.raises(ProjectError, match="has no hyperparameters"):
-        read_project(tmp_path)
+    for content in ("{}", '{"hyperparameters": []}', '{"hyperparameters": {"space": 1}}'):
+        (tmp_path / "oracle.json").write_text(content)
+        with pytest.raises(ProjectError, match="has no hyperparameters"):
+            read_project(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["random_search", "hyperband", "bayesian"])

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -12,6 +13,11 @@ from luthier.client.frames import is_frame, to_parquet
 from luthier.client.records import Dataset
 
 _BUDGET = {"trials": "max_trials", "seconds": "max_seconds", "epochs": "epochs"}
+
+
+def quoted(name: str) -> str:
+    """Return a name as one part of a path, whatever it holds."""
+    return quote(name, safe="")
 
 
 @dataclass(frozen=True)

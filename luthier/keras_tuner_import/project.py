@@ -51,7 +51,8 @@ class Project:
 def read_project(folder: Path) -> Project:
     """Read `oracle.json` and each `trial_*/trial.json` of a folder of Keras Tuner 1.4."""
     oracle = _read(folder / "oracle.json")
-    space = oracle.get("hyperparameters", {}).get("space")
+    known = oracle.get("hyperparameters")
+    space = known.get("space") if isinstance(known, dict) else None
     if not isinstance(space, list):
         raise ProjectError(f"{folder / 'oracle.json'} has no hyperparameters.")
     found = []

@@ -23,16 +23,8 @@ from tests.registry.recipes import blocks, with_rows
 Refused = Callable[..., dict[str, Any]]
 
 FILES = {
-    "README.md",
-    "model.onnx",
-    "model.keras",
-    "preprocessing.onnx",
-    "preprocessing.json",
-    "signature.json",
-    "calibration.json",
-    "held_out.json",
-    "profile.json",
-    "evidence.json",
+    *("README.md", "model.onnx", "model.keras", "preprocessing.onnx", "preprocessing.json"),
+    *("signature.json", "calibration.json", "held_out.json", "profile.json", "evidence.json"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -151,6 +152,14 @@ def test_errors_are_exact(client: Client) -> None:
         client.tune("builtin:iris", target="no column", strategy="guess")
     assert "strategy.name" in invalid.value.errors
     assert isinstance(invalid.value, RequestRefused)
+
+
+def test_a_name_is_one_part_of_an_address(client: Client) -> None:
+    for name in ("a?b=1", "a#b", "a%2Fb"):
+        with pytest.raises(NotFound, match=re.escape(name)):
+            client.job(name)
+        with pytest.raises(NotFound, match=re.escape(name)):
+            client.model(name)
 
 
 def test_a_job_without_a_version_has_no_model(client: Client) -> None:

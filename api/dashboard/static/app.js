@@ -103,19 +103,10 @@ function Header({ path }) {
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
 
 function Theme() {
-  const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "auto");
+  const [theme, setTheme] = useState(window.luthierTheme.choice);
   const change = () => {
-    const next = NEXT[theme];
-    if (next === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = next;
-    try {
-      if (next === "auto") localStorage.removeItem("luthier-theme");
-      else localStorage.setItem("luthier-theme", next);
-    } catch {
-      // A browser that keeps nothing still shows the theme.
-    }
-    setTheme(next);
-    dispatchEvent(new Event("themechange"));
+    window.luthierTheme.choose(NEXT[theme]);
+    setTheme(NEXT[theme]);
   };
   const glyph = { auto: "◐", light: "☀", dark: "☾" }[theme];
   return html`<button type="button" class="icon" aria-label=${`Theme: ${theme}. Change it`} title=${`Theme: ${theme}`} onClick=${change}>${glyph}</button>`;

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.client._async.transport import AsyncTransport
 from luthier.client.records import Dataset
-from luthier.client.requests import reading_form, upload_of
+from luthier.client.requests import quoted, reading_form, upload_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,14 +39,16 @@ class AsyncDatasetCalls(AsyncTransport):
 
     async def dataset(self, dataset: str) -> Dataset:
         """Return a dataset with its columns."""
-        return Dataset(await self._call("GET", f"/datasets/{dataset}"))
+        return Dataset(await self._call("GET", f"/datasets/{quoted(dataset)}"))
 
     async def preview(self, dataset: str, rows: int = 10) -> list[dict[str, Any]]:
         """Return the first rows of a dataset."""
-        answer = await self._call("GET", f"/datasets/{dataset}/preview", params={"rows": rows})
+        answer = await self._call(
+            "GET", f"/datasets/{quoted(dataset)}/preview", params={"rows": rows}
+        )
         items: list[dict[str, Any]] = answer["items"]
         return items
 
     async def delete_dataset(self, dataset: str) -> None:
         """Delete a dataset that no unfinished job needs."""
-        await self.request("DELETE", f"/datasets/{dataset}")
+        await self.request("DELETE", f"/datasets/{quoted(dataset)}")

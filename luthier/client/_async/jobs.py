@@ -12,7 +12,14 @@ from luthier.client._async.models import AsyncModel, AsyncModelCalls
 from luthier.client.display import display_for
 from luthier.client.errors import JobFailed, refusal
 from luthier.client.records import FINAL_STATES, Trials, job_html
-from luthier.client.requests import EventParser, Upload, reading_form, tuning_request, with_wait
+from luthier.client.requests import (
+    EventParser,
+    Upload,
+    quoted,
+    reading_form,
+    tuning_request,
+    with_wait,
+)
 from luthier.client.settings import RETRY_AFTER
 
 if TYPE_CHECKING:
@@ -173,7 +180,7 @@ class AsyncJobCalls(AsyncModelCalls):
     async def job(self, job: str, wait: float = 0.0) -> AsyncJob:
         """Return a job with its progress, when it has ended or after `wait` seconds."""
         timing = with_wait(self._timeout, wait)
-        return self._job(await self._call("GET", f"/tune/{job}", **timing))
+        return self._job(await self._call("GET", f"/tune/{quoted(job)}", **timing))
 
     async def jobs(self, limit: int | None = None, **query: Any) -> list[AsyncJob]:
         """Return the newest jobs, or all; `query` may have `state`, `model` and `tag`."""
@@ -202,7 +209,7 @@ class AsyncJobCalls(AsyncModelCalls):
             parser = EventParser()
             try:
                 async with self._http.stream(
-                    "GET", f"/tune/{job}/events", headers={"Last-Event-ID": str(after)}
+                    "GET", f"/tune/{quoted(job)}/events", headers={"Last-Event-ID": str(after)}
                 ) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
@@ -219,15 +226,15 @@ class AsyncJobCalls(AsyncModelCalls):
 
     async def trials(self, job: str, limit: int | None = None, **query: Any) -> Trials:
         """Return a job's trials, all or the first; `sort="score"` puts the best first."""
-        return Trials(await self._pages(f"/tune/{job}/trials", query, limit))
+        return Trials(await self._pages(f"/tune/{quoted(job)}/trials", query, limit))
 
     async def front(self, job: str) -> dict[str, Any]:
         """Return the trials that no other beats by every objective, and the hypervolume."""
-        return await self._call("GET", f"/tune/{job}/front")
+        return await self._call("GET", f"/tune/{quoted(job)}/front")
 
     async def importance(self, job: str) -> dict[str, Any]:
         """Return how much each hyperparameter of a job matters."""
-        return await self._call("GET", f"/tune/{job}/importance")
+        return await self._call("GET", f"/tune/{quoted(job)}/importance")
 
     async def compare(self, *jobs: str, force: bool = False) -> dict[str, Any]:
         """Compare jobs; `force` allows jobs that differ in data or task."""
@@ -238,19 +245,19 @@ class AsyncJobCalls(AsyncModelCalls):
         """Queue trials of these values in a job that has not ended, and return them."""
         body = {"trials": [dict(values) for values in trials]}
         items: list[dict[str, Any]]
-        items = (await self._call("POST", f"/tune/{job}/trials", json=body))["items"]
+        items = (await self._call("POST", f"/tune/{quoted(job)}/trials", json=body))["items"]
         return items
 
     async def discard(self, job: str, trial: int) -> None:
         """Discard a trial: it counts and teaches no more."""
-        await self.request("DELETE", f"/tune/{job}/trials/{trial}")
+        await self.request("DELETE", f"/tune/{quoted(job)}/trials/{trial}")
 
     async def change_budget(self, job: str, **limits: float | None) -> AsyncJob:
         """Change limits of a job's budget, such as `max_trials`; with more, an ended one continues.
 
         None takes a limit away.
         """
-        return self._job(await self._call("PATCH", f"/tune/{job}", json={"budget": limits}))
+        return self._job(await self._call("PATCH", f"/tune/{quoted(job)}", json={"budget": limits}))
 
     async def label(
         self, job: str, tags: Sequence[str] | None = None, description: str | None = None
@@ -258,7 +265,7 @@ class AsyncJobCalls(AsyncModelCalls):
         """Replace the tags or the description of a job; what is None stays."""
         body = {"tags": tags and list(tags), "description": description}
         given = {name: value for name, value in body.items() if value is not None}
-        return self._job(await self._call("PATCH", f"/tune/{job}", json=given))
+        return self._job(await self._call("PATCH", f"/tune/{quoted(job)}", json=given))
 
     async def finish(self, job: str, trial: int | None = None) -> AsyncJob:
         """Stop a job now; the best trial becomes a version, after those that run were scored.
@@ -266,27 +273,27 @@ class AsyncJobCalls(AsyncModelCalls):
         With `trial`, an ended job builds a version of that trial.
         """
         body = {} if trial is None else {"trial": trial}
-        return self._job(await self._call("POST", f"/tune/{job}/finish", json=body))
+        return self._job(await self._call("POST", f"/tune/{quoted(job)}/finish", json=body))
 
     async def requeue(self, job: str) -> AsyncJob:
         """Take a job from the worker that holds it, for any worker to go on with."""
-        return self._job(await self._call("POST", f"/tune/{job}/requeue"))
+        return self._job(await self._call("POST", f"/tune/{quoted(job)}/requeue"))
 
     async def cancel(self, job: str) -> AsyncJob:
         """Cancel a job."""
-        return self._job(await self._call("POST", f"/tune/{job}/cancel"))
+        return self._job(await self._call("POST", f"/tune/{quoted(job)}/cancel"))
 
     async def pause(self, job: str) -> AsyncJob:
         """Start no more trials until the job is resumed."""
-        return self._job(await self._call("POST", f"/tune/{job}/pause"))
+        return self._job(await self._call("POST", f"/tune/{quoted(job)}/pause"))
 
     async def resume(self, job: str) -> AsyncJob:
         """Go on with a paused job."""
-        return self._job(await self._call("POST", f"/tune/{job}/resume"))
+        return self._job(await self._call("POST", f"/tune/{quoted(job)}/resume"))
 
     async def delete_job(self, job: str) -> None:
         """Delete a job that is not being worked on; its registered versions stay."""
-        await self.request("DELETE", f"/tune/{job}")
+        await self.request("DELETE", f"/tune/{quoted(job)}")
 
     async def _post_request(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from luthier.client._async.datasets import AsyncDatasetCalls
 from luthier.client.frames import PARQUET, is_frame, joined, parts, predictions_of, to_parquet
 from luthier.client.records import html_table
-from luthier.client.requests import upload_of
+from luthier.client.requests import quoted, upload_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,20 +115,22 @@ class AsyncModelCalls(AsyncDatasetCalls):
 
     async def model(self, model: str) -> AsyncModel:
         """Return a model with its aliases and versions."""
-        return AsyncModel(self, await self._call("GET", f"/models/{model}"))
+        return AsyncModel(self, await self._call("GET", f"/models/{quoted(model)}"))
 
     async def version(self, model: str, version: int) -> dict[str, Any]:
         """Return a version with its evidence, signature and layers."""
-        return await self._call("GET", f"/models/{model}/versions/{version}")
+        return await self._call("GET", f"/models/{quoted(model)}/versions/{version}")
 
     def download(self, model: str, version: int, file: str) -> AsyncIterator[bytes]:
         """Yield one file of a version in pieces."""
-        return self._download(f"/models/{model}/versions/{version}/artifacts/{file}")
+        return self._download(
+            f"/models/{quoted(model)}/versions/{version}/artifacts/{quoted(file)}"
+        )
 
     async def import_version(self, model: str, path: str | Path, **request: Any) -> dict[str, Any]:
         """Make a version of an ONNX file; docs/exports.md has the fields of `request`."""
         form = {"request": json.dumps(request)}
-        return await self._upload(f"/models/{model}/versions", upload_of(path), form)
+        return await self._upload(f"/models/{quoted(model)}/versions", upload_of(path), form)
 
     async def promote(
         self, model: str, version: int, reason: str | None = None, expected: int | None = None
@@ -150,40 +152,42 @@ class AsyncModelCalls(AsyncDatasetCalls):
         the alias's `ETag`, without its quotes.
         """
         headers = {} if expected is None else {"If-Match": f'"{expected}"'}
-        path = f"/models/{model}/aliases/{alias}"
+        path = f"/models/{quoted(model)}/aliases/{quoted(alias)}"
         return await self._call("PUT", path, json=body, headers=headers)
 
     async def rollback(self, model: str, reason: str | None = None) -> dict[str, Any]:
         """Point `champion` back at the version before, and return the model."""
         body = {} if reason is None else {"reason": reason}
-        return await self._call("POST", f"/models/{model}/rollback", json=body)
+        return await self._call("POST", f"/models/{quoted(model)}/rollback", json=body)
 
     async def moves(self, model: str, alias: str = "champion") -> list[dict[str, Any]]:
         """Return the latest moves of an alias, newest first: when, from, to, by whom and why."""
         items: list[dict[str, Any]]
-        items = (await self._call("GET", f"/models/{model}/aliases/{alias}/history"))["items"]
+        items = (
+            await self._call("GET", f"/models/{quoted(model)}/aliases/{quoted(alias)}/history")
+        )["items"]
         return items
 
     async def auto_promote(self, model: str, *, is_on: bool = True) -> dict[str, Any]:
         """Let any job that finds a better version move `champion`, or only those that may."""
-        return await self._call("PATCH", f"/models/{model}", json={"auto_promote": is_on})
+        return await self._call("PATCH", f"/models/{quoted(model)}", json={"auto_promote": is_on})
 
     async def feedback(self, model: str, prediction_id: str, truth: Any) -> dict[str, Any]:
         """Send the true values of a logged prediction, one a row."""
         body = {"prediction_id": prediction_id, "truth": truth}
-        return await self._call("POST", f"/models/{model}/feedback", json=body)
+        return await self._call("POST", f"/models/{quoted(model)}/feedback", json=body)
 
     async def monitor(self, model: str, hours: float = 24.0) -> dict[str, Any]:
         """Return what the versions of a model did in the last `hours`."""
-        return await self._call("GET", f"/models/{model}/monitor", params={"hours": hours})
+        return await self._call("GET", f"/models/{quoted(model)}/monitor", params={"hours": hours})
 
     async def delete_model(self, model: str) -> None:
         """Delete a model with its aliases and versions."""
-        await self.request("DELETE", f"/models/{model}")
+        await self.request("DELETE", f"/models/{quoted(model)}")
 
     async def delete_version(self, model: str, version: int) -> None:
         """Delete a version that no alias points at."""
-        await self.request("DELETE", f"/models/{model}/versions/{version}")
+        await self.request("DELETE", f"/models/{quoted(model)}/versions/{version}")
 
     async def _predict_part(
         self, model: str, frame: "pd.DataFrame", options: dict[str, Any]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.client._sync.transport import Transport
 from luthier.client.records import Dataset
-from luthier.client.requests import reading_form, upload_of
+from luthier.client.requests import quoted, reading_form, upload_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,14 +40,14 @@ class DatasetCalls(Transport):
 
     def dataset(self, dataset: str) -> Dataset:
         """Return a dataset with its columns."""
-        return Dataset(self._call("GET", f"/datasets/{dataset}"))
+        return Dataset(self._call("GET", f"/datasets/{quoted(dataset)}"))
 
     def preview(self, dataset: str, rows: int = 10) -> list[dict[str, Any]]:
         """Return the first rows of a dataset."""
-        answer = self._call("GET", f"/datasets/{dataset}/preview", params={"rows": rows})
+        answer = self._call("GET", f"/datasets/{quoted(dataset)}/preview", params={"rows": rows})
         items: list[dict[str, Any]] = answer["items"]
         return items
 
     def delete_dataset(self, dataset: str) -> None:
         """Delete a dataset that no unfinished job needs."""
-        self.request("DELETE", f"/datasets/{dataset}")
+        self.request("DELETE", f"/datasets/{quoted(dataset)}")

@@ -13,7 +13,14 @@ from luthier.client._sync.models import Model, ModelCalls
 from luthier.client.display import display_for
 from luthier.client.errors import JobFailed, refusal
 from luthier.client.records import FINAL_STATES, Trials, job_html
-from luthier.client.requests import EventParser, Upload, reading_form, tuning_request, with_wait
+from luthier.client.requests import (
+    EventParser,
+    Upload,
+    quoted,
+    reading_form,
+    tuning_request,
+    with_wait,
+)
 from luthier.client.settings import RETRY_AFTER
 
 if TYPE_CHECKING:
@@ -174,7 +181,7 @@ class JobCalls(ModelCalls):
     def job(self, job: str, wait: float = 0.0) -> Job:
         """Return a job with its progress, when it has ended or after `wait` seconds."""
         timing = with_wait(self._timeout, wait)
-        return self._job(self._call("GET", f"/tune/{job}", **timing))
+        return self._job(self._call("GET", f"/tune/{quoted(job)}", **timing))
 
     def jobs(self, limit: int | None = None, **query: Any) -> list[Job]:
         """Return the newest jobs, or all; `query` may have `state`, `model` and `tag`."""
@@ -203,7 +210,7 @@ class JobCalls(ModelCalls):
             parser = EventParser()
             try:
                 with self._http.stream(
-                    "GET", f"/tune/{job}/events", headers={"Last-Event-ID": str(after)}
+                    "GET", f"/tune/{quoted(job)}/events", headers={"Last-Event-ID": str(after)}
                 ) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
@@ -220,15 +227,15 @@ class JobCalls(ModelCalls):
 
     def trials(self, job: str, limit: int | None = None, **query: Any) -> Trials:
         """Return a job's trials, all or the first; `sort="score"` puts the best first."""
-        return Trials(self._pages(f"/tune/{job}/trials", query, limit))
+        return Trials(self._pages(f"/tune/{quoted(job)}/trials", query, limit))
 
     def front(self, job: str) -> dict[str, Any]:
         """Return the trials that no other beats by every objective, and the hypervolume."""
-        return self._call("GET", f"/tune/{job}/front")
+        return self._call("GET", f"/tune/{quoted(job)}/front")
 
     def importance(self, job: str) -> dict[str, Any]:
         """Return how much each hyperparameter of a job matters."""
-        return self._call("GET", f"/tune/{job}/importance")
+        return self._call("GET", f"/tune/{quoted(job)}/importance")
 
     def compare(self, *jobs: str, force: bool = False) -> dict[str, Any]:
         """Compare jobs; `force` allows jobs that differ in data or task."""
@@ -239,19 +246,19 @@ class JobCalls(ModelCalls):
         """Queue trials of these values in a job that has not ended, and return them."""
         body = {"trials": [dict(values) for values in trials]}
         items: list[dict[str, Any]]
-        items = (self._call("POST", f"/tune/{job}/trials", json=body))["items"]
+        items = (self._call("POST", f"/tune/{quoted(job)}/trials", json=body))["items"]
         return items
 
     def discard(self, job: str, trial: int) -> None:
         """Discard a trial: it counts and teaches no more."""
-        self.request("DELETE", f"/tune/{job}/trials/{trial}")
+        self.request("DELETE", f"/tune/{quoted(job)}/trials/{trial}")
 
     def change_budget(self, job: str, **limits: float | None) -> Job:
         """Change limits of a job's budget, such as `max_trials`; with more, an ended one continues.
 
         None takes a limit away.
         """
-        return self._job(self._call("PATCH", f"/tune/{job}", json={"budget": limits}))
+        return self._job(self._call("PATCH", f"/tune/{quoted(job)}", json={"budget": limits}))
 
     def label(
         self, job: str, tags: Sequence[str] | None = None, description: str | None = None
@@ -259,7 +266,7 @@ class JobCalls(ModelCalls):
         """Replace the tags or the description of a job; what is None stays."""
         body = {"tags": tags and list(tags), "description": description}
         given = {name: value for name, value in body.items() if value is not None}
-        return self._job(self._call("PATCH", f"/tune/{job}", json=given))
+        return self._job(self._call("PATCH", f"/tune/{quoted(job)}", json=given))
 
     def finish(self, job: str, trial: int | None = None) -> Job:
         """Stop a job now; the best trial becomes a version, after those that run were scored.
@@ -267,27 +274,27 @@ class JobCalls(ModelCalls):
         With `trial`, an ended job builds a version of that trial.
         """
         body = {} if trial is None else {"trial": trial}
-        return self._job(self._call("POST", f"/tune/{job}/finish", json=body))
+        return self._job(self._call("POST", f"/tune/{quoted(job)}/finish", json=body))
 
     def requeue(self, job: str) -> Job:
         """Take a job from the worker that holds it, for any worker to go on with."""
-        return self._job(self._call("POST", f"/tune/{job}/requeue"))
+        return self._job(self._call("POST", f"/tune/{quoted(job)}/requeue"))
 
     def cancel(self, job: str) -> Job:
         """Cancel a job."""
-        return self._job(self._call("POST", f"/tune/{job}/cancel"))
+        return self._job(self._call("POST", f"/tune/{quoted(job)}/cancel"))
 
     def pause(self, job: str) -> Job:
         """Start no more trials until the job is resumed."""
-        return self._job(self._call("POST", f"/tune/{job}/pause"))
+        return self._job(self._call("POST", f"/tune/{quoted(job)}/pause"))
 
     def resume(self, job: str) -> Job:
         """Go on with a paused job."""
-        return self._job(self._call("POST", f"/tune/{job}/resume"))
+        return self._job(self._call("POST", f"/tune/{quoted(job)}/resume"))
 
     def delete_job(self, job: str) -> None:
         """Delete a job that is not being worked on; its registered versions stay."""
-        self.request("DELETE", f"/tune/{job}")
+        self.request("DELETE", f"/tune/{quoted(job)}")
 
     def _post_request(
         self,

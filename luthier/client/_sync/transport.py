@@ -17,8 +17,8 @@ class Transport:
     """Sends requests to one service.
 
     `url` defaults to the environment variable LUTHIER_URL, `api_key` to LUTHIER_API_KEY. `timeout`
-    is in seconds. A request whose connection breaks is sent twice more, which does not carry it out
-    twice.
+    is in seconds. A request whose connection breaks is sent twice more; a POST or PATCH is not
+    carried out twice.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Transport:
     ) -> httpx.Response:
         """Send a request; again if the connection broke, or while the first one is under way.
 
-        Its key keeps the service from carrying it out twice.
+        The key keeps the service from carrying out a POST or PATCH twice.
         """
         sent = dict(headers or {})
         if method in ("POST", "PATCH"):

@@ -86,7 +86,6 @@ export function Chart({ option, height = 300, width = 0, label, onReady, merge =
   useEffect(() => {
     let isGone = false;
     const observer = new ResizeObserver(() => chart.current?.resize());
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
     const redraw = () => draw(true);
     loadLibrary().then(
       ({ init }) => {
@@ -100,11 +99,9 @@ export function Chart({ option, height = 300, width = 0, label, onReady, merge =
       (error) => setFailed(error),
     );
     addEventListener("themechange", redraw);
-    scheme.addEventListener("change", redraw);
     return () => {
       isGone = true;
       removeEventListener("themechange", redraw);
-      scheme.removeEventListener("change", redraw);
       observer.disconnect();
       chart.current?.dispose();
       chart.current = null;

@@ -22,7 +22,7 @@ export default function Compare({ params }) {
   if (!data) return html`${head}${loading && html`<${Loading} />`}`;
   return html`${head}<div class="stack">
     ${data.differences.length > 0 && html`<${Notice} kind="warn"><p>The scores of these jobs do not mean the same:</p><ul>${data.differences.map((each) => html`<li>${each}</li>`)}</ul><//>`}
-    <${Results} items=${data.items} />
+    <${Results} items=${data.items} isSame=${haveOneObjective(data.items) && data.differences.length === 0} />
     <${Curves} items=${data.items} />
   </div>`;
 }
@@ -43,8 +43,7 @@ function bestOf(values, better) {
   return better === "max" ? Math.max(...known) : Math.min(...known);
 }
 
-function Results({ items }) {
-  const isSame = haveOneObjective(items);
+function Results({ items, isSame }) {
   const better = isSame ? items[0].objective.direction : null;
   const rows = [
     ["Best score", (job) => job.best_score, better, number],

@@ -25,7 +25,7 @@ export default function Page({ params }) {
         <p>${plural(data.versions.length, "version")}, ${bytes(data.bytes)}</p></div>
       <div class="actions">
         <a class="button primary" href=${`#/predict?model=${encodeURIComponent(data.name)}`}>Predict</a>
-        <${Button} onClick=${() => setAsked("rollback")} disabled=${data.aliases.champion === undefined}>Roll back<//>
+        <${Button} onClick=${() => setAsked("rollback")} disabled=${data.aliases.champion === undefined || data.versions.length < 2}>Roll back<//>
         <${Button} kind="danger" onClick=${() => setAsked("delete")}>Delete<//>
       </div>
     </div>

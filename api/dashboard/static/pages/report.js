@@ -11,18 +11,8 @@ import { Winner } from "./job/winner.js";
 /** Paper is white: the light theme holds while the browser prints. */
 function useLightPrint() {
   useEffect(() => {
-    const root = document.documentElement;
-    let before;
-    const start = () => {
-      before = root.dataset.theme;
-      root.dataset.theme = "light";
-      dispatchEvent(new Event("themechange"));
-    };
-    const end = () => {
-      if (before) root.dataset.theme = before;
-      else delete root.dataset.theme;
-      dispatchEvent(new Event("themechange"));
-    };
+    const start = () => window.luthierTheme.show("light");
+    const end = () => window.luthierTheme.show();
     addEventListener("beforeprint", start);
     addEventListener("afterprint", end);
     return () => {
