@@ -182,10 +182,20 @@ class _AllProcesses(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Add up what the processes have counted."""
-        # A file that another process is just making is still empty, and cannot be read.
-        files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+        files = [str(file) for file in self._folder.glob("*.db") if _has_counts(file)]
         found: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return found
+
+
+def _has_counts(file: Path) -> bool:
+    """Return whether a file can be read.
+
+    One that a process is just making is still empty; that of a gauge goes with its process.
+    """
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 class _StatisticsCollector(Collector):

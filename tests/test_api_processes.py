@@ -117,6 +117,13 @@ def test_a_folder_of_counts_that_was_left_is_removed_and_one_in_use_is_not(api: 
     assert "luthier-metrics-left" not in api.folders()
 
 
+def test_a_file_of_counts_may_go_while_it_is_read(api: Api) -> None:
+    (name,) = api.folders() - {"luthier-metrics-held"}
+    # It is found in the folder, and is not there when it is opened.
+    (api.temporary / name / "gauge_livesum_1.db").symlink_to("gone")
+    assert _scraped(api, "luthier_http_requests_in_flight") >= 1
+
+
 def test_it_is_not_ready_at_once_serves_on_and_lets_requests_end(api: Api) -> None:
     job = api.tune()
     with api.connect() as kept, api.connect() as following:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from api.dashboard.files import static_files
 from luthier.client import Client
 from models.data.library.builtin import BUILTINS
-from tests.dashboard.conftest import PENGUINS, Visitor
+from tests.dashboard.conftest import PENGUINS, Visitor, tune
 
 MORE = (
     '{"search_space": {"num_layers": 1, "units": {"type": "int", "min": 4, "max": 64}},'
@@ -114,12 +114,17 @@ def test_a_dropped_file_has_its_warnings_beside_their_columns(visitor: Visitor) 
     expect(page.get_by_role("region", name="The first rows")).to_contain_text("same")
 
 
-def test_a_built_in_dataset_has_a_plan(visitor: Visitor) -> None:
-    page = visitor.open("start")
-    choose(page, "A built-in dataset", "diabetes")
-    page.get_by_role("button", name="Use this").click()
-    expect(page.get_by_role("region", name="4. Start")).to_contain_text("regression")
-    expect(page.get_by_label("Name of the model")).to_have_value("diabetes")
+def test_a_built_in_dataset_has_a_plan_before_and_after_a_job_has_loaded_it(
+    visitor: Visitor, client: Client
+) -> None:
+    for is_loaded in (False, True):
+        if is_loaded:
+            tune(client, "builtin:wine", model="wine", target="target")
+        page = visitor.open("start")
+        choose(page, "A built-in dataset", "wine")
+        page.get_by_role("button", name="Use this").click()
+        expect(page.get_by_role("region", name="4. Start")).to_contain_text("multiclass")
+        expect(page.get_by_label("Name of the model")).to_have_value("wine")
 
 
 def test_a_file_comes_back_with_predictions(

@@ -145,6 +145,25 @@ def test_a_graph_that_takes_too_much_ends_with_its_process() -> None:
         import_in_process(graphs.huge(), {}, "m", MEMORY)
 
 
+@pytest.mark.parametrize("labels", [("no", "yes"), (False, True), (7, 8, 9)])
+def test_the_graph_of_a_version_may_be_imported_again(labels: tuple[Any, ...]) -> None:
+    width = 1 if len(labels) == 2 else 3
+    ending = "Sigmoid" if width == 1 else "Softmax"
+    first, _, _ = import_graph(graphs.ending(ending, width), Wanted(classes=labels), "m")
+    again, rows = answers(first, [{"x1": 1, "x2": 2}]), {"classes": labels}
+    once = answers(graphs.ending(ending, width), [[1, 2]], **rows)
+    assert again.classes == once.classes == list(labels)
+    assert again.probabilities == once.probabilities
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}", "[1.5, 2]", "[[1], 2]"])
+def test_classes_that_are_none_in_the_metadata_are_not_taken(text: str) -> None:
+    first, _, _ = import_graph(graphs.ending("Softmax"), Wanted(classes=["no", "yes"]), "m")
+    graph = onnx.load_model_from_string(first)
+    helper.set_model_props(graph, {"classes": text})
+    assert "request.classes" in refusal(graph.SerializeToString())
+
+
 def test_the_graph_of_a_version_keeps_what_was_said_of_it() -> None:
     said = Wanted(descriptions={"x2": "Rooms."}, target="price")
     graph, signature, page = import_graph(graphs.linear(3), said, "m")

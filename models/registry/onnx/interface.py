@@ -11,7 +11,7 @@ from models.data.columns import ColumnType
 from models.data.encoding.features import input_name
 from models.registry.documents import Document
 
-_PRODUCER = "luthier"
+PRODUCER = "luthier"
 _TOLD = ("task", "target", "classes", "threshold", "positive_class", "columns")
 PREDICTION, PROBABILITIES = "prediction", "probabilities"  # the output of a version's graph
 _MAX_LISTED = 20  # classes of a sentence; the metadata has them all
@@ -40,7 +40,7 @@ def describe(content: bytes, signature: Document, model: str, version: int | Non
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
     for value in graph.graph.input:
         value.type.tensor_type.shape.dim[0].dim_param = "rows"
-    graph.producer_name, graph.producer_version = _PRODUCER, models.__version__
+    graph.producer_name, graph.producer_version = PRODUCER, models.__version__
     graph.model_version = version or 0
     graph.doc_string = f"{named(model, version)}, predicts {signature['target']}"
     told = signature | {"columns": columns}

@@ -39,7 +39,7 @@ def import_graph(content: bytes, wanted: Wanted, model: str) -> tuple[bytes, Doc
     """
     graph = read_graph(content)
     inputs = read_inputs(graph.graph, wanted)
-    classes = named_classes(graph.graph)
+    classes = named_classes(graph)
     unzip(graph.graph)
     answer = read_answer(graph.graph, classes, wanted)
     signature = _signature(inputs, answer, wanted)

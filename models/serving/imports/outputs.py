@@ -1,5 +1,6 @@
 """The output of an imported graph that answers, and the nodes that make it a version's answer."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper
 
 from models.data.preparation.tasks import ClassLabel, Task
 from models.errors import Invalid
-from models.registry.onnx.interface import PREDICTION, PROBABILITIES
+from models.registry.onnx.interface import PREDICTION, PROBABILITIES, PRODUCER
 from models.serving.imports.inputs import INNER, Front, Wanted
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
@@ -91,16 +92,31 @@ def _choose(candidates: Sequence[str], asked: str | None, every: Sequence[str]) 
     return candidates[0] if len(candidates) == 1 else named[0]
 
 
-def named_classes(graph: onnx.GraphProto) -> list[Any] | None:
-    """Return the classes that a classifier or a `ZipMap` of the graph names; None for none."""
+def named_classes(model: onnx.ModelProto) -> list[Any] | None:
+    """Return the classes that the graph names; None for none.
+
+    They are those in the metadata of a version's own graph, or else of a classifier or a `ZipMap`.
+    """
+    for entry in model.metadata_props:
+        if model.producer_name == PRODUCER and entry.key == "classes":
+            return _listed_labels(entry.value)
     found: list[list[Any]] = []
-    for node in graph.node:
+    for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.name in _CLASS_ATTRIBUTES:
                 labels = [text.decode() for text in attribute.strings] or list(attribute.ints)
                 if labels:
                     found.append(labels)
     return found[-1] if found else None
+
+
+def _listed_labels(text: str) -> list[Any] | None:
+    try:
+        labels = json.loads(text)
+    except ValueError:
+        return None
+    is_list = isinstance(labels, list) and all(isinstance(each, str | int) for each in labels)
+    return labels if is_list else None
 
 
 def write_answer(front: Front, answer: Answer, width: int) -> Any:

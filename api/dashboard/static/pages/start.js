@@ -29,7 +29,7 @@ function Chosen({ first, onAgain }) {
   const [dataset, setDataset] = useState(first);
   const [types, setTypes] = useState({});
   const [excluded, setExcluded] = useState(new Set());
-  const [form, setForm] = useState({ ...EMPTY, target: first.columns ? "" : "target", model: modelName(first.name || first.builtin || "") });
+  const [form, setForm] = useState({ ...EMPTY, target: first.builtin ? "target" : "", model: modelName(first.builtin || first.name || "") });
   const [refused, setRefused] = useState(null);
   const top = useRef(null);
   useEffect(() => top.current?.focus({ preventScroll: true }), []);
