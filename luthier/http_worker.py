@@ -6,7 +6,6 @@ import secrets
 import selectors
 import socket
 import struct
-import sys
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
@@ -23,9 +22,6 @@ from models.settings import Settings
 _RECEIVE_BYTES = 256 * 1024
 _SENT_AT_ONCE = 64 * 1024  # bytes of a body that are copied to go with the head
 _LINGER_SECONDS = 2.0  # in which a client may read an answer before its connection is closed
-# That a thread waits for the interpreter's lock before it asks the one that has it. Python's 5 ms
-# are waited several times in each request while another thread computes.
-_SWITCH_SECONDS = 0.0005
 _PROBES = (
     *(b"/healthz", b"/readyz", b"/v2/health/live", b"/v2/health/ready"),
     *(b"/ping", b"/health"),
@@ -62,7 +58,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         threads = self._settings.api_threads + self._settings.upload_threads
         self._uploads = ThreadPoolExecutor(threads)
         self._predictions = ThreadPoolExecutor(1)
-        sys.setswitchinterval(_SWITCH_SECONDS)
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:

@@ -9,7 +9,7 @@ from typing import IO
 from models.data.library.turns import LARGE_BYTES
 from models.settings import Settings
 
-LONG_BYTES = 64 * 1024  # of a prediction that takes much longer than one of a row
+LONG_BYTES = 256 * 1024  # of a prediction that takes much longer than one of a row
 MAX_HEAD_BYTES = 64 * 1024
 MEMORY_BYTES = 128 * 1024  # of a body, which is kept in memory in any case
 HELD_BYTES = 64 * 1024**2  # of all longer ones, up to LARGE_BYTES each; others go to disk

@@ -18,7 +18,7 @@ def owned_folder(kind: str) -> Iterator[Path]:
     """
     root, prefix = Path(tempfile.gettempdir()), f"luthier-{kind}-"
     for folder in root.glob(f"{prefix}*"):
-        _remove_if_unlocked(folder)
+        remove_if_unlocked(folder)
     new = Path(tempfile.mkdtemp(prefix=".luthier-"))
     lock = os.open(new, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -33,7 +33,8 @@ def owned_folder(kind: str) -> Iterator[Path]:
             os.close(lock)
 
 
-def _remove_if_unlocked(folder: Path) -> None:
+def remove_if_unlocked(folder: Path) -> None:
+    """Remove an owned folder whose process has ended."""
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
     except OSError:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -114,12 +114,22 @@ def stop(process: Process) -> int:
     return process.wait(STOP_WITHIN)
 
 
-def descendants(process: Process) -> list[psutil.Process]:
+def descendants(process: Process | psutil.Process) -> list[psutil.Process]:
     """Return every process below `process`; none when it has ended."""
     try:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def trial_processes(worker: Process | psutil.Process) -> list[psutil.Process]:
+    """Return the processes in which a worker runs trials: those that its fork server has forked."""
+    found = []
+    for child in descendants(worker):
+        with suppress(psutil.NoSuchProcess):
+            if any("multiprocessing.forkserver" in argument for argument in child.cmdline()):
+                found += child.children()
+    return found
 
 
 def subcommand(process: Process, name: str) -> psutil.Process | None:

@@ -111,11 +111,11 @@ def test_more_connections_than_there_is_room_for_close_the_idle_ones(
 @pytest.mark.parametrize(
     ("path", "length", "is_long"),
     [
-        ("/predict", 64 * 1024, False),
-        ("/predict?model=m", 64 * 1024 + 1, True),
+        ("/predict", 256 * 1024, False),
+        ("/predict?model=m", 256 * 1024 + 1, True),
         ("/v2/models/m/infer", 1024**2, True),
         ("/predict", 1024**2 + 1, False),  # large: with the uploads
-        ("/tune", 100_000, False),
+        ("/tune", 300_000, False),
     ],
 )
 def test_predictions_of_many_rows_have_a_thread_of_their_own(
@@ -129,7 +129,7 @@ def test_predictions_of_many_rows_have_a_thread_of_their_own(
 
 def test_many_long_predictions_leave_room_for_others(patient: Api) -> None:
     """More long ones than threads at once, and each is answered."""
-    body = json.dumps({"model": "nobody", "instances": [[0.5] * 10] * 2000}).encode()
+    body = json.dumps({"model": "nobody", "instances": [[0.5] * 10] * 6000}).encode()
     request = patient.post(body, f"Content-Length: {len(body)}", path="/predict")
     with ExitStack() as open_ones:
         clients = [open_ones.enter_context(patient.connect()) for _ in range(4 * THREADS)]

@@ -13,11 +13,12 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +26,8 @@ import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from models.executors.executor import Payload, Result, TaskLost, TaskOutOfMemory, TaskTimedOut
-from models.folders import owned_folder
+from models.executors.forking import forking
+from models.folders import owned_folder, remove_if_unlocked
 
 OUT_OF_MEMORY_EXIT = 86
 _WATCH_SECONDS = 0.2
@@ -156,9 +158,10 @@ def run_task(channel: Channel, function: Callable[[Payload], Result], payload: P
 
 
 class LocalExecutor:
-    """A pool of spawned processes that stay warm across jobs.
+    """A pool of processes that stay warm across jobs.
 
-    `prepare` runs once in every new process before its first task. `memory_limit` is in bytes
+    `prepare` runs once in every new process before its first task. The processes are spawned, or,
+    with `preload`, forked from one that has imported this module. `memory_limit` is in bytes
     of resident memory. A process that dies, times out or exceeds the limit is replaced, and
     between two tasks also one that has grown by `growth_limit` bytes since it was prepared.
     """
@@ -169,12 +172,14 @@ class LocalExecutor:
         memory_limit: int,
         prepare: Callable[[], None] | None = None,
         growth_limit: int = 1024**3,
+        preload: str | None = None,
     ) -> None:
         self.slots = slots
         self._stack = ExitStack()  # of what is closed at the end
         self.folder = str(self._stack.enter_context(owned_folder("tasks")))  # of its processes
         self._tasks = itertools.count()
-        self._initargs = (memory_limit, os.getpid(), self.folder, prepare)
+        self._context, *folders = forking(preload) if preload else (get_context("spawn"),)
+        self._initargs = (memory_limit, [self.folder, *folders], prepare)
         self._lifetime = _Lifetime(growth_limit)
         self._lock = threading.RLock()  # of the pool and what is submitted to it
         self._pool = self._open_pool()
@@ -277,7 +282,7 @@ class LocalExecutor:
             max_tasks=self._lifetime,
             initializer=_start_process,
             initargs=self._initargs,
-            context=multiprocessing.get_context("spawn"),
+            context=self._context,
         )
 
 
@@ -343,10 +348,10 @@ def _explain(expired: ProcessExpired) -> TaskOutOfMemory | TaskLost:
 
 
 def _start_process(
-    memory_limit: int, parent: int, folder: str, prepare: Callable[[], None] | None
+    memory_limit: int, folders: Sequence[str], prepare: Callable[[], None] | None
 ) -> None:
-    threading.Thread(target=_watch, args=(memory_limit, parent, folder), daemon=True).start()
-    _keep_temporary_files(Path(folder))
+    threading.Thread(target=_watch, args=(memory_limit, folders), daemon=True).start()
+    _keep_temporary_files(Path(folders[0]))
     if prepare is not None:
         prepare()
 
@@ -361,16 +366,19 @@ def _keep_temporary_files(folder: Path) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(own)
 
 
-def _watch(memory_limit: int, parent: int, folder: str) -> None:
-    """End this process when it exceeds its memory limit or its parent is gone.
+def _watch(memory_limit: int, folders: Sequence[str]) -> None:
+    """End this process when it exceeds its memory limit, or when nobody waits for it any more.
 
-    A killed parent could not remove the folder of its tasks' files.
+    Its parent is the owner of the pool or a fork server. A killed owner could not remove its
+    folders.
     """
-    process = psutil.Process()
+    process, owner, parent = psutil.Process(), multiprocessing.parent_process(), os.getppid()
+    assert owner is not None
     pause = threading.Event()
     while not pause.wait(_WATCH_SECONDS):
         if process.memory_info().rss > memory_limit:
             os._exit(OUT_OF_MEMORY_EXIT)
-        if os.getppid() != parent:
-            shutil.rmtree(folder, ignore_errors=True)
+        if os.getppid() != parent or not owner.is_alive():
+            for folder in folders:
+                remove_if_unlocked(Path(folder))
             os._exit(0)

@@ -32,15 +32,11 @@ def prepare_process(threads: int, settings: Settings | None = None) -> None:
     of `settings`, which are the defaults if left out.
     """
     settings = settings or Settings()
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import_tensorflow()
     import numpy  # noqa: F401  (its BLAS must be loaded to be limited)
+    import tensorflow as tf
     import threadpoolctl
 
-    with without_import_noise(), _hidden("matplotlib"):
-        import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")
     threadpoolctl.threadpool_limits(threads, user_api="blas")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -54,6 +50,16 @@ def prepare_process(threads: int, settings: Settings | None = None) -> None:
     from models.trials.trainers.choice import TrainerChoice, set_choice
 
     set_choice(TrainerChoice(settings.trainer, bool(gpus), settings.gpu_threshold))
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and Keras, which log only errors."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with without_import_noise(), _hidden("matplotlib"):
+        import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
 
 
 @contextmanager

@@ -6,4 +6,6 @@ from models.executors.local import LocalExecutor
 from tests.executors.tasks import announce_and_wait
 
 if __name__ == "__main__":
-    LocalExecutor(1, 2**30).submit(announce_and_wait, sys.argv[1], None).result()
+    folder, preload = sys.argv[1:]
+    executor = LocalExecutor(1, 2**30, preload=preload or None)
+    executor.submit(announce_and_wait, folder, None).result()

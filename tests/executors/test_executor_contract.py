@@ -24,6 +24,7 @@ Open = Callable[[int], Executor]
 
 IMPLEMENTATIONS: dict[str, Open] = {
     "local": lambda slots: LocalExecutor(slots, MEMORY_LIMIT),
+    "forked": lambda slots: LocalExecutor(slots, MEMORY_LIMIT, preload=tasks.__name__),
     "ray": lambda slots: RayExecutor(SlotOptions(MEMORY_LIMIT, MEMORY_LIMIT), limit=slots),
 }
 

@@ -6,10 +6,12 @@ import time
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from pebble.pool.base_pool import PoolStatus
 
 from models.executors.executor import TaskLost
+from models.executors.forking import forking
 from models.executors.local import LocalExecutor
 from tests.executors import tasks
 from tests.processes import has_ended
@@ -69,9 +71,10 @@ def test_every_task_ends_while_idle_processes_are_killed() -> None:
         executor.close()
 
 
-def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preload", ["", "tests.executors.tasks"])
+def test_processes_end_when_their_parent_is_killed(tmp_path: Path, preload: str) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "tests.executors.parent", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.executors.parent", str(tmp_path), preload]
     parent = subprocess.Popen(command, env=environment)
     try:
         wait_until((tmp_path / "pid").exists)
@@ -81,6 +84,34 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     child = int((tmp_path / "pid").read_text())
     wait_until(lambda: has_ended(child))
     wait_until(lambda: not list(tmp_path.glob("luthier-*")))
+
+
+def test_a_killed_fork_server_is_replaced_and_leaves_no_process(tmp_path: Path) -> None:
+    executor = LocalExecutor(1, 2**30, preload=tasks.__name__)
+    try:
+        future = executor.submit(tasks.announce_and_wait, str(tmp_path), None)
+        wait_until((tmp_path / "pid").exists)
+        child = psutil.Process(int((tmp_path / "pid").read_text()))
+        server = child.parent()
+        assert server is not None
+        assert server.pid != os.getpid()
+        server.kill()
+        wait_until(lambda: has_ended(child.pid))
+        assert isinstance(future.exception(PATIENCE), TaskLost)
+        assert executor.submit(tasks.double, 4, None).result(PATIENCE) == 8
+    finally:
+        executor.close()
+
+
+def test_a_socket_whose_name_would_be_too_long_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    context, *folders = forking("a.module.that.is.not.imported")
+    assert (context.get_start_method(), folders) == ("spawn", [])
+    assert not list(long.iterdir())
 
 
 def test_nothing_is_left_in_the_folder_of_temporary_files(

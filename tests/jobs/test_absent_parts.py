@@ -20,7 +20,7 @@ from models.store.engine import Database
 from models.store.migrate import migrate
 from tests.jobs.steps import endless_trials, manual
 from tests.postgres import PostgresServer
-from tests.processes import Process, descendants, running
+from tests.processes import Process, running, trial_processes
 from tests.waiting import PATIENCE, wait_until
 
 LEASE_SECONDS = 1.0
@@ -78,12 +78,7 @@ class Site:
             process.resume()
 
     def trial_processes(self) -> list[psutil.Process]:
-        found = []
-        for child in descendants(self.worker):
-            with suppress(psutil.NoSuchProcess):
-                if any("spawn_main" in arg for arg in child.cmdline()):
-                    found.append(child)
-        return found
+        return trial_processes(self.worker)
 
 
 @contextmanager

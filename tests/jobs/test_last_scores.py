@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from models.settings import Settings
 from models.store.engine import Database
 from models.store.tables import jobs
 from tests.jobs.steps import endless_trials, present, reporting
-from tests.processes import Process, descendants, running, stop
+from tests.processes import Process, running, stop, trial_processes
 from tests.waiting import wait_until
 
 ENDLESS = 100_000  # epochs that no test waits for
@@ -72,19 +72,10 @@ def site(
 
 def hold_trials(worker: Process, count: int) -> list[psutil.Process]:
     """Let trial processes stand still, as in an epoch that takes very long."""
-    busy = sorted(_trial_processes(worker), key=lambda process: -sum(process.cpu_times()[:2]))
+    busy = sorted(trial_processes(worker), key=lambda process: -sum(process.cpu_times()[:2]))
     for process in busy[:count]:
         process.send_signal(signal.SIGSTOP)
     return busy[:count]
-
-
-def _trial_processes(worker: Process) -> list[psutil.Process]:
-    found = []
-    for child in descendants(worker):
-        with suppress(psutil.NoSuchProcess):
-            if any("spawn_main" in arg for arg in child.cmdline()):
-                found.append(child)
-    return found
 
 
 def test_a_trial_that_does_not_stop_in_time_is_cut_off(site: Site) -> None:

@@ -26,7 +26,7 @@ from tests.jobs.steps import (
     reporting,
     store_dataset,
 )
-from tests.processes import STOP_WITHIN, Process, descendants, held_up
+from tests.processes import STOP_WITHIN, descendants, held_up, trial_processes
 from tests.waiting import PATIENCE, wait_until
 
 MANY = 60  # trials of a job that is not over before a test has looked at it
@@ -213,7 +213,7 @@ def test_a_job_survives_the_death_of_a_trial_process(plane: Plane, start) -> Non
     job = start(MANY, strategy=manual(MANY), budget={"epochs": 60})
     holder = plane.holder(job)
     plane.until_trials(job, 1, TrialState.COMPLETED)
-    _kill(_trial_processes(holder)[:1])
+    _kill(trial_processes(holder)[:1])
     plane.until(job, JobState.SUCCEEDED)
     found = plane.trials(job)
     assert [trial.number for trial in found] == list(range(1, MANY + 1))
@@ -242,7 +242,7 @@ def test_a_trial_whose_process_is_killed_is_tried_again(plane: Plane, start) -> 
     plane.until_trials(job, 1, TrialState.RUNNING)
     # A trial is stored as running before a process has it, and then killing one is too early.
     while not plane.get(job).state.is_final:
-        _kill(_trial_processes(holder))
+        _kill(trial_processes(holder))
         time.sleep(0.05)
     failed = plane.until(job, JobState.FAILED)
     assert "lost: Its process died" in present(failed.error)
@@ -294,15 +294,6 @@ def test_a_discarded_trial_is_ended_and_another_takes_its_place(plane: Plane, st
     plane.until(job, JobState.SUCCEEDED)
     states = [trial.state for trial in plane.trials(job)]
     assert states == [TrialState.DISCARDED, TrialState.STOPPED, TrialState.STOPPED]
-
-
-def _trial_processes(worker: Process) -> list[psutil.Process]:
-    found = []
-    for child in descendants(worker):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if any("spawn_main" in arg for arg in child.cmdline()):
-                found.append(child)
-    return found
 
 
 def _kill(processes: list[psutil.Process]) -> None:

@@ -26,7 +26,7 @@ from models.registry.export import ExportResult, ExportSpec
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.telemetry import about
-from models.trials.process import prepare_trials
+from models.trials.process import may_have_gpu, prepare_trials
 from models.trials.run import run_trial
 from models.trials.spec import DataRef, Failure, FailureKind, Objective, TrialResult, TrialSpec
 
@@ -92,7 +92,9 @@ def open_executor(settings: Settings, artifacts: Artifacts) -> Executor:
     memory, growth = settings.trial_memory, settings.trial_growth
     if settings.executor == "local":
         slots = settings.resolved_trial_slots
-        return LocalExecutor(slots, memory, prepare_tasks(settings), growth)
+        # A library of a GPU's driver may be in use once TensorFlow is imported.
+        preload = None if may_have_gpu() else "models.trials.preload"
+        return LocalExecutor(slots, memory, prepare_tasks(settings), growth, preload)
     if importlib.util.find_spec("ray") is None:
         raise SettingError("LUTHIER_EXECUTOR=ray needs Ray: pip install 'luthier[ray]'")
     # One line of a trial is one line of the worker's log. Ray reads this when it is imported.

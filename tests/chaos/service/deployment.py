@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +79,7 @@ class Deployment:
         self.exits: list[str] = []  # processes that ended though nobody killed them
         self.orphans: list[str] = []  # processes that stayed when the one above them had ended
         self._name = f"chaos_{self.marker}"
+        self._temporary = Path(tempfile.mkdtemp(prefix="chaos-"))  # short, for names of sockets
         self._stop = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
 
@@ -145,6 +147,7 @@ class Deployment:
         self.disk.unmount()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def temporary_files(self, only_of_dead: bool = False) -> list[str]:
         """Return what lies in the temporary folders, or what killed processes left there."""
@@ -258,7 +261,7 @@ class Deployment:
         subprocess.run(command, env=variables, check=True, capture_output=True)
 
     def _add(self, name: str, command: str, **settings: object) -> None:
-        temporary, clock = self.folder / "tmp" / name, self.folder / "clocks" / name
+        temporary, clock = self._temporary / name, self.folder / "clocks" / name
         temporary.mkdir(parents=True)
         clock.parent.mkdir(exist_ok=True)
         clock.write_bytes(struct.pack("d", 0.0))

@@ -18,6 +18,7 @@ from models.store.engine import Database
 from tests.chaos.plan import Fault
 from tests.chaos.service.deployment import Deployment, Part
 from tests.chaos.service.disk import Disk
+from tests.processes import trial_processes
 
 _METRICS = "luthier-metrics-"
 _SERVICE = "luthier-"
@@ -122,7 +123,7 @@ class Faults:
             self._note("worker")
             return
         part, worker = self._one_of("worker", which)
-        children = [each for each in _children(worker) if "--multiprocessing-fork" in _line(each)]
+        children = trial_processes(worker)
         if not children:
             raise Skipped("the worker had no trial process at that moment")
         self._note("worker")
@@ -140,7 +141,7 @@ class Faults:
         """Stop a worker, and sometimes its trials with it, for some seconds."""
         _, worker = self._one_of("worker", fault.which)
         with_children = self._random.random() < 0.5
-        with _stopped([worker, *(_children(worker) if with_children else ())]):
+        with _stopped([worker, *(trial_processes(worker) if with_children else ())]):
             time.sleep(fault.seconds)
 
     def _move_clock(self, fault: Fault) -> None:
@@ -272,12 +273,5 @@ def _stopped(processes: list[psutil.Process]) -> Iterator[None]:
 def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
         return process.children()
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _line(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
     except psutil.NoSuchProcess:
         return []
