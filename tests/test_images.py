@@ -81,7 +81,8 @@ def upload(client, path, x, y):
 def tuned(client, **request):
     """The finished job, its trials by number and its version."""
     request.setdefault("search_space", SPACES[request["network"]])
-    job = client.wait(client.tune({"target": "y", "seed": 3, **request})["id"], every=0.2)
+    quick = {"target": "y", "seed": 3, "ensemble": 1, "refit": False}
+    job = client.wait(client.tune(quick | request)["id"], every=0.2)
     assert job["state"] == "succeeded", job["error"]
     version = client.version(job["model"], job["version"])
     assert version["evidence"]["parity"]["difference"] <= 1e-4
@@ -225,6 +226,7 @@ def test_images_are_cross_validated_and_the_winner_is_trained_anew(images, digit
         dataset=digits,
         network="cnn",
         evaluation={"method": "cv", "folds": 3},
+        refit="auto",
         budget={"epochs": 4, "max_trials": 1},
         objective={"metric": "val_accuracy"},
     )

@@ -34,6 +34,8 @@ TINY = {
     "budget": {"epochs": 3},
     "evaluation": {"method": "holdout"},
     "early_stopping": None,
+    "ensemble": 1,
+    "refit": False,
 }
 
 
@@ -94,8 +96,7 @@ def test_equal_trials_are_not_trained_twice(service, client, ended):
 
 
 def test_a_winner_whose_weights_are_gone_is_trained_again(service, client, ended):
-    # The weights of the others, which an ensemble might have, are gone as well.
-    request = {"search_space": RATES, "strategy": "grid", "seed": 13, "ensemble": 1, "refit": False}
+    request = {"search_space": RATES, "strategy": "grid", "seed": 13}
     first = ended(**request, model="kept")
     shutil.rmtree(service.data / "artifacts" / "jobs" / first["id"])
     second = ended(**request, model="regained")

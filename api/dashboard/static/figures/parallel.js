@@ -6,6 +6,7 @@ const MAX_AXES = 9;
 const WIDE = 30; // ratio of the ends from which a positive axis is logarithmic
 const FEW = 6; // distinct numbers up to which an axis names each of them
 const NOT_USED = "not used";
+const MAX_REDRAWN = 300; // lines up to which they follow a brush as it moves, not only once it is let go
 
 /** Values with one entry for each layer in place of a list: `units 1`, `units 2`, … */
 const flat = (values) =>
@@ -78,7 +79,7 @@ export function parallelFigure(trials, { metric, direction }, ranking = []) {
     summary: `Parallel coordinates of ${known.length} trials over ${names.join(", ")}; the darkest lines have the best scores. Drag along an axis to choose trials.`,
     option: (theme) => ({
       tooltip: false,
-      parallel: { left: 56, right: 84, top: 44, bottom: 26, parallelAxisDefault: axisStyle(theme) },
+      parallel: { left: 56, right: 84, top: 44, bottom: 26, parallelAxisDefault: { ...axisStyle(theme), realtime: known.length <= MAX_REDRAWN } },
       parallelAxis: dimensions.map((each, dim) => ({
         dim, name: each.name.length > 18 ? `${each.name.slice(0, 17)}…` : each.name, ...each.axis,
         ...(each.score ? { nameTextStyle: { color: theme.accent, fontWeight: 600, fontSize: 12 } } : {}),
