@@ -70,7 +70,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
         query["limit"] + 1, query["after"], query["state"], query["model"], query["tag"]
     )
     body = page(found, query["limit"], lambda job: job.id)
-    return body | {"items": [_shown(job) for job in body["items"]]}
+    return body | {"items": services().jobs.all_with_progress(body["items"])}
 
 
 @blueprint.route("/<job>", methods=["GET"])

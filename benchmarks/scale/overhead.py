@@ -1,20 +1,19 @@
 """What a worker adds to a trial: a real search whose trials sleep instead of training."""
 
 import math
+import os
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any
 
 from api.app import create_app
 from models.executors.executor import Executor, Payload, Result
-from models.executors.local import LocalExecutor
 from models.jobs.model import TrialState
 from models.jobs.reader import JobReader
 from models.jobs.worker import tasks
@@ -25,6 +24,7 @@ from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from models.store.migrate import migrate
 from models.trials.spec import TrialResult, TrialSpec
+from tests.ray_nodes import ray_cluster
 
 TRIAL_SECONDS = 0.2
 REQUEST = {
@@ -36,10 +36,6 @@ REQUEST = {
     "evaluation": {"method": "holdout"},
     "reuse": False,
 }
-
-
-class NoExecutor(Exception):
-    """This version, or this machine, has no executor of that name."""
 
 
 class _Asleep:
@@ -69,6 +65,12 @@ def nap(spec: TrialSpec) -> TrialResult:
     return TrialResult(score, 0.0, {"loss": score}, seconds=seconds, epochs=1, trainer="numpy")
 
 
+def rest(_: None) -> int:
+    """Return the id of a process that has imported what a nap needs."""
+    time.sleep(0.5)
+    return os.getpid()
+
+
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """What was measured on so many slots."""
@@ -86,35 +88,27 @@ class Overhead:
 
 
 def measure(executor: str, slots: int, trials_a_slot: int, url: str | None = None) -> Overhead:
-    """Search with so many slots, over SQLite or the database `url`. Raises NoExecutor."""
+    """Search with so many slots, over SQLite or the database `url`."""
     trials = trials_a_slot * slots
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=folder, trial_slots=slots, database_url=url or "")
         with _opened(executor, settings) as opened:
-            # Every process is there before the search begins.
-            for future in [opened.submit(time.sleep, 0.5, None) for _ in range(slots)]:
-                future.result()
+            ready: set[int] = set()
+            while len(ready) < slots:  # each process has imported this module
+                resting = [opened.submit(rest, None, None) for _ in range(slots)]
+                ready |= {future.result() for future in resting}
             return _search(settings, _Asleep(opened), trials)
 
 
 @contextmanager
 def _opened(executor: str, settings: Settings) -> Iterator[Executor]:
-    if executor == "local":
-        opened: Executor = LocalExecutor(settings.resolved_trial_slots, settings.trial_memory)
-    else:
-        known = {item.name for item in fields(Settings)}
-        if "executor" not in known or not hasattr(tasks, "open_executor"):
-            raise NoExecutor(f"This version has no executor {executor!r}.")
-        chosen: dict[str, Any] = {"executor": executor}
-        settings = replace(settings, **chosen)
-        try:
-            opened = tasks.open_executor(settings, Artifacts(settings.resolved_artifacts))
-        except Exception as error:
-            raise NoExecutor(f"The executor {executor!r} cannot be opened: {error}") from error
-    try:
+    with ExitStack() as stack:
+        if executor == "ray":
+            cluster = stack.enter_context(ray_cluster(settings.trial_slots))
+            settings = replace(settings, executor="ray", ray_address=cluster.address)
+        opened = tasks.open_executor(settings, Artifacts(settings.resolved_artifacts))
+        stack.callback(opened.close)
         yield opened
-    finally:
-        opened.close()
 
 
 def _search(settings: Settings, executor: Executor, trials: int) -> Overhead:

@@ -1,11 +1,11 @@
 """Queries for jobs and trials, and statistics over all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, case, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, Row, case, func, literal, null, or_, select, tuple_
 
 from models.errors import NotFound, Unreadable
 from models.jobs.model import ENDED, Job, JobState, Outcome, Progress, Trial, TrialState
@@ -13,6 +13,7 @@ from models.jobs.store.events import EventFeed
 from models.jobs.store.labels import tags_of, with_tags
 from models.jobs.store.rows import (
     best_trial,
+    best_trials,
     front_numbers,
     in_order,
     job_from_row,
@@ -58,7 +59,10 @@ class JobReader:
 
         Only those in this state, of this model and with all of these tags.
         """
-        query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+        # The state of an oracle may be long, and nobody looks at it in a list.
+        shown = [column for column in jobs.c if column is not jobs.c.oracle_state]
+        query = select(*shown, null().label("oracle_state"))
+        query = query.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
         if state is not None:
             query = query.where(jobs.c.state == state)
         if model is not None:
@@ -77,34 +81,27 @@ class JobReader:
 
         There are no best trial and front where the request of the job cannot be read.
         """
-        best, front = None, None
-        with suppress(Unreadable):
-            if job.spec.other_objectives:
-                front = tuple(self.front(job))
-                best = self.trial(job, front[0]) if front else None
-            else:
-                best = self.best_trial(job)
-        with self._database.read() as connection:
-            tags = tags_of(connection, job.id)
-        progress = self._progress(job)
-        return replace(job, tags=tags, progress=progress, best_trial=best, front=front)
+        return self.all_with_progress([job])[0]
 
-    def _progress(self, job: Job) -> Progress:
-        """Count trials by state, in one query that reads an index and no trial."""
-        # Reused trials took no time.
-        took_time = trials.c.seconds > 0
-        query = (
-            select(
-                trials.c.state,
-                func.count().label("trials"),
-                func.count(case((took_time, 1))).label("timed"),
-                func.sum(case((took_time, trials.c.seconds), else_=0.0)).label("seconds"),
-            )
-            .where(trials.c.job == job.id)
-            .group_by(trials.c.state)
-        )
+    def all_with_progress(self, found: Sequence[Job]) -> list[Job]:
+        """Return each job as `with_progress` does, in a few queries for all of them."""
+        ids = [job.id for job in found]
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            tags = tags_of(connection, ids)
+            counts = _counts(connection, ids)
+            best = best_trials(connection, [job for job in found if _is_readable(job)])
+            return [
+                replace(
+                    job,
+                    tags=tags.get(job.id, ()),
+                    progress=self._progress(job, counts.get(job.id, ())),
+                    best_trial=best.get(job.id),
+                    front=_front(connection, job),
+                )
+                for job in found
+            ]
+
+    def _progress(self, job: Job, rows: Sequence[Row[Any]]) -> Progress:
         counts = {state: 0 for state in TrialState} | {row.state: row.trials for row in rows}
         ended = sum(counts[state] for state in ENDED)
         timed = sum(row.timed for row in rows)
@@ -276,3 +273,37 @@ def _without_worker(connection: Connection, moment: datetime) -> int:
         )
     )
     return int(connection.execute(query).scalar_one())
+
+
+def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    """Count the trials of each job by state, in one query that reads an index and no trial."""
+    took_time = trials.c.seconds > 0  # reused trials took none
+    query = (
+        select(
+            trials.c.job,
+            trials.c.state,
+            func.count().label("trials"),
+            func.count(case((took_time, 1))).label("timed"),
+            func.sum(case((took_time, trials.c.seconds), else_=0.0)).label("seconds"),
+        )
+        .where(trials.c.job.in_(ids))
+        .group_by(trials.c.job, trials.c.state)
+    )
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.job, []).append(row)
+    return found
+
+
+def _is_readable(job: Job) -> bool:
+    try:
+        return bool(job.spec)
+    except Unreadable:
+        return False
+
+
+def _front(connection: Connection, job: Job) -> tuple[int, ...] | None:
+    """Return the trials on the front of a job with several objectives."""
+    if not _is_readable(job) or not job.spec.other_objectives:
+        return None
+    return tuple(front_numbers(connection, job))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from models.jobs.model import Job, JobState, TrialState
 from models.jobs.reader import JobReader
@@ -99,3 +99,36 @@ def test_of_equal_trials_of_several_runs_a_completed_one_is_the_best(
     assert found is not None
     assert found.number == 3
     assert reader.best_trial(replace(job, id="none")) is None
+
+
+def test_a_page_takes_as_many_queries_as_one_job(
+    database: Database, reader: JobReader, queued: Callable[..., Job]
+) -> None:
+    kinds: list[dict[str, Any]] = [{"direction": "min"}, {"direction": "max"}, {"executions": 2}]
+    made = [queued(**kinds[number % 3]) for number in range(9)]
+    for place, job in enumerate(made[:-1]):
+        rows = [
+            {"number": number, "score": (number * (place + 3)) % 7 / 7, "violation": 0.0}
+            for number in range(1, 6)
+        ]
+        write_trials(database, job, [*rows, {"number": 6, "score": None, "violation": 0.0}])
+    page = [job for job in reader.page(9) if job.id in {each.id for each in made}]
+    alone = {job.id: reader.with_progress(job) for job in page}
+    assert [best_score(alone[job.id]) for job in made] == [
+        choose((number * (place + 3)) % 7 / 7 for number in range(1, 6))
+        for place, choose in enumerate([min, max, min] * 3)
+        if place < 8
+    ] + [None]
+
+    sent: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *of: sent.append(of[2]))
+    assert reader.all_with_progress(page) == [alone[job.id] for job in page]
+    whole, before = len(sent), len(sent)
+    for kind in range(3):
+        reader.with_progress(made[kind])
+    assert whole < len(sent) - before
+    assert not any("oracle_state" in statement for statement in sent)
+
+
+def best_score(job: Job) -> float | None:
+    return None if job.best_trial is None else job.best_trial.score

@@ -45,7 +45,8 @@ def test_a_batch_is_one_transaction_with_its_events_in_order(
         assert held.trial(1).score == 0.5
         assert propose(held, 1) == [3]
     assert len(commits) == before + 1
-    (job,) = reader.page(2)
+    (shown,) = reader.page(2)
+    job = reader.get(shown.id)
     assert (job.oracle_state, job.seconds) == ({}, 4.0)
     reported = [e.data for e in EventFeed(database).after(job.id, 0).events if e.kind == "trial"]
     assert [(data["trial"], data["state"]) for data in reported[-3:]] == [

@@ -11,10 +11,13 @@ from models.store.tables import job_tags, jobs
 Labels = Mapping[str, Any]  # new `tags` and `description`; those left out stay
 
 
-def tags_of(connection: Connection, job: str) -> tuple[str, ...]:
-    """Return the tags of a job in the order in which they were given."""
-    query = select(job_tags.c.tag).where(job_tags.c.job == job).order_by(job_tags.c.place)
-    return tuple(connection.execute(query).scalars())
+def tags_of(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the tags of each job that has some, in the order in which they were given."""
+    query = select(job_tags.c.job, job_tags.c.tag).where(job_tags.c.job.in_(ids))
+    found: dict[str, tuple[str, ...]] = {}
+    for job, tag in connection.execute(query.order_by(job_tags.c.place)):
+        found[job] = (*found.get(job, ()), tag)
+    return found
 
 
 def add_tags(connection: Connection, job: str, tags: Sequence[str]) -> None:

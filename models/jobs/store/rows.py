@@ -10,7 +10,7 @@ lists it comes after all that keep them, and the less it breaks, the earlier. `m
 has the same rule for trials in memory, and for several objectives.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from math import inf
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    tuple_,
 )
 
 from models.errors import Unreadable
@@ -39,14 +40,14 @@ from models.jobs.model import (
     TrialRef,
     TrialState,
 )
-from models.store.tables import trials
+from models.store.tables import jobs, trials
 from models.trials.spec import FailureKind, Objective
 
 _READ_APART = ("tags", "progress", "best_trial", "front")
 _JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in _READ_APART]
 
 
-def job_from_row(row: Row[Any]) -> Job:
+def job_from_row(row: Row[*tuple[Any, ...]]) -> Job:
     """Return a row of `jobs` as a Job; one in an unknown state is shown as failed, with why."""
     found = dict(row._mapping)
     found["document"] = found.pop("spec")
@@ -136,20 +137,41 @@ Scored = TypeVar("Scored", Trial, Outcome)
 
 def best_trial(connection: Connection, job: Job) -> Trial | None:
     """Return the best trial of a job; None while none has a score and keeps the constraints."""
-    query = select(trials).where(trials.c.job == job.id)
-    if job.spec.other_objectives:
-        numbers = front_numbers(connection, job)
-        choices = [query.where(trials.c.number == (numbers[0] if numbers else None))]
-    else:
-        scored = in_order(query, job.spec.objective)[0]
+    return best_trials(connection, [job]).get(job.id)
+
+
+def best_trials(connection: Connection, found: Sequence[Job]) -> dict[str, Trial]:
+    """Return the best trial of each job that has one, in a few queries for all of them.
+
+    Raises Unreadable for a job whose request cannot be read.
+    """
+    places: list[tuple[str, int]] = []
+    alike: dict[tuple[Objective, bool], list[str]] = {}
+    for job in found:
+        if not job.spec.other_objectives:
+            alike.setdefault((job.spec.objective, job.spec.runs > 1), []).append(job.id)
+        elif numbers := front_numbers(connection, job):
+            places.append((job.id, numbers[0]))
+    for (objective, has_runs), left in alike.items():
         # A trial that was stopped has fewer runs, where there are several.
-        groups = [[state] for state in SCORED] if job.spec.runs > 1 else [list(SCORED)]
-        choices = [scored.where(trials.c.state.in_(group)) for group in groups]
-    for choice in choices:
-        row = connection.execute(choice.limit(1)).one_or_none()
-        if row is not None:
-            return shown_trial(row)
-    return None
+        for states in [[state] for state in SCORED] if has_runs else [SCORED]:
+            best = _first_of_each(connection, left, objective, states)
+            places += best
+            left = sorted({*left} - {job for job, _ in best})
+    wanted = select(trials).where(tuple_(trials.c.job, trials.c.number).in_(places))
+    rows = connection.execute(wanted) if places else ()
+    return {row.job: shown_trial(row) for row in rows}
+
+
+def _first_of_each(
+    connection: Connection, ids: Sequence[str], objective: Objective, states: Iterable[TrialState]
+) -> list[tuple[str, int]]:
+    """Return the first scored trial of each job, from one place of an index for each."""
+    of_job = select(trials.c.number).where(trials.c.job == jobs.c.id)
+    scored = in_order(of_job, objective)[0].where(trials.c.state.in_(list(states)))
+    number = scored.limit(1).correlate(jobs).scalar_subquery()
+    rows = connection.execute(select(jobs.c.id, number).where(jobs.c.id.in_(ids)))
+    return [(job, best) for job, best in rows if best is not None]
 
 
 def front_numbers(connection: Connection, job: Job) -> list[int]:
