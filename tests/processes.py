@@ -123,12 +123,18 @@ def descendants(process: Process | psutil.Process) -> list[psutil.Process]:
 
 
 def trial_processes(worker: Process | psutil.Process) -> list[psutil.Process]:
-    """Return the processes in which a worker runs trials: those that its fork server has forked."""
+    """Return the processes in which a worker runs trials.
+
+    Its fork server has forked them, unless the machine has a GPU or a long `TMPDIR`.
+    """
     found = []
     for child in descendants(worker):
         with suppress(psutil.NoSuchProcess):
-            if any("multiprocessing.forkserver" in argument for argument in child.cmdline()):
+            line = " ".join(child.cmdline())
+            if "multiprocessing.forkserver" in line:
                 found += child.children()
+            elif "spawn_main" in line:
+                found.append(child)
     return found
 
 

@@ -106,7 +106,9 @@ def _opened(executor: str, settings: Settings) -> Iterator[Executor]:
         if executor == "ray":
             cluster = stack.enter_context(ray_cluster(settings.trial_slots))
             settings = replace(settings, executor="ray", ray_address=cluster.address)
-        opened = tasks.open_executor(settings, Artifacts(settings.resolved_artifacts))
+        artifacts = Artifacts(settings.resolved_artifacts)
+        artifacts.mark()  # its processes make no root
+        opened = tasks.open_executor(settings, artifacts)
         stack.callback(opened.close)
         yield opened
 
