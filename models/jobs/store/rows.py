@@ -21,10 +21,11 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    and_,
     func,
     literal,
+    or_,
     select,
-    tuple_,
 )
 
 from models.errors import Unreadable
@@ -43,6 +44,7 @@ from models.jobs.model import (
 from models.store.tables import jobs, trials
 from models.trials.spec import FailureKind, Objective
 
+_PLACES_AT_ONCE = 200  # trials of one query
 _READ_APART = ("tags", "progress", "best_trial", "front")
 _JOB_COLUMNS = [name for name in Job.__dataclass_fields__ if name not in _READ_APART]
 
@@ -158,9 +160,14 @@ def best_trials(connection: Connection, found: Sequence[Job]) -> dict[str, Trial
             best = _first_of_each(connection, left, objective, states)
             places += best
             left = sorted({*left} - {job for job, _ in best})
-    wanted = select(trials).where(tuple_(trials.c.job, trials.c.number).in_(places))
-    rows = connection.execute(wanted) if places else ()
-    return {row.job: shown_trial(row) for row in rows}
+    shown: dict[str, Trial] = {}
+    for start in range(0, len(places), _PLACES_AT_ONCE):
+        some = places[start : start + _PLACES_AT_ONCE]
+        # SQLite would read every trial for a list of pairs.
+        wanted = or_(*(and_(trials.c.job == job, trials.c.number == best) for job, best in some))
+        rows = connection.execute(select(trials).where(wanted))
+        shown |= {row.job: shown_trial(row) for row in rows}
+    return shown
 
 
 def _first_of_each(
