@@ -2,6 +2,7 @@
 
 import atexit
 import multiprocessing
+import sys
 from contextlib import ExitStack
 from functools import cache
 from multiprocessing.context import BaseContext
@@ -17,8 +18,10 @@ def forking(preload: str) -> tuple[BaseContext, *tuple[str, ...]]:
 
     With it comes the folder of that process's socket, which is removed with the present process;
     if this is killed, whoever notices should remove the folder. Where the name of a socket would be
-    too long, the context spawns, and there is no folder.
+    too long, and where the system is not Linux, the context spawns, and there is no folder.
     """
+    if sys.platform != "linux":
+        return (multiprocessing.get_context("spawn"),)
     stack = ExitStack()
     folder = str(stack.enter_context(owned_folder("forks")))
     if len(folder) > _MAX_FOLDER:
