@@ -98,7 +98,8 @@ class _HealthCollector(Collector):
         trials = sum(map(_resident, self._process.children(recursive=True)))
         yield _labelled(
             "memory_bytes",
-            "Resident memory of the worker itself and of its trials' processes together.",
+            "Resident memory of the worker itself and of its trials' processes together; shared"
+            " pages count for each.",
             "process",
             {"worker": _resident(self._process), "trials": trials},
         )

@@ -119,7 +119,7 @@ def test_a_folder_of_counts_that_was_left_is_removed_and_one_in_use_is_not(api: 
 
 def test_a_file_of_counts_may_go_while_it_is_read(api: Api) -> None:
     (name,) = api.folders() - {"luthier-metrics-held"}
-    # It is found in the folder, and is not there when it is opened.
+    # It is found in the folder, and is not there any more.
     (api.temporary / name / "gauge_livesum_1.db").symlink_to("gone")
     assert _scraped(api, "luthier_http_requests_in_flight") >= 1
 

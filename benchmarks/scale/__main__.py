@@ -26,6 +26,7 @@ from tests.waiting import wait_until
 
 PARTS = ("trials", "claims", "lists", "clients")
 DATABASES = ("SQLite", "PostgreSQL")
+EXECUTORS = ("local", "ray")
 NODES = (1, 10, 100)
 _SLOTS_OF_A_NODE = 4
 _OF_SIMULATED_TRIALS = (TRIAL_SECONDS, 2.0, 60.0)  # seconds
@@ -37,7 +38,7 @@ def main() -> None:
     """Measure the parts that are wanted, print their tables, and simulate."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
-    options.add_argument("--executors", nargs="*", default=["local", "ray"])
+    options.add_argument("--executors", nargs="*", choices=EXECUTORS, default=EXECUTORS)
     options.add_argument("--slots", nargs="*", type=int, default=[1, 2, 4])
     options.add_argument("--trials-a-slot", type=int, default=60)
     options.add_argument("--claims", type=int, default=10_000)

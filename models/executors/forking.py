@@ -2,6 +2,7 @@
 
 import atexit
 import multiprocessing
+import os
 import sys
 from contextlib import ExitStack
 from functools import cache
@@ -9,12 +10,14 @@ from multiprocessing.context import BaseContext
 
 from models.folders import owned_folder
 
-_MAX_FOLDER = 107 - len("/listener-12345678")  # characters; Linux allows 107 for a socket
+_MAX_FOLDER = 107 - len("/listener-12345678")  # bytes; Linux allows 107 for a socket
 
 
 @cache
 def forking(preload: str) -> tuple[BaseContext, *tuple[str, ...]]:
     """Return a context that forks from a process that has imported the module `preload`.
+
+    The present process has one such fork server, so all should name the same module.
 
     With it comes the folder of that process's socket, which is removed with the present process;
     if this is killed, whoever notices should remove the folder. Where the name of a socket would be
@@ -24,7 +27,7 @@ def forking(preload: str) -> tuple[BaseContext, *tuple[str, ...]]:
         return (multiprocessing.get_context("spawn"),)
     stack = ExitStack()
     folder = str(stack.enter_context(owned_folder("forks")))
-    if len(folder) > _MAX_FOLDER:
+    if len(os.fsencode(folder)) > _MAX_FOLDER:
         stack.close()
         return (multiprocessing.get_context("spawn"),)
     atexit.register(stack.close)

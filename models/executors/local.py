@@ -30,6 +30,7 @@ from models.executors.forking import forking
 from models.folders import owned_folder, remove_if_unlocked
 
 OUT_OF_MEMORY_EXIT = 86
+_NOT_STARTED = (BrokenProcessPool, EOFError, OSError)  # such as a fork server that has died
 _WATCH_SECONDS = 0.2
 REPORT_SECONDS = 0.2  # minimum time between two batches of one task
 STOP_SECONDS = 0.05  # minimum time between two checks of a task whether it should stop
@@ -193,7 +194,11 @@ class LocalExecutor:
         """Start `function(payload)` in a free process, or queue it until one is free."""
         channel = Channel(f"{self.folder}/{next(self._tasks)}")
         with self._lock:
-            inner = self._schedule([channel, function, payload])
+            try:
+                inner = self._schedule([channel, function, payload])
+            except _NOT_STARTED as error:
+                inner = Future()
+                inner.set_exception(TaskLost(f"No process for it could be started: {error!r}"))
             outer: _LinkedFuture[Result] = _LinkedFuture(inner, Listener(channel), timeout)
             self._unfinished.add(outer)
         inner.add_done_callback(lambda done: self._settle(done, outer))
@@ -204,9 +209,18 @@ class LocalExecutor:
             self._replace_broken_pool()
             try:
                 return self._pool.schedule(run_task, args=task)
+            except _NOT_STARTED:
+                raise
             except RuntimeError:
-                if self._pool.active or self._is_closed.is_set():  # else it broke just now
+                if self._is_active() or self._is_closed.is_set():  # else it broke just now
                     raise
+
+    def _is_active(self) -> bool:
+        """Return whether the pool takes tasks; a new one starts its processes first."""
+        try:
+            return self._pool.active
+        except _NOT_STARTED:
+            return False
 
     def _settle(self, done: "Future[Result]", outer: "_LinkedFuture[Result]") -> None:
         self._unfinished.discard(outer)
@@ -268,7 +282,7 @@ class LocalExecutor:
 
         Pebble forgets the tasks that it takes at the same moment: nobody would end them.
         """
-        if self._pool.active or self._is_closed.is_set():
+        if self._is_closed.is_set() or self._is_active():
             return
         self._pool.join()
         self._pool = self._open_pool()

@@ -1,6 +1,7 @@
 """Queries for jobs and trials, and statistics over all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -57,7 +58,8 @@ class JobReader:
     ) -> list[Job]:
         """Return up to `limit` jobs, newest first, that come after the job `after`.
 
-        Only those in this state, of this model and with all of these tags.
+        Only those in this state, of this model and with all of these tags. They come without the
+        state of their oracle.
         """
         # The state of an oracle may be long, and nobody looks at it in a list.
         shown = [column for column in jobs.c if column is not jobs.c.oracle_state]
@@ -84,19 +86,24 @@ class JobReader:
         return self.all_with_progress([job])[0]
 
     def all_with_progress(self, found: Sequence[Job]) -> list[Job]:
-        """Return each job as `with_progress` does, in a few queries for all of them."""
+        """Return each job as `with_progress` does.
+
+        It takes a few queries for all of them, and one more for each with several objectives.
+        """
         ids = [job.id for job in found]
         with self._database.read() as connection:
             tags = tags_of(connection, ids)
             counts = _counts(connection, ids)
-            best = best_trials(connection, [job for job in found if _is_readable(job)])
+            readable = [job for job in found if _is_readable(job)]
+            fronts = _fronts(connection, readable)
+            best = best_trials(connection, readable, fronts)
             return [
                 replace(
                     job,
                     tags=tags.get(job.id, ()),
                     progress=self._progress(job, counts.get(job.id, ())),
                     best_trial=best.get(job.id),
-                    front=_front(connection, job),
+                    front=fronts.get(job.id),
                 )
                 for job in found
             ]
@@ -302,8 +309,11 @@ def _is_readable(job: Job) -> bool:
         return False
 
 
-def _front(connection: Connection, job: Job) -> tuple[int, ...] | None:
-    """Return the trials on the front of a job with several objectives."""
-    if not _is_readable(job) or not job.spec.other_objectives:
-        return None
-    return tuple(front_numbers(connection, job))
+def _fronts(connection: Connection, found: Sequence[Job]) -> dict[str, tuple[int, ...]]:
+    """Return the front of each job with several objectives whose trials can be read."""
+    fronts = {}
+    for job in found:
+        if job.spec.other_objectives:
+            with suppress(Unreadable):
+                fronts[job.id] = tuple(front_numbers(connection, job))
+    return fronts

@@ -117,6 +117,16 @@ def test_a_killed_fork_server_is_replaced_and_leaves_no_process(tmp_path: Path) 
         executor.close()
 
 
+def test_a_task_is_lost_where_the_fork_server_dies(short_folder: Path) -> None:
+    """A new process of Python, as this one may have a fork server already."""
+    command = [sys.executable, "-m", "tests.executors.parent", str(short_folder)]
+    ended = subprocess.run(
+        [*command, "tests.executors.dying"], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert "TaskLost: No process for it could be started" in ended.stderr
+    assert ended.returncode == 1
+
+
 def test_a_socket_whose_name_would_be_too_long_is_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

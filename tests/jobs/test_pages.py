@@ -13,6 +13,7 @@ from models.jobs.model import Job, JobState, TrialState
 from models.jobs.reader import JobReader
 from models.store.engine import Database
 from models.store.tables import jobs, now, trials
+from models.trials.spec import Objective
 
 pytestmark = pytest.mark.both_databases
 
@@ -101,7 +102,7 @@ def test_of_equal_trials_of_several_runs_a_completed_one_is_the_best(
     assert reader.best_trial(replace(job, id="none")) is None
 
 
-def test_a_page_takes_as_many_queries_as_one_job(
+def test_a_page_takes_few_queries_and_shows_what_each_job_would(
     database: Database, reader: JobReader, queued: Callable[..., Job]
 ) -> None:
     kinds: list[dict[str, Any]] = [{"direction": "min"}, {"direction": "max"}, {"executions": 2}]
@@ -112,13 +113,23 @@ def test_a_page_takes_as_many_queries_as_one_job(
             for number in range(1, 6)
         ]
         write_trials(database, job, [*rows, {"number": 6, "score": None, "violation": 0.0}])
-    page = [job for job in reader.page(9) if job.id in {each.id for each in made}]
+    two = queued(other_objectives=(Objective("parameters", "min"),))
+    values = [{"loss": 0.5, "parameters": 9}, {"loss": 0.5, "parameters": 3}]
+    ended: list[dict[str, Any]] = [
+        {"number": number, "score": each["loss"], "scores": each, "violation": 0.0}
+        for number, each in enumerate(values, 1)
+    ]
+    write_trials(database, two, ended)
+    write_jobs(database, "unreadable")
+    page = reader.page(20)
     alone = {job.id: reader.with_progress(job) for job in page}
     assert [best_score(alone[job.id]) for job in made] == [
         choose((number * (place + 3)) % 7 / 7 for number in range(1, 6))
         for place, choose in enumerate([min, max, min] * 3)
         if place < 8
     ] + [None]
+    assert (alone[two.id].front, best_score(alone[two.id])) == ((2,), 0.5)
+    assert alone["unreadable"].best_trial is None
 
     sent: list[tuple[str, Any]] = []
     event.listen(database.engine, "before_cursor_execute", lambda *of: sent.append(of[2:4]))

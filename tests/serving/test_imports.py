@@ -156,6 +156,18 @@ def test_the_graph_of_a_version_may_be_imported_again(labels: tuple[Any, ...]) -
     assert again.probabilities == once.probabilities
 
 
+def test_the_threshold_of_a_version_is_imported_with_its_classes() -> None:
+    first, _, _ = import_graph(graphs.ending("Sigmoid", 1), Wanted(classes=["ill", "well"]), "m")
+    graph = onnx.load_model_from_string(first)
+    rule = {"classes": '["ill", "well"]', "threshold": "0.9", "positive_class": '"ill"'}
+    helper.set_model_props(graph, rule)
+    content = graph.SerializeToString()
+    _, signature, _ = import_graph(content, Wanted(), "m")
+    assert (signature["threshold"], signature["positive_class"]) == (0.9, "ill")
+    _, signature, _ = import_graph(content, Wanted(classes=["no", "yes"]), "m")
+    assert (signature["threshold"], signature["positive_class"]) == (None, "yes")
+
+
 @pytest.mark.parametrize("text", ["", "null", "{}", "[1.5, 2]", "[[1], 2]"])
 def test_classes_that_are_none_in_the_metadata_are_not_taken(text: str) -> None:
     first, _, _ = import_graph(graphs.ending("Softmax"), Wanted(classes=["no", "yes"]), "m")

@@ -35,6 +35,13 @@ print("tensorflow" in sys.modules, "keras" in sys.modules)
 """
 
 
+PRELOAD = """
+import sys
+import models.trials.preload
+print("keras" in sys.modules, "onnxruntime" in sys.modules)
+"""
+
+
 def start(code, *arguments):
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -64,3 +71,8 @@ def test_a_process_trains_with_the_trainer_of_its_settings(line, trial):
 def test_the_parent_of_trial_processes_need_not_import_tensorflow():
     with start(IMPORT) as process:
         assert process.stdout.read().split() == [b"False", b"False"]
+
+
+def test_the_process_that_forks_them_has_keras_and_no_thread_of_onnx_runtime():
+    with start(PRELOAD) as process:
+        assert process.stdout.read().split() == [b"True", b"False"]

@@ -294,6 +294,7 @@ class JobSpecSchema(ma.Schema):
 
 # What documents mean that were stored before there were these fields.
 _BEFORE: Mapping[str, Any] = {"ensemble": 1, "refit": False}
+_MAX_KEPT = 64 * 1024  # characters of a document whose spec is kept in memory
 _SCHEMA = JobSpecSchema()  # making one takes as long as loading a document by it
 
 
@@ -327,15 +328,16 @@ def load_spec(document: Any, what: str) -> JobSpec:
         raise Unreadable(what, {"schema_version": [known]})
     if "strategy" in fields:
         fields["strategy"] = without_retired(fields["strategy"])
+    text = json.dumps({**_BEFORE, **fields})
     try:
-        return _load(json.dumps({**_BEFORE, **fields}))
+        return _load(text) if len(text) <= _MAX_KEPT else _load.__wrapped__(text)
     except ma.ValidationError as error:
         raise Unreadable(what, flatten(error.messages)) from None
     except Invalid as error:
         raise Unreadable(what, error.errors) from None
 
 
-@lru_cache(512)
+@lru_cache(2048)
 def _load(fields: str) -> JobSpec:
     """Read the fields of a document, which takes milliseconds: lists are asked for every second."""
     spec: JobSpec = _SCHEMA.load(json.loads(fields))

@@ -139,21 +139,25 @@ Scored = TypeVar("Scored", Trial, Outcome)
 
 def best_trial(connection: Connection, job: Job) -> Trial | None:
     """Return the best trial of a job; None while none has a score and keeps the constraints."""
-    return best_trials(connection, [job]).get(job.id)
+    fronts = {job.id: front_numbers(connection, job)} if job.spec.other_objectives else {}
+    return best_trials(connection, [job], fronts).get(job.id)
 
 
-def best_trials(connection: Connection, found: Sequence[Job]) -> dict[str, Trial]:
+def best_trials(
+    connection: Connection, found: Sequence[Job], fronts: Mapping[str, Sequence[int]]
+) -> dict[str, Trial]:
     """Return the best trial of each job that has one, in a few queries for all of them.
 
-    Raises Unreadable for a job whose request cannot be read.
+    `fronts` has those of jobs with several objectives. Raises Unreadable for a job whose request
+    cannot be read.
     """
     places: list[tuple[str, int]] = []
     alike: dict[tuple[Objective, bool], list[str]] = {}
     for job in found:
         if not job.spec.other_objectives:
             alike.setdefault((job.spec.objective, job.spec.runs > 1), []).append(job.id)
-        elif numbers := front_numbers(connection, job):
-            places.append((job.id, numbers[0]))
+        elif front := fronts.get(job.id):
+            places.append((job.id, front[0]))
     for (objective, has_runs), left in alike.items():
         # A trial that was stopped has fewer runs, where there are several.
         for states in [[state] for state in SCORED] if has_runs else [SCORED]:

@@ -20,6 +20,7 @@ from models.serving.imports.outputs import (
     Answer,
     named_classes,
     read_answer,
+    told,
     unzip,
     write_answer,
 )
@@ -43,6 +44,8 @@ def import_graph(content: bytes, wanted: Wanted, model: str) -> tuple[bytes, Doc
     unzip(graph.graph)
     answer = read_answer(graph.graph, classes, wanted)
     signature = _signature(inputs, answer, wanted)
+    if answer.task is Task.BINARY and not wanted.classes:
+        signature |= _rule(graph, answer)
     width = _width(_joined(graph, Front(inputs), answer, None), signature, answer)
     wrapped = _joined(graph, Front(inputs), answer, width).SerializeToString()
     found = describe(wrapped, signature, model)
@@ -66,6 +69,15 @@ def _signature(inputs: list[GraphInput], answer: Answer, wanted: Wanted) -> Docu
     if wanted.target in {column["name"] for column in columns}:
         raise Invalid.at("request.target", f"{wanted.target!r} is a column of the graph.")
     return signature
+
+
+def _rule(graph: onnx.ModelProto, answer: Answer) -> Document:
+    """Return how a version's own graph says that its probabilities become a label."""
+    threshold, positive = told(graph, "threshold"), told(graph, "positive_class")
+    if positive not in answer.classes:
+        return {}
+    is_share = isinstance(threshold, float) and 0 < threshold < 1
+    return {"threshold": threshold if is_share else None, "positive_class": positive}
 
 
 def _example(column: Document) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,9 +98,10 @@ def named_classes(model: onnx.ModelProto) -> list[Any] | None:
 
     They are those in the metadata of a version's own graph, or else of a classifier or a `ZipMap`.
     """
-    for entry in model.metadata_props:
-        if model.producer_name == PRODUCER and entry.key == "classes":
-            return _listed_labels(entry.value)
+    if model.producer_name == PRODUCER:
+        labels = told(model, "classes")
+        is_list = isinstance(labels, list) and all(isinstance(each, str | int) for each in labels)
+        return labels if is_list else None
     found: list[list[Any]] = []
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -110,13 +112,14 @@ def named_classes(model: onnx.ModelProto) -> list[Any] | None:
     return found[-1] if found else None
 
 
-def _listed_labels(text: str) -> list[Any] | None:
-    try:
-        labels = json.loads(text)
-    except ValueError:
-        return None
-    is_list = isinstance(labels, list) and all(isinstance(each, str | int) for each in labels)
-    return labels if is_list else None
+def told(model: onnx.ModelProto, name: str) -> Any:
+    """Return what the metadata of a version's own graph says of `name`; None for nothing."""
+    if model.producer_name == PRODUCER:
+        for entry in model.metadata_props:
+            if entry.key == name:
+                with suppress(ValueError, RecursionError):
+                    return json.loads(entry.value)
+    return None
 
 
 def write_answer(front: Front, answer: Answer, width: int) -> Any:

@@ -147,7 +147,7 @@ class Deployment:
         self.disk.unmount()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self._temporary, ignore_errors=True)
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
     def temporary_files(self, only_of_dead: bool = False) -> list[str]:
         """Return what lies in the temporary folders, or what killed processes left there."""
