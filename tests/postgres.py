@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -45,11 +44,14 @@ class PostgresServer:
         installed = _installed()
         self._programs = installed / _PROGRAMS
         self._folder = Path(tempfile.mkdtemp(prefix="luthier-postgres-"))
-        self._account: dict[str, Any] = {}
+        # What begins a command of the account. `subprocess` changes users after a fork, in which
+        # gRPC, if a test of this process has used it, starts threads that fail.
+        self._as_account: list[str] = []
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
-            self._account = {"user": nobody.pw_uid, "group": nobody.pw_gid}
-            shutil.chown(self._folder, **self._account)
+            ids = (f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+            self._as_account = ["setpriv", *ids, "--"]
+            shutil.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
             if not self._can_be_run():
                 for part in (str(Path(_PROGRAMS).parent), f"{_PACKAGE}.libs"):
                     shutil.copytree(installed / part, self._folder / part, symlinks=True)
@@ -63,10 +65,6 @@ class PostgresServer:
     def url(self, database: str) -> str:
         """Where a database of this server is reached."""
         return f"postgresql://luthier@{self._host}:{self._port}/{database}"
-
-    @property
-    def _as_account(self) -> dict[str, Any]:
-        return {**self._account, "extra_groups": []} if self._account else {}
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -112,27 +110,19 @@ class PostgresServer:
 
     def _can_be_run(self) -> bool:
         """Whether its account may start the programs where they are."""
-        try:
-            command = [str(self._programs / "postgres"), "--version"]
-            return not subprocess.run(command, capture_output=True, **self._as_account).returncode
-        except PermissionError:
-            return False
+        command = [*self._as_account, str(self._programs / "postgres"), "--version"]
+        return not subprocess.run(command, capture_output=True).returncode
 
     def _control(self, command: str, *arguments: str) -> None:
         """Run a command of `pg_ctl`, however long a busy machine takes."""
         self._run("pg_ctl", command, "-w", "-s", "-t", str(int(PATIENCE)), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._programs / program), "-D", str(self._data), *arguments]
+        command = [*self._as_account, str(self._programs / program), "-D", str(self._data)]
         # The server inherits the output of pg_ctl: a pipe would stay open as long as it runs.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(
-                command,
-                stdout=output,
-                stderr=output,
-                cwd=self._folder,
-                check=False,
-                **self._as_account,
+                [*command, *arguments], stdout=output, stderr=output, cwd=self._folder, check=False
             )
             output.seek(0)
             assert done.returncode == 0, output.read().decode()
