@@ -53,6 +53,8 @@ def start(contestant: Contestant, folder: Path, peers: str) -> Iterator[Server]:
     port = free_port()
     command = contestant.command(port, own)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LUTHIER_")}
+    # MLflow starts uvicorn by its name.
+    environment["PATH"] = os.pathsep.join([str(Path(peers).parent.absolute()), os.environ["PATH"]])
     environment |= {"LUTHIER_BIND": f"{_HOST}:{port}"} | contestant.environment
     with (own / "log").open("wb") as log:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Processes that are forked from one that has imported what they need."""
+"""How the processes of an executor start: forked from one that has imported what they need."""
 
 import atexit
 import multiprocessing
@@ -14,25 +14,25 @@ _MAX_FOLDER = 107 - len("/listener-12345678")  # bytes; Linux allows 107 for a s
 
 
 @cache
-def forking(preload: str) -> tuple[BaseContext, *tuple[str, ...]]:
-    """Return a context that forks from a process that has imported the module `preload`.
+def forking(preload: str | None) -> tuple[BaseContext, tuple[str, ...]]:
+    """Return a context that forks from a process that has imported `preload`, and its folders.
 
-    The present process has one such fork server, so all should name the same module.
-
-    With it comes the folder of that process's socket, which is removed with the present process;
-    if this is killed, whoever notices should remove the folder. Where the name of a socket would be
-    too long, and where the system is not Linux, the context spawns, and there is no folder.
+    The present process has one such fork server, so all callers should name the same module. The
+    folder is that of the server's socket. It is removed when the present process ends; if that is
+    killed, whoever notices should remove the folder. Without a module, on other systems than Linux,
+    and where the name of the socket would be too long, the context spawns, and there is no folder.
     """
-    if sys.platform != "linux":
-        return (multiprocessing.get_context("spawn"),)
+    spawning = multiprocessing.get_context("spawn"), ()
+    if preload is None or sys.platform != "linux":
+        return spawning
     stack = ExitStack()
     folder = str(stack.enter_context(owned_folder("forks")))
     if len(os.fsencode(folder)) > _MAX_FOLDER:
         stack.close()
-        return (multiprocessing.get_context("spawn"),)
+        return spawning
     atexit.register(stack.close)
     # `multiprocessing` would make a folder that nobody removes after a kill.
     multiprocessing.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
-    return context, folder
+    return context, (folder,)

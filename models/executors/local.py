@@ -18,7 +18,6 @@ from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +29,6 @@ from models.executors.forking import forking
 from models.folders import owned_folder, remove_if_unlocked
 
 OUT_OF_MEMORY_EXIT = 86
-_NOT_STARTED = (BrokenProcessPool, EOFError, OSError)  # such as a fork server that has died
 _WATCH_SECONDS = 0.2
 REPORT_SECONDS = 0.2  # minimum time between two batches of one task
 STOP_SECONDS = 0.05  # minimum time between two checks of a task whether it should stop
@@ -179,7 +177,7 @@ class LocalExecutor:
         self._stack = ExitStack()  # of what is closed at the end
         self.folder = str(self._stack.enter_context(owned_folder("tasks")))  # of its processes
         self._tasks = itertools.count()
-        self._context, *folders = forking(preload) if preload else (get_context("spawn"),)
+        self._context, folders = forking(preload)
         self._initargs = (memory_limit, [self.folder, *folders], prepare)
         self._lifetime = _Lifetime(growth_limit)
         self._lock = threading.RLock()  # of the pool and what is submitted to it
@@ -196,7 +194,7 @@ class LocalExecutor:
         with self._lock:
             try:
                 inner = self._schedule([channel, function, payload])
-            except _NOT_STARTED as error:
+            except BrokenProcessPool as error:  # such as of a fork server that has died
                 inner = Future()
                 inner.set_exception(TaskLost(f"No process for it could be started: {error!r}"))
             outer: _LinkedFuture[Result] = _LinkedFuture(inner, Listener(channel), timeout)
@@ -209,7 +207,7 @@ class LocalExecutor:
             self._replace_broken_pool()
             try:
                 return self._pool.schedule(run_task, args=task)
-            except _NOT_STARTED:
+            except BrokenProcessPool:
                 raise
             except RuntimeError:
                 if self._is_active() or self._is_closed.is_set():  # else it broke just now
@@ -219,7 +217,7 @@ class LocalExecutor:
         """Return whether the pool takes tasks; a new one starts its processes first."""
         try:
             return self._pool.active
-        except _NOT_STARTED:
+        except BrokenProcessPool:
             return False
 
     def _settle(self, done: "Future[Result]", outer: "_LinkedFuture[Result]") -> None:

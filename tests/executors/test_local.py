@@ -99,7 +99,7 @@ def test_processes_end_when_their_parent_is_killed(short_folder: Path, preload: 
 
 
 def test_a_killed_fork_server_is_replaced_and_leaves_no_process(tmp_path: Path) -> None:
-    if len(forking(tasks.__name__)) == 1:
+    if not forking(tasks.__name__)[1]:
         pytest.skip("the path of the temporary files is too long for a socket")
     executor = LocalExecutor(1, 2**30, preload=tasks.__name__)
     try:
@@ -118,10 +118,12 @@ def test_a_killed_fork_server_is_replaced_and_leaves_no_process(tmp_path: Path) 
 
 
 def test_a_task_is_lost_where_the_fork_server_dies(short_folder: Path) -> None:
-    """A new process of Python, as this one may have a fork server already."""
-    command = [sys.executable, "-m", "tests.executors.parent", str(short_folder)]
+    """In a process of its own, as this one may have a fork server already."""
+    (short_folder / "dying.py").write_text("import os\nos._exit(1)\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(short_folder), *sys.path])}
+    command = [sys.executable, "-m", "tests.executors.parent", str(short_folder), "dying"]
     ended = subprocess.run(
-        [*command, "tests.executors.dying"], capture_output=True, text=True, timeout=PATIENCE
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     assert "TaskLost: No process for it could be started" in ended.stderr
     assert ended.returncode == 1
@@ -133,8 +135,8 @@ def test_a_socket_whose_name_would_be_too_long_is_not_made(
     long = tmp_path / ("x" * 100)
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
-    context, *folders = forking("a.module.that.is.not.imported")
-    assert (context.get_start_method(), folders) == ("spawn", [])
+    context, folders = forking("a.module.that.is.not.imported")
+    assert (context.get_start_method(), folders) == ("spawn", ())
     assert not list(long.iterdir())
 
 

@@ -98,10 +98,9 @@ def named_classes(model: onnx.ModelProto) -> list[Any] | None:
 
     They are those in the metadata of a version's own graph, or else of a classifier or a `ZipMap`.
     """
-    if model.producer_name == PRODUCER:
-        labels = told(model, "classes")
-        is_list = isinstance(labels, list) and all(isinstance(each, str | int) for each in labels)
-        return labels if is_list else None
+    labels = told(model, "classes")
+    if isinstance(labels, list) and all(isinstance(each, str | int) for each in labels):
+        return labels
     found: list[list[Any]] = []
     for node in model.graph.node:
         for attribute in node.attribute:

@@ -6,7 +6,7 @@ const MAX_AXES = 9;
 const WIDE = 30; // ratio of the ends from which a positive axis is logarithmic
 const FEW = 6; // distinct numbers up to which an axis names each of them
 const NOT_USED = "not used";
-const MAX_REDRAWN = 300; // lines up to which they follow a brush as it moves, not only once it is let go
+const MAX_REDRAWN = 300; // lines; more are redrawn only when a brush is let go
 
 /** Values with one entry for each layer in place of a list: `units 1`, `units 2`, … */
 const flat = (values) =>
