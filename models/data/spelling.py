@@ -46,6 +46,11 @@ class Spelling:
         values = {
             field.name: document[field.name] for field in fields(cls) if field.name in document
         }
+        default = cls()
+        for name, value in values.items():
+            known = getattr(default, name)
+            if isinstance(known, str | bool) and type(value) is not type(known):
+                raise TypeError(f"{name}: Must be {_KINDS[type(known)]}.")
         for name in ("words", "missing"):
             if values.get(name) is not None:
                 values[name] = tuple(map(str, values[name]))
@@ -54,4 +59,5 @@ class Spelling:
         return cls(**values)
 
 
+_KINDS: Mapping[type, str] = {str: "a text", bool: "true or false"}
 PLAIN = Spelling()

@@ -14,7 +14,7 @@ from models.data.preparation.tasks import Task
 from models.networks import families
 from models.networks.inputs import Inputs
 from models.networks.outputs import Outputs
-from models.registry.onnx.model import OnnxAnswers, merge
+from models.registry.onnx.model import OnnxAnswers, merge, preprocess
 from models.registry.onnx.network import network_graph
 from models.space.drawing import Values
 from models.space.hyperparameters import HYPERPARAMETERS
@@ -175,3 +175,21 @@ def test_the_file_says_what_it_needs(houses: Dataset) -> None:
         "sold": ("tensor(double)", ["rows"]),
         "survey": ("tensor(double)", ["rows"]),
     }
+
+
+def test_texts_of_each_encoding_are_read_by_their_own_weights() -> None:
+    """Folds fit texts to different rows, so their weights differ."""
+    halves = np.arange(0, 30), np.arange(30, 60)
+    reviews = [{"review": ["good", "bad"][n % 2] + f" {n}", "n": n} for n in range(60)]
+    dataset = from_records(reviews, {"review": "text"})
+    target = np.array([(n % 2) * (1 if n < 30 else -1) for n in range(60)], np.float32)
+    found = [
+        Preprocessor.fit_transform(dataset, half, ("review", "n"), target[half], 0)[0]
+        for half in halves
+    ]
+    session = onnxruntime.InferenceSession(preprocess(found).SerializeToString())
+    feed = {"review": dataset.values["review"], "n": dataset.values["n"].astype(float)}
+    answers = session.run(None, feed)
+    assert np.abs(answers[0] - answers[1]).max() > 0.5
+    for each, answer in zip(found, answers, strict=True):
+        np.testing.assert_allclose(answer, each.transform(dataset, np.arange(60)), atol=1e-5)

@@ -21,14 +21,17 @@ from models.data.dataset import Dataset
 from models.data.formats.reading import from_arrays
 from models.registry.building import build_version
 from models.registry.export import Candidate, ExportSpec
-from models.serving.engine import Prediction, PredictionEngine
+from models.serving.engine import LoadedVersion, Prediction, PredictionEngine
+from models.serving.imports.graph import import_graph
+from models.serving.imports.inputs import Wanted
+from models.serving.signature import Signature
 from models.store.artifacts import Artifacts
 from tests.files import from_records
 from tests.registry.conftest import FEATURES, house_records
 from tests.registry.stored import stored
 
 Tune = Callable[..., ExportSpec]
-KINDS = ("regression", "classes", "image", "ensemble", "single", "text")
+KINDS = ("regression", "classes", "image", "ensemble", "single", "text", "texts")
 RECIPES = Path(__file__).with_name("recipes.py")
 
 
@@ -98,13 +101,23 @@ def specs(houses: Dataset, tune: Tune) -> dict[str, ExportSpec]:
     embedded = {"numeric_encoding": "periodic", "category_encoding": "embedding", "frequencies": 4}
     embedded |= {"frequency_scale": 0.1, "numeric_embedding_size": 4}
     embedded |= {"category_embedding_size": 2}
+    texts = from_records(reviews, {"review": "text"})
+    plain, ranked = (
+        tune(texts, "y", values={"numeric_encoding": e}) for e in ("standard", "quantile")
+    )
     return {
         "regression": tune(houses, "price", FEATURES, values={"members": 4}),
         "classes": replace(tune(houses, "liked", FEATURES, values=embedded), threshold=0.3),
         "image": tune(from_arrays(pixels, np.arange(60) % 3), "y"),
         "ensemble": replace(first, others=(other,), picks=4, refit=True),
         "single": tune(houses, "price", ("area",)),
-        "text": tune(from_records(reviews, {"review": "text"}), "y"),
+        "text": tune(texts, "y"),
+        "texts": replace(
+            plain,
+            others=(Candidate(replace(ranked.trial, number=4), ranked.result),),
+            picks=2,
+            refit=True,
+        ),
     }
 
 
@@ -131,7 +144,7 @@ def _rows(kind: str, signature: dict[str, Any]) -> list[dict[str, Any]]:
     if kind == "image":
         pixels = np.random.default_rng(1).integers(0, 256, (5, 4, 4)).tolist()
         return [{"x": image} for image in pixels]
-    if kind == "text":
+    if kind.startswith("text"):
         texts = ("good", "never seen ünïcode", "very bad " * 40, None)
         return [{"review": text, "n": 3} for text in texts]
     return [{name: row[name] for name in names} for row in house_records()[:30]]
@@ -157,6 +170,22 @@ def test_a_graph_explains_itself(made: dict[str, Made], kind: str) -> None:
     assert [column["name"] for column in told["columns"]] == names
     assert told["target"] == signature["target"]
     assert told["threshold"] == signature.get("threshold")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_imported_graph_is_the_same_version(made: dict[str, Made], kind: str) -> None:
+    """It takes the same rows, dates and texts included, and answers the same."""
+    version = made[kind]
+    content = (version.folder / "model.onnx").read_bytes()
+    graph, signature, _ = import_graph(content, Wanted(), "m")
+    for name in ("task", "target", "classes", "columns", "threshold", "positive_class"):
+        assert signature.get(name) == version.signature.get(name), name
+    session = onnxruntime.InferenceSession(graph)
+    is_flat = all(len(item.shape) == 1 for item in session.get_inputs())
+    again = LoadedVersion("m", 1, Signature.from_json(signature), session, is_flat=is_flat)
+    found = again.predict(version.rows)
+    assert found.predictions == version.expected.predictions
+    assert found.probabilities == version.expected.probabilities
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,6 @@
 """Graphs of others as versions: what is understood of them, and what is refused."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -183,3 +184,62 @@ def test_the_graph_of_a_version_keeps_what_was_said_of_it() -> None:
     assert signature["columns"][1] == {"name": "x2", "type": "number", "description": "Rooms."}
     assert "Rooms." in page
     assert "model.keras" not in page
+
+
+def own_graph(**told: Any) -> bytes:
+    """The graph of a version that takes the numbers `x1` and `x2`, with this in its metadata."""
+    made, _, _ = import_graph(graphs.linear(2), Wanted(target="price"), "m")
+    graph = onnx.load_model_from_string(made)
+    known = {entry.key: entry.value for entry in graph.metadata_props}
+    helper.set_model_props(graph, known | {name: json.dumps(each) for name, each in told.items()})
+    return graph.SerializeToString()
+
+
+def test_the_columns_of_a_version_are_those_of_its_metadata() -> None:
+    columns: list[dict[str, Any]] = [
+        {"name": "Sold on", "input": "x1", "type": "datetime", "spelling": {"dates": "%d.%m.%Y"}},
+        {"name": "Garden", "input": "x2", "type": "boolean", "description": "A green one."},
+    ]
+    _, signature, _ = import_graph(own_graph(columns=columns), Wanted(), "m")
+    told = [{name: each[name] for name in each if name != "input"} for each in columns]
+    assert signature["columns"] == told
+    assert signature["target"] == "price"
+    rows = [{"Sold on": "01.02.2003", "Garden": True}]
+    assert len(answers(own_graph(columns=columns), rows).predictions) == 1
+
+
+_FIRST = {"name": "a", "input": "x1", "type": "number"}
+_SECOND = {"name": "b", "input": "x2", "type": "number"}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        None,
+        {},
+        [],
+        [_FIRST],
+        [_FIRST, 7],
+        [_FIRST, _FIRST],
+        [_FIRST, _SECOND | {"name": "a"}],
+        [_FIRST, _SECOND | {"name": " b"}],
+        [_FIRST, _SECOND | {"name": ""}],
+        [_FIRST, _SECOND | {"input": "x9"}],
+        [_FIRST, _SECOND | {"type": "category"}],
+        [_FIRST, _SECOND | {"type": "ignored"}],
+        [_FIRST, _SECOND | {"spelling": {"decimal": 5}}],
+        [_FIRST, _SECOND | {"spelling": {"words": 5}}],
+    ],
+    ids=lambda columns: json.dumps(columns)[-60:],
+)
+def test_columns_that_do_not_fit_are_not_taken(columns: Any) -> None:
+    _, signature, _ = import_graph(own_graph(columns=columns), Wanted(), "m")
+    assert [column["name"] for column in signature["columns"]] == ["x1", "x2"]
+
+
+@pytest.mark.parametrize("target", [None, 7, "", " price", "x1"])
+def test_a_target_that_is_none_is_not_taken(target: Any) -> None:
+    _, signature, _ = import_graph(own_graph(target=target), Wanted(), "m")
+    assert signature["target"] == "target"
+    _, signature, _ = import_graph(own_graph(target=target), Wanted(target="value"), "m")
+    assert signature["target"] == "value"

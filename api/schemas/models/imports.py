@@ -25,7 +25,13 @@ class ImportRequestSchema(ma.Schema):
     """What a graph does not say of itself; everything is optional."""
 
     task = ma.fields.String(validate=OneOf(list(Task)))
-    target = _text(metadata=described("The name of what it predicts.", example="price"))
+    target = _text(
+        metadata=described(
+            "The name of what it predicts; by default that in the metadata of a version's own graph, or"
+            " `target`.",
+            example="price",
+        )
+    )
     classes = ma.fields.List(
         ma.fields.Raw(validate=_check_label),
         validate=Length(2, MAX_CLASSES),

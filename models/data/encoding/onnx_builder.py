@@ -93,3 +93,32 @@ class Graph:
     ) -> GraphProto:
         """Return the nodes as the body of a loop; `known` are types that ONNX cannot infer."""
         return helper.make_graph(self.nodes, "row", inputs, outputs, value_info=known)
+
+
+def prefixed(model: ModelProto, prefix: str) -> ModelProto:
+    """Return a copy in which all names of values and nodes begin with `prefix`.
+
+    Unlike `onnx.compose.add_prefix`, it includes what the body of a loop takes from the graph
+    around it.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    _add_prefix(copy.graph, prefix)
+    return copy
+
+
+def _add_prefix(graph: GraphProto, prefix: str) -> None:
+    named: list[Any] = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for tensor in graph.sparse_initializer:
+        named += [tensor.values, tensor.indices]
+    for value in named:
+        value.name = prefix + value.name
+    for annotation in graph.quantization_annotation:
+        annotation.tensor_name = prefix + annotation.tensor_name
+    for node in graph.node:
+        node.name = node.name and prefix + node.name  # "": none
+        for names in (node.input, node.output):
+            names[:] = [name and prefix + name for name in names]
+        for attribute in node.attribute:
+            for body in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                _add_prefix(body, prefix)

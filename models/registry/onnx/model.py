@@ -14,6 +14,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from models.data.columns import ColumnType
 from models.data.dataset import Dataset
 from models.data.encoding.features import input_name
+from models.data.encoding.onnx_builder import prefixed
 from models.data.encoding.onnx_graph import preprocessing_graph
 from models.data.encoding.preprocessing import Preprocessor, TargetEncoder
 from models.data.preparation.tasks import Task
@@ -49,7 +50,7 @@ def merge(
     names = [_NETWORK + value.name for value in second.graph.input]
     merged = compose.merge_models(
         first,
-        compose.add_prefix(second, _NETWORK),
+        prefixed(second, _NETWORK),
         io_map=list(zip((value.name for value in first.graph.output), names, strict=True)),
         producer_name="luthier",
         producer_version="",
@@ -119,7 +120,7 @@ def preprocess(preprocessors: Sequence[Preprocessor]) -> onnx.ModelProto:
     known = {value.name for value in first.graph.input}
     for number, other in enumerate(others, 2):
         prefix = f"encoding_{number}/"
-        graph = compose.add_prefix(other, prefix).graph
+        graph = prefixed(other, prefix).graph
         for value, renamed in zip(other.graph.input, graph.input, strict=True):
             if value.name not in known:
                 known.add(value.name)

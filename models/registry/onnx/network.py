@@ -12,9 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
-from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET
+from models.data.encoding.onnx_builder import IR_VERSION, ML_OPSET, OPSET, prefixed
 from models.networks import members
 from models.networks.averaging import Averaged, members_of
 
@@ -42,7 +42,7 @@ def _average(network: keras.Model, members: Sequence[Averaged]) -> onnx.ModelPro
     terms = []
     for number, member in enumerate(members, 1):
         prefix = f"member_{number}/"
-        graph = compose.add_prefix(network_graph(member.network), prefix).graph
+        graph = prefixed(network_graph(member.network), prefix).graph
         source, target = graph.input[0].name, graph.output[0].name
         features = network.inputs[member.place].name
         factor = numpy_helper.from_array(np.array(member.weight, np.float32), f"{prefix}factor")

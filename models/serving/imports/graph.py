@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import compose, helper
+from onnx import helper
 
 from models.data.columns import ColumnType
+from models.data.encoding.onnx_builder import prefixed
 from models.data.preparation.tasks import Task
 from models.errors import Invalid
 from models.registry.documents import Document
@@ -16,11 +17,11 @@ from models.registry.onnx.interface import describe
 from models.registry.readme.readme import write_readme
 from models.serving.engine import LoadedVersion, session_options
 from models.serving.imports.inputs import INNER, Front, GraphInput, Wanted, read_inputs
+from models.serving.imports.metadata import told_columns, told_rule, told_target
 from models.serving.imports.outputs import (
     Answer,
     named_classes,
     read_answer,
-    told,
     unzip,
     write_answer,
 )
@@ -39,13 +40,11 @@ def import_graph(content: bytes, wanted: Wanted, model: str) -> tuple[bytes, Doc
     `file` or `request.…`, for a graph that is no table's predictor, or that fails.
     """
     graph = read_graph(content)
-    inputs = read_inputs(graph.graph, wanted)
+    inputs = read_inputs(graph.graph, wanted, told_columns(graph))
     classes = named_classes(graph)
     unzip(graph.graph)
     answer = read_answer(graph.graph, classes, wanted)
-    signature = _signature(inputs, answer, wanted)
-    if answer.task is Task.BINARY and not wanted.classes:
-        signature |= _rule(graph, answer)
+    signature = _signature(graph, inputs, answer, wanted)
     width = _width(_joined(graph, Front(inputs), answer, None), signature, answer)
     wrapped = _joined(graph, Front(inputs), answer, width).SerializeToString()
     found = describe(wrapped, signature, model)
@@ -54,11 +53,14 @@ def import_graph(content: bytes, wanted: Wanted, model: str) -> tuple[bytes, Doc
     return found, signature, page
 
 
-def _signature(inputs: list[GraphInput], answer: Answer, wanted: Wanted) -> Document:
+def _signature(
+    graph: onnx.ModelProto, inputs: list[GraphInput], answer: Answer, wanted: Wanted
+) -> Document:
     columns = [column for each in inputs for column in each.columns]
+    target = wanted.target or told_target(graph, columns)
     signature: Document = {
         "task": answer.task.value,
-        "target": wanted.target,
+        "target": target,
         "columns": columns,
         "classes": list(answer.classes) or None,
         "sample": wanted.sample or {column["name"]: _example(column) for column in columns},
@@ -66,26 +68,21 @@ def _signature(inputs: list[GraphInput], answer: Answer, wanted: Wanted) -> Docu
     }
     if answer.task is Task.BINARY:
         signature |= {"threshold": None, "positive_class": answer.classes[1]}
-    if wanted.target in {column["name"] for column in columns}:
-        raise Invalid.at("request.target", f"{wanted.target!r} is a column of the graph.")
+        if not wanted.classes:
+            signature |= told_rule(graph, answer.classes)
+    if target in {column["name"] for column in columns}:
+        raise Invalid.at("request.target", f"{target!r} is a column of the graph.")
     return signature
-
-
-def _rule(graph: onnx.ModelProto, answer: Answer) -> Document:
-    """Return how a version's own graph says that its probabilities become a label."""
-    threshold, positive = told(graph, "threshold"), told(graph, "positive_class")
-    if positive not in answer.classes:
-        return {}
-    is_share = isinstance(threshold, float) and 0 < threshold < 1
-    return {"threshold": threshold if is_share else None, "positive_class": positive}
 
 
 def _example(column: Document) -> Any:
     match column["type"]:
         case ColumnType.IMAGE:
             return np.zeros(column["shape"]).tolist()
-        case ColumnType.CATEGORY:
-            return "a"
+        case ColumnType.CATEGORY | ColumnType.TEXT:
+            return next(iter(column.get("categories", ())), "a")
+        case ColumnType.DATETIME:
+            return "2000-01-01"
         case ColumnType.BOOLEAN:
             return False
     return 0
@@ -98,7 +95,7 @@ def _joined(
 
     Without a width the output is that of the graph itself.
     """
-    inner = compose.add_prefix(graph, INNER)
+    inner = prefixed(graph, INNER)
     output = next(value for value in inner.graph.output if value.name == INNER + answer.name)
     before = list(front.nodes)
     if width is not None:

@@ -1,6 +1,6 @@
 """The inputs of an imported graph as columns, and the nodes that turn columns into them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ class Wanted:
     """What whoever imports a graph says of it; None for what the graph is to say itself."""
 
     task: str | None = None
-    target: str = "target"
+    target: str | None = None
     classes: Sequence[ClassLabel] | None = None
     columns: Sequence[str] | None = None  # of a matrix
     output: str | None = None  # the name of the one that answers
@@ -47,13 +47,18 @@ class GraphInput:
     is_matrix: bool = False
 
 
-def read_inputs(graph: onnx.GraphProto, wanted: Wanted) -> list[GraphInput]:
-    """Return the inputs of a graph; raises Invalid for one that is no table's columns."""
+def read_inputs(
+    graph: onnx.GraphProto, wanted: Wanted, known: Mapping[str, Document]
+) -> list[GraphInput]:
+    """Return the inputs of a graph; raises Invalid for one that is no table's columns.
+
+    `known` are the columns of inputs that need no guess.
+    """
     given = {tensor.name for tensor in graph.initializer}
     values = [value for value in graph.input if value.name not in given]
     if not values:
         raise Invalid.at("file", "It has no inputs.")
-    inputs = [_input(value, wanted, is_only=len(values) == 1) for value in values]
+    inputs = [_input(value, wanted, known, is_only=len(values) == 1) for value in values]
     if wanted.columns is not None and not inputs[0].is_matrix:
         raise Invalid.at("request.columns", "Only the columns of one matrix are named.")
     names = [column["name"] for each in inputs for column in each.columns]
@@ -63,13 +68,18 @@ def read_inputs(graph: onnx.GraphProto, wanted: Wanted) -> list[GraphInput]:
     return inputs
 
 
-def _input(value: onnx.ValueInfoProto, wanted: Wanted, is_only: bool) -> GraphInput:
+def _input(
+    value: onnx.ValueInfoProto, wanted: Wanted, known: Mapping[str, Document], is_only: bool
+) -> GraphInput:
     tensor = value.type.tensor_type
     element, sides = tensor.elem_type, [side.dim_value or None for side in tensor.shape.dim]
     if not value.type.HasField("tensor_type") or not sides:
         raise _refused(value.name, "is no tensor with a row for each row of a table")
     if sides[0] is not None:
         raise _refused(value.name, f"takes exactly {sides[0]} rows; export it for any number")
+    if value.name in known:
+        column = _described(known[value.name], wanted)
+        return GraphInput(value.name, element, len(sides), (column,))
     if len(sides) in (3, 4) and is_only and None not in sides[1:] and element == TensorProto.FLOAT:
         image = _column(value.name, ColumnType.IMAGE, wanted) | {"shape": sides[1:]}
         return GraphInput(value.name, element, len(sides), (image,))
@@ -101,8 +111,11 @@ def _column(name: str, kind: ColumnType, wanted: Wanted) -> Document:
         raise _refused(name, "has a name that no column of a table can have")
     if name.startswith(_TAKEN):
         raise _refused(name, f"begins with one of {', '.join(_TAKEN)}, as names of the version do")
-    column: Document = {"name": name, "type": kind.value}
-    described = (wanted.descriptions or {}).get(name)
+    return _described({"name": name, "type": kind.value}, wanted)
+
+
+def _described(column: Document, wanted: Wanted) -> Document:
+    described = (wanted.descriptions or {}).get(column["name"])
     return column if described is None else column | {"description": described}
 
 
@@ -164,7 +177,7 @@ class Front:
 
     def _cells(self, column: Document, element: int) -> str:
         """Return the name of a column's cells, [rows], in the type of the imported graph."""
-        is_text = column["type"] == ColumnType.CATEGORY
+        is_text = element == TensorProto.STRING
         raw = self._declare(
             column["name"],
             TensorProto.STRING if is_text else TensorProto.DOUBLE,

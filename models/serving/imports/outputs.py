@@ -1,8 +1,6 @@
 """The output of an imported graph that answers, and the nodes that make it a version's answer."""
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +10,9 @@ from onnx import TensorProto, helper
 
 from models.data.preparation.tasks import ClassLabel, Task
 from models.errors import Invalid
-from models.registry.onnx.interface import PREDICTION, PROBABILITIES, PRODUCER
+from models.registry.onnx.interface import PREDICTION, PROBABILITIES
 from models.serving.imports.inputs import INNER, Front, Wanted
+from models.serving.imports.metadata import told
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 _NUMBERS = (*_FLOATS, TensorProto.INT64, TensorProto.INT32)
@@ -109,16 +108,6 @@ def named_classes(model: onnx.ModelProto) -> list[Any] | None:
                 if labels:
                     found.append(labels)
     return found[-1] if found else None
-
-
-def told(model: onnx.ModelProto, name: str) -> Any:
-    """Return what the metadata of a version's own graph says of `name`; None for nothing."""
-    if model.producer_name == PRODUCER:
-        for entry in model.metadata_props:
-            if entry.key == name:
-                with suppress(ValueError, RecursionError):
-                    return json.loads(entry.value)
-    return None
 
 
 def write_answer(front: Front, answer: Answer, width: int) -> Any:
