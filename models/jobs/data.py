@@ -54,7 +54,12 @@ class Data:
     labels: Sequence[str] = ()  # of the classes, by `label_name`
     rarer: str | None = None  # the one of two classes with fewer rows
     warnings: tuple[DataWarning, ...] = ()
-    has_image: bool = False  # as its only feature
+    types: frozenset[str] = frozenset({ColumnType.NUMBER})  # of the features
+
+    @property
+    def has_image(self) -> bool:
+        """Whether an image is its only feature."""
+        return ColumnType.IMAGE in self.types
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -86,7 +91,7 @@ def resolve_data(library: DatasetLibrary, request: JobSpec) -> Data:
             evaluation.training_rows(builtin.rows),
             labels,
             label_name(builtin.rarer),
-            has_image=builtin.is_image,
+            types=frozenset({ColumnType.IMAGE if builtin.is_image else ColumnType.NUMBER}),
         )
     if isinstance(request.dataset, str):
         record = library.catalog.get(request.dataset)
@@ -123,9 +128,8 @@ def _resolve_stored(
         time=evaluation.time,
         exclude=request.exclude or (),
     )
-    kinds = {dataset.column(name).type for name in features}
-    has_image = ColumnType.IMAGE in kinds
-    check_network(request.network, has_image)
+    types = frozenset(dataset.column(name).type for name in features)
+    check_network(request.network, ColumnType.IMAGE in types)
     _check_loss(request, dataset)
     parts = split_dataset(dataset, target, task, evaluation, request.seed)
     if own is not None:
@@ -145,9 +149,7 @@ def _resolve_stored(
     columns = column_use(dataset, target, features, _roles(request))
     named = None if rarer is None else label_name(rarer)
     rows = fmean(len(fold.train) for fold in parts.folds)
-    return Data(
-        record.id, task, weight, columns, evaluation, rows, labels, named, warnings, has_image
-    )
+    return Data(record.id, task, weight, columns, evaluation, rows, labels, named, warnings, types)
 
 
 def _told_of_dataset(

@@ -131,11 +131,13 @@ class Submission:
                 "early_stopping.start_from_epoch",
                 f"A trial has {budget.epochs} epochs, so none would count.",
             )
-        if foreign := space.foreign(space.parameters, data.task, data.has_image):
-            if space != load_space(None, space.network):
-                raise ValidationError({"search_space": foreign})
-            kept = {name: each for name, each in space.parameters.items() if name not in foreign}
+        foreign = space.foreign(space.parameters, data.task, data.has_image)
+        if space == load_space(None, space.network):
+            left_out = foreign.keys() | space.without_effect(data.types)
+            kept = {name: each for name, each in space.parameters.items() if name not in left_out}
             space = replace(space, parameters=kept)
+        elif foreign:
+            raise ValidationError({"search_space": foreign})
         check_strategy(request.strategy, space, data.task, data.has_image)
         spec = replace(
             resolve_objectives(request, data.task, data.labels, data.rarer),

@@ -94,7 +94,7 @@ class Hyperparameter:
     layers: str | None = None  # the hyperparameter that counts its layers, if per_layer is allowed
     networks: tuple[str, ...] = NETWORKS  # the families that have it
     tasks: tuple[str, ...] = ()  # the tasks that have it; empty: all
-    of_columns: bool = False  # has no effect on an image
+    of_columns: frozenset[str] = frozenset()  # types of those that it encodes; empty: none
     # Left out of a trial's values, where it has its default, unless the space or the trial names
     # it. So trials have the values, seeds and digests that they had before it was in the table.
     optional: bool = False
@@ -198,8 +198,15 @@ _CLASSES = ("binary", "multiclass")
 _IS_PERIODIC = (Condition("numeric_encoding", ("periodic",)),)
 _IS_PIECEWISE = (Condition("numeric_encoding", ("piecewise",)),)
 _IS_EMBEDDED = (Condition("category_encoding", ("embedding",)),)
+_OF_NUMBERS = frozenset({"number", "boolean", "datetime"})
+_OF_CATEGORIES = frozenset({"category"})
 _ENCODINGS = tuple(
-    replace(row, networks=("mlp",), of_columns=True, optional=True)
+    replace(
+        row,
+        networks=("mlp",),
+        of_columns=_OF_CATEGORIES if row.name.startswith("category_") else _OF_NUMBERS,
+        optional=True,
+    )
     for row in (
         Hyperparameter("numeric_encoding", Kind.CHOICE, "standard", choices=NUMERIC_ENCODINGS),
         Hyperparameter("bins", Kind.INT, 16, 2, 128, when=_IS_PIECEWISE),

@@ -1,6 +1,6 @@
 """Search spaces: their conversion to dimensions and back, and the rules between hyperparameters."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -93,6 +93,11 @@ class SearchSpace:
             if row.of_columns and has_image:
                 found[row.name] = ["Encodes columns; the feature is an image."]
         return found
+
+    def without_effect(self, kinds: Collection[str]) -> set[str]:
+        """Return the parameters that encode columns, but none of these types."""
+        of_columns = {name: self.known[name].of_columns for name in self.parameters}
+        return {name for name, types in of_columns.items() if types and not types & set(kinds)}
 
     def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
         """Return the full values of a trial from those of its active dimensions.

@@ -98,6 +98,28 @@ def test_every_default_is_told(app_client: FlaskClient) -> None:
     assert start(app_client, early_stopping=None)["request"]["early_stopping"] is None
 
 
+@pytest.mark.parametrize(
+    ("column", "encodings"),
+    [
+        ([0.5 * number for number in range(60)], {"numeric_encoding"}),
+        (["red", "green", "blue"] * 20, set()),
+    ],
+    ids=["numbers", "categories"],
+)
+def test_the_default_space_has_the_encodings_that_have_columns(
+    app_client: FlaskClient, column: list[Any], encodings: set[str]
+) -> None:
+    records = [{"x": x, "y": number % 7 + 0.25} for number, x in enumerate(column)]
+    given = start(app_client, dataset={"records": records}, target="y")["request"]["search_space"]
+    assert {name for name in given if name.endswith("_encoding")} == encodings
+    assert {"units", "dropout"} < given.keys()
+    named = {"units": 8, "category_encoding": "target"}
+    asked = start(app_client, dataset={"records": records}, target="y", search_space=named)[
+        "request"
+    ]
+    assert asked["search_space"].keys() == named.keys()
+
+
 def test_the_whole_contract_is_accepted(app_client: FlaskClient) -> None:
     asked = start(app_client, **WHOLE)["request"]
     assert asked["budget"] == WHOLE["budget"]

@@ -86,6 +86,24 @@ def test_encodings_are_of_columns_and_left_out_of_values_unless_named():
     assert space.foreign(names, "regression") == {}
 
 
+@pytest.mark.parametrize(
+    ("types", "left"),
+    [
+        ({"number", "category"}, {"numeric_encoding", "category_encoding"}),
+        ({"datetime"}, {"numeric_encoding"}),
+        ({"category", "text"}, {"category_encoding"}),
+        ({"text"}, set()),
+        ({"image"}, set()),
+    ],
+    ids=lambda case: "+".join(sorted(case)),
+)
+def test_an_encoding_has_an_effect_where_it_has_columns(types, left):
+    space = load_space(
+        {"units": 8, "numeric_encoding": "robust", "category_encoding": "target"}, "mlp"
+    )
+    assert set(space.parameters) - space.without_effect(types) == left | {"units"}
+
+
 def test_the_numbers_of_an_encoding_belong_to_it_alone():
     space = load_space({"units": 8}, "mlp")
     values = space.check({"numeric_encoding": "piecewise", "bins": 9})
