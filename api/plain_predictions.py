@@ -1,7 +1,6 @@
 """Plain predictions, answered before Flask: `POST /predict` with JSON in and JSON out.
 
-Whatever is not plain, and every error, goes to the Flask application, which has all the rules. In a
-block `without_blocking`, as in the event loop of luthier/http_worker.py, that raises WouldBlock.
+Whatever is not plain, and every error, goes to the Flask application, which has all the rules.
 """
 
 import io
@@ -19,13 +18,11 @@ from api.parsing import parse_json
 from api.schemas.predict import ID_HEADER, is_plain, prediction_body
 from api.services import Services
 from models.access.keys import Scope
-from models.blocking import WouldBlock, before_blocking
 from models.data.library.turns import LARGE_BYTES
 from models.errors import LuthierError
 from models.telemetry import add_about
 
 PATH = "/predict"
-QUICK_SECONDS = 0.001  # of CPU for rows: about what it costs to hand a request to a thread
 
 _ACCEPTED = frozenset({"", "*/*", "application/json"})
 # Other codings of the body, and what browsers send on behalf of pages.
@@ -63,9 +60,8 @@ class PlainPredictions:
         self._depth = settings.max_json_depth
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        """Answer a request, or let the application do so; that raises WouldBlock in a loop."""
+        """Answer a request, or let the application do so."""
         if environ["PATH_INFO"] != PATH or not (length := self._length(environ)):
-            before_blocking()
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
         began = time.perf_counter()
@@ -78,7 +74,6 @@ class PlainPredictions:
                 return self._send(environ, start_response, began, *found)
         finally:
             in_flight.dec()
-        before_blocking()
         environ["wsgi.input"] = io.BytesIO(body)
         answer = self._application(environ, start_response)
         return answer
@@ -114,16 +109,11 @@ class PlainPredictions:
             if shadow is not None:
                 return None
             loaded = found.predictions.load(model, version)
-            rows = wanted["instances"]
-            if loaded.cost.of(len(rows)) > QUICK_SECONDS:
-                before_blocking()
             watch = found.recorder.watch(model, version)
-            began = time.thread_time()
-            prediction = loaded.predict(rows)
+            prediction = loaded.predict(wanted["instances"])
             content = msgspec.json.encode(prediction_body(prediction, watch.id)) + b"\n"
-            loaded.cost.note(len(rows), time.thread_time() - began)
-        except (LuthierError, WouldBlock):
-            return None  # the application says why, or does it
+        except LuthierError:
+            return None  # the application says why
         except Exception as error:
             log.warning("a prediction goes by way of Flask after %r", error)
             return None

@@ -1,6 +1,8 @@
 """A gunicorn worker in which a thread takes a request only once all of it has arrived."""
 
 import contextlib
+import json
+import secrets
 import selectors
 import socket
 import struct
@@ -15,7 +17,6 @@ from gunicorn.http import wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from luthier.incoming import Incoming, Refused, Spool
-from models.blocking import without_blocking
 from models.settings import Settings
 
 _RECEIVE_BYTES = 256 * 1024
@@ -31,13 +32,12 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     """Reads requests in its event loop, so that slow and silent clients hold no thread.
 
-    The loop answers small predictions itself where nothing of them blocks. Four kinds of threads
-    answer all else: those for requests, those for requests that may take much memory, which wait
-    for each other, one for predictions of many rows, and one for each probe. So probes are answered
-    whatever the others do, an upload delays no small request, and at most one prediction of many
-    rows asks for the interpreter's lock beside small requests. A client that exceeds a time limit
-    gets 408 and its connection is closed. Where the places for connections run out, the one that is
-    idle for longest is closed.
+    Four kinds of threads answer: those for requests, those for requests that may take much memory,
+    which wait for each other, one for predictions of many rows, and one for each probe. So probes
+    are answered whatever the others do, an upload delays no small request, and at most one
+    prediction of many rows asks for the interpreter's lock beside small requests. A client that
+    exceeds a time limit gets 408 and its connection is closed. Where the places for connections run
+    out, the one that is idle for longest is closed.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -109,11 +109,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             )
 
     def enqueue_req(self, conn: Any) -> None:
-        """Answer a request that has arrived at once, or give it to a thread of its kind."""
-        # What follows it would be answered inside of this call.
-        is_alone = not conn.incoming.rest
-        if conn.incoming.is_small_prediction and is_alone and self._answer_at_once(conn):
-            return
+        """Give a request that has arrived to a thread of its kind."""
         pool: Executor = self._pools.get(conn.incoming.path) or self.tpool
         if conn.incoming.is_large and self._uploads is not None:
             pool = self._uploads
@@ -121,50 +117,22 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             pool = self._predictions
         conn.parser = http.get_parser(self.cfg, conn.incoming.pieces(), conn.client)
         conn.initialized = True
-        self._submit(pool, conn, self.handle, conn)
-
-    def _submit(self, pool: Executor, conn: Any, task: Any, *arguments: Any) -> None:
-        """Let a thread do the rest of a request; it returns whether the connection is kept."""
-        future = pool.submit(task, *arguments)
+        future = pool.submit(self.handle, conn)
         future.add_done_callback(
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
-
-    def _answer_at_once(self, conn: Any) -> bool:
-        """Answer in the loop if that does not block; return whether it was done."""
-        pieces = _Pieces()
-        try:
-            conn.parser = http.get_parser(self.cfg, conn.incoming.pieces(), conn.client)
-            with without_blocking():
-                is_kept = self._respond(next(conn.parser), conn, pieces)
-            is_kept = self._keepalive_after(conn, is_kept)
-        except (Exception, SystemExit):  # such as WouldBlock; a thread says what is wrong
-            return False
-        answer = b"".join(pieces)
-        try:
-            sent = conn.sock.send(answer)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            sent, is_kept = len(answer), False
-        if sent == len(answer):
-            self._finish(conn, is_kept)
-        else:  # the client has not read what was sent before
-            self._submit(self.tpool, conn, _send_rest, conn.sock, answer[sent:], is_kept)
-        return True
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Call the application and send its answer; return whether the connection may be kept.
 
         A client that reads nothing of the answer is dropped.
         """
-        return self._respond(req, conn, conn.sock)
-
-    def _respond(self, req: Any, conn: Any, sock: Any) -> bool:
         if conn.incoming.is_cut:
             req.force_close()
         self.cfg.pre_request(self, req)
-        response, environ = wsgi.create(req, sock, conn.client, conn.server, self.cfg, _Response)
+        response, environ = wsgi.create(
+            req, conn.sock, conn.client, conn.server, self.cfg, _Response
+        )
         environ["wsgi.multithread"] = True
         if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
             response.force_close()
@@ -197,11 +165,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         """Read the next request of the connection, or close it."""
-        self._finish(conn, not fs.cancelled() and fs.exception() is None and fs.result())
-
-    def _finish(self, conn: Any, is_kept: bool) -> None:
         conn.incoming.close()
-        if not is_kept:
+        keep = not fs.cancelled() and fs.exception() is None and fs.result()
+        if not keep:
             self._linger(conn)
         elif conn.incoming.rest:
             self._begin(conn)
@@ -231,12 +197,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.deadline = now + self.cfg.keepalive  # until the first byte
         conn.sock.setblocking(False)
         self._reading[conn] = None
+        self._watch(conn, self._on_readable)
         if rest:
             self._feed(conn, rest)
         if conn in self._reading:
             self._on_readable(conn, conn.sock)
-        if conn in self._reading:
-            self._watch(conn, self._on_readable)
 
     def _on_readable(self, conn: "_Connection", client: socket.socket) -> None:
         """Read what has arrived of a request."""
@@ -266,7 +231,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._refuse(conn, refusal)
             return
         if incoming.is_complete:
-            self._stop_reading(conn)
+            del self._reading[conn]
+            self.poller.unregister(conn.sock)
             conn.wake_at(1)
             self.enqueue_req(conn)
             return
@@ -286,9 +252,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _refuse(self, conn: "_Connection", refusal: Refused) -> None:
         """Answer a request that is not received to its end."""
         self.log.warning("%s %s", refusal.status.value, refusal)
-        self._stop_reading(conn)
+        del self._reading[conn]
+        self.poller.unregister(conn.sock)
         with contextlib.suppress(OSError):
-            conn.sock.send(refusal.answer(conn.incoming.path))
+            conn.sock.send(_answer(refusal, conn.incoming.path))
         conn.incoming.close()
         self._linger(conn)
 
@@ -318,19 +285,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         return found is not None
 
     def _close(self, conn: "_Connection") -> None:
+        self._reading.pop(conn, None)
         self._lingering.pop(conn, None)
         with contextlib.suppress(ValueError):
             self.keepalived_conns.remove(conn)
-        self._stop_reading(conn)
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            self.poller.unregister(conn.sock)
         conn.incoming.close()
         conn.is_closed = True
         self.nr_conns -= 1
         conn.close()
-
-    def _stop_reading(self, conn: "_Connection") -> None:
-        self._reading.pop(conn, None)
-        with contextlib.suppress(KeyError, ValueError, OSError):  # what was there at once
-            self.poller.unregister(conn.sock)
 
     def _watch(self, conn: "_Connection", callback: Any) -> None:
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(callback, conn))
@@ -360,13 +324,6 @@ class _Pieces(list[bytes]):
     sendall = list.append
 
 
-def _send_rest(sock: socket.socket, data: bytes, is_kept: bool) -> bool:
-    """Send the rest of an answer, with patience; return whether the connection is kept."""
-    sock.setblocking(True)
-    sock.sendall(data)
-    return is_kept
-
-
 class _Connection(TConn):  # type: ignore[misc]
     """A connection, and the request that arrives on it."""
 
@@ -385,3 +342,30 @@ class _Connection(TConn):  # type: ignore[misc]
             self.wakes_at = size
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+
+def _answer(refusal: Refused, path: bytes) -> bytes:
+    """Return a whole response in the form of all other errors (see api/errors.py)."""
+    status, detail = refusal.status, str(refusal)
+    request_id = secrets.token_hex(16)
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": detail,
+            "instance": path.decode("ascii", "replace"),
+            "error": detail,
+            "request_id": request_id,
+        }
+    ).encode()
+    fields = {
+        "Content-Type": "application/problem+json",
+        "Content-Length": len(body),
+        "Connection": "close",
+        "X-Request-ID": request_id,
+    }
+    if refusal.retry_after is not None:
+        fields["Retry-After"] = refusal.retry_after
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{k}: {v}" for k, v in fields.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

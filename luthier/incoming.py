@@ -1,8 +1,6 @@
 """One HTTP request while it arrives, before a thread takes it."""
 
-import json
 import re
-import secrets
 import tempfile
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -11,7 +9,6 @@ from typing import IO
 from models.data.library.turns import LARGE_BYTES
 from models.settings import Settings
 
-SMALL_BYTES = 4096  # of a prediction that takes less time than handing it to a thread
 LONG_BYTES = 256 * 1024  # of a prediction that takes much longer than one of a row
 MAX_HEAD_BYTES = 64 * 1024
 MEMORY_BYTES = 128 * 1024  # of a body, which is kept in memory in any case
@@ -26,8 +23,7 @@ _FIELDS = re.compile(
     re.IGNORECASE,
 )
 _EXPECT = re.compile(rb"\r\nexpect[ \t]*:[^\r\n]*", re.IGNORECASE)
-_PLAIN_PATH = b"/predict"
-_PREDICTIONS = (_PLAIN_PATH, b"/invocations", b"/v1/", b"/v2/")  # paths, or their beginnings
+_PREDICTIONS = (b"/predict", b"/invocations", b"/v1/", b"/v2/")  # paths, or their beginnings
 _TARGET = re.compile(rb"[A-Z]+ ([^ ?\r\n]*)")
 
 
@@ -39,32 +35,6 @@ class Refused(Exception):
         self.status = status
         self.detail = detail
         self.retry_after = retry_after
-
-    def answer(self, path: bytes) -> bytes:
-        """Return a whole response to `path` in the form of all other errors (see api/errors.py)."""
-        request_id = secrets.token_hex(16)
-        body = json.dumps(
-            {
-                "type": "about:blank",
-                "title": self.status.phrase,
-                "status": self.status.value,
-                "detail": self.detail,
-                "instance": path.decode("ascii", "replace"),
-                "error": self.detail,
-                "request_id": request_id,
-            }
-        ).encode()
-        fields = {
-            "Content-Type": "application/problem+json",
-            "Content-Length": len(body),
-            "Connection": "close",
-            "X-Request-ID": request_id,
-        }
-        if self.retry_after is not None:
-            fields["Retry-After"] = self.retry_after
-        first = f"HTTP/1.1 {self.status.value} {self.status.phrase}"
-        lines = [first, *(f"{name}: {value}" for name, value in fields.items())]
-        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class Spool:
@@ -113,7 +83,6 @@ class Incoming:
         self.is_cut = False  # more may follow, which is not read
         self.wants_continue = False  # the client waits for `100 Continue`
         self.is_large = False  # reading it may take much memory
-        self.is_small_prediction = False  # of a few rows
         self.is_long_prediction = False  # of many rows, but not large
         self.rest = bytearray()  # what follows the request; before the head's end, its beginning
         self._max_body = settings.max_body_bytes
@@ -194,9 +163,6 @@ class Incoming:
         self.is_large = packed or self._chunks is not None or self._left > LARGE_BYTES
         is_long = LONG_BYTES < self._left <= LARGE_BYTES and not self.is_large
         self.is_long_prediction = is_long and self.path.startswith(_PREDICTIONS)
-        is_plain = self.path == _PLAIN_PATH and values.get(b"content-type") == b"application/json"
-        is_small = 0 < self._left <= SMALL_BYTES and not self.is_large
-        self.is_small_prediction = is_small and is_plain
         self.is_complete = self._left == 0 and self._chunks is None
         if self._left > self._max_body:
             self.is_cut = self.is_complete = True

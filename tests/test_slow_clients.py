@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from select import select
 from typing import Any, BinaryIO
 
 import pytest
 
-from luthier.incoming import SMALL_BYTES, Incoming, Spool
+from luthier.incoming import Incoming, Spool
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
@@ -26,8 +25,6 @@ from tests.waiting import PATIENCE, wait_until
 THREADS = 3
 ENDLESS = 10_000  # seconds that no test waits for
 WANTED = {"model": "iris", "dataset": "builtin:iris", "target": "target"}
-KEY = "k" * 32
-ROW = json.dumps({"model": "m", "instances": [[0.5]]}).encode()
 COUNT = 1000  # answers of 5 kB, which is more than the sockets hold
 
 
@@ -276,47 +273,11 @@ def test_writers_on_a_locked_database_leave_the_probes_and_end(patient: Api) -> 
     assert patient.send(request).startswith(b"HTTP/1.1 202 ")
 
 
-@pytest.fixture
-def locked(tmp_path: Path, migrated: Path) -> Iterator[Api]:
-    """An API with a version of `m` whose writers wait without end for a locked database."""
-    limits = {"database_wait": PATIENCE, "api_keys": f"shop:predict+tune:{KEY}"}
-    yield from _api(tmp_path, migrated, **limits)
-
-
-def test_small_predictions_need_no_thread(locked: Api) -> None:
-    _publish(locked.data)
-    fields = ("Connection: close", f"X-API-Key: {KEY}")
-    row = locked.post(ROW, f"Content-Length: {len(ROW)}", *fields, path="/predict")
-    for _ in range(20):  # the version is loaded, and its cost is known
-        assert locked.send(row).startswith(b"HTTP/1.1 200 ")
-    body = json.dumps(WANTED).encode()
-    job = locked.post(body, f"Content-Length: {len(body)}", *fields)
-    path = locked.data / "luthier.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as other, ExitStack() as open_ones:
-        other.execute("BEGIN IMMEDIATE")
-        writers = [open_ones.enter_context(locked.connect()) for _ in range(4 * THREADS)]
-        for writer in writers:
-            writer.sendall(job)
-
-        def is_answered() -> bool:
-            """Whether one is answered at once: the first after a pause waits for a thread."""
-            client = open_ones.enter_context(locked.connect())
-            client.sendall(row)
-            return bool(select([client], [], [], 1)[0]) and b" 200 " in _all_of(client)[:13]
-
-        wait_until(is_answered)
-        assert not select(writers, [], [], 0)[0], "every thread still waits for the database"
-        other.execute("ROLLBACK")
-        for writer in writers:
-            assert _all_of(writer).startswith(b"HTTP/1.1 202 ")
-
-
 def test_answers_to_a_client_that_reads_late_are_whole(patient: Api) -> None:
     """More of them than the sockets hold, to requests that each arrive alone."""
     _publish(patient.data, model="c", classes=["no", "yes"])
     shares = [number / 101 for number in range(100)]
     rows = json.dumps({"model": "c", "instances": [[share] for share in shares]}).encode()
-    assert len(rows) < SMALL_BYTES
     request = patient.post(rows, f"Content-Length: {len(rows)}", path="/predict")
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

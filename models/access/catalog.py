@@ -20,7 +20,6 @@ from models.access.keys import (
     is_same,
     new_key,
 )
-from models.blocking import before_blocking
 from models.errors import Invalid, NotFound
 from models.store.audit import tell
 from models.store.engine import Database
@@ -144,7 +143,6 @@ class KeyRing:
         long as it has never answered.
         """
         if not self._has_keys and self._clock() - self._looked >= REMEMBERED_SECONDS:
-            before_blocking()
             is_known = math.isfinite(self._looked)
             if is_known:
                 self._looked = self._clock()  # other threads do not wait for this look

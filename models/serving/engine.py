@@ -1,6 +1,5 @@
 """Predictions by registered versions, whose ONNX Runtime sessions are loaded once and kept."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -12,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnxruntime
 
-from models.blocking import before_blocking
 from models.data.columns import ColumnType
 from models.data.datetimes import PARTS, expand
 from models.data.preparation.tasks import ClassLabel
@@ -73,28 +71,9 @@ NOT_FINITE = (
 _NO_INTERVALS = Conformal(
     0, (), note="It has no calibration file, as imported and very old versions."
 )
-_RISE = 0.1  # share of what a prediction costs more than was expected
 # That the graph computes at once: more do not fit into the cache. Three layers of 256 units take
 # 230 ms of one core for 10,000 rows at once, 160 ms in parts of 500, and give the same bits.
 _RUN_ROWS = 512
-
-
-class Cost:
-    """What predictions of a version cost, by the latest ones; threads may share it."""
-
-    def __init__(self) -> None:
-        self._known = 1, math.inf  # rows, and seconds of CPU
-
-    def note(self, rows: int, seconds: float) -> None:
-        """Take what a prediction of so many rows has cost; a single dear one counts for little."""
-        before = self.of(rows)
-        is_dearer = before < seconds
-        self._known = rows, before + _RISE * (seconds - before) if is_dearer else seconds
-
-    def of(self, rows: int) -> float:
-        """Return the seconds of CPU that so many rows are expected to take, rather too many."""
-        known, seconds = self._known
-        return seconds * max(1.0, rows / known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +89,6 @@ class LoadedVersion:
     is_flat: bool = False  # whether the graph takes (rows,) of each column, else (rows, 1)
     answers: tuple[str, ...] | None = None  # outputs that are wanted of the graph; None: all
     max_rows: int | None = None  # of one request; None: any number
-    cost: Cost = field(default_factory=Cost, repr=False, compare=False)
 
     def predict(
         self,
@@ -235,8 +213,6 @@ class PredictionEngine:
         key = (model, version)
         with self._lock:
             held = self._loaded.get(key)
-            if held is None or not held.done():
-                before_blocking()
             if held is not None:
                 self._loaded.move_to_end(key)
             else:

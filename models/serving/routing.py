@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
-from models.blocking import before_blocking
 from models.registry.catalog.aliases import CHAMPION, routes
 from models.registry.catalog.catalog import ModelCatalog
 from models.registry.catalog.routes import Route
@@ -149,10 +148,8 @@ class RoutingTable:
         if now >= self._renew_at:
             pending = self.refresh_soon()
             is_stale = now - self._checked >= FRESH_SECONDS
-            if is_stale and not self._is_away:
-                before_blocking()
-                if not wait([pending], _PATIENCE).done:
-                    self._lose(f"no answer within {_PATIENCE:g} s")
+            if is_stale and not self._is_away and not wait([pending], _PATIENCE).done:
+                self._lose(f"no answer within {_PATIENCE:g} s")
         if self._table is None:
             self._read()
         assert self._table is not None
@@ -160,7 +157,6 @@ class RoutingTable:
 
     def _read(self) -> None:
         """Look for changes, and read the routes anew if there are some."""
-        before_blocking()
         with self._reading:
             began, table = time.monotonic(), self._table
             with self._database.read() as connection:

@@ -25,7 +25,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from models.blocking import before_blocking
 from models.errors import LuthierError, SettingError
 from models.store.audit import recorded
 from models.store.faults import explain, is_lock, try_writing
@@ -62,7 +61,6 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads; all its queries see the state of one moment."""
-        before_blocking()
         with self._reading.connect() as connection:
             yield connection
 
@@ -76,7 +74,6 @@ class Database:
 
         What it changes for a command is recorded in the same transaction; see `models.store.audit`.
         """
-        before_blocking()
         options = self.engine.execution_options(luthier_writes=True)
         with recorded(options.begin()) as connection:
             yield connection

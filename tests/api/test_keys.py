@@ -15,7 +15,6 @@ from api.hooks.auth import OPERATIONS, scope_of
 from luthier.client import Client, RequestRefused
 from models.access.catalog import REMEMBERED_SECONDS, KeyCatalog, KeyRing
 from models.access.keys import Scope
-from models.blocking import WouldBlock, without_blocking
 from models.errors import Invalid
 from models.settings import Settings
 from models.store.engine import Database
@@ -213,25 +212,6 @@ def test_an_open_service_stays_open_while_the_database_is_away(
     clock[0] += REMEMBERED_SECONDS
     assert ring.has_keys()
     assert other.has_keys()
-
-
-def test_keys_are_looked_for_where_that_may_wait(catalog: KeyCatalog) -> None:
-    clock = [0.0]
-    ring = KeyRing(catalog, clock=lambda: clock[0])
-    assert not ring.has_keys()
-    _, key = catalog.create("ci", ["read"])
-    with without_blocking():
-        assert not ring.has_keys(), "it has just looked"
-        clock[0] += REMEMBERED_SECONDS
-        with pytest.raises(WouldBlock):
-            ring.has_keys()
-    assert ring.has_keys(), "the look that could not wait is not taken for one"
-    with without_blocking(), pytest.raises(WouldBlock):
-        ring.caller(key)
-    assert ring.caller(key)
-    with without_blocking():
-        assert ring.has_keys()
-        assert ring.caller(key)
 
 
 def test_an_expiry_is_not_outlived_by_what_is_remembered(catalog: KeyCatalog) -> None:

@@ -13,17 +13,14 @@ from flask import Flask, request_started
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.plain_predictions import QUICK_SECONDS
 from models.access.catalog import KeyCatalog
 from models.access.keys import Scope
-from models.blocking import WouldBlock, without_blocking
 from models.settings import Settings
 from models.store.artifacts import Artifacts
 from models.store.engine import Database
 from tests.answers import without_id
 from tests.prometheus import value
 from tests.tiny_versions import publish_version
-from tests.waiting import wait_until
 
 BODY = {"model": "m", "instances": [[1.0], {"x": 2}]}
 FLASK = {"Accept": "application/json;q=0.9"}  # no plain request
@@ -188,45 +185,3 @@ def test_each_request_is_counted_and_logged_once(
     (figures,) = app_client.get("/models/m/monitor").get_json()["versions"]
     assert (figures["requests"], figures["rows"]) == (4, 4)
     assert figures["refused"] == 2
-
-
-def test_an_event_loop_answers_what_does_not_block(app_client: FlaskClient, post: Post) -> None:
-    with without_blocking(), pytest.raises(WouldBlock):
-        post()
-    assert post().status_code == 200, "the version is loaded, its cost and the routes are known"
-
-    def at_once() -> TestResponse | None:
-        post()
-        try:
-            with without_blocking():
-                return post()
-        except WouldBlock:  # a busy machine took long enough to make the routes old
-            return None
-
-    answer = wait_until(at_once)
-    assert body_of(answer) == body_of(post())
-    for refused in (
-        {"body": b"{"},
-        {"body": {"model": "m", "instances": [["far"]]}},
-        {"body": {"model": "m", "instances": [[1]], "version": 9}},
-        {"body": {"model": "c", "instances": [[0.5]]}},  # not loaded
-        {"Accept": "text/csv"},
-        {"path": "/predict?missing_columns=null"},
-    ):
-        with without_blocking(), pytest.raises(WouldBlock):
-            post(**refused)
-
-
-def test_what_may_take_long_is_not_computed_in_an_event_loop(
-    app_client: FlaskClient, post: Post
-) -> None:
-    post()
-    found = app_client.application.extensions["luthier"]
-    loaded = found.predictions.load("m", 1)
-    for _ in range(1000):
-        loaded.cost.note(1, 10 * QUICK_SECONDS)
-    with without_blocking(), pytest.raises(WouldBlock):
-        post()
-    text = app_client.get("/metrics").get_data(as_text=True)
-    assert value(text, "luthier_predictions_total", model="m", version="1") == 1
-    assert value(text, "luthier_http_requests_in_flight") == 1, "the scrape itself"

@@ -1,5 +1,4 @@
 import json
-import math
 import subprocess
 import sys
 import threading
@@ -10,10 +9,9 @@ from typing import Any
 import pytest
 from onnx import TensorProto, helper
 
-from models.blocking import WouldBlock, without_blocking
 from models.errors import ArtifactError, Invalid, Unreadable
 from models.registry.files import VersionFiles
-from models.serving.engine import AnswerOptions, Cost, Prediction, PredictionEngine
+from models.serving.engine import AnswerOptions, Prediction, PredictionEngine
 from models.store.artifacts import Artifacts
 from tests.tiny_versions import signature_of, write_file
 
@@ -55,31 +53,6 @@ def test_classes_come_back_as_the_labels_of_the_data(
         "coin", 1, [labels[1], labels[0]], [[0.25, 0.75], [0.75, 0.25]], labels
     )
     assert [type(label) for label in answer.predictions] == [type(labels[0])] * 2
-
-
-def test_a_version_is_loaded_where_that_may_wait(files: VersionFiles, register: Register) -> None:
-    register("double", 1)
-    engine = PredictionEngine(files, 2)
-    with without_blocking(), pytest.raises(WouldBlock):
-        engine.predict("double", 1, [[1]])
-    assert engine.held() == ()
-    engine.load("double", 1)
-    with without_blocking():
-        assert engine.predict("double", 1, [[1]]).predictions == [3.0]
-
-
-def test_the_cost_of_rows_is_what_the_latest_predictions_took() -> None:
-    cost = Cost()
-    assert cost.of(1) == math.inf, "nothing is known"
-    cost.note(2, 0.004)
-    assert (cost.of(1), cost.of(2), cost.of(6)) == (0.004, 0.004, 0.012)
-    cost.note(1, 0.001)
-    assert cost.of(1) == 0.001
-    cost.note(1, 0.011)
-    assert cost.of(1) == pytest.approx(0.002), "one dear prediction may be chance"
-    for _ in range(100):
-        cost.note(1, 0.011)
-    assert cost.of(1) == pytest.approx(0.011, rel=1e-3)
 
 
 def test_a_row_without_a_finite_answer_is_refused(files: VersionFiles, register: Register) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from models.blocking import WouldBlock, without_blocking
 from models.errors import NotFound
 from models.registry.catalog.catalog import ModelCatalog
 from models.registry.catalog.removal import ModelRemoval
@@ -170,26 +169,6 @@ def test_the_last_known_routes_stay_in_use_while_the_database_is_away(
         table.refresh_soon().result()
     catalog.set_alias("m", "champion", RouteChange.to(3))
     wait_until(lambda: table.resolve("m") == Chosen(3))
-
-
-def test_routes_are_read_where_that_may_wait(catalog: ModelCatalog, table: RoutingTable) -> None:
-    with without_blocking(), pytest.raises(WouldBlock):
-        table.resolve("m")
-    assert table.resolve("m").version == 3
-
-    def at_once() -> list[int] | None:
-        table.resolve("m", 1)
-        try:
-            with without_blocking():
-                return [table.resolve("m").version, table.resolve("m", 1).version]
-        except WouldBlock:  # a busy machine took long enough to make the table old
-            return None
-
-    assert wait_until(at_once) == [3, 1]
-    with without_blocking():
-        for unknown in ({"version": 9}, {"alias": "nobody"}):
-            with pytest.raises(WouldBlock):
-                table.resolve("m", **unknown)
 
 
 def test_routes_of_other_releases_are_read(database: Database, catalog: ModelCatalog) -> None:
