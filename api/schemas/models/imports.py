@@ -27,8 +27,8 @@ class ImportRequestSchema(ma.Schema):
     task = ma.fields.String(validate=OneOf(list(Task)))
     target = _text(
         metadata=described(
-            "The name of what it predicts; by default that in the metadata of a version's own graph, or"
-            " `target`.",
+            "The name of what it predicts; by default that in the metadata of a version's own"
+            " graph, or `target`.",
             example="price",
         )
     )
