@@ -224,6 +224,7 @@ _SECOND = {"name": "b", "input": "x2", "type": "number"}
         [_FIRST, _SECOND | {"name": "a"}],
         [_FIRST, _SECOND | {"name": " b"}],
         [_FIRST, _SECOND | {"name": ""}],
+        [_FIRST, _SECOND | {"name": "front/0"}],
         [_FIRST, _SECOND | {"input": "x9"}],
         [_FIRST, _SECOND | {"type": "category"}],
         [_FIRST, _SECOND | {"type": "ignored"}],

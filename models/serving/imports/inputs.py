@@ -16,7 +16,7 @@ from models.errors import Invalid
 from models.registry.documents import Document
 
 INNER = "imported/"  # begins every name of the imported graph
-_TAKEN = (INNER, "front/", "back/")  # begin the names of a version's graph
+TAKEN = (INNER, "front/", "back/")  # begin the names of a version's graph
 
 _NUMBERS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32)
 _WHOLE = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
@@ -109,8 +109,8 @@ def _names(width: int | None, names: Sequence[str] | None) -> Sequence[str]:
 def _column(name: str, kind: ColumnType, wanted: Wanted) -> Document:
     if normalized(name) != name or not name:
         raise _refused(name, "has a name that no column of a table can have")
-    if name.startswith(_TAKEN):
-        raise _refused(name, f"begins with one of {', '.join(_TAKEN)}, as names of the version do")
+    if name.startswith(TAKEN):
+        raise _refused(name, f"begins with one of {', '.join(TAKEN)}, as names of the version do")
     return _described({"name": name, "type": kind.value}, wanted)
 
 

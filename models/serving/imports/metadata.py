@@ -13,6 +13,7 @@ from models.data.columns import ColumnType
 from models.errors import Unreadable
 from models.registry.documents import ColumnSchema, Document, check_document
 from models.registry.onnx.interface import PRODUCER
+from models.serving.imports.inputs import TAKEN
 
 _TARGET = "target"  # of a graph that names none
 _ELEMENTS = {
@@ -57,7 +58,8 @@ def told_columns(model: onnx.ModelProto) -> dict[str, Document]:
         found[name] = column | ({"description": description} if is_described else {})
     names = {column["name"] for column in found.values()}
     is_whole = found.keys() == elements.keys() and len(names) == len(found)
-    return found if is_whole and all(map(_is_name, names)) else {}
+    are_names = all(_is_name(name) and not name.startswith(TAKEN) for name in names)
+    return found if is_whole and are_names else {}
 
 
 def told_target(model: onnx.ModelProto, columns: Sequence[Document]) -> str:
