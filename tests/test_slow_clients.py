@@ -6,7 +6,6 @@ import shutil
 import socket
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -274,7 +273,7 @@ def test_writers_on_a_locked_database_leave_the_probes_and_end(patient: Api) -> 
 
 
 def test_answers_to_a_client_that_reads_late_are_whole(patient: Api) -> None:
-    """More of them than the sockets hold, to requests that each arrive alone."""
+    """They are more than the sockets hold."""
     _publish(patient.data, model="c", classes=["no", "yes"])
     shares = [number / 101 for number in range(100)]
     rows = json.dumps({"model": "c", "instances": [[share] for share in shares]}).encode()
@@ -283,15 +282,9 @@ def test_answers_to_a_client_that_reads_late_are_whole(patient: Api) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(PATIENCE)
         client.connect(patient.address)
-
-        def send() -> None:
-            for _ in range(COUNT):
-                client.sendall(request)
-                time.sleep(0.005)
-
-        sender = threading.Thread(target=send)
+        sender = threading.Thread(target=client.sendall, args=(COUNT * request,))
         sender.start()
-        sender.join(8)  # it cannot send all of them before answers are read
+        sender.join(1)  # it cannot send all of them before answers are read
         with client.makefile("rb") as stream:
             for _ in range(COUNT):
                 assert len(_body_of_next(stream)["probabilities"]) == len(shares)

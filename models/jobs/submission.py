@@ -133,8 +133,11 @@ class Submission:
             )
         foreign = space.foreign(space.parameters, data.task, data.has_image)
         if space == load_space(None, space.network):
-            left_out = foreign.keys() | space.without_effect(data.types)
-            kept = {name: each for name, each in space.parameters.items() if name not in left_out}
+            kept = {
+                name: each
+                for name, each in space.parameters.items()
+                if name not in foreign and space.known[name].has_effect_on(data.types)
+            }
             space = replace(space, parameters=kept)
         elif foreign:
             raise ValidationError({"search_space": foreign})

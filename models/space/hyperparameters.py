@@ -6,7 +6,7 @@ entry in `_VARIANTS` for each that differs from its row, and a space in `models.
 
 import difflib
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
@@ -98,6 +98,10 @@ class Hyperparameter:
     # Left out of a trial's values, where it has its default, unless the space or the trial names
     # it. So trials have the values, seeds and digests that they had before it was in the table.
     optional: bool = False
+
+    def has_effect_on(self, types: Set[str]) -> bool:
+        """Whether it has an effect where the features are columns of these types."""
+        return not self.of_columns or not self.of_columns.isdisjoint(types)
 
     def parse(self, value: object) -> Value:
         """Return `value` in the type of this hyperparameter; whole numbers of a float become float.

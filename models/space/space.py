@@ -1,6 +1,6 @@
 """Search spaces: their conversion to dimensions and back, and the rules between hyperparameters."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -90,14 +90,9 @@ class SearchSpace:
         for row in (self.known[name] for name in names if name in self.known):
             if row.tasks and task not in row.tasks:
                 found[row.name] = [f"Only for {' or '.join(row.tasks)}; the task is {task}."]
-            if row.of_columns and has_image:
+            if has_image and not row.has_effect_on({"image"}):
                 found[row.name] = ["Encodes columns; the feature is an image."]
         return found
-
-    def without_effect(self, kinds: Collection[str]) -> set[str]:
-        """Return the parameters that encode columns, but none of these types."""
-        of_columns = {name: self.known[name].of_columns for name in self.parameters}
-        return {name for name, types in of_columns.items() if types and not types & set(kinds)}
 
     def resolve(self, flat: Mapping[str, Value]) -> dict[str, Value | list[Value]]:
         """Return the full values of a trial from those of its active dimensions.
