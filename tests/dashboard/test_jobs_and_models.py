@@ -6,7 +6,8 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from luthier.client import Client
-from tests.dashboard.conftest import QUICK, Visitor
+from tests import foreign_graphs as graphs
+from tests.dashboard.conftest import QUICK, Visitor, serious_faults
 from tests.processes import fetch
 from tests.waiting import wait_until
 
@@ -145,3 +146,95 @@ def test_a_version_shows_evidence_files_and_traffic(
         page.get_by_role("button", name=re.compile("^signature.json")).click()
     assert downloading.value.suggested_filename == "signature.json"
     expect(page.get_by_role("region", name="Traffic by version")).to_contain_text("champion")
+
+
+def test_the_settings_of_a_model_are_changed(
+    visitor: Visitor, client: Client, jobs: list[dict[str, Any]]
+) -> None:
+    visitor.watch.refusals = {422}
+    page = visitor.open("models/shown")
+    settings = page.get_by_role("region", name="Settings")
+    shown = settings.locator("dd")
+    expect(shown).to_have_text(["only by jobs whose key may promote", "off", "off"])
+    press(page, "Change settings")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Any job that makes a better version").check()
+    dialog.get_by_label("Log rows and answers").check()
+    dialog.get_by_label("Requests to log in %").fill("25")
+    dialog.get_by_label("Guard the champion").check()
+    press(page, "Save")
+    expect(dialog.get_by_role("alert")).to_contain_text("Give at least one of")
+    errors = dialog.get_by_label("Errors, at most %")
+    errors.fill("many")
+    press(page, "Limit a live metric")
+    dialog.get_by_label("Live metric 1", exact=True).fill("accuracy")
+    dialog.get_by_label("Bound").fill("0.9")
+    press(page, "Save")
+    expect(errors).to_have_attribute("aria-invalid", "true")
+    errors.fill("5")
+    press(page, "Save")  # at most is the wrong side
+    expect(dialog.locator(".wrong")).to_contain_text("worse side of accuracy")
+    assert serious_faults(page) == []
+    dialog.get_by_label("Is to be").select_option("min")
+    press(page, "Save")
+    expect(dialog).to_have_count(0)
+    expect(shown.nth(1)).to_have_text("25 % of the requests, kept 30 days")
+    expect(shown.nth(2)).to_contain_text("above 5 %, or the live accuracy is below 0.9")
+    model = client.model("shown")
+    assert model["auto_promote"] is True
+    assert model["prediction_log"] == {"sample": 0.25, "keep_days": 30}
+    limits = {"error_rate": 0.05, "live_score": {"accuracy": {"min": 0.9}}}
+    assert model["rollback_when"] == limits | {"min_requests": 100, "minutes": 60}
+
+    # What somebody else changes meanwhile stays, and what is switched off is sent as null.
+    press(page, "Change settings")
+    client.auto_promote("shown", is_on=False)
+    dialog.get_by_label("Log rows and answers").uncheck()
+    dialog.get_by_label("Guard the champion").uncheck()
+    press(page, "Save")
+    expect(shown).to_have_text(["only by jobs whose key may promote", "off", "off"])
+    model = client.model("shown")
+    found = [model[name] for name in ("auto_promote", "prediction_log", "rollback_when")]
+    assert found == [False, None, None]
+
+
+def test_an_onnx_file_becomes_a_version(visitor: Visitor, client: Client) -> None:
+    visitor.watch.refusals = {422}
+    page = visitor.open("models")
+    press(page, "Import an ONNX file")
+    dialog = page.get_by_role("dialog")
+    choose = dialog.get_by_label("File with an ONNX file")
+    choose.set_input_files({"name": "Theirs 2.onnx", "mimeType": "", "buffer": b"no graph"})
+    expect(dialog.get_by_label("Model")).to_have_value("theirs-2")
+    press(page, "Import")
+    expect(dialog.get_by_role("alert")).to_contain_text("not an ONNX graph")
+    choose.set_input_files({"name": "linear.onnx", "mimeType": "", "buffer": graphs.linear(3)})
+    dialog.get_by_text("What the graph does not say").click()
+    dialog.get_by_label("What it predicts").fill("price")
+    columns = dialog.get_by_label("Columns")
+    columns.fill("area\narea\nrooms")
+    press(page, "Import")
+    expect(columns).to_have_attribute("aria-invalid", "true")
+    columns.fill("area\nrooms\nage, years")
+    press(page, "Import")
+    try:
+        expect(dialog).to_contain_text("theirs-2 has version 1")
+        expect(dialog.get_by_role("region", name="Columns of the graph")).to_contain_text(
+            "age, years"
+        )
+        assert serious_faults(page) == []
+        dialog.get_by_role("link", name="Show the model").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("theirs-2")
+        signature = client.version("theirs-2", 1)["signature"]
+        assert (signature["target"], signature["columns"][0]["name"]) == ("price", "area")
+
+        press(page, "Import")  # another version of the same model
+        choose.set_input_files({"name": "a.onnx", "mimeType": "", "buffer": graphs.linear(3)})
+        dialog.get_by_role("button", name="Import", exact=True).click()
+        expect(dialog).to_contain_text("theirs-2 has version 2")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("region", name="Versions and their scores")).to_contain_text(
+            "Version 2"
+        )
+    finally:
+        client.delete_model("theirs-2")

@@ -33,6 +33,13 @@ def test_the_key_is_asked_for_once(browser: Browser, tmp_path: Path) -> None:
         assert page.evaluate("localStorage.length") == 0
 
         # A key that may only read is told so where it tries more.
+        page.get_by_role("button", name="Import an ONNX file").click()
+        page.get_by_label("File with an ONNX file").set_input_files(
+            {"name": "a.onnx", "mimeType": "", "buffer": b"graph"}
+        )
+        page.get_by_role("button", name="Import", exact=True).click()
+        expect(dialog.get_by_role("alert")).to_contain_text("lacks the scope")
+        page.keyboard.press("Escape")
         page.get_by_role("link", name="Start", exact=True).click()
         page.get_by_label("File with a table").set_input_files(
             {"name": "a.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"}

@@ -92,6 +92,15 @@ export function Field({ label, hint, errors, children }) {
   </div>`;
 }
 
+/** A checkbox with its label; `onChange` gets whether it is ticked. */
+export function Check({ checked, hint, onChange, children }) {
+  const id = useId();
+  return html`<div class="check">
+    <label><input type="checkbox" aria-describedby=${hint ? id : null} checked=${checked} onChange=${(event) => onChange(event.target.checked)} /> ${children}</label>
+    ${hint && html`<p class="hint" id=${id}>${hint}</p>`}
+  </div>`;
+}
+
 /** A problem of the API; field errors that no field shows are listed. */
 export function Problem({ error, shown = [], onRetry }) {
   if (!error) return null;

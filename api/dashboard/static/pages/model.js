@@ -1,11 +1,13 @@
-// One model: its aliases, versions, history and monitor.
+// One model: its aliases, versions, settings, history and monitor.
 import { html, useState } from "../vendor/preact.js";
 import * as api from "../api.js";
 import { bytes, plural } from "../format.js";
 import { Button, Confirm, Field, Loading, Problem, toast, useData, useTitle } from "../ui.js";
 import { History, Monitor } from "./model/monitor.js";
 import { Aliases } from "./model/routes.js";
+import { Settings } from "./model/settings.js";
 import { Versions } from "./model/versions.js";
+import { Import } from "./models/import.js";
 
 export default function Page({ params }) {
   useTitle(params.model);
@@ -26,14 +28,17 @@ export default function Page({ params }) {
       <div class="actions">
         <a class="button primary" href=${`#/predict?model=${encodeURIComponent(data.name)}`}>Predict</a>
         <${Button} onClick=${() => setAsked("rollback")} disabled=${data.aliases.champion === undefined || data.versions.length < 2}>Roll back<//>
+        <${Button} onClick=${() => setAsked("import")}>Import<//>
         <${Button} kind="danger" onClick=${() => setAsked("delete")}>Delete<//>
       </div>
     </div>
     <${Aliases} model=${data} onChange=${changed} />
     <${Versions} model=${data} onChange=${changed} />
+    <${Settings} model=${data} onChange=${reload} />
     <${Monitor} model=${data.name} />
     <${History} key=${moves} model=${data.name} aliases=${data.aliases} />
     ${asked === "rollback" && html`<${RollBack} model=${data} onChange=${changed} onClose=${() => setAsked(null)} />`}
+    ${asked === "import" && html`<${Import} model=${data.name} onImported=${changed} onClose=${() => setAsked(null)} />`}
     ${asked === "delete" && html`<${Confirm} title=${`Delete ${data.name}?`} yes="Delete" onClose=${() => setAsked(null)} onYes=${async () => { await api.del(path); location.hash = "#/models"; }}>
       <p>All its versions, files and aliases are removed. Predictions with it are refused. This cannot be undone.</p><//>`}
   </div>`;

@@ -1,20 +1,23 @@
 // Every model with the version that answers, and how it scored.
-import { html } from "../vendor/preact.js";
+import { html, useState } from "../vendor/preact.js";
 import { ago, bytes, number } from "../format.js";
 import { Table } from "../table.js";
 import { Badge, Button, Empty, Loading, Problem, useData, useTitle } from "../ui.js";
 import { shares } from "./model/routes.js";
+import { Import } from "./models/import.js";
 
 export default function Page() {
   useTitle("Models");
   const { data, error, reload } = useData("/models", { query: { limit: 200 } });
+  const [isImporting, setImporting] = useState(false);
   return html`<div class="stack">
     <div class="page-head"><div><h1>Models</h1><p>What the jobs have made, and what answers predictions.</p></div>
-      <div class="actions"><a class="button primary" href="#/start">Start a job</a></div></div>
+      <div class="actions"><${Button} onClick=${() => setImporting(true)}>Import an ONNX file<//><a class="button primary" href="#/start">Start a job</a></div></div>
     <${Problem} error=${error} onRetry=${reload} />
     ${!data && !error && html`<${Loading} />`}
     ${data && (data.items.length ? html`<section class="card"><${List} models=${data.items} /></section>` : html`<${None} />`)}
     ${data?.next && html`<p class="muted">Only the first ${number(data.items.length)} are shown.</p>`}
+    ${isImporting && html`<${Import} onImported=${reload} onClose=${() => setImporting(false)} />`}
   </div>`;
 }
 

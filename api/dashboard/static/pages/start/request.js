@@ -5,8 +5,8 @@ export const EMPTY = {
   network: "mlp", promote: "if_better", seed: "0", tags: "", description: "", more: "",
 };
 
-const whole = (text) => (/^-?\d+$/.test(text.trim()) ? Number(text) : text.trim());
-const real = (text) => (text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text.trim());
+export const whole = (text) => (/^-?\d+$/.test(text.trim()) ? Number(text) : text.trim());
+export const real = (text) => (text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text.trim());
 
 /** {request, error}: the request, or what is wrong with the JSON of the field `more`. */
 export function requestOf(dataset, form, excluded) {
