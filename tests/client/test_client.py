@@ -109,6 +109,26 @@ def test_a_dataset_knows_its_types_and_can_be_tuned(client: Client, frame: pd.Da
     assert plan["request"]["dataset"] == dataset.id
 
 
+def test_a_dataset_is_read_again_with_other_types(client: Client, frame: pd.DataFrame) -> None:
+    dataset = client.upload(PENGUINS)
+    again = client.read_again(dataset.id, types={"body_mass_g": "category"})
+    assert (dataset.types["body_mass_g"], again.types["body_mass_g"]) == ("number", "category")
+    assert again.id != dataset.id
+    assert again.rows == dataset.rows == len(frame)
+
+
+def test_a_version_that_no_alias_names_is_deleted(job: Job, client: Client) -> None:
+    graph = b"".join(client.download("client-species", job["version"], "model.onnx"))
+    files = {"file": ("model.onnx", graph)}
+    made = client.request("POST", "/models/client-species/versions", files=files).json()
+    client.delete_version("client-species", made["version"])
+    with pytest.raises(NotFound):
+        client.version("client-species", made["version"])
+    with pytest.raises(RequestRefused):
+        client.delete_version("client-species", job["version"])  # the champion
+    assert client.version("client-species", job["version"])["version"] == job["version"]
+
+
 def test_what_is_tuned_may_be_a_path_an_id_or_a_request() -> None:
     request, upload = tuning_request(PENGUINS, "species", {"trials": 2, "space": {"units": 8}})
     assert request["budget"] == {"max_trials": 2}
