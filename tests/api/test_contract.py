@@ -26,7 +26,8 @@ REDOCLY = "@redocly/cli@2.77.0"
 NAME = "generated_client"
 _TABLES = (
     *("vnd.apache.parquet", "vnd.apache.arrow.file", "vnd.apache.arrow.stream"),
-    *("x-npy", "x-npz"),
+    *("vnd.openxmlformats-officedocument.spreadsheetml.sheet", "vnd.ms-excel"),
+    *("vnd.oasis.opendocument.spreadsheet", "x-npy", "x-npz"),
 )
 
 
