@@ -3,7 +3,8 @@
 Each run is appended to the file of `--resume` at once; runs that it has are not repeated, so an
 interrupted bench goes on. On every split Luthier runs first, since the others get its seconds.
 `--request '{"ensemble": 1}' --label single` runs Luthier under another name with more than the
-three fields. `--render FILE` prints the tables of a file as Markdown.
+three fields, and `--variant NAME` with a part of the default taken out. `--render FILE` prints the
+tables of a file as Markdown.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks.quality.rendering import LUTHIER, NothingToShow, render
 from benchmarks.quality.results import Results, describe_run
 from benchmarks.quality.service import LuthierService, luthier
 from benchmarks.quality.tables import SPLITS, Case, Table, load, read_tables, split
+from benchmarks.quality.variants import VARIANTS
 from benchmarks.tuning.results import new_document
 
 _FILE = Path(".luthier-bench-quality.jsonl")
@@ -117,9 +119,12 @@ def _parse() -> argparse.Namespace:
     add("--render", type=Path, metavar="FILE", help="only print the tables of a file")
     add("--request", type=json.loads, default={}, metavar="JSON", help="more of Luthier's request")
     add("--label", help="the name of Luthier with that request")
+    add("--variant", choices=VARIANTS, help="a request and its name in place of these two")
     add("--seconds", type=float, help="for each contender, in place of those of Luthier")
     add("--python", default=sys.executable, help="the interpreter that serves Luthier")
     found = options.parse_args()
+    if found.variant:
+        found.request, found.label = VARIANTS[found.variant], found.variant
     if bool(found.request) != bool(found.label):
         options.error("--request and --label belong together")
     if found.label in everybody:

@@ -43,6 +43,7 @@ class Outcome:
     predictions: Array | None = None
     bytes: int | None = None  # of the files that predictions need
     row_ms: float | None = None  # milliseconds of predicting one row, the median
+    covered: float | None = None  # share of test rows in their 90 % interval; Luthier's alone
     reason: str | None = None  # why it was ended or failed
 
 

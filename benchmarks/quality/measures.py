@@ -11,6 +11,7 @@ from benchmarks.quality.tables import Case
 
 # Probabilities of float32 have no more digits; a row whose class has none costs 16, not infinity.
 _LEAST_SHARE = 1e-7
+_ECE_BINS = 10
 
 Array = np.ndarray[Any, Any]
 
@@ -21,6 +22,7 @@ class Score:
 
     error: float  # root mean squared error of a regression, log-loss of classes
     auc: float | None = None  # of classes; the mean over one class against the others
+    ece: float | None = None  # of classes: how far probabilities are from the share of hits
 
 
 def measure(case: Case, predictions: Array) -> Score:
@@ -41,7 +43,7 @@ def measure(case: Case, predictions: Array) -> Score:
     shares = np.maximum(predictions.astype(float), _LEAST_SHARE)
     shares /= shares.sum(axis=1, keepdims=True)
     error = float(log_loss(target, shares, labels=classes))
-    return Score(error, _auc(target, shares, classes))
+    return Score(error, _auc(target, shares, classes), _ece(target, shares, classes))
 
 
 def measure_baseline(case: Case) -> float:
@@ -57,3 +59,15 @@ def _auc(target: "pd.Series[Any]", shares: Array, classes: list[str]) -> float:
     if len(classes) == 2:
         return float(roc_auc_score(target == classes[1], shares[:, 1]))
     return float(roc_auc_score(target, shares, multi_class="ovr", labels=classes))
+
+
+def _ece(target: "pd.Series[Any]", shares: Array, classes: list[str]) -> float:
+    """Return the expected calibration error of the most probable class, over equally full bins.
+
+    Source: Naeini, Cooper and Hauskrecht (AAAI 2015), with bins of Nguyen and O'Connor (2015).
+    """
+    hits = np.array(classes)[shares.argmax(axis=1)] == target.to_numpy()
+    order = shares.max(axis=1).argsort(kind="stable")
+    bins = np.array_split(order, min(_ECE_BINS, len(order)))
+    gaps = [abs(shares.max(axis=1)[rows].mean() - hits[rows].mean()) for rows in bins]
+    return float(np.average(gaps, weights=[len(rows) for rows in bins]))

@@ -1,6 +1,7 @@
 """From runs to tables in Markdown."""
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,11 @@ from benchmarks.quality.contenders import CONTENDERS
 
 LUTHIER = "luthier"
 NONE = "—"
+
+_COLUMNS = (
+    *("table", "task", "split", "train_rows", "columns", "contender", "request", "state"),
+    *("seconds", "error", "auc", "ece", "covered", "baseline", "bytes", "row_ms", "max_rows"),
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -26,23 +32,26 @@ def render(
     """Return the page of runs: contenders, tables, bars, and Luthier with other requests.
 
     `names` are the contenders to compare; those without runs are left out. Only splits of tables
-    that all the others have run take part. Raises NothingToShow if there are none.
+    that all the others have run take part. Without two contenders there are only Luthier's other
+    requests. Raises NothingToShow if there are none either.
     """
-    frame = pd.DataFrame(runs)
+    frame = pd.DataFrame(runs, columns=_COLUMNS)
     there = set(frame["contender"]) if len(frame) else set()
     shown = [name for name in names if name in there]
     errors = _pivot(frame, "error", shown) if shown else pd.DataFrame()
-    if len(shown) < 2 or errors.empty:
-        raise NothingToShow("Tables need two contenders with runs on the same splits.")
     frame = frame.set_index(["table", "split", "contender"])
-    parts = [
-        _contenders(frame, errors),
-        _tables(frame, errors),
-        _bars(frame, errors),
-        _variants(frame),
-        _notes(calls, frame, errors),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    parts = []
+    if len(shown) >= 2 and not errors.empty:
+        parts = [
+            _contenders(frame, errors),
+            _coverage(frame),
+            _tables(frame, errors),
+            _bars(frame, errors),
+        ]
+    parts.append(_variants(frame))
+    if not any(parts):
+        raise NothingToShow("Tables need two contenders with runs on the same splits.")
+    return "\n\n".join(part for part in (*parts, _notes(calls, frame, errors)) if part) + "\n"
 
 
 def _pivot(frame: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
@@ -87,6 +96,7 @@ def _contenders(frame: pd.DataFrame, errors: pd.DataFrame) -> str:
             "rank by log-loss": _ranks(classes),
             "wins": ranking.wins(means),
             "AUC": [_column(frame, errors, name, "auc").mean() for name in errors],
+            "ECE": [_column(frame, errors, name, "ece").mean() for name in errors],
             "seconds": [_column(frame, errors, name, "seconds").median() for name in errors],
             "KB": [_column(frame, errors, name, "bytes").median() / 1000 for name in errors],
             "ms a row": [_column(frame, errors, name, "row_ms").median() for name in errors],
@@ -95,8 +105,8 @@ def _contenders(frame: pd.DataFrame, errors: pd.DataFrame) -> str:
         },
         index=list(errors),
     ).sort_values("mean rank")
-    forms = ["{:.3f}"] * 3 + ["{:.2f}"] * 2 + ["{:.0f}", "{:.3f}", "{:.1f}", "{:.0f}", "{:.1f}"]
-    forms += ["{:.0f}"] * 2
+    forms = ["{:.3f}"] * 3 + ["{:.2f}"] * 2 + ["{:.0f}"] + ["{:.3f}"] * 2
+    forms += ["{:.1f}", "{:.0f}", "{:.1f}", "{:.0f}", "{:.0f}"]
     rows = [
         [_title(str(name)), *(_show(form, x) for form, x in zip(forms, line, strict=True))]
         for name, line in zip(figures.index, figures.to_numpy(float), strict=True)
@@ -109,6 +119,21 @@ def _contenders(frame: pd.DataFrame, errors: pd.DataFrame) -> str:
     return (
         f"{text}\n\nFriedman test: p = {p:.2g}. Critical difference of mean ranks over"
         f" {len(means)} tables (Nemenyi, 5 %): {distance:.2f}."
+    )
+
+
+def _coverage(frame: pd.DataFrame) -> str:
+    """Say how many test rows Luthier's intervals of 90 % hold, over the tables."""
+    if LUTHIER not in frame.index.get_level_values("contender"):
+        return ""
+    covered = pd.to_numeric(frame.xs(LUTHIER, level="contender")["covered"]).dropna()
+    if covered.empty:
+        return ""
+    means = covered.groupby(level="table").mean()
+    return (
+        f"Luthier's 90 % intervals and label sets hold {100 * means.mean():.1f} % of the test rows"
+        f" in the mean of {len(means)} tables: {100 * means.min():.0f} % to"
+        f" {100 * means.max():.0f} %."
     )
 
 
@@ -225,7 +250,7 @@ def _variants(frame: pd.DataFrame) -> str:
         rows.append(
             [
                 name,
-                f"`{json.dumps(runs['request'].iloc[0])}`",
+                f"`{textwrap.shorten(json.dumps(runs['request'].iloc[0]), 60, placeholder='…')}`",
                 str(len(means)),
                 f"{100 * (change.mean() - 1):+.1f} %",
                 f"{(change < 1).sum()} of {len(means)}",

@@ -90,6 +90,8 @@ def describe_run(
         "seconds": outcome.seconds,
         "error": score.error,
         "auc": score.auc,
+        "ece": score.ece,
+        "covered": outcome.covered,
         "baseline": baseline,
         "bytes": outcome.bytes,
         "row_ms": outcome.row_ms,

@@ -24,6 +24,7 @@ _LONGEST = 3600.0  # seconds of a job, after which it is cancelled
 _LOOK_EVERY = 30.0  # seconds that one request waits for the end of a job
 _ROWS_A_REQUEST = 1000
 _PATIENCE = 120.0  # seconds for one answer
+_LEVEL = 0.9  # of the intervals
 _WARM_UP = {
     "model": "warm-up",
     "dataset": "builtin:diabetes",
@@ -61,13 +62,9 @@ class LuthierService:
                 state = "ended" if job["state"] == "cancelled" else "failed"
                 return Outcome(state, seconds, reason=json.dumps(job["error"]))
             version = self.client.version(model, 1)
-            return Outcome(
-                "done",
-                seconds,
-                self._predict(model, case),
-                version["files"]["model.onnx"]["bytes"],
-                self._time_row(model, case),
-            )
+            predictions, covered = self._predict(model, case, version["coverage"] is not None)
+            size = version["files"]["model.onnx"]["bytes"]
+            return Outcome("done", seconds, predictions, size, self._time_row(model, case), covered)
         except (RequestRefused, httpx.HTTPError) as error:
             return Outcome("failed", 0.0, reason=str(error))
 
@@ -87,33 +84,47 @@ class LuthierService:
             job = self.client.job(job["id"], wait=_LOOK_EVERY)
         return job
 
-    def _predict(self, model: str, case: Case) -> Array:
-        rows = case.parts()[2]
-        found = [
-            self._predict_part(model, rows.iloc[first : first + _ROWS_A_REQUEST], case.classes)
-            for first in range(0, len(rows), _ROWS_A_REQUEST)
-        ]
-        return np.concatenate(found)
+    def _predict(self, model: str, case: Case, has_intervals: bool) -> tuple[Array, float | None]:
+        """Return predictions of the test rows, and which share their intervals cover."""
+        _, _, rows, truth = case.parts()
+        found, covered = [], 0
+        for first in range(0, len(rows), _ROWS_A_REQUEST):
+            part = slice(first, first + _ROWS_A_REQUEST)
+            body = self._ask(model, rows.iloc[part], has_intervals)
+            found.append(_values(body, case.classes))
+            covered += covered_rows(body, truth.iloc[part]) if has_intervals else 0
+        return np.concatenate(found), covered / len(rows) if has_intervals else None
 
-    def _predict_part(self, model: str, rows: pd.DataFrame, classes: list[str]) -> Array:
+    def _ask(self, model: str, rows: pd.DataFrame, has_intervals: bool) -> dict[str, Any]:
         response = self.http.post(
             "/predict",
-            params={"model": model},
+            params={"model": model, **({"interval": _LEVEL} if has_intervals else {})},
             content=as_csv(rows).encode(),
             headers={"Content-Type": "text/csv"},
         )
-        body = response.raise_for_status().json()
-        if not classes:
-            return np.array(body["predictions"], dtype=float)
-        shares = pd.DataFrame(
-            body["probabilities"], columns=[str(each) for each in body["classes"]]
-        )
-        return shares.reindex(columns=classes, fill_value=0.0).to_numpy(float)
+        answer: dict[str, Any] = response.raise_for_status().json()
+        return answer
 
     def _time_row(self, model: str, case: Case) -> float:
         (row,) = as_records(case.parts()[2].iloc[:1])
         body = {"model": model, "instances": [row]}
         return time_rows(lambda: self.http.post("/predict", json=body).raise_for_status().content)
+
+
+def _values(body: Mapping[str, Any], classes: list[str]) -> Array:
+    """Return numbers (rows), or probabilities (rows, classes) in the order of `classes`."""
+    if not classes:
+        return np.array(body["predictions"], dtype=float)
+    shares = pd.DataFrame(body["probabilities"], columns=[str(each) for each in body["classes"]])
+    return shares.reindex(columns=classes, fill_value=0.0).to_numpy(float)
+
+
+def covered_rows(body: Mapping[str, Any], truth: "pd.Series[Any]") -> int:
+    """Return how many rows have their truth within the bounds, or in the set of labels."""
+    if "labels" in body:
+        sets = zip(body["labels"], truth, strict=True)
+        return sum(str(label) in map(str, listed) for listed, label in sets)
+    return int(truth.between(body["lower"], body["upper"]).sum())
 
 
 @contextmanager

@@ -68,10 +68,12 @@ def test_classes_have_a_log_loss_an_auc_and_the_baseline_of_their_shares():
     good = measure(found, np.array([[0.8, 0.2], [0.4, 0.6]]))
     assert good.error == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)
     assert good.auc == 1.0
+    assert good.ece == pytest.approx((0.2 + 0.4) / 2)
     assert measure_baseline(found) == pytest.approx(-(math.log(0.25) + math.log(0.75)) / 2)
     three = case(THREE, ["a", "b", "c"], ["a", "b", "c"])
     wrong = measure(three, np.roll(np.eye(3), 1, axis=1))
     assert 10 < wrong.error < 20
+    assert wrong.ece == pytest.approx(1)
     assert wrong.auc == 0.25
 
 

@@ -11,8 +11,11 @@ from benchmarks.quality.contenders import CONTENDERS
 from benchmarks.quality.fitting import Outcome, run_contender
 from benchmarks.quality.rendering import LUTHIER, NothingToShow, render
 from benchmarks.quality.results import Results, describe_run
-from benchmarks.quality.service import as_csv, as_records
+from benchmarks.quality.service import as_csv, as_records, covered_rows
 from benchmarks.quality.tables import Case, Table
+from benchmarks.quality.variants import VARIANTS
+from models.jobs.schema.spec import JobSpecSchema
+from models.space.schema import first_trials, load_space
 
 TABLE = Table("flats", "none", "", "rent", "regression", (), "")
 CLASSES = Table("types", "none", "", "kind", "multiclass", (), "")
@@ -212,7 +215,46 @@ def test_luthier_with_another_request_is_compared_with_its_default_only():
     )
 
 
+def test_requests_are_compared_without_other_contenders():
+    found = runs(luthier=[1.0, 1.0, 0.5])
+    single = run("flats", 0, "single", 0.9, request={"ensemble": 1})
+    page = render([], [*found, single], [LUTHIER])
+    assert line(page, "single")[3] == "-10.0 %"
+    assert "| contender |" not in page
+
+
+def test_a_page_says_what_the_intervals_hold_and_how_far_off_probabilities_are():
+    found = runs(luthier=[1.0, 1.0, 0.5], linear=[2.0, 1.0, 0.4])
+    shares = iter([0.8, 0.9, 0.95])
+    for each in found:
+        if each["contender"] == LUTHIER:
+            each["covered"] = next(shares)
+        each["ece"] = None if each["task"] == "regression" else 0.0321
+    page = render([], found, [LUTHIER, "linear"])
+    assert "hold 90.0 % of the test rows in the mean of 2 tables: 85 % to 95 %." in page
+    place = line(page, "contender").index("ECE")
+    assert line(page, "**Luthier**")[place] == "0.032"
+
+
+def test_rows_are_covered_by_bounds_or_labels():
+    bounds = {"lower": [0.0, 1.0, 2.0], "upper": [1.0, 2.0, 3.0]}
+    assert covered_rows(bounds, pd.Series([1.0, 2.5, 2.0])) == 2
+    sets = {"labels": [["a", "b"], ["b"], []], "predictions": ["a", "b", "c"]}
+    assert covered_rows(sets, pd.Series(["b", "a", "c"])) == 1
+    assert covered_rows({"labels": [[1], [True]]}, pd.Series(["1", "False"])) == 1
+
+
 def test_lines_are_valid_json(tmp_path):
     results = Results.read(tmp_path / "runs.jsonl")
     results.add(run("flats", 0, "linear", 1.0))
     assert [json.loads(each) for each in results.path.read_text().splitlines()] == results.runs
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_a_request_that_differs_from_the_default(name):
+    fields = {"model": "flats", "dataset": "ds_1", "target": "rent"}
+    schema = JobSpecSchema()
+    assert schema.load(fields | VARIANTS[name]) != schema.load(fields)
+    if "first trials" in name or name == "none of these":
+        space = load_space(VARIANTS[name]["search_space"], "mlp")
+        assert not first_trials(space)
