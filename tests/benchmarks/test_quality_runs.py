@@ -254,7 +254,7 @@ def test_lines_are_valid_json(tmp_path):
 def test_a_variant_is_a_request_that_differs_from_the_default(name):
     fields = {"model": "flats", "dataset": "ds_1", "target": "rent"}
     schema = JobSpecSchema()
-    assert schema.load(fields | VARIANTS[name]) != schema.load(fields)
+    assert schema.load({**fields, **VARIANTS[name]}) != schema.load(fields)
     if "first trials" in name or name == "none of these":
         space = load_space(VARIANTS[name]["search_space"], "mlp")
         assert not first_trials(space)
