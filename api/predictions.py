@@ -59,7 +59,7 @@ def _after_answer(call: Callable[[], None]) -> None:
 
 
 def read_table(found: Services, content: bytes, media_type: str) -> Table:
-    """Return the table of a body in one of the types of `/predict`; raise Invalid at `body`."""
+    """Return the table that a body of CSV, Parquet or Arrow holds; raise Invalid at `body`."""
     try:
         return found.datasets.read_table(content, None, media_type, _EVERY_ROW)
     except Invalid as error:

@@ -144,7 +144,7 @@ class InferenceService:
             )
         if not caller.may(scope):
             raise _Refused(
-                grpc.StatusCode.PERMISSION_DENIED, f"This key lacks the scope {scope!r}."
+                grpc.StatusCode.PERMISSION_DENIED, f"This key lacks the scope {scope.value!r}."
             )
         add_about(key=caller.name)
 

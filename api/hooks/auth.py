@@ -181,7 +181,7 @@ def check_caller() -> ResponseReturnValue | None:
         return _unauthorized()
     if not caller.may(scope):
         log.warning("%s: key %r lacks %s", request.endpoint, caller.name, scope)
-        return problem(HTTPStatus.FORBIDDEN, f"This key lacks the scope {scope!r}.")
+        return problem(HTTPStatus.FORBIDDEN, f"This key lacks the scope {scope.value!r}.")
     g.caller = caller
     add_about(key=caller.name)
     return None

@@ -124,6 +124,7 @@ def _from_body(model: str) -> Batch:
     body = _PARSER.parse(BatchRequestSchema(), request, location="json")
     caller = present_caller()
     if caller is not None and not caller.may(Scope.READ):
-        raise Forbidden.at("dataset", f"This key lacks the scope {Scope.READ!r} that it takes.")
+        scope = Scope.READ.value
+        raise Forbidden.at("dataset", f"This key lacks the scope {scope!r} that it takes.")
     dataset = body.pop("dataset")
     return services().batch_submission.submit_dataset(BatchRequest(model, **body), dataset)

@@ -39,9 +39,6 @@ _TABLES = (
     "application/vnd.apache.parquet",
     "application/vnd.apache.arrow.file",
     "application/vnd.apache.arrow.stream",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "application/vnd.ms-excel",
-    "application/vnd.oasis.opendocument.spreadsheet",
     "text/csv",
 )
 _NPY, _NPZ = "application/x-npy", "application/x-npz"

@@ -26,8 +26,7 @@ REDOCLY = "@redocly/cli@2.77.0"
 NAME = "generated_client"
 _TABLES = (
     *("vnd.apache.parquet", "vnd.apache.arrow.file", "vnd.apache.arrow.stream"),
-    *("vnd.openxmlformats-officedocument.spreadsheetml.sheet", "vnd.ms-excel"),
-    *("vnd.oasis.opendocument.spreadsheet", "x-npy", "x-npz"),
+    *("x-npy", "x-npz"),
 )
 
 

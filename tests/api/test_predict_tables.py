@@ -1,4 +1,4 @@
-"""Predictions of rows that come as tables of any format, and predictions that go out as CSV."""
+"""Predictions of rows that come as CSV or Parquet, and predictions that go out as CSV."""
 
 import csv
 import io
@@ -10,11 +10,8 @@ import pytest
 from api.schemas.predict import prediction_csv
 from models.serving.engine import Prediction
 from tests.answers import without_id
-from tests.spreadsheets import ods, xlsx
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-ODS = "application/vnd.oasis.opendocument.spreadsheet"
 
 
 def as_csv(rows: list[dict[str, Any]]) -> bytes:
@@ -34,14 +31,6 @@ def as_parquet(rows: list[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
-def as_xlsx(rows: list[dict[str, Any]]) -> bytes:
-    return xlsx(Rows=[list(rows[0]), *(list(row.values()) for row in rows)])
-
-
-def as_ods(rows: list[dict[str, Any]]) -> bytes:
-    return ods(list(csv.reader(io.StringIO(as_csv(rows).decode()))))
-
-
 def post(
     trained: Any, body: bytes, kind: str = CSV, accept: str = "*/*", status: int = 200, **query: Any
 ) -> Any:
@@ -57,9 +46,7 @@ def post(
     return without_id(response.json()) if status == 200 else response.json()
 
 
-@pytest.mark.parametrize(
-    ("kind", "write"), [(CSV, as_csv), (PARQUET, as_parquet), (XLSX, as_xlsx), (ODS, as_ods)]
-)
+@pytest.mark.parametrize(("kind", "write"), [(CSV, as_csv), (PARQUET, as_parquet)])
 def test_rows_of_a_table_are_predicted_as_those_of_json(
     trained: Any, kind: str, write: Any
 ) -> None:

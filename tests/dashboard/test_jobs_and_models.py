@@ -160,7 +160,8 @@ def test_the_settings_of_a_model_are_changed(
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Any job that makes a better version").check()
     dialog.get_by_label("Log rows and answers").check()
-    dialog.get_by_label("Requests to log in %").fill("25")
+    share = dialog.get_by_label("Requests to log in %")
+    share.fill("")
     dialog.get_by_label("Guard the champion").check()
     press(page, "Save")
     expect(dialog.get_by_role("alert")).to_contain_text("Give at least one of")
@@ -171,6 +172,8 @@ def test_the_settings_of_a_model_are_changed(
     dialog.get_by_label("Bound").fill("0.9")
     press(page, "Save")
     expect(errors).to_have_attribute("aria-invalid", "true")
+    expect(share).to_have_attribute("aria-invalid", "true")
+    share.fill("25")
     errors.fill("5")
     press(page, "Save")  # at most is the wrong side
     expect(dialog.locator(".wrong")).to_contain_text("worse side of accuracy")

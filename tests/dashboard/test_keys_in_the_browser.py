@@ -38,7 +38,7 @@ def test_the_key_is_asked_for_once(browser: Browser, tmp_path: Path) -> None:
             {"name": "a.onnx", "mimeType": "", "buffer": b"graph"}
         )
         page.get_by_role("button", name="Import", exact=True).click()
-        expect(dialog.get_by_role("alert")).to_contain_text("lacks the scope")
+        expect(dialog.get_by_role("alert")).to_contain_text("lacks the scope 'tune'")
         page.keyboard.press("Escape")
         page.get_by_role("link", name="Start", exact=True).click()
         page.get_by_label("File with a table").set_input_files(

@@ -294,3 +294,28 @@ def test_a_header_that_the_user_names_was_not_guessed():
     content = b"1,2\n3,4\n5,6\n"
     assert [w.code for w in read_table(content).warnings] == ["header_guessed"]
     assert read_table(content, options=ReadOptions(header="none")).warnings == ()
+
+
+@pytest.mark.parametrize("write", [lambda rows: xlsx(S=rows), ods], ids=["xlsx", "ods"])
+def test_every_row_of_a_workbook_is_kept_where_each_gets_an_answer(write):
+    rows = [["name", "size"], ["Graz", "1"], ["", ""], ["# 5 Wien", "2"], ["", ""], ["// town", ""]]
+    kept = read(write(rows), every_row=True)
+    assert cells_of(kept)["name"] == ["Graz", "", "# 5 Wien", "", "// town"]
+    assert cells_of(read(write(rows)))["name"] == ["Graz"]
+    skipped = read(write([["Towns", ""], ["", ""], *rows]), every_row=True, header=2)
+    assert cells_of(skipped) == cells_of(kept)
+    texts = read(write([["town", "note"], ["town", "x"], ["Graz", "y"]]), every_row=True)
+    assert list(texts.cells) == ["town", "note"]
+
+
+def test_a_damaged_workbook_is_refused():
+    refused = 0
+    for content in (xlsx(S=ROWS), ods(ROWS)):
+        for place in range(30, len(content), 97):
+            damaged = bytearray(content)
+            damaged[place] ^= 0x10
+            with contextlib.suppress(Invalid, TooLarge):
+                read(bytes(damaged))
+                continue
+            refused += 1
+    assert refused

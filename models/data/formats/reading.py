@@ -17,7 +17,7 @@ from models.data.formats.limits import DEFAULT_LIMITS, TableLimits
 from models.data.formats.spreadsheets import read_spreadsheet
 from models.data.table import ReadOptions, Table
 from models.data.warnings import WarningCode
-from models.errors import Invalid
+from models.errors import Invalid, TooLarge
 
 
 class Format(StrEnum):
@@ -110,6 +110,11 @@ def read_table(
         raise Invalid.at("file", "The file is empty.")
     format = _sniff(file, content_type)
     _check_options(options, format)
+    if format in _SPREADSHEETS and not limits.workbooks:
+        raise TooLarge(
+            "XLSX, XLS and ODS files are read in a process of their own, which POST /datasets and"
+            " POST /models/{model}/batch have. Here, send the rows as CSV, Parquet or JSON."
+        )
     table = _read_as(format, file.content, options, limits)
     limits.check_cells("file", table.cells)
     told: dict[str, Any] = {"compression": list(file.compression), "member": file.member}

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import io
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +26,17 @@ _REPEATED = re.compile(
 )
 _MAX_SHEETS = 100
 _MIDNIGHT = dt.time()
+# What the library of zip files raises for one that is damaged.
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def read_spreadsheet(content: bytes, kind: str, options: ReadOptions, limits: TableLimits) -> Table:
@@ -40,7 +53,9 @@ def read_spreadsheet(content: bytes, kind: str, options: ReadOptions, limits: Ta
         book = CalamineWorkbook.from_filelike(io.BytesIO(content))
         names = book.sheet_names[:_MAX_SHEETS]
         chosen = [_sheet_name(names, options.sheet)] if options.sheet is not None else names
-        sheets = {name: _rows(book.get_sheet_by_name(name), limits) for name in chosen}
+        sheets = {
+            name: _rows(book.get_sheet_by_name(name), options.every_row, limits) for name in chosen
+        }
     except (CalamineError, OSError, ValueError) as error:
         raise Invalid.at(
             "file", f"The file is not a spreadsheet that can be read: {error}"
@@ -86,7 +101,7 @@ def _check_size(content: bytes, kind: str, limits: TableLimits) -> None:
                     _check_xlsx(_member(archive, member, limits), limits)
                 elif kind == "ods" and member.filename == "content.xml":
                     _check_ods(_member(archive, member, limits), limits)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
         raise Invalid.at("file", f"The file is not a whole {kind}: {error}") from None
 
 
@@ -128,17 +143,27 @@ def _column_number(letters: bytes) -> int:
     return number
 
 
-def _rows(sheet: Any, limits: TableLimits) -> list[list[bytes]]:
-    """Return the cells of a sheet as text, without blank rows and empty columns at the right."""
-    rows, width = [], 0
+def _rows(sheet: Any, every_row: bool, limits: TableLimits) -> list[list[bytes]]:
+    """Return the cells of a sheet as text, without empty columns at both sides.
+
+    Blank rows are left out; with `every_row`, only those before the first and after the last row
+    with a cell.
+    """
+    rows, width, blank = [], 0, 0
     for number, values in enumerate(sheet.iter_rows()):
         row = [_text(value) for value in values]
         if number % 10_000 == 0:
             limits.check_shape("file", number, max(1, len(row)))
-        if not is_blank(row):
+        if is_blank(row):
+            blank += 1
+        else:
+            rows += [[]] * (blank if every_row and rows else 0)
+            blank = 0
             rows.append(row)
             width = max(width, next(n for n in range(len(row), 0, -1) if row[n - 1].strip()))
-    first = min((next(n for n, cell in enumerate(row) if cell.strip()) for row in rows), default=0)
+    first = min(
+        (next(n for n, cell in enumerate(row) if cell.strip()) for row in rows if row), default=0
+    )
     return [row[first:width] for row in rows]
 
 
@@ -159,16 +184,25 @@ def _text(value: Any) -> bytes:
 
 
 def _to_table(rows: list[list[bytes]], options: ReadOptions, limits: TableLimits) -> Table:
-    rows = rows[options.skip_rows or 0 :]
     header: Any = options.header
+    filled = [number for number, row in enumerate(rows) if not is_blank(row)]
+    filled = filled[options.skip_rows or 0 :]
     if isinstance(header, int):
-        rows, header = rows[header - 1 :], 0
-    if not rows:
+        filled, header = filled[header - 1 :], 0
+    if not filled:
         raise Invalid.at("options.header", "The sheet has no such row.")
-    layout = plan(rows[:_HEAD_ROWS], header)
-    body = [_fitted(row, layout.width) for row in rows[layout.first_row :]]
+    head = [rows[number] for number in filled[:_HEAD_ROWS]]
+    layout = plan(head, header)
+    if options.every_row and layout.header_rows == 0:
+        layout = plan(head, 0)
+    first = filled[layout.first_row - 1] + 1 if layout.first_row else filled[0]
+    body = [_fitted(row, layout.width) for row in rows[first:]]
     footers = 0
-    while len(body) > 1 and is_footer(body[-1], layout.width, after_blank=False):
+    while (
+        len(body) > 1
+        and not options.every_row
+        and is_footer(body[-1], layout.width, after_blank=False)
+    ):
         body.pop()
         footers += 1
     if not body:

@@ -63,7 +63,8 @@ class DatasetLibrary:
     ) -> DatasetRecord:
         """Read an uploaded file and store both; equal content is one dataset.
 
-        A large file, or one that unpacks to much, is read by a process of its own. Raises Invalid
+        A large file, one that unpacks to much, and a workbook are read by a process of their own.
+        Raises Invalid
         at the fault in the file, UnsupportedMediaType for another format.
         """
         stream = io.BytesIO(content) if isinstance(content, bytes) else content
@@ -328,6 +329,11 @@ class DatasetLibrary:
         return TableLimits.of(self._settings)
 
     def _small_limits(self) -> "TableLimits":
-        """Return limits with which a file takes little memory, whatever it unpacks to."""
+        """Return limits with which a file takes little memory, whatever it holds.
+
+        The reader of workbooks allocates what the file says and ends the process where that is not
+        to be had, so it never runs in this one.
+        """
         limits = self._limits()
-        return replace(limits, inflated_bytes=min(limits.inflated_bytes, _SMALL_INFLATED))
+        inflated = min(limits.inflated_bytes, _SMALL_INFLATED)
+        return replace(limits, inflated_bytes=inflated, workbooks=False)

@@ -10,16 +10,18 @@ const percentOf = (part) => (part === undefined ? "" : String(Number((100 * part
 const partOf = (text) => (typeof real(text) === "number" ? real(text) / 100 : real(text));
 
 export function Settings({ model, onChange }) {
-  const [isOpen, setOpen] = useState(false);
+  const [found, setFound] = useState(null);
+  // The page may be older than what somebody else has set.
+  const [open, isBusy] = useAction(async () => setFound(await api.get(`/models/${encodeURIComponent(model.name)}`)));
   const { prediction_log: log, rollback_when: guard } = model;
   return html`<section class="card" aria-labelledby="settings-title">
-    <header><h2 id="settings-title">Settings</h2><${Button} onClick=${() => setOpen(true)}>Change settings<//></header>
+    <header><h2 id="settings-title">Settings</h2><${Button} busy=${isBusy} onClick=${open}>Change settings<//></header>
     <dl class="pairs">
       <dt>Promotion by jobs</dt><dd>${model.auto_promote ? "by every job that makes a better version" : "only by jobs whose key may promote"}</dd>
       <dt>Prediction log</dt><dd>${log ? `${percent(log.sample, (log.sample * 100) % 1 ? 1 : 0)} of the requests, kept ${number(log.keep_days)} days` : "off"}</dd>
       <dt>Guard</dt><dd>${guard ? guardText(guard) : "off"}</dd>
     </dl>
-    ${isOpen && html`<${Editor} model=${model} onChange=${onChange} onClose=${() => setOpen(false)} />`}
+    ${found && html`<${Editor} model=${found} onChange=${onChange} onClose=${() => setFound(null)} />`}
   </section>`;
 }
 
@@ -42,24 +44,25 @@ function formOf({ auto_promote: auto, prediction_log: log, rollback_when: guard 
   };
 }
 
-/** The settings that a form says, as `PATCH /models/{m}` takes them; an empty field is left out. */
+/** The settings that a form says, as `PATCH /models/{m}` takes them; an empty limit is left out. */
 function settingsOf(form) {
-  const set = (fields) => Object.fromEntries(Object.entries(fields).filter(([, each]) => each !== ""));
+  const limits = Object.entries({ error_rate: partOf(form.errors), latency_ms: real(form.latency) });
   const scores = {};
   for (const { metric, side, bound } of form.scores) {
     if (metric.trim()) scores[metric.trim()] = { ...scores[metric.trim()], [side]: real(bound) };
   }
   return {
     auto_promote: form.auto,
-    prediction_log: form.hasLog ? set({ sample: partOf(form.sample), keep_days: real(form.days) }) : null,
-    rollback_when: form.hasGuard ? set({
-      error_rate: partOf(form.errors), latency_ms: real(form.latency), min_requests: real(form.requests), minutes: real(form.minutes),
+    prediction_log: form.hasLog ? { sample: partOf(form.sample), keep_days: real(form.days) } : null,
+    rollback_when: form.hasGuard ? {
+      ...Object.fromEntries(limits.filter(([, each]) => each !== "")),
       ...(Object.keys(scores).length ? { live_score: scores } : {}),
-    }) : null,
+      min_requests: real(form.requests), minutes: real(form.minutes),
+    } : null,
   };
 }
 
-/** Sends only the settings that were changed here, so that others stay as somebody else set them. */
+/** Sends only the settings that were changed here; log and guard are one setting each. */
 function Editor({ model, onChange, onClose }) {
   const [form, setForm] = useState(() => formOf(model));
   const [failed, setFailed] = useState(null);
@@ -90,7 +93,7 @@ function Editor({ model, onChange, onClose }) {
         ${text("sample", "prediction_log.sample", "Requests to log in %")}
         ${text("days", "prediction_log.keep_days", "Days to keep them")}
       </div>`}
-      <${Check} checked=${form.hasGuard} onChange=${(is) => set("hasGuard", is)} hint="After a promotion, if one of these limits is broken. An empty field is no limit.">Guard the champion: move it back<//>
+      <${Check} checked=${form.hasGuard} onChange=${(is) => set("hasGuard", is)} hint="After a promotion, if one of these limits is broken. An empty limit is none.">Guard the champion: move it back if it breaks a limit<//>
       ${form.hasGuard && html`<div class="stack">
         <div class="cells">
           ${text("errors", "rollback_when.error_rate", "Errors, at most %")}

@@ -39,6 +39,7 @@ function Form({ first, onMade }) {
   const [file, setFile] = useState(null);
   const [model, setModel] = useState(first);
   const [form, setForm] = useState({ task: "", target: "", classes: "", columns: "", output: "", description: "" });
+  const [isOpen, setOpen] = useState(false);
   const [part, setPart] = useState(null);
   const [failed, setFailed] = useState(null);
   const [send, isBusy] = useAction(async () => {
@@ -72,7 +73,7 @@ function Form({ first, onMade }) {
     <${Field} label="Model" hint="A new name, or one that gets another version." errors=${errors("model")}>
       ${(control) => html`<input ...${control} required value=${model} onInput=${(event) => setModel(event.target.value)} />`}
     <//>
-    <details open=${errors("request").length > 0}><summary>What the graph does not say</summary>
+    <details open=${isOpen || errors("request").length > 0} onToggle=${(event) => setOpen(event.target.open)}><summary>What the graph does not say</summary>
       <div class="cells settings-more">
         ${field("target", "What it predicts", "The name of the target.", input)}
         ${field("task", "Task", null, (more) => html`<select ...${more}>${TASKS.map(([value, title]) => html`<option value=${value} selected=${value === form.task}>${title}</option>`)}</select>`)}
