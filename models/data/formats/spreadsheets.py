@@ -149,7 +149,8 @@ def _rows(sheet: Any, every_row: bool, limits: TableLimits) -> list[list[bytes]]
     Blank rows are left out; with `every_row`, only those before the first and after the last row
     with a cell.
     """
-    rows, width, blank = [], 0, 0
+    rows: list[list[bytes]] = []
+    width = blank = 0
     for number, values in enumerate(sheet.iter_rows()):
         row = [_text(value) for value in values]
         if number % 10_000 == 0:
