@@ -68,7 +68,7 @@ class Descent:
         if self._l2:
             np.add(gradient.kernel, layer.kernel * self._l2, out=gradient.kernel)
         if self._l1:
-            np.add(gradient.kernel, _with_sign(self._l1, layer.kernel), out=gradient.kernel)
+            np.add(gradient.kernel, np.sign(layer.kernel) * self._l1, out=gradient.kernel)
         if not self._largest_norm:
             self._optimizer.update(self._weights.flat, self._flat, layer.place)
 
@@ -86,16 +86,6 @@ class Descent:
         if not norm <= self._largest_norm:
             np.multiply(self._flat, self._largest_norm / norm, out=self._flat)
         self._optimizer.update(self._weights.flat, self._flat, slice(None))
-
-
-def _with_sign(number: np.float32, signs: Floats) -> Floats:
-    """Return the positive `number` with the signs of `signs`, in half of the time of `np.sign`.
-
-    Where a sign belongs to 0 it is kept too: any number up to l1 is a subgradient there.
-    """
-    bits = np.bitwise_and(signs.view(np.int32), np.int32(-(2**31)))
-    result: Floats = np.bitwise_or(bits, number.view(np.int32)).view(np.float32)
-    return result
 
 
 class HiddenPass:
