@@ -23,7 +23,7 @@ class TableLimits:
     rows: int
     columns: int
     cell_length: int  # characters
-    workbooks: bool = True  # are read; a damaged one can end the process
+    workbooks: bool = True  # whether they are read; a damaged one can end the process
 
     @classmethod
     def of(cls, settings: Settings) -> "TableLimits":

@@ -63,9 +63,8 @@ class DatasetLibrary:
     ) -> DatasetRecord:
         """Read an uploaded file and store both; equal content is one dataset.
 
-        A large file, one that unpacks to much, and a workbook are read by a process of their own.
-        Raises Invalid
-        at the fault in the file, UnsupportedMediaType for another format.
+        A process of its own reads a large file, one that unpacks to much, and a workbook. Raises
+        Invalid at the fault in the file, UnsupportedMediaType for another format.
         """
         stream = io.BytesIO(content) if isinstance(content, bytes) else content
         size = stream.seek(0, os.SEEK_END)
